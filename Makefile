@@ -1,0 +1,51 @@
+# Two commands: `make demo` and `make test`. Each makes its own .venv with pinned versions; repeating one is cheap.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: help install demo test lint unit backbone clean
+
+help:
+	@echo "make demo      run Sparse Attention Vectors on real pictures (about two minutes after installation)"
+	@echo "make test      lint, types, import contract and all tests"
+	@echo "make backbone  train the backbone in the box from raw data: make backbone PHOTOS=cifar10-jpeg.tar.xz"
+	@echo "make clean     remove the environment and results"
+
+$(VENV)/made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "savs needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/installed: $(VENV)/made pyproject.toml constraints.txt
+	@echo "installing savs and its pinned dependencies into $(VENV) (once) ..."
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/installed-test: $(VENV)/installed
+	@echo "installing the test tools into $(VENV) (once) ..."
+	$(PIP) --editable '.[test]'
+	@touch $@
+
+install: $(VENV)/installed
+
+demo: $(VENV)/installed
+	$(BIN)/savs demo --output demo-results
+
+lint: $(VENV)/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: $(VENV)/installed-test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 $(ARGS)
+
+test: lint unit
+
+backbone: $(VENV)/installed
+	$(BIN)/python -m training --photos "$(PHOTOS)" --out src/savs/backbones/tiny $(ARGS)
+
+clean:
+	rm -rf $(VENV) demo-results .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

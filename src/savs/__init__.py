@@ -1,0 +1,65 @@
+"""Few-shot classifiers from the attention heads of any frozen large multimodal model.
+
+The way through the code: `examples` -> `backbones` (prompt, batch, head vectors) -> `heads` (scores, kept
+heads, votes) -> `model.SAVModel`. Names are loaded when first used, so that ``import savs`` is quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from savs.backbones import Backbone, load_backbone
+    from savs.datasets import draw_shots, read_examples
+    from savs.examples import Example, Image, Message, Text, as_example, as_examples
+    from savs.features import Head, HeadLayout
+    from savs.heads import SAVClassifier
+    from savs.model import SAVModel
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Backbone": "savs.backbones",
+    "Example": "savs.examples",
+    "Head": "savs.features",
+    "HeadLayout": "savs.features",
+    "Image": "savs.examples",
+    "Message": "savs.examples",
+    "SAVClassifier": "savs.heads",
+    "SAVModel": "savs.model",
+    "Text": "savs.examples",
+    "as_example": "savs.examples",
+    "as_examples": "savs.examples",
+    "draw_shots": "savs.datasets",
+    "load_backbone": "savs.backbones",
+    "read_examples": "savs.datasets",
+}
+
+__all__ = [
+    "Backbone",
+    "Example",
+    "Head",
+    "HeadLayout",
+    "Image",
+    "Message",
+    "SAVClassifier",
+    "SAVModel",
+    "Text",
+    "__version__",
+    "as_example",
+    "as_examples",
+    "draw_shots",
+    "load_backbone",
+    "read_examples",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'savs' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,91 @@
+"""What the rest of savs asks of a frozen model: two methods and three facts.
+
+`savs.backbones.transformers_backbone.TransformersBackbone` is the real one,
+`savs.backbones.fake.FakeBackbone` a deterministic stand-in for tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from savs.errors import ItemError
+from savs.examples import Example
+from savs.features import Head, HeadLayout
+
+__all__ = ["Backbone", "Extraction", "JSONValue"]
+
+JSONValue = str | int | float | bool | None | list["JSONValue"] | dict[str, "JSONValue"]
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """Vectors of the examples that could be read, and the errors of those that could not.
+
+    Attributes
+    ----------
+    features : ndarray of float32, shape (n_ok, width)
+        One row per example that was read, in the order of the examples.
+    indices : ndarray of int, shape (n_ok,)
+        Which example each row belongs to, ascending.
+    errors : list of ItemError
+        One per example that could not be read, in the order of the examples, each with the example's id.
+    """
+
+    features: NDArray[np.float32]
+    indices: NDArray[np.intp]
+    errors: list[ItemError] = field(default_factory=list)
+
+
+@runtime_checkable
+class Backbone(Protocol):
+    """A frozen model, read at the last real token of each rendered example."""
+
+    @property
+    def layout(self) -> HeadLayout:
+        """The heads of a full feature row."""
+
+    @property
+    def fingerprint(self) -> Mapping[str, JSONValue]:
+        """What decides the vectors: model, commit, weights, processor, template, dtype, kernel, versions."""
+
+    @property
+    def modalities(self) -> frozenset[str]:
+        """The content parts that the model reads: ``"text"``, ``"image"``."""
+
+    def extract(
+        self,
+        examples: Sequence[Example],
+        heads: Sequence[Head] | None = None,
+        *,
+        max_errors: int = 0,
+        progress: bool = False,
+    ) -> Extraction:
+        """Return head vectors, one row per example, laid out by ``layout.select(heads)``.
+
+        Parameters
+        ----------
+        examples : sequence of Example
+            Labels are not read.
+        heads : sequence of Head, optional
+            The heads wanted; all of `layout` by default. The forward pass ends at the deepest one.
+        max_errors : int, default=0
+            How many examples may fail before the error of one more is raised; -1 means any number.
+        progress : bool, default=False
+            Show a progress bar when the work takes longer than two seconds and stderr is a terminal.
+
+        Raises
+        ------
+        ItemError
+            When more than `max_errors` examples cannot be read.
+        """
+
+    def last_layer_states(self, examples: Sequence[Example]) -> NDArray[np.float32]:
+        """Return the decoder's final hidden state at the last real token, shape (n_examples, hidden_size)."""
+
+    def generate(self, examples: Sequence[Example], *, max_new_tokens: int = 16) -> list[str]:
+        """Return the model's own answer to each example, decoded greedily, stripped."""

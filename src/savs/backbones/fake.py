@@ -1,0 +1,148 @@
+"""`FakeBackbone`: a deterministic stand-in without a model, for the tests of savs and of its users."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from savs.backbones.base import Extraction, JSONValue
+from savs.errors import BackboneError, ExampleError, ItemError
+from savs.examples import Example, Text
+from savs.features import Head, HeadLayout
+from savs.media import content_hash, load_image
+
+__all__ = ["FakeBackbone"]
+
+
+class FakeBackbone:
+    """Head vectors drawn from the sha256 of an example's content: equal content, equal vectors, everywhere.
+
+    Pictures are opened by the same guarded loader as with a real backbone, so bad ones give the same errors.
+
+    Parameters
+    ----------
+    layout : HeadLayout, optional
+        By default 4 layers of 4 heads, 8 wide.
+    seed : int, default=0
+        Another seed is another backbone, with another fingerprint.
+    answers : sequence of str, default=("yes", "no")
+        `generate` picks one by the content.
+
+    Attributes
+    ----------
+    n_forward : int
+        Examples that passed through so far, to prove how often a caller runs the model.
+
+    Examples
+    --------
+    >>> from savs.examples import Example, Message, Text
+    >>> backbone = FakeBackbone()
+    >>> example = Example((Message("user", (Text("red"),)),), id="a")
+    >>> backbone.extract([example, example]).features.shape, backbone.n_forward
+    ((2, 128), 2)
+    """
+
+    def __init__(
+        self, layout: HeadLayout | None = None, seed: int = 0, answers: Sequence[str] = ("yes", "no")
+    ) -> None:
+        self._layout = layout if layout is not None else HeadLayout.uniform(4, 4, 8)
+        self.seed = seed
+        self.answers = tuple(answers)
+        self.n_forward = 0
+
+    @property
+    def layout(self) -> HeadLayout:
+        """The heads of a full feature row."""
+        return self._layout
+
+    @property
+    def fingerprint(self) -> Mapping[str, JSONValue]:
+        """All entries of a real backbone's fingerprint."""
+        identity = hashlib.sha256(f"{self.seed} {self._layout.to_json()}".encode()).hexdigest()
+        return {
+            "source": "fake",
+            "revision": None,
+            "commit": None,
+            "model_class": "FakeBackbone",
+            "config_digest": identity,
+            "weights_digest": identity,
+            "processor_class": "FakeProcessor",
+            "processor_digest": identity,
+            "processor_backend": "pil",
+            "dtype": "float32",
+            "attn_implementation": None,
+            "layers": self._layout.n_layers,
+            "gated": False,
+            "versions": {"numpy": np.__version__},
+        }
+
+    @property
+    def modalities(self) -> frozenset[str]:
+        """``{"text", "image"}``."""
+        return frozenset({"text", "image"})
+
+    def extract(
+        self,
+        examples: Sequence[Example],
+        heads: Sequence[Head] | None = None,
+        *,
+        max_errors: int = 0,
+        progress: bool = False,  # noqa: ARG002 - part of the protocol
+    ) -> Extraction:
+        """Return one row per example that can be read; see `savs.backbones.base.Backbone.extract`."""
+        columns = self._columns(heads)
+        rows: list[NDArray[np.float32]] = []
+        indices: list[int] = []
+        errors: list[ItemError] = []
+        for index, example in enumerate(examples):
+            try:
+                rows.append(self._vector(example, "heads", self._layout.width)[columns])
+                indices.append(index)
+            except ItemError as error:
+                error.id = error.id or example.id or str(index)
+                errors.append(error)
+                if 0 <= max_errors < len(errors):
+                    raise
+        features = np.stack(rows) if rows else np.empty((0, len(columns)), np.float32)
+        return Extraction(features, np.asarray(indices, dtype=np.intp), errors)
+
+    def last_layer_states(self, examples: Sequence[Example]) -> NDArray[np.float32]:
+        """Return states of 16 columns, shape (n_examples, 16)."""
+        rows = [self._vector(example, "state", 16) for example in examples]
+        return np.stack(rows) if rows else np.empty((0, 16), np.float32)
+
+    def generate(self, examples: Sequence[Example], *, max_new_tokens: int = 16) -> list[str]:
+        """Return one of `answers` for each example, cut to `max_new_tokens` words."""
+        picks = [int(self._vector(e, "answer", 1).view(np.uint32)[0]) % len(self.answers) for e in examples]
+        return [" ".join(self.answers[pick].split()[:max_new_tokens]) for pick in picks]
+
+    def _columns(self, heads: Sequence[Head] | None) -> NDArray[np.intp]:
+        try:
+            return self._layout.column_indices(self._layout.heads if heads is None else list(heads))
+        except KeyError as error:
+            raise BackboneError(f"this backbone has no head {tuple(error.args[0])}") from None
+        except ValueError as error:
+            raise BackboneError(f"the wanted heads cannot be used: {error}") from None
+
+    def _vector(self, example: Example, purpose: str, width: int) -> NDArray[np.float32]:
+        content = "\n".join(_content(example))
+        key = hashlib.sha256(f"{self.seed}\n{purpose}\n{content}".encode("utf-8", "surrogatepass")).digest()
+        self.n_forward += 1
+        return np.random.default_rng(list(key)).standard_normal(width, dtype=np.float32)
+
+
+def _content(example: Example) -> Iterator[str]:
+    """Yield roles, texts and picture digests in order; never ids, labels or Python hashes."""
+    if not example.parts:
+        raise ExampleError("it has neither text nor pictures", code="empty_example", id=example.id)
+    for message in example.messages:
+        yield f"role {message.role}"
+        for part in message.parts:
+            if isinstance(part, Text):
+                yield f"text {len(part.text)} {part.text}"
+            else:
+                load_image(part.source)
+                yield f"image {content_hash(part.source)}"

@@ -1,0 +1,146 @@
+"""What decides a backbone's vectors, as a small record that two machines can compare.
+
+Digests are sha256 over canonical forms: the same in every process and on every device, without the network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+import savs
+from savs.backbones.rendering import chat_template, tokenizer_of
+
+if TYPE_CHECKING:
+    from savs.backbones.base import JSONValue
+    from savs.backbones.sites import Anatomy
+
+__all__ = ["config_digest", "fingerprint", "processor_digest", "weights_digest"]
+
+_SAMPLE = 1024  # values per parameter: a fine-tuned weight differs nearly everywhere
+_VOLATILE = {
+    "_attn_implementation",
+    "_attn_implementation_autoset",
+    "_attn_implementation_internal",
+    "_commit_hash",
+    "_name_or_path",
+    "_processor_class",
+    "dtype",
+    "name_or_path",
+    "output_attentions",
+    "output_hidden_states",
+    "torch_dtype",
+    "transformers_version",
+    "use_cache",
+}
+
+
+def fingerprint(model: Any, processor: Any, anatomy: Anatomy) -> dict[str, JSONValue]:
+    """Return the record of a loaded model and its processor; where they came from is the caller's to add."""
+    return {
+        "model_class": type(model).__name__,
+        "config_digest": config_digest(model.config),
+        "weights_digest": weights_digest(model),
+        "processor_class": type(processor).__name__,
+        "processor_digest": processor_digest(processor),
+        "processor_backend": _processor_backend(processor),
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "attn_implementation": _attention_kernel(model.config),
+        "layers": anatomy.n_layers,
+        "gated": anatomy.gated,
+        "versions": _versions(),
+    }
+
+
+def config_digest(config: Any) -> str:
+    """Return the sha256 of a model's configuration, without dtype, attention kernel and file names."""
+    return _sha256_json(_stable(config.to_dict()))
+
+
+def weights_digest(model: Any) -> str:
+    """Return the sha256 over names, shapes and a strided sample of values of all weights and saved buffers.
+
+    Values are taken as float32, so the digest depends on the dtype a model was loaded in, never on its
+    device. Weights offloaded to disk count by name and shape only.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)}\n".encode())
+        if not tensor.is_meta:
+            values = tensor.detach().reshape(-1)
+            stride = max(1, values.numel() // _SAMPLE)
+            digest.update(values[::stride].to(device="cpu", dtype=torch.float32).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def processor_digest(processor: Any) -> str:
+    """Return the sha256 of what turns an example into model inputs: pictures, template and tokenizer."""
+    tokenizer = tokenizer_of(processor)
+    parts: dict[str, Any] = {
+        "template": chat_template(processor)[0],
+        "tokenizer": _tokenizer_state(tokenizer),
+        "special": _stable({name: str(token) for name, token in tokenizer.special_tokens_map.items()}),
+    }
+    if processor is not tokenizer:
+        parts["processor"] = {
+            name: value
+            for name, value in _stable(processor.to_dict()).items()
+            if name not in {"tokenizer", "video_processor", "chat_template"}
+        }
+    return _sha256_json(parts)
+
+
+def _tokenizer_state(tokenizer: Any) -> Any:
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return sorted(tokenizer.get_vocab().items())
+    # Padding and truncation are left over from the last call, not part of the tokenizer.
+    state = json.loads(backend.to_str())
+    return {name: value for name, value in state.items() if name not in {"padding", "truncation"}}
+
+
+def _processor_backend(processor: Any) -> str | None:
+    images = getattr(processor, "image_processor", None)
+    if images is None:
+        return None
+    backend = getattr(images, "backend", None)
+    return str(backend) if backend is not None else type(images).__name__
+
+
+def _attention_kernel(config: Any) -> str | None:
+    kernel = getattr(config, "_attn_implementation", None)
+    return None if kernel is None else str(kernel)
+
+
+def _stable(value: Any) -> Any:
+    """Return a JSON-able copy without the entries that say nothing about the computation."""
+    if isinstance(value, dict):
+        return {str(key): _stable(item) for key, item in value.items() if key not in _VOLATILE}
+    if isinstance(value, (list, tuple)):
+        return [_stable(item) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted(map(str, value))
+    return value if value is None or isinstance(value, (str, int, float, bool)) else _named(value)
+
+
+def _named(value: Any) -> str:
+    # Never `repr` of an unknown object: it may hold a memory address.
+    if isinstance(value, (torch.dtype, torch.device)) or hasattr(value, "tolist"):
+        return str(value.tolist() if hasattr(value, "tolist") else value)
+    return type(value).__name__
+
+
+def _sha256_json(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _versions() -> dict[str, JSONValue]:
+    packages = ("torch", "transformers", "tokenizers")
+    own: dict[str, JSONValue] = {"savs": savs.__version__, "python": platform.python_version()}
+    return own | {package: metadata.version(package) for package in packages}

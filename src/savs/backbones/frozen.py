@@ -1,0 +1,105 @@
+"""Runs a model without changing it: evaluation mode, no gradients, everything as it was afterwards."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from savs.errors import BackboneError
+
+__all__ = ["accepted_inputs", "frozen", "run_forward"]
+
+
+@contextmanager
+def frozen(model: nn.Module) -> Iterator[None]:
+    """Put the model in evaluation mode without gradients, and restore all its modules' attributes afterwards.
+
+    Models remember things between calls: training flags, rope offsets, rescaled rotary tables, and the
+    capturing hooks that transformers installs for good at the first call. All of that is put back, also after
+    an exception. Gradients are switched off by `torch.no_grad`, not by inference mode, whose tensors would
+    break the caller's training if a module kept one.
+    """
+    before = [(module, *_snapshot(module)) for module in model.modules()]
+    try:
+        model.eval()
+        with torch.no_grad():
+            yield
+    finally:
+        for module, attributes, registries in before:
+            _restore(module, attributes, registries)
+
+
+_Registries = list[tuple[dict[Any, Any], dict[Any, Any]]]
+
+
+def _snapshot(module: nn.Module) -> tuple[dict[str, Any], _Registries]:
+    """Return a module's attributes, and its dictionaries (hooks, buffers, children) each with a copy."""
+    attributes = dict(vars(module))
+    return attributes, [(value, dict(value)) for value in attributes.values() if isinstance(value, dict)]
+
+
+def _restore(module: nn.Module, attributes: dict[str, Any], registries: _Registries) -> None:
+    now = vars(module)
+    for name in now.keys() - attributes.keys():
+        del now[name]
+    now.update(attributes)
+    for registry, content in registries:
+        # Hooks and the flag that says they are installed must go together: hooks left behind without the flag
+        # would be installed again at the next call and record every state twice.
+        if registry.keys() != content.keys() or any(registry[key] is not content[key] for key in content):
+            registry.clear()
+            registry.update(content)
+
+
+def accepted_inputs(model: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the model's forward takes, on its device, floating tensors in its dtype."""
+    parameters = inspect.signature(model.forward).parameters
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    return {
+        name: _placed(value, model.device, model.dtype)
+        for name, value in inputs.items()
+        if takes_any or name in parameters
+    }
+
+
+def _placed(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
+    if not isinstance(value, torch.Tensor):
+        return value
+    return value.to(device=device, dtype=dtype if value.is_floating_point() else None)
+
+
+def run_forward(model: Any, inputs: Mapping[str, Any]) -> None:
+    """Call the model for its hooks' sake.
+
+    Raises
+    ------
+    BackboneError
+        If the model fails; it names the reason and, out of memory, the remedy.
+    """
+    parameters = inspect.signature(model.forward).parameters
+    options = {"use_cache": False} if "use_cache" in parameters else {}
+    with model_failures(model):
+        model(**inputs, **options)
+
+
+@contextmanager
+def model_failures(model: Any) -> Iterator[None]:
+    """Turn whatever a model raises into a `BackboneError`."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise BackboneError(
+            "the device is out of memory; use a smaller batch_size or smaller pictures"
+        ) from error
+    except BackboneError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise BackboneError(
+            f"{type(model).__name__} failed on a batch: {type(error).__name__}: {reason}"
+        ) from error

@@ -1,0 +1,183 @@
+"""The model's own answer: ask with the class names, generate, read the answer; nothing is guessed."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from savs.baselines.result import BaselineResult
+from savs.errors import DataError
+from savs.examples import Example, Label, Text
+
+__all__ = ["Generator", "answer_prompt", "parse_answer", "zero_shot"]
+
+# fmt: off
+_NUMBERS = (
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
+)
+# fmt: on
+_NEGATIONS = re.compile(
+    r"\b(not|no|none|never|neither|nor|isn't|aren't|wasn't|doesn't|don't|cannot|can't|without)\b"
+)
+_EDGES = " \t\n.,;:!?\"'`*()[]{}"
+
+
+class Generator(Protocol):
+    """The part of a backbone that answers in words."""
+
+    def generate(self, examples: Sequence[Example], *, max_new_tokens: int = 16) -> list[str]:
+        """Return one answer per example."""
+
+
+def zero_shot(
+    backbone: Generator,
+    queries: Sequence[Example],
+    classes: Sequence[Label],
+    *,
+    name_classes: bool = True,
+    lettered: bool = False,
+    max_new_tokens: int = 16,
+) -> BaselineResult:
+    """Let the model answer each query in words and read the class from the answer.
+
+    Parameters
+    ----------
+    backbone : Generator
+        Any backbone.
+    queries : sequence of Example
+        What to ask; labels are not read.
+    classes : sequence of label
+        The classes to choose from.
+    name_classes : bool, default=True
+        Append `answer_prompt`; switch off where the query lists the answers itself.
+    lettered : bool, default=False
+        The query lists the classes as options (A), (B), ... in the order of `classes`.
+    max_new_tokens : int, default=16
+        Longest answer.
+
+    Raises
+    ------
+    DataError
+        If there are no classes, or the backbone returns another number of answers than it was asked for.
+    """
+    asked = [_ask(query, answer_prompt(classes)) for query in queries] if name_classes else list(queries)
+    answers = backbone.generate(asked, max_new_tokens=max_new_tokens) if asked else []
+    if len(answers) != len(asked):
+        raise DataError(f"the backbone gave {len(answers)} answers to {len(asked)} queries")
+    labels = [parse_answer(answer, classes, lettered=lettered) for answer in answers]
+    return BaselineResult("zero_shot", labels, list(answers))
+
+
+def answer_prompt(classes: Sequence[Label]) -> str:
+    """Return the sentence that tells the model which answers there are.
+
+    Examples
+    --------
+    >>> answer_prompt(["cat", "dog"]), answer_prompt([False, True])
+    ('Answer with one of: cat, dog.', 'Answer with Yes or No.')
+    """
+    if not classes:
+        raise DataError("zero-shot answers need at least one class, got 0")
+    if _is_yes_no(classes):
+        return "Answer with Yes or No."
+    return f"Answer with one of: {', '.join(str(label) for label in classes)}."
+
+
+def parse_answer(text: str, classes: Sequence[Label], *, lettered: bool = False) -> Label | None:
+    """Return the class that an answer names, or None.
+
+    Tried in this order: the class name exactly; the name apart from case, punctuation around it and number
+    words ("three" for 3, "yes" for True); a leading yes or no where these are the classes; the only class
+    named as whole words in an answer without a negation. A name inside a longer class name ("lion" in "sea
+    lion") does not count.
+
+    Parameters
+    ----------
+    text : str
+        The model's answer.
+    classes : sequence of label
+        The classes to choose from.
+    lettered : bool, default=False
+        "(A)", "B." and the like stand for the first, second, ... class.
+
+    Examples
+    --------
+    >>> parse_answer("It is a Dog.", ["cat", "dog"]), parse_answer("Three.", [2, 3])
+    ('dog', 3)
+    >>> parse_answer("cat or dog", ["cat", "dog"]), parse_answer("not harmful", ["harmful", "unharmful"])
+    (None, None)
+    """
+    exact = [label for label in classes if str(label) == text.strip()]
+    if exact:
+        return _only(exact)
+    answer = _plain(text)
+    trimmed = answer.strip(_EDGES)
+    same = [label for label in classes if trimmed and trimmed in {n.strip(_EDGES) for n in _names(label)}]
+    if same:
+        return _only(same)
+    if lettered and (letter := re.match(r"\(?([a-z])(?:\)|[.:,]|$)", answer)):
+        position = ord(letter[1]) - ord("a")
+        return classes[position] if position < len(classes) else None
+    if _is_yes_no(classes) and (lead := re.match(r"(yes|no|true|false)\b", trimmed)):
+        return _only([label for label in classes if lead[1] in _names(label)])
+    return _named(answer, classes)
+
+
+def _ask(query: Example, suffix: str) -> Example:
+    last = query.messages[-1]
+    parts = last.parts
+    if parts and isinstance(parts[-1], Text):
+        parts = (*parts[:-1], Text(f"{parts[-1].text}\n{suffix}" if parts[-1].text else suffix))
+    else:
+        parts = (*parts, Text(suffix))
+    return replace(query, messages=(*query.messages[:-1], replace(last, parts=parts)))
+
+
+def _is_yes_no(classes: Iterable[Label]) -> bool:
+    return {_plain(str(label)) for label in classes} in ({"yes", "no"}, {"true", "false"})
+
+
+def _plain(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", text).casefold().replace("\u2019", "'").split())
+
+
+def _names(label: Label) -> list[str]:
+    """Return the ways to write a label, plain."""
+    if isinstance(label, bool):
+        return ["yes", "true"] if label else ["no", "false"]
+    name = _plain(str(label))
+    is_small = name.isascii() and name.isdigit() and name == str(int(name)) and int(name) < len(_NUMBERS)
+    return [name, _NUMBERS[int(name)]] if is_small else [name]
+
+
+def _only(labels: list[Label]) -> Label | None:
+    return labels[0] if len(labels) == 1 else None
+
+
+def _named(answer: str, classes: Sequence[Label]) -> Label | None:
+    """Return the only class named as whole words, unless the answer also negates."""
+    hits = [(m.span(), label) for label in classes for name in _names(label) for m in _find(name, answer)]
+    outer = [
+        (span, label)
+        for span, label in hits
+        if not any(other != span and other[0] <= span[0] and span[1] <= other[1] for other, _ in hits)
+    ]
+    rest = answer
+    for (start, end), _ in outer:
+        rest = rest[:start] + " " * (end - start) + rest[end:]
+    named = [label for label in classes if any(_same(label, hit) for _, hit in outer)]
+    return None if _NEGATIONS.search(rest) else _only(named)
+
+
+def _find(name: str, answer: str) -> Iterable[re.Match[str]]:
+    if not name:
+        return ()
+    return re.finditer(rf"(?<![\w-])(?<!\d[.,]){re.escape(name)}(?![\w-])(?![.,]\d)", answer)
+
+
+def _same(one: Label, other: Label) -> bool:
+    return type(one) is type(other) and one == other

@@ -1,0 +1,24 @@
+"""Data files and folders to examples; few-shot splits; duplicates, contradictions, leaks. No models."""
+
+from __future__ import annotations
+
+from savs.datasets.contents import example_hash, find_duplicates, find_leaks, warn_of_leaks
+from savs.datasets.preflight import describe_errors, preflight
+from savs.datasets.reading import read_examples
+from savs.datasets.splits import draw_shots, split_draws
+from savs.datasets.support import check_support
+from savs.examples import DataWarning
+
+__all__ = [
+    "DataWarning",
+    "check_support",
+    "describe_errors",
+    "draw_shots",
+    "example_hash",
+    "find_duplicates",
+    "find_leaks",
+    "preflight",
+    "read_examples",
+    "split_draws",
+    "warn_of_leaks",
+]

@@ -1,0 +1,137 @@
+"""Folders of pictures: one folder per class, or no classes at all."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from savs.errors import DataError, ItemError
+from savs.examples import DataWarning, Example, as_example
+from savs.examples.pictures import IMAGE_SUFFIXES
+from savs.media import resolve_media_path
+
+__all__ = ["natural_order", "read_folder"]
+
+_DEEPEST = 32
+_SPLITS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
+
+
+@dataclass
+class _Found:
+    pictures: list[Path] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+
+
+def read_folder(folder: Path, *, allow_outside: bool = False) -> list[Example]:
+    """Return the pictures of a folder in natural order, ids by relative path.
+
+    With folders inside, each of them is a class and holds its pictures at any depth; without, no picture has
+    a label.
+
+    Raises
+    ------
+    DataError
+        If there are no pictures, a class folder has none, pictures lie both beside and in folders, or the
+        folders are parts of a split (train, test) and not classes.
+    ItemError
+        If a picture's link leads out of the folder, or a name is not valid Unicode.
+
+    Warns
+    -----
+    DataWarning
+        Once, with the number of files that are hidden or no pictures.
+    """
+    found = _Found()
+    _walk(folder, folder, found)
+    if not found.pictures:
+        raise DataError(f"{folder.name} holds 0 pictures ({', '.join(sorted(IMAGE_SUFFIXES))})")
+    classes = _class_folders(folder, found)
+    examples = [_example(folder, path, bool(classes), allow_outside) for path in found.pictures]
+    if found.skipped:
+        warnings.warn(
+            f"{folder.name}: {len(found.skipped)} entries are hidden, links to folders or no pictures and "
+            f"were skipped, such as {found.skipped[0]!r}",
+            DataWarning,
+            stacklevel=3,
+        )
+    return examples
+
+
+def natural_order(name: str) -> tuple[tuple[int, int, str], ...]:
+    """Return a sorting key by which ``img10`` comes after ``img2``."""
+    pieces = re.findall(r"[0-9]+|[^0-9]+", name)
+    # Very long runs of digits stay text: their value would not be read as an int.
+    keys = [
+        (0, int(piece), piece) if piece.isdecimal() and len(piece) < 19 else (1, 0, piece) for piece in pieces
+    ]
+    return tuple(keys)
+
+
+def _walk(folder: Path, top: Path, found: _Found) -> None:
+    if len(folder.relative_to(top).parts) > _DEEPEST:
+        raise DataError(f"{top.name} has folders more than {_DEEPEST} levels deep")
+    for entry in _entries(folder):
+        path = Path(entry.path)
+        inside = _is_folder(entry)
+        if entry.name.startswith(".") or (inside and entry.is_symlink() and folder != top):
+            found.skipped.append(path.relative_to(top).as_posix())
+        elif inside:
+            _walk(path, top, found)
+        elif path.suffix.lower() in IMAGE_SUFFIXES:
+            found.pictures.append(path)
+        else:
+            found.skipped.append(path.relative_to(top).as_posix())
+
+
+def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            yield from sorted(entries, key=lambda entry: natural_order(entry.name))
+    except OSError:
+        raise DataError(f"the folder {folder.name!r} cannot be read; check its permissions") from None
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a circle: a file that cannot be read
+        return False
+
+
+def _class_folders(folder: Path, found: _Found) -> list[str]:
+    relative = [path.relative_to(folder).parts for path in found.pictures]
+    classes = sorted({parts[0] for parts in relative if len(parts) > 1})
+    loose = sum(len(parts) == 1 for parts in relative)
+    if classes and loose:
+        raise DataError(
+            f"{folder.name} holds {loose} pictures beside {len(classes)} folders; put every picture into the "
+            f"folder of its class"
+        )
+    if classes and _SPLITS.issuperset(name.lower() for name in classes):
+        raise DataError(
+            f"{folder.name} holds the parts of a split ({', '.join(classes)}), not classes; name one of them"
+        )
+    _check_filled(folder, set(classes))
+    return classes
+
+
+def _check_filled(folder: Path, classes: set[str]) -> None:
+    if classes:
+        for entry in _entries(folder):
+            if _is_folder(entry) and not entry.name.startswith(".") and entry.name not in classes:
+                raise DataError(f"the class folder {entry.name!r} holds 0 pictures; fill it or remove it")
+
+
+def _example(folder: Path, path: Path, labelled: bool, allow_outside: bool) -> Example:
+    relative = path.relative_to(folder)
+    try:
+        resolved = resolve_media_path(relative, folder, allow_outside=allow_outside)
+        label = relative.parts[0] if labelled else None
+        return as_example(resolved, label=label, id=relative.as_posix())
+    except ItemError as error:
+        error.id = relative.as_posix().encode(errors="backslashreplace").decode()
+        raise

@@ -1,0 +1,110 @@
+"""Every error that savs raises on purpose, in one tree.
+
+::
+
+    SAVsError
+    ├── ItemError               one example: bad picture, bad text, non-finite activation
+    │   ├── ExampleError        the example cannot be built or rendered
+    │   ├── MediaError          its picture cannot be used
+    │   └── ActivationError     the backbone gave NaN or Inf for it
+    ├── DataError               a data file or a set of labels as a whole
+    ├── BackboneError           a model cannot be loaded, located or run
+    └── ArtifactError           a saved classifier cannot be read or written
+        └── BackboneMismatchError   ... or belongs to another backbone
+
+Messages say which item, what is wrong and what to do, in one line. They never echo a decoder's own text, a
+memory address, a token or a base64 body.
+"""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+__all__ = [
+    "ActivationError",
+    "ArtifactError",
+    "BackboneError",
+    "BackboneMismatchError",
+    "DataError",
+    "ExampleError",
+    "ItemError",
+    "ItemErrorRecord",
+    "MediaError",
+    "SAVsError",
+]
+
+
+class SAVsError(Exception):
+    """Base of every error that savs raises on purpose; its message is one line, meant for users."""
+
+
+class ItemErrorRecord(TypedDict):
+    """What is written to logs and ``--json`` output about one failed example."""
+
+    id: str
+    stage: str
+    code: str
+    message: str
+
+
+class ItemError(SAVsError, ValueError):
+    """One example cannot be used; the others are not affected.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong and what to do, in one line, without the item's id.
+    code : str
+        Stable machine-readable name, such as ``"image_undecodable"``.
+    id : str or None
+        The example's id; filled in by whoever knows it.
+    """
+
+    stage = "example"
+
+    def __init__(self, message: str, *, code: str, id: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.id = id
+
+    def __str__(self) -> str:
+        return self.message if self.id is None else f"{self.id}: {self.message}"
+
+    def record(self) -> ItemErrorRecord:
+        """Return the error as a JSON-able record."""
+        return {"id": self.id or "", "stage": self.stage, "code": self.code, "message": self.message}
+
+
+class ExampleError(ItemError):
+    """The example cannot be built or rendered as a prompt."""
+
+    stage = "example"
+
+
+class MediaError(ItemError):
+    """The example's picture cannot be used."""
+
+    stage = "media"
+
+
+class ActivationError(ItemError):
+    """The backbone gave a NaN or an infinite value for the example."""
+
+    stage = "features"
+
+
+class DataError(SAVsError, ValueError):
+    """A data file, or a set of labels as a whole, cannot be used."""
+
+
+class BackboneError(SAVsError):
+    """A model cannot be loaded, its attention heads cannot be located, or it cannot be run."""
+
+
+class ArtifactError(SAVsError):
+    """A saved classifier cannot be read or written."""
+
+
+class BackboneMismatchError(ArtifactError):
+    """A saved classifier belongs to another backbone, revision, processor or dtype."""

@@ -1,0 +1,158 @@
+"""Repeated draws: several methods on the same random shots and the same test examples, several times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from savs.errors import DataError
+from savs.evaluation.intervals import Difference, interval_over_draws, paired_bootstrap
+from savs.heads.labels import check_label_types, count_classes, encode_labels
+
+__all__ = ["DrawResults", "Method", "draw_rows", "on_features", "run_draws"]
+
+Rows = NDArray[np.intp]
+Method = Callable[[Rows, Rows], Sequence[Any] | NDArray[Any]]
+"""From rows of the shots and rows of the test examples to predicted labels of the latter."""
+
+
+@dataclass(frozen=True)
+class DrawResults:
+    """Which test examples each method got right in each draw.
+
+    Attributes
+    ----------
+    correct : dict of str to list of ndarray of bool
+        Per method and draw, in the order of the test rows.
+    test_rows : list of ndarray of int
+        The test rows of each draw.
+    """
+
+    correct: dict[str, list[NDArray[np.bool_]]]
+    test_rows: list[Rows]
+
+    def accuracies(self, name: str) -> list[float]:
+        """Return a method's accuracy in each draw."""
+        return [float(right.mean()) for right in self.correct[name]]
+
+    def summary(self) -> dict[str, dict[str, Any]]:
+        """Return mean accuracy, interval over draws (None for one) and accuracies per method, JSON-able."""
+        figures = {name: self.accuracies(name) for name in self.correct}
+        return {
+            name: {"mean": float(np.mean(values)), "interval": interval_over_draws(values), "draws": values}
+            for name, values in figures.items()
+        }
+
+    def difference(self, name: str, other: str, draw: int = 0, *, seed: int = 0) -> Difference:
+        """Return one method's accuracy less another's in one draw, with its interval over test examples."""
+        return paired_bootstrap(self.correct[name][draw], self.correct[other][draw], seed=seed)
+
+
+def run_draws(
+    labels: ArrayLike, methods: Mapping[str, Method], *, shots: int, draws: int = 5, seed: int = 0
+) -> DrawResults:
+    """Run every method on the same `draws` random draws of the shots; all other examples are the test.
+
+    Parameters
+    ----------
+    labels : array-like, shape (n_examples,)
+        Labels of the whole pool.
+    methods : mapping of str to Method
+        From (shot rows, test rows) to predicted labels; `on_features` makes one of an estimator.
+    shots : int
+        Shots per class.
+    draws : int, default=5
+        Number of draws.
+    seed : int, default=0
+        Of the draws.
+
+    Raises
+    ------
+    DataError
+        If a class has no example left for the test, or labels are unusable.
+    ValueError
+        If a method does not return one label per test row.
+
+    Examples
+    --------
+    >>> labels = np.array(["cat", "dog"] * 4)
+    >>> methods = {"always cat": lambda shot_rows, test_rows: ["cat"] * len(test_rows)}
+    >>> run_draws(labels, methods, shots=2, draws=2).accuracies("always cat")
+    [0.5, 0.5]
+    """
+    if draws < 1:
+        raise ValueError(f"draws must be at least 1, got {draws}")
+    names = _label_array(labels)
+    splits = [draw_rows(names, shots, (seed, draw)) for draw in range(draws)]
+    correct = {
+        name: [_right(name, method(train, test), names[test]) for train, test in splits]
+        for name, method in methods.items()
+    }
+    return DrawResults(correct, [test for _, test in splits])
+
+
+def draw_rows(labels: ArrayLike, shots: int, seed: int | Sequence[int]) -> tuple[Rows, Rows]:
+    """Draw `shots` rows of each class at random, and return them and all other rows, each ascending.
+
+    Raises
+    ------
+    DataError
+        If a class has not more than `shots` examples.
+    ValueError
+        If `shots` is below 1.
+
+    Examples
+    --------
+    >>> shot_rows, test_rows = draw_rows(["a", "b", "a", "b", "b"], 1, seed=0)
+    >>> len(shot_rows), len(test_rows)
+    (2, 3)
+    """
+    if shots < 1:
+        raise ValueError(f"shots must be at least 1, got {shots}")
+    classes, codes = encode_labels(_label_array(labels))
+    if np.bincount(codes).min() <= shots:
+        raise DataError(f"{shots} shots leave no test example of some class: {count_classes(classes, codes)}")
+    rng = np.random.default_rng(seed)
+    drawn = np.concatenate(
+        [rng.permutation(np.flatnonzero(codes == code))[:shots] for code in range(len(classes))]
+    )
+    is_shot = np.zeros(len(codes), dtype=bool)
+    is_shot[drawn] = True
+    return np.flatnonzero(is_shot), np.flatnonzero(~is_shot)
+
+
+def on_features(features: NDArray[Any], labels: ArrayLike, fit: Callable[..., Any]) -> Method:
+    """Return the method that fits on the shots' feature rows and predicts those of the test.
+
+    Parameters
+    ----------
+    features : ndarray, shape (n_examples, width)
+        Feature rows of the whole pool.
+    labels : array-like, shape (n_examples,)
+        Labels of the whole pool.
+    fit : callable
+        From (X, y) to something with ``predict``, such as ``SAVClassifier(layout=layout).fit``.
+    """
+    names = _label_array(labels)
+
+    def method(train: Rows, test: Rows) -> NDArray[Any]:
+        return np.asarray(fit(features[train], names[train]).predict(features[test]))
+
+    return method
+
+
+def _label_array(labels: ArrayLike) -> NDArray[Any]:
+    check_label_types(labels)  # type: ignore[arg-type]
+    return np.asarray(labels)
+
+
+def _right(name: str, answers: Sequence[Any] | NDArray[Any], truth: NDArray[Any]) -> NDArray[np.bool_]:
+    if len(answers) != len(truth):
+        raise ValueError(f"method {name!r} gave {len(answers)} predictions for {len(truth)} test examples")
+    return np.array(
+        [answer == label for answer, label in zip(answers, truth.tolist(), strict=True)], dtype=bool
+    )

@@ -1,0 +1,29 @@
+"""What an example is: ordered content parts with an optional label and id.
+
+Every form a user may hand in becomes an `Example` here. This package knows no models and opens no files: an
+`Image` part only holds where the picture is to come from; `savs.media` opens it.
+"""
+
+from __future__ import annotations
+
+from savs.examples.coercion import as_example, as_examples
+from savs.examples.content import IMAGE_MARKER, Example, Image, Label, Message, Part, Role, Text
+from savs.examples.labels import DataWarning, as_label, check_labels
+from savs.examples.markers import place_images
+
+__all__ = [
+    "IMAGE_MARKER",
+    "DataWarning",
+    "Example",
+    "Image",
+    "Label",
+    "Message",
+    "Part",
+    "Role",
+    "Text",
+    "as_example",
+    "as_examples",
+    "as_label",
+    "check_labels",
+    "place_images",
+]

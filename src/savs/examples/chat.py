@@ -1,0 +1,161 @@
+"""Chat messages to `Message` objects: ``{"role": ..., "content": text or parts}``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from savs.errors import ExampleError
+from savs.examples.content import Image, Message, Part, Role, Text
+from savs.examples.labels import check_text
+from savs.examples.markers import count_markers, mismatch, place_in_order
+from savs.examples.pictures import (
+    as_image,
+    decode_base64,
+    is_picture,
+    looks_like_image,
+    type_name,
+    video_error,
+)
+
+__all__ = ["as_messages", "as_part", "is_message"]
+
+_ROLES = ("system", "user", "assistant")
+_SOURCES = ("image", "path", "url", "base64", "image_url")
+
+
+def is_message(item: Any) -> bool:
+    """Return whether an item is meant as a chat message."""
+    return isinstance(item, Message) or (isinstance(item, Mapping) and "role" in item)
+
+
+def as_messages(items: Any, images: Sequence[Image] = (), root: Path | None = None) -> tuple[Message, ...]:
+    """Return a chat whose pictures stand in place.
+
+    Parameters
+    ----------
+    items : list of mapping or Message
+        The turns, the last one of the user.
+    images : sequence of Image
+        Pictures given beside the messages: they fill the messages' empty image parts and markers in order, or
+        come first in the last message if there are none.
+    root : Path, optional
+        What relative paths are relative to.
+
+    Raises
+    ------
+    ExampleError
+        ``chat`` for a wrong shape, ``marker_mismatch``, and the errors of parts.
+    """
+    if not isinstance(items, list | tuple) or not items or not all(is_message(item) for item in items):
+        raise _chat_error(
+            "messages must be a list of {'role': ..., 'content': ...} with at least one of them"
+        )
+    turns = [_as_turn(item, root) for item in items]
+    if turns[-1][0] != "user":
+        raise _chat_error("the last message must be the user's: the model reads there what it is to answer")
+    supplied = _supply([parts for _, parts in turns], images)
+    return tuple(
+        Message(role, place_in_order(parts)) for (role, _), parts in zip(turns, supplied, strict=True)
+    )
+
+
+def as_part(value: Any, root: Path | None = None) -> Part | None:
+    """Return one content part; None for an image part without a source.
+
+    A text standing alone is a picture's path if it looks like one
+    (`savs.examples.pictures.looks_like_image`); ``{"type": "text", "text": ...}`` is always text.
+    """
+    if isinstance(value, Text):
+        return Text(check_text(value.text, "text"))
+    if isinstance(value, str):
+        return (
+            as_image(value, root) if looks_like_image(value, root) else Text(check_text(str(value), "text"))
+        )
+    if is_picture(value):
+        return as_image(value, root)
+    if isinstance(value, Mapping) and "type" in value:
+        return _typed_part(value, root)
+    message = (
+        f"a {type_name(value)} is no content part; a text, a picture or {{'type': 'text' or 'image', ...}} is"
+    )
+    raise ExampleError(message, code="part_type")
+
+
+def _as_turn(item: Any, root: Path | None) -> tuple[Role, list[Part | None]]:
+    if isinstance(item, Message):
+        item = {"role": item.role, "content": list(item.parts)}
+    unknown = [key for key in item if key not in {"role", "content"} and item[key] is not None]
+    if unknown:
+        raise _chat_error(f"a message has role and content, not {', '.join(map(repr, unknown))}")
+    role, content = item["role"], item.get("content")
+    if not isinstance(role, str) or role not in _ROLES:
+        raise _chat_error(f"a message's role is one of {', '.join(_ROLES)}")
+    if isinstance(content, str):
+        return cast(Role, str(role)), [Text(check_text(str(content), "text"))]
+    if not isinstance(content, list | tuple) or not content:
+        raise _chat_error(f"a message's content is a text or a list of parts, not {type_name(content)}")
+    return cast(Role, str(role)), [_chat_part(part, root) for part in content]
+
+
+def _chat_part(value: Any, root: Path | None) -> Part | None:
+    # Inside a chat a bare text is text, whatever it ends in: pictures have their own type there.
+    return Text(check_text(str(value), "text")) if isinstance(value, str) else as_part(value, root)
+
+
+def _typed_part(part: Mapping[str, Any], root: Path | None) -> Part | None:
+    kind = part["type"]
+    if kind == "text" and isinstance(part.get("text"), str):
+        return Text(check_text(str(part["text"]), "text"))
+    if kind in ("video", "audio", "input_audio", "video_url", "audio_url"):
+        raise video_error(f"a part of type {kind}")
+    if kind not in ("image", "image_url"):
+        raise ExampleError(
+            "a part's type is 'text' (with a text) or 'image' (with a picture)", code="part_type"
+        )
+    given = [(name, part[name]) for name in _SOURCES if part.get(name) is not None]
+    if len(given) > 1:
+        names = " and ".join(name for name, _ in given)
+        raise ExampleError(f"an image part names its picture twice, as {names}; keep one", code="part_type")
+    return _image_of(*given[0], root) if given else None
+
+
+def _image_of(name: str, value: Any, root: Path | None) -> Image:
+    if isinstance(value, Mapping) and name == "image_url":
+        value = value.get("url")
+    if name == "base64" and isinstance(value, str) and value[:5].lower() != "data:":
+        return Image(decode_base64(value))
+    return as_image(value, root)
+
+
+def _supply(turns: list[list[Part | None]], images: Sequence[Image]) -> list[list[Part]]:
+    """Put pictures given beside the messages where the messages leave room for them."""
+    rooms = [_rooms(parts) for parts in turns]
+    if not images and any(None in parts for parts in turns):
+        raise _chat_error("an image part names no picture; give it as image, path, url or base64")
+    if images and not sum(rooms):
+        turns = [*turns[:-1], [*images, *turns[-1]]]
+        rooms, images = [0] * len(turns), ()
+    if images and sum(rooms) != len(images):
+        raise mismatch(sum(rooms), len(images))
+    supply = iter(images)
+    return [_filled(parts, room if images else 0, supply) for parts, room in zip(turns, rooms, strict=True)]
+
+
+def _rooms(parts: Sequence[Part | None]) -> int:
+    """Count the pictures that a turn lacks: its empty image parts, or its markers beyond its own pictures."""
+    empty = sum(part is None for part in parts)
+    own = sum(isinstance(part, Image) for part in parts)
+    return empty or max(0, count_markers([part for part in parts if part is not None]) - own)
+
+
+def _filled(parts: Sequence[Part | None], room: int, supply: Iterable[Image]) -> list[Part]:
+    pictures = iter(supply)
+    filled = [next(pictures) if part is None else part for part in parts]
+    missing = room - sum(part is None for part in parts)
+    return [*(next(pictures) for _ in range(missing)), *filled]
+
+
+def _chat_error(message: str) -> ExampleError:
+    return ExampleError(message, code="chat")

@@ -1,0 +1,99 @@
+"""The content of an example: text and image parts, messages, an optional label and id."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image as PILImage
+
+__all__ = ["IMAGE_MARKER", "Example", "Image", "Label", "Message", "Part", "Role", "Text"]
+
+IMAGE_MARKER = "<image>"
+"""Where a picture stands in a text, as in the public SAVs files."""
+
+Label = str | int | bool
+Role = Literal["system", "user", "assistant"]
+
+
+@dataclass(frozen=True)
+class Text:
+    """A piece of text."""
+
+    text: str
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """A picture, opened only when it is needed.
+
+    Parameters
+    ----------
+    source : Path, bytes, PIL image or ndarray
+        File path; encoded bytes; a PIL image; or an array of shape (height, width), (height, width, 3) or
+        (height, width, 4).
+    """
+
+    source: Path | bytes | PILImage.Image | NDArray[np.generic]
+
+
+Part = Text | Image
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn of a chat: a role and its parts in order."""
+
+    role: Role
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True)
+class Example:
+    """A prompt's content, with an optional label and id.
+
+    Parameters
+    ----------
+    messages : tuple of Message
+        The chat; a plain example is a single user message. The last message is the user's.
+    label : str, int, bool or None
+        The class, if known.
+    id : str or None
+        The caller's name for it, used in messages and outputs.
+    fields : mapping of str to str
+        The columns of the row it came from, for prompt templates such as ``"Instruction: {instruction}"``.
+    """
+
+    messages: tuple[Message, ...]
+    label: Label | None = None
+    id: str | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """All parts of all messages, in order."""
+        return tuple(part for message in self.messages for part in message.parts)
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """All pictures, in order."""
+        return tuple(part for part in self.parts if isinstance(part, Image))
+
+    @property
+    def text(self) -> str:
+        """The last message's text in canonical form.
+
+        Pictures followed by at most one text without markers give just that text: pictures come first where a
+        text has no marker. Any other order gives the texts with one `IMAGE_MARKER` where each picture stands.
+        """
+        parts = self.messages[-1].parts if self.messages else ()
+        texts = [part.text for part in parts if isinstance(part, Text)]
+        leading = all(isinstance(part, Image) for part in parts[: len(parts) - len(texts)])
+        if leading and len(texts) <= 1 and not any(IMAGE_MARKER in text for text in texts):
+            return "".join(texts)
+        return "".join(part.text if isinstance(part, Text) else IMAGE_MARKER for part in parts)

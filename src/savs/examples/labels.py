@@ -1,0 +1,96 @@
+"""Labels: text, whole numbers or truth values, all of one type in a data set."""
+
+from __future__ import annotations
+
+import unicodedata
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from savs.errors import DataError, ExampleError
+from savs.examples.content import Label
+
+__all__ = ["DataWarning", "as_label", "check_labels", "check_text"]
+
+_LARGEST = 2**63
+
+
+class DataWarning(UserWarning):
+    """A set of examples can be used, but is probably not what was meant."""
+
+
+def as_label(value: Any) -> Label:
+    """Return a label as str, int or bool; numpy scalars become their Python equals.
+
+    Raises
+    ------
+    ExampleError
+        ``label`` for anything else: None, floats (NaN included), empty text, text that is not valid Unicode,
+        whole numbers beyond 64 bits.
+    """
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    if isinstance(value, int | np.integer):
+        if -_LARGEST <= int(value) < _LARGEST:
+            return int(value)
+        raise _label_error("the label is a whole number beyond 64 bits; use text instead")
+    if isinstance(value, str):
+        return _text_label(str(value))
+    hint = "; convert it to int or str" if isinstance(value, float | np.floating) else ""
+    raise _label_error(f"a label is text, a whole number or a truth value, not {type(value).__name__}{hint}")
+
+
+def check_text(text: str, what: str) -> str:
+    """Return `text`; `ExampleError` (``lone_surrogate``) if it cannot be written as UTF-8."""
+    if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
+        message = (
+            f"the {what} holds half of a surrogate pair and is not valid Unicode; read its file as UTF-8"
+        )
+        raise ExampleError(message, code="lone_surrogate")
+    return text
+
+
+def check_labels(labels: Sequence[Label | None]) -> None:
+    """Check the labels of a whole set; None means that an example has none.
+
+    Raises
+    ------
+    DataError
+        If labels of two types are mixed, such as 1 and "1", or 1 and True: numpy would merge them silently.
+
+    Warns
+    -----
+    DataWarning
+        If two labels look alike but differ as Unicode (NFC and NFD).
+    """
+    firsts: dict[type, Label] = {}
+    for label in labels:
+        if label is not None:
+            firsts.setdefault(type(label), label)
+    if len(firsts) > 1:
+        kinds = " and ".join(f"{label!r} ({kind.__name__})" for kind, label in firsts.items())
+        raise DataError(f"labels of different types are mixed: {kinds}; make all of them one type")
+    _warn_of_twins({label for label in labels if isinstance(label, str)})
+
+
+def _warn_of_twins(names: set[str]) -> None:
+    seen: dict[str, str] = {}
+    for name in sorted(names):
+        twin = seen.setdefault(unicodedata.normalize("NFC", name), name)
+        if twin != name:
+            message = (
+                f"two labels look like {name!r} but are different Unicode ({twin!a}, {name!a}): two classes?"
+            )
+            warnings.warn(message, DataWarning, stacklevel=4)
+
+
+def _text_label(label: str) -> str:
+    if not label:
+        raise _label_error("the label is an empty text; leave it out or name the class")
+    return check_text(label, "label")
+
+
+def _label_error(message: str) -> ExampleError:
+    return ExampleError(message, code="label")

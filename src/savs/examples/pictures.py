@@ -1,0 +1,199 @@
+"""Every form of a picture to an `Image` part. Nothing is opened or decoded, except base64."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from savs.errors import ExampleError
+from savs.examples.content import Image
+
+__all__ = ["IMAGE_SUFFIXES", "as_image", "is_picture", "looks_like_image", "type_name", "video_error"]
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+"""Endings of the picture files that `savs.media` reads."""
+
+_UNREAD_SUFFIXES = frozenset({".heic", ".heif", ".avif", ".svg", ".psd", ".eps", ".jp2", ".jxl"})
+_VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv"}
+)
+_AUDIO_SUFFIXES = frozenset({".wav", ".mp3", ".flac", ".ogg", ".ogv", ".m4a", ".aac", ".opus"})
+_URL = re.compile(r"(?!data:)[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_DATA_URL = re.compile(r"data:(?P<kind>[a-z]+)/[^;,]*(?P<options>[^,]{0,200}),", re.IGNORECASE)
+_MEDIA_URL = re.compile(r"data:(image|video|audio)/[^,\s]{0,200},", re.IGNORECASE)
+# How the base64 of PNG, JPEG, GIF and WEBP begins.
+_BARE_BASE64 = ("iVBORw0KGgo", "/9j/", "R0lGOD", "UklGR")
+_LONGEST_PATH = 4096
+_ACCEPTED = "a picture is a path, encoded bytes, a data:image/...;base64, URL, a PIL image or a uint8 array"
+
+
+def is_picture(value: Any) -> bool:
+    """Return whether a value of this type can only mean a picture (so not text)."""
+    return isinstance(value, Image | Path | bytes | bytearray | memoryview | np.ndarray) or is_pil(value)
+
+
+def is_pil(value: Any) -> bool:
+    """Return whether a value is a PIL image; PIL itself is not imported for it."""
+    # Nobody can hold one before PIL is imported.
+    module = sys.modules.get("PIL.Image")
+    return module is not None and isinstance(value, module.Image)
+
+
+def looks_like_image(text: str, root: Path | None = None) -> bool:
+    """Return whether a text standing alone means a picture: a path of a picture or video file, or an address.
+
+    A path is one line that ends like a picture file and either has no white space or names a file that
+    exists.
+    """
+    if not text or len(text.splitlines()) != 1 or text != text.strip():
+        return _MEDIA_URL.match(text) is not None
+    if _MEDIA_URL.match(text):
+        return True
+    spaced = any(char.isspace() for char in text)
+    if _URL.match(text):
+        return not spaced
+    suffix = Path(text).suffix.lower() if len(text) <= _LONGEST_PATH else ""
+    if suffix not in IMAGE_SUFFIXES | _UNREAD_SUFFIXES | _VIDEO_SUFFIXES | _AUDIO_SUFFIXES:
+        return False
+    return not spaced or _exists(_under(root, Path(text)))
+
+
+def as_image(value: Any, root: Path | None = None) -> Image:
+    """Return the `Image` part of anything that stands where a picture is expected.
+
+    Raises
+    ------
+    ExampleError
+        ``url_refused``, ``video_unsupported``, ``image_format``, ``image_path``, ``data_url``,
+        ``image_array`` or ``image_type``.
+    """
+    if isinstance(value, Image):
+        # One made by hand may hold what only `as_image` understands, such as a text.
+        made = as_image(value.source, None)
+        return value if made.source is value.source else made
+    if isinstance(value, str):
+        return _from_text(str(value), root)
+    if isinstance(value, Path):
+        return _from_path(value, root)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return Image(bytes(value))
+    if isinstance(value, np.ndarray):
+        return Image(_checked_array(value))
+    if is_pil(value):
+        return Image(value)
+    if isinstance(value, Mapping) and {"bytes", "path"} & set(value):
+        return as_image(value["bytes"] if value.get("bytes") is not None else value.get("path"), root)
+    raise ExampleError(
+        f"a {type_name(value)} stands where a picture is expected; {_ACCEPTED}", code="image_type"
+    )
+
+
+def type_name(value: Any) -> str:
+    """Return the name of a value's type, with its package if that is not built in."""
+    kind = type(value)
+    package = kind.__module__.partition(".")[0]
+    return kind.__name__ if package == "builtins" else f"{package}.{kind.__name__}"
+
+
+def video_error(what: str) -> ExampleError:
+    """Return the error for video or audio."""
+    message = (
+        f"{what} is video or audio, which is not read yet; cut out frames and give them as several images"
+    )
+    return ExampleError(message, code="video_unsupported")
+
+
+def _from_text(text: str, root: Path | None) -> Image:
+    if text[:5].lower() == "data:":
+        return Image(_decode_data_url(text))
+    if _URL.match(text):
+        raise ExampleError(
+            "web and file addresses are not opened; download the picture and give its path (an address "
+            "meant as text goes as {'text': ...})",
+            code="url_refused",
+        )
+    if (
+        not text.strip()
+        or "\0" in text
+        or "\n" in text
+        or len(text) > _LONGEST_PATH
+        or text.startswith(_BARE_BASE64)
+    ):
+        message = (
+            f"a text of {len(text)} characters is no path of a picture; base64 goes as "
+            f"data:image/png;base64,..."
+        )
+        raise ExampleError(message, code="image_path")
+    return _from_path(Path(text), root)
+
+
+def _from_path(path: Path, root: Path | None) -> Image:
+    suffix = path.suffix.lower()
+    if suffix in _VIDEO_SUFFIXES | _AUDIO_SUFFIXES:
+        raise video_error(f"a {suffix} file")
+    if suffix in _UNREAD_SUFFIXES:
+        raise ExampleError(
+            f"{suffix} files are not read; save the picture as PNG or JPEG", code="image_format"
+        )
+    return Image(_under(root, path))
+
+
+def _decode_data_url(text: str) -> bytes:
+    match = _DATA_URL.match(text)
+    kind = match["kind"].lower() if match else ""
+    if kind in {"video", "audio"}:
+        raise video_error(f"a data:{kind} URL")
+    if match is None or kind != "image" or not match["options"].lower().endswith(";base64"):
+        raise ExampleError("a data URL must begin with data:image/...;base64,", code="data_url")
+    return decode_base64(text[match.end() :])
+
+
+def decode_base64(text: str) -> bytes:
+    """Return the bytes of a base64 text; `ExampleError` (``data_url``) if it is none."""
+    try:
+        data = base64.b64decode("".join(text.split()).encode("ascii"), validate=True)
+    except (binascii.Error, ValueError):
+        raise ExampleError("the picture's base64 is damaged; encode it again", code="data_url") from None
+    if not data:
+        raise ExampleError("the picture's base64 is empty", code="data_url")
+    return data
+
+
+def _checked_array(array: NDArray[Any]) -> NDArray[Any]:
+    if array.dtype.kind == "f":
+        raise _array_error(
+            "is no picture: decimals may mean 0..1 or 0..255; scale to 0..255 and use .astype(numpy.uint8)",
+            array,
+        )
+    if array.dtype not in (np.uint8, np.bool_, np.uint16):
+        raise _array_error("is no picture; scale it to 0..255 and use .astype(numpy.uint8)", array)
+    if array.ndim == 3 and array.shape[0] in {1, 3, 4} and array.shape[2] not in {3, 4}:
+        raise _array_error("has its channels first; use .transpose(1, 2, 0)", array)
+    if array.ndim not in {2, 3} or (array.ndim == 3 and array.shape[2] not in {3, 4}) or array.size == 0:
+        raise _array_error(
+            "is no picture; (height, width), (height, width, 3) or (height, width, 4) is", array
+        )
+    return array
+
+
+def _array_error(message: str, array: NDArray[Any]) -> ExampleError:
+    return ExampleError(f"an array of {array.dtype} and shape {array.shape} {message}", code="image_array")
+
+
+def _under(root: Path | None, path: Path) -> Path:
+    return path if root is None else root / path
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,123 @@
+"""Rows with the columns of the public SAVs files, or with chat messages, to an `Example`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from savs.errors import ExampleError
+from savs.examples.chat import as_messages
+from savs.examples.content import Example, Image, Message
+from savs.examples.labels import as_label, check_text
+from savs.examples.markers import place_images
+from savs.examples.pictures import as_image, type_name, video_error
+
+__all__ = [
+    "ID_FIELDS",
+    "LABEL_FIELD",
+    "TEXT_FIELDS",
+    "as_id",
+    "image_fields",
+    "is_image_field",
+    "is_missing",
+    "row_to_example",
+]
+
+IMAGE_FIELDS = ("image", "image_path", "Image", "images")
+TEXT_FIELDS = ("question", "text", "prompt", "claim", "instruction", "Text")
+ID_FIELDS = ("id", "ID")
+LABEL_FIELD = "label"
+_NUMBERED = re.compile(r"image_(\d{1,4})")
+_VIDEO_FIELDS = ("video", "audio", "videos", "video_path")
+
+
+def row_to_example(row: Mapping[str, Any], root: Path | None = None) -> Example:
+    """Return the example of a row; all its columns are kept in ``fields``.
+
+    Pictures: the first of ``image``, ``image_path``, ``Image``, ``images`` that is there, else ``image_1``,
+    ``image_2``, ... in order, those without a value left out. Text: the first of ``question``, ``text``,
+    ``prompt``, ``claim``, ``instruction``, ``Text``. ``label`` and ``id`` or ``ID`` as they say
+    (``question_id`` is not unique in the public files).
+
+    Raises
+    ------
+    ExampleError
+        ``row`` if no known column has a value, and the errors of pictures, chats, markers and labels.
+    """
+    if not all(isinstance(name, str) for name in row):
+        raise ExampleError("a row's columns must be named by text", code="row")
+    if row.get("messages") is not None:
+        messages = as_messages(row["messages"], _images(row, root), root)
+    else:
+        messages = (Message("user", place_images(_text(row), _images(row, root))),)
+    if not any(message.parts for message in messages):
+        raise _empty(row)
+    label = row.get(LABEL_FIELD)
+    return Example(messages, None if label is None else as_label(label), _id(row), dict(row))
+
+
+def image_fields(row: Mapping[str, Any]) -> list[str]:
+    """Return the columns that hold the row's pictures, in the order of the pictures."""
+    for name in IMAGE_FIELDS:
+        if not is_missing(row.get(name)):
+            return [name]
+    numbered = sorted((int(match[1]), name) for name in row if (match := _NUMBERED.fullmatch(name)))
+    return [name for _, name in numbered if not is_missing(row[name])]
+
+
+def is_image_field(name: str) -> bool:
+    """Return whether a column of this name holds a picture by default."""
+    return name in IMAGE_FIELDS or _NUMBERED.fullmatch(name) is not None
+
+
+def is_missing(value: Any) -> bool:
+    """Return whether a cell has no value: None, an empty text, or the NaN that tables hold for it."""
+    if isinstance(value, float | np.floating):
+        return bool(value != value)
+    return value is None or (isinstance(value, str) and value == "")
+
+
+def as_id(value: Any) -> str:
+    """Return an id as text; `ExampleError` (``id``) if it is neither text nor a whole number."""
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, str) and value:
+        return check_text(str(value), "id")
+    raise ExampleError(f"an id is text or a whole number, not {type_name(value)}", code="id")
+
+
+def _images(row: Mapping[str, Any], root: Path | None) -> list[Image]:
+    values: list[Any] = []
+    for name in image_fields(row):
+        value = row[name]
+        values.extend(value if isinstance(value, list | tuple) else [value])
+    if not values and any(not is_missing(row.get(name)) for name in _VIDEO_FIELDS):
+        raise video_error("the row's only medium")
+    return [as_image(value, root) for value in values if not is_missing(value)]
+
+
+def _text(row: Mapping[str, Any]) -> str:
+    for name in TEXT_FIELDS:
+        value = row.get(name)
+        if is_missing(value):
+            continue
+        if not isinstance(value, str):
+            raise ExampleError(f"column {name!r} must hold text, not {type_name(value)}", code="row")
+        return check_text(str(value), "text")
+    return ""
+
+
+def _id(row: Mapping[str, Any]) -> str | None:
+    return next((as_id(row[name]) for name in ID_FIELDS if not is_missing(row.get(name))), None)
+
+
+def _empty(row: Mapping[str, Any]) -> ExampleError:
+    return ExampleError(
+        f"the row has neither a picture ({', '.join(IMAGE_FIELDS)}, image_1 ...) nor a text "
+        f"({', '.join(TEXT_FIELDS)}); its columns: {', '.join(map(repr, row)) or 'none'}",
+        code="row",
+    )

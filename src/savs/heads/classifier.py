@@ -1,0 +1,300 @@
+"""`SAVClassifier`: the published rule ([SAV] section 3) as a scikit-learn estimator on feature rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from savs.errors import ActivationError
+from savs.features import Head, HeadLayout
+from savs.heads.centroids import class_centroids
+from savs.heads.labels import check_label_types, encode_labels
+from savs.heads.scoring import head_scores
+from savs.heads.selection import check_n_heads, select_heads
+from savs.heads.similarity import nearest_classes, similarity_blocks
+from savs.heads.voting import decision_values, vote_shares
+
+__all__ = ["SAVClassifier"]
+
+
+class SAVClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Few-shot classifier by majority vote of the best attention heads (Sparse Attention Vectors).
+
+    `fit` takes the mean vector of each class for each head, scores every head by how many shots lie nearest
+    (by cosine) to their own class's mean, and keeps the `n_heads` best. `predict` lets each kept head vote
+    for the class with the nearest mean.
+
+    Parameters
+    ----------
+    n_heads : int, default=20
+        How many heads to keep; all of them where the layout has fewer.
+    layout : HeadLayout, (n_layers, n_heads, head_dim) or None, default=None
+        Which columns of X belong to which head. None takes the whole row as one head, which makes this a
+        nearest-class-mean classifier by cosine.
+
+    Attributes
+    ----------
+    classes_ : ndarray, shape (n_classes,)
+        The classes, sorted.
+    heads_ : list of Head
+        The kept heads, best first.
+    head_scores_ : ndarray of int64, shape (layout_.n_heads,)
+        Score of every head in layout order; see `savs.heads.scoring.head_scores`.
+    centroids_ : ndarray of float64, shape (n_classes, width of the kept heads)
+        Class means of the kept heads, in the order of `heads_`.
+    layout_ : HeadLayout
+        The layout in use.
+    n_features_in_ : int
+        Number of columns of X.
+
+    Notes
+    -----
+    Ties are settled so that neither the order of the examples nor the batch decides: equal head scores go
+    to the lower (layer, index); equal vote counts to the class that the best-ranked head among their voters
+    chose; equal cosines (within `savs.heads.similarity.TIE_TOLERANCE`, 1e-12) to the first class of
+    `classes_`. A zero vector has similarity 0 to everything. All arithmetic is in float64.
+
+    The only shot of a class may not vote for its own class in head scoring: every score is lowered by one per
+    such class, which leaves the order of the heads as published.
+
+    References
+    ----------
+    Mitra et al., "Enhancing Few-Shot Vision-Language Classification with Large Multimodal Model Features",
+    ICCV 2025, arXiv:2412.00142.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.array([[1.0, 0, 5, 5], [1, 1, 5, 5], [0, 1, 5, 5], [-1, 1, 5, 5]])
+    >>> y = ["cat", "cat", "dog", "dog"]
+    >>> classifier = SAVClassifier(n_heads=1, layout=(1, 2, 2)).fit(X, y)
+    >>> classifier.heads_, classifier.head_scores_
+    ([Head(layer=0, index=0)], array([4, 2]))
+    >>> classifier.predict([[3.0, 1, 5, 5], [-2, 1, 5, 5]]).tolist()
+    ['cat', 'dog']
+    """
+
+    classes_: NDArray[Any]
+    heads_: list[Head]
+    head_scores_: NDArray[np.int64]
+    centroids_: NDArray[np.float64]
+    layout_: HeadLayout
+    n_features_in_: int
+
+    def __init__(self, n_heads: int = 20, layout: HeadLayout | tuple[int, int, int] | None = None) -> None:
+        self.n_heads = n_heads
+        self.layout = layout
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Learn centroids, head scores and the kept heads from the shots.
+
+        Parameters
+        ----------
+        X : array-like of float, shape (n_examples, width)
+            Feature rows.
+        y : array-like of str, int or bool, shape (n_examples,)
+            Labels, all of one type. A float array of whole numbers is taken too, as everywhere in
+            scikit-learn.
+
+        Returns
+        -------
+        SAVClassifier
+            Itself.
+
+        Raises
+        ------
+        DataError
+            If the labels are of mixed or unusable types, or of fewer than two classes.
+        ActivationError
+            If X has a NaN or an infinite value; names the row and the head.
+        ValueError
+            If X does not fit the layout or `y`, or `n_heads` is not a positive integer.
+        """
+        n_kept = check_n_heads(self.n_heads)
+        if y is not None and not isinstance(y, np.ndarray):
+            check_label_types(y)  # type: ignore[arg-type]  # before NumPy merges 1 and "1"
+        rows, labels = validate_data(self, X, y, dtype=[np.float64, np.float32], ensure_all_finite=False)
+        layout = _resolve_layout(self.layout, rows.shape[1])
+        _check_finite(rows, layout)
+        classes, codes = encode_labels(labels)
+        centroids = class_centroids(rows, codes, len(classes))
+        scores = head_scores(rows, codes, centroids, layout)
+        heads = select_heads(scores, layout, n_kept)
+        return self._learn(classes, heads, scores, centroids[:, layout.column_indices(heads)], layout)
+
+    @classmethod
+    def from_parts(
+        cls,
+        *,
+        classes: ArrayLike,
+        heads: Sequence[tuple[int, int]],
+        head_scores: ArrayLike,
+        centroids: ArrayLike,
+        layout: HeadLayout,
+        n_heads: int | None = None,
+    ) -> Self:
+        """Return a fitted classifier from what `fit` learned, without the shots.
+
+        Parameters
+        ----------
+        classes : array-like, shape (n_classes,)
+            `classes_`, sorted, at least two.
+        heads : sequence of (layer, index)
+            `heads_`, best first.
+        head_scores : array-like of int, shape (layout.n_heads,)
+            `head_scores_`.
+        centroids : array-like of float64, shape (n_classes, width of the kept heads)
+            `centroids_`.
+        layout : HeadLayout
+            `layout_`.
+        n_heads : int, optional
+            The parameter `n_heads`; the number of kept heads by default.
+
+        Raises
+        ------
+        ValueError
+            If the parts do not belong together: wrong shapes, classes unsorted or repeated, a value that is
+            not finite, heads that are not the best by score.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> classifier = SAVClassifier().fit(np.eye(3), [7, 8, 9])
+        >>> names = ("classes", "heads", "head_scores", "centroids", "layout")
+        >>> again = SAVClassifier.from_parts(**{name: getattr(classifier, f"{name}_") for name in names})
+        >>> again.predict(np.eye(3)).tolist()
+        [7, 8, 9]
+        """
+        kept = [Head(*head) for head in heads]
+        check_label_types(classes)  # type: ignore[arg-type]
+        names, scores, means = np.asarray(classes), np.asarray(head_scores), np.asarray(centroids, np.float64)
+        _check_parts(names, kept, scores, means, layout)
+        classifier = cls(n_heads=len(kept) if n_heads is None else check_n_heads(n_heads), layout=layout)
+        classifier.n_features_in_ = layout.width
+        return classifier._learn(names, kept, scores.astype(np.int64), means, layout)
+
+    def for_kept_heads(self) -> Self:
+        """Return the same classifier for rows that hold only the kept heads, in the order of `heads_`.
+
+        A query's forward pass may then end at the deepest kept head, and everything else (`predict`, `votes`,
+        ...) works as here: ``classifier.for_kept_heads().predict(X[:, layout.column_indices(heads_)])``.
+        """
+        check_is_fitted(self)
+        scores = [int(self.head_scores_[self.layout_.position(head)]) for head in self.heads_]
+        return self.from_parts(
+            classes=self.classes_,
+            heads=self.heads_,
+            head_scores=scores,
+            centroids=self.centroids_,
+            layout=self.layout_.select(self.heads_),
+        )
+
+    def votes(self, X: ArrayLike) -> NDArray[np.intp]:
+        """Return the class index that each kept head votes for.
+
+        Parameters
+        ----------
+        X : array-like of float, shape (n_examples, n_features_in_)
+            Feature rows.
+
+        Returns
+        -------
+        ndarray of int, shape (n_examples, n_kept_heads)
+            Indices into `classes_`, best head first.
+        """
+        check_is_fitted(self)
+        rows = validate_data(self, X, reset=False, dtype=[np.float64, np.float32], ensure_all_finite=False)
+        kept = self.layout_.select(self.heads_)
+        vectors = rows[:, self.layout_.column_indices(self.heads_)]
+        _check_finite(vectors, kept)
+        votes = np.empty((len(rows), kept.n_heads), dtype=np.intp)
+        for block, positions, similarities in similarity_blocks(vectors, self.centroids_, kept):
+            votes[block, positions] = nearest_classes(similarities).T
+        return votes
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """Return the class with most votes for each row of X, shape (n_examples,)."""
+        winners = decision_values(self.votes(X), len(self.classes_)).argmax(axis=1)
+        return np.asarray(self.classes_[winners])
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Return the share of the kept heads that voted for each class, shape (n_examples, n_classes).
+
+        Where two classes have equal shares, `predict` knows which one wins; these shares do not say.
+        """
+        return vote_shares(self.votes(X), len(self.classes_))
+
+    def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Return vote counts plus a bonus below one that settles ties, so that the largest value wins.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_examples, n_classes), or (n_examples,) for two classes
+            For two classes, the second one's value minus the first one's, as scikit-learn wants it; never 0.
+        """
+        values = decision_values(self.votes(X), len(self.classes_))
+        return values if len(self.classes_) > 2 else values[:, 1] - values[:, 0]
+
+    def _learn(
+        self,
+        classes: NDArray[Any],
+        heads: list[Head],
+        scores: NDArray[np.int64],
+        centroids: NDArray[np.float64],
+        layout: HeadLayout,
+    ) -> Self:
+        self.classes_, self.heads_, self.head_scores_ = classes, heads, scores
+        self.centroids_, self.layout_ = centroids, layout
+        return self
+
+
+def _resolve_layout(layout: HeadLayout | tuple[int, int, int] | None, width: int) -> HeadLayout:
+    if layout is None:
+        return HeadLayout.uniform(1, 1, width)
+    resolved = layout if isinstance(layout, HeadLayout) else HeadLayout.uniform(*layout)
+    if resolved.width != width:
+        raise ValueError(f"X has {width} columns, but the layout needs {resolved.width}")
+    return resolved
+
+
+def _check_finite(rows: NDArray[np.floating], layout: HeadLayout) -> None:
+    """Raise `ActivationError` naming the first bad row and its head."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(rows.sum()):  # cheap: a NaN or an infinity survives every sum
+            return
+    bad = next(
+        ((i, np.flatnonzero(~np.isfinite(row))) for i, row in enumerate(rows) if not np.isfinite(row).all()),
+        None,
+    )
+    if bad is not None:
+        ends = np.cumsum(layout.dims)
+        head = layout.heads[int(np.searchsorted(ends, bad[1][0], side="right"))]
+        raise ActivationError(
+            f"row {bad[0]} has NaN or inf in layer {head.layer}, head {head.index}",
+            code="activation_not_finite",
+        )
+
+
+def _check_parts(
+    classes: NDArray[Any],
+    heads: list[Head],
+    scores: NDArray[Any],
+    centroids: NDArray[np.float64],
+    layout: HeadLayout,
+) -> None:
+    if classes.ndim != 1 or len(classes) < 2 or not (classes[:-1] < classes[1:]).all():
+        raise ValueError("classes must be at least two, sorted, each once")
+    if scores.shape != (layout.n_heads,) or scores.dtype.kind != "i":
+        raise ValueError(
+            f"head scores must be {layout.n_heads} integers, got {scores.dtype} of shape {scores.shape}"
+        )
+    if not heads or heads != select_heads(scores, layout, len(heads)):
+        raise ValueError("the kept heads are not the best ones by their scores")
+    shape = (len(classes), layout.select(heads).width)
+    if centroids.shape != shape or not np.isfinite(centroids).all():
+        raise ValueError(f"centroids must be finite, of shape {shape}, got shape {centroids.shape}")

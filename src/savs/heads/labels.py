@@ -1,0 +1,117 @@
+"""Labels in, classes and class indices out; labels that NumPy would merge or change silently are refused."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.multiclass import check_classification_targets
+
+from savs.errors import DataError
+
+__all__ = ["check_label_types", "count_classes", "encode_labels"]
+
+_INT64 = np.iinfo(np.int64)
+
+
+def check_label_types(labels: Iterable[Any]) -> None:
+    """Raise unless all labels are str, all are int, or all are bool (NumPy's own scalars included).
+
+    Parameters
+    ----------
+    labels : sequence or array
+        What a user handed in, before NumPy turns ``[1, "1"]`` into one class.
+
+    Raises
+    ------
+    DataError
+        For another type (None, float, NaN), for a mixture, for an int that does not fit 64 bits, and for a
+        string that ends in NUL (NumPy drops it).
+
+    Examples
+    --------
+    >>> check_label_types(["cat", "dog"])
+    >>> check_label_types([1, "1"])
+    Traceback (most recent call last):
+        ...
+    savs.errors.DataError: labels must all be of one type, these are int and str; write them alike
+    """
+    if isinstance(labels, np.ndarray) and labels.dtype.kind in "bi":
+        return
+    kinds = {_kind(label, position) for position, label in enumerate(_flat(labels))}
+    if len(kinds) > 1:
+        raise DataError(
+            f"labels must all be of one type, these are {' and '.join(sorted(kinds))}; write them alike"
+        )
+
+
+def encode_labels(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """Return the sorted classes and each label's class index.
+
+    Parameters
+    ----------
+    labels : ndarray, shape (n_examples,)
+        Labels of one type. Whole numbers of a float dtype pass, because scikit-learn asks that of every
+        classifier.
+
+    Returns
+    -------
+    classes : ndarray, shape (n_classes,)
+        Of the labels' own dtype.
+    codes : ndarray of int, shape (n_examples,)
+        Indices into `classes`.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than two classes, or labels are of mixed or unusable types.
+    ValueError
+        If the labels are continuous numbers.
+    """
+    if labels.dtype.kind not in "biufU":
+        check_label_types(labels)
+    boxed = labels.dtype == object and not isinstance(labels[0], str)
+    natural = np.asarray(labels.tolist()) if boxed else labels
+    check_classification_targets(natural)
+    classes, codes = np.unique(natural, return_inverse=True)
+    if len(classes) < 2:
+        raise DataError(f"at least 2 classes are needed, got one class: {count_classes(classes, codes)}")
+    return classes, codes.astype(np.intp)
+
+
+def count_classes(classes: NDArray[Any], codes: NDArray[np.intp]) -> str:
+    """Return ``'cat' (3), 'dog' (1)`` for messages; long lists are cut.
+
+    Parameters
+    ----------
+    classes : ndarray, shape (n_classes,)
+        The classes.
+    codes : ndarray of int, shape (n_examples,)
+        Class index of each example.
+    """
+    counts = np.bincount(codes, minlength=len(classes))
+    named = [f"{label!r} ({count})" for label, count in zip(classes.tolist(), counts.tolist(), strict=True)]
+    return ", ".join(named[:20]) + (f" and {len(named) - 20} more" if len(named) > 20 else "")
+
+
+def _flat(labels: Iterable[Any]) -> list[Any]:
+    if isinstance(labels, (list, tuple)) and not any(isinstance(label, (list, tuple)) for label in labels):
+        return list(labels)
+    return list(np.asarray(labels, dtype=object).ravel())
+
+
+def _kind(label: object, position: int) -> str:
+    if isinstance(label, (bool, np.bool_)):
+        return "bool"
+    if isinstance(label, numbers.Integral):
+        if not _INT64.min <= int(label) <= _INT64.max:
+            raise DataError(f"label {position} is an integer that does not fit 64 bits; write it as text")
+        return "int"
+    if isinstance(label, str):
+        if label.endswith("\0"):
+            raise DataError(f"label {position} ends in a NUL character; remove it")
+        return "str"
+    raise DataError(f"label {position} is of type {type(label).__name__}; labels are str, int or bool")

@@ -1,0 +1,78 @@
+"""What a picture may be at most, checked before it is decoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from savs.errors import MediaError
+
+__all__ = ["DEFAULT_LIMITS", "MediaLimits", "MediaWarning"]
+
+
+class MediaWarning(UserWarning):
+    """A picture was read, but not all of it is used, such as the later frames of an animation."""
+
+
+@dataclass(frozen=True)
+class MediaLimits:
+    """Limits of one picture, and the colour behind its transparent parts.
+
+    The defaults take a 50 megapixel photograph. A side under 4 pixels is refused because image processors
+    cannot tell height 1 or 3 from a channel axis; an aspect over 100 because processors that keep the aspect
+    refuse 200.
+
+    Parameters
+    ----------
+    max_bytes : int
+        Longest encoded file.
+    max_pixels : int
+        Largest width times height.
+    min_side : int
+        Shortest side in pixels.
+    max_aspect : float
+        Largest ratio of the longer to the shorter side.
+    background : tuple of int
+        Red, green and blue (0 to 255) behind transparent parts. It changes pixels: it is part of every cache
+        key.
+    """
+
+    max_bytes: int = 64 * 2**20
+    max_pixels: int = 52_000_000
+    min_side: int = 4
+    max_aspect: float = 100.0
+    background: tuple[int, int, int] = (255, 255, 255)
+
+    def check_bytes(self, n_bytes: int) -> None:
+        """Raise `MediaError` (``image_too_large``) if an encoded picture is too long."""
+        if n_bytes > self.max_bytes:
+            raise MediaError(
+                f"the picture's file is larger than the limit of {self.max_bytes} bytes; make it smaller",
+                code="image_too_large",
+            )
+
+    def check_size(self, width: int, height: int) -> None:
+        """Raise `MediaError` if a picture has too many pixels, a side too short or an extreme aspect."""
+        if width * height > self.max_pixels:
+            raise too_many_pixels(self, f"{width}x{height} pixels")
+        if min(width, height) < self.min_side:
+            raise MediaError(
+                f"the picture has {width}x{height} pixels; each side needs at least {self.min_side}, and "
+                f"the longer one may be at most {self.max_aspect:g} times the shorter",
+                code="image_too_small",
+            )
+        if max(width, height) > self.max_aspect * min(width, height):
+            raise MediaError(
+                f"the picture has {width}x{height} pixels; its longer side may be at most "
+                f"{self.max_aspect:g} times the shorter: crop it",
+                code="image_aspect",
+            )
+
+
+DEFAULT_LIMITS = MediaLimits()
+"""Used wherever no other limits are given."""
+
+
+def too_many_pixels(limits: MediaLimits, given: str) -> MediaError:
+    """Return the error for a picture of too many pixels."""
+    message = f"the picture has {given}, more than the limit of {limits.max_pixels} pixels; make it smaller"
+    return MediaError(message, code="image_too_many_pixels")

@@ -1,0 +1,110 @@
+"""Paths of media files: where they may lie, and whether they can be read. Nothing here decodes."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from savs.errors import MediaError
+from savs.media.limits import MediaLimits
+
+__all__ = ["check_media_file", "read_media_file", "resolve_media_path", "shown"]
+
+_LONGEST_SHOWN = 200
+
+
+def shown(path: Path) -> str:
+    """Return a path for a message: one line, quoted, control characters and lone surrogates escaped."""
+    text = str(path)
+    if len(text) > _LONGEST_SHOWN:
+        text = "..." + text[-_LONGEST_SHOWN:]
+    return (
+        "'" + text.encode("unicode_escape").decode("ascii") + "'" if not text.isprintable() else f"'{text}'"
+    )
+
+
+def resolve_media_path(path: Path, root: Path, *, allow_outside: bool = False) -> Path:
+    """Return the file that `path` means, relative to `root`, symbolic links followed.
+
+    Parameters
+    ----------
+    path : Path
+        Absolute, or relative to `root`.
+    root : Path
+        The folder that media files must lie in.
+    allow_outside : bool, default=False
+        Take files outside `root` too.
+
+    Raises
+    ------
+    MediaError
+        ``media_outside_root`` if the file lies outside `root`, by ``..``, by an absolute path or by a link;
+        ``media_unreadable`` if the path cannot be followed (a loop of links, a null byte).
+    """
+    try:
+        resolved, home = (root / path).resolve(), root.resolve()
+    except (OSError, ValueError, RuntimeError):
+        raise _unreadable(path) from None
+    # Parents are compared, not string prefixes: /data-private does not lie in /data.
+    if not allow_outside and home != resolved and home not in resolved.parents:
+        raise MediaError(
+            f"the media path {shown(path)} leaves the data set's folder {shown(root)}; move the file there, "
+            f"name another root, or allow paths outside it",
+            code="media_outside_root",
+        )
+    return resolved
+
+
+def check_media_file(path: Path, limits: MediaLimits) -> None:
+    """Raise `MediaError` if a file cannot be a picture, from its directory entry alone: nothing is opened.
+
+    Codes: ``media_missing`` (also a dangling link), ``media_not_a_file`` (a folder, pipe, device),
+    ``media_unreadable``, ``image_undecodable`` (empty), ``image_too_large``.
+    """
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise _missing(path) from None
+    except (OSError, ValueError):
+        raise _unreadable(path) from None
+    _check_status(path, status, limits)
+    if not os.access(path, os.R_OK):
+        raise _unreadable(path)
+
+
+def read_media_file(path: Path, limits: MediaLimits) -> bytes:
+    """Return a regular file's bytes, never more than the limit; `MediaError` as `check_media_file`."""
+    check_media_file(path, limits)
+    # Without waiting, and looked at again once it is open: the name may mean a pipe by now.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        with os.fdopen(os.open(path, flags), "rb") as file:
+            _check_status(path, os.fstat(file.fileno()), limits)
+            data = file.read(limits.max_bytes + 1)
+    except FileNotFoundError:
+        raise _missing(path) from None
+    except OSError:
+        raise _unreadable(path) from None
+    limits.check_bytes(len(data))
+    return data
+
+
+def _check_status(path: Path, status: os.stat_result, limits: MediaLimits) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+        raise MediaError(f"{shown(path)} is {kind}; a picture file is needed", code="media_not_a_file")
+    if status.st_size == 0:
+        raise MediaError(f"{shown(path)} is empty; fetch or write it again", code="image_undecodable")
+    limits.check_bytes(status.st_size)
+
+
+def _missing(path: Path) -> MediaError:
+    reason = "is a link to a file that does not exist" if path.is_symlink() else "does not exist"
+    return MediaError(
+        f"{shown(path)} {reason}; check the path and the root that it is relative to", code="media_missing"
+    )
+
+
+def _unreadable(path: Path) -> MediaError:
+    return MediaError(f"{shown(path)} cannot be read; check its permissions", code="media_unreadable")

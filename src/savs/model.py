@@ -1,0 +1,421 @@
+"""`SAVModel`: a frozen backbone, a prompt and a head classifier in one object, on examples.
+
+    example -> prompt -> head vectors -> head scores -> kept heads -> votes -> label
+
+It knows neither the command line nor the server.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from savs.artifact import Artifact, Shot, check_backbone, load_artifact, save_artifact
+from savs.backbones import Backbone, Extraction, PromptTemplate, load_backbone
+from savs.datasets import check_support, example_hash, find_leaks
+from savs.errors import BackboneError, DataError, ItemError
+from savs.examples import Example, Label, as_examples
+from savs.features import Head, HeadLayout
+from savs.heads import Estimate, SAVClassifier, estimate_accuracy
+from savs.model_card import render_card
+
+if TYPE_CHECKING:
+    from typing import Self
+
+__all__ = ["Predictions", "SAVModel"]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Answers for the examples that could be read, and the errors of the others.
+
+    Attributes
+    ----------
+    indices : ndarray of int, shape (n_ok,)
+        Which example each answer belongs to, ascending.
+    labels : list of label
+        The answers.
+    proba : ndarray of float64, shape (n_ok, n_classes)
+        Vote shares, columns in the order of ``classes_``.
+    errors : list of ItemError
+        One per example that could not be read, with its id.
+    """
+
+    indices: NDArray[np.intp]
+    labels: list[Label]
+    proba: NDArray[np.float64]
+    errors: list[ItemError]
+
+
+class SAVModel:
+    """Few-shot classifier on examples: Sparse Attention Vectors over a frozen backbone.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        The frozen model, see `load_backbone`; never changed.
+    prompt : str, optional
+        Prompt template. ``{question}`` stands for the example's own text, any other name in braces for a
+        column of its row; without any placeholder the prompt follows the example's own text. By default the
+        own text is all.
+    n_heads : int, default=20
+        Number of heads to keep; all of them if the backbone has fewer.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels, sorted.
+    heads_ : list of Head
+        The kept heads, best first.
+    head_scores_ : ndarray of int64, shape (layout.n_heads,)
+        Hits of every head on the shots, in layout order.
+    estimate_ : Estimate or None
+        What accuracy to expect on new examples, estimated from the shots alone.
+    shots_ : list of Shot
+        Ids, labels and content digests of the support set.
+
+    References
+    ----------
+    Mitra et al., "Sparse Attention Vectors: Generative Multimodal Model Features Are Discriminative
+    Vision-Language Classifiers", arXiv 2412.00142, section 3.
+
+    Examples
+    --------
+    >>> from savs.backbones.fake import FakeBackbone
+    >>> model = SAVModel(FakeBackbone(), prompt="Is this about {question}?")
+    >>> model.fit(["red", "crimson", "blue", "navy"], ["warm", "warm", "cold", "cold"]).predict(["crimson"])
+    array(['warm'], dtype='<U4')
+    """
+
+    def __init__(self, backbone: Backbone, *, prompt: str | None = None, n_heads: int = 20) -> None:
+        self._backbone: Backbone | None = backbone
+        self._resolve: Callable[[], Backbone] | None = None
+        self.n_heads = n_heads
+        self._set_prompt(prompt)
+
+    @classmethod
+    def from_backbone(
+        cls, backbone: Any, *, prompt: str | None = None, n_heads: int = 20, **load_options: Any
+    ) -> Self:
+        """Load a backbone by name and wrap it.
+
+        Parameters
+        ----------
+        backbone : str, Path or transformers model
+            ``"tiny"`` for the model in the box, a folder in hub layout, a hub id, or a model object (then
+            `processor` is needed).
+        prompt, n_heads
+            As for `SAVModel`.
+        **load_options
+            As for `savs.load_backbone`: revision, dtype, device, device_map, attn_implementation, batch_size,
+            processor.
+
+        Raises
+        ------
+        BackboneError
+            If it cannot be loaded or has no attention heads that can be read.
+        """
+        return cls(load_backbone(backbone, **load_options), prompt=prompt, n_heads=n_heads)
+
+    @property
+    def backbone(self) -> Backbone:
+        """The frozen model; a saved classifier's is loaded and checked when it is first needed."""
+        if self._backbone is None:
+            if self._resolve is None:
+                raise RuntimeError("a model without a backbone")
+            self._backbone = self._resolve()
+        return self._backbone
+
+    @property
+    def prompt(self) -> str | None:
+        """The prompt template."""
+        return self._prompt
+
+    def _set_prompt(self, prompt: str | None) -> None:
+        self._prompt = prompt
+        self._template = None if prompt is None else PromptTemplate(prompt)
+
+    def fit(
+        self, examples: Sequence[Any], labels: Sequence[Label] | None = None, *, progress: bool = False
+    ) -> Self:
+        """Pick the heads from labelled examples; one forward pass per example in total.
+
+        Parameters
+        ----------
+        examples : sequence
+            Anything that `as_examples` takes.
+        labels : sequence of label, optional
+            By default the examples' own.
+        progress : bool, default=False
+            Show a progress bar.
+
+        Returns
+        -------
+        SAVModel
+            Itself. On an error a model fitted before stays as it was.
+
+        Raises
+        ------
+        ItemError
+            If an example cannot be read.
+        DataError
+            If the labels cannot be used: missing, mixed types, one class, contradictions.
+        """
+        prompted, _ = self._apply_prompt(as_examples(examples, labels), max_errors=0)
+        shots = list(prompted.values())
+        check_support(shots)
+        backbone = self.backbone
+        features = backbone.extract(shots, progress=progress).features
+        targets = np.asarray([shot.label for shot in shots])
+        classifier = SAVClassifier(n_heads=self.n_heads, layout=backbone.layout).fit(features, targets)
+        estimate = estimate_accuracy(features, targets, layout=backbone.layout, n_heads=self.n_heads)
+        self._classifier, self.estimate_ = classifier, estimate
+        self._layout, self._fingerprint = backbone.layout, dict(backbone.fingerprint)
+        self.shots_ = [
+            Shot(str(shot.id), shot.label, example_hash(shot)) for shot in shots if shot.label is not None
+        ]
+        return self
+
+    def predict(self, examples: Sequence[Any]) -> NDArray[Any]:
+        """Return one label per example, shape (n_examples,); the first bad example raises its `ItemError`."""
+        return self._voters.predict(self._kept_features(examples))
+
+    def predict_proba(self, examples: Sequence[Any]) -> NDArray[np.float64]:
+        """Return the share of votes of each class, shape (n_examples, n_classes), columns as ``classes_``."""
+        return self._voters.predict_proba(self._kept_features(examples))
+
+    def decision_function(self, examples: Sequence[Any]) -> NDArray[np.float64]:
+        """Return votes plus a tie bonus below one, so that the largest is the answer.
+
+        Shape (n_examples, n_classes), or (n_examples,) for two classes, positive for ``classes_[1]``.
+        """
+        return self._voters.decision_function(self._kept_features(examples))
+
+    def votes(self, examples: Sequence[Any]) -> NDArray[Any]:
+        """Return the label each kept head votes for, shape (n_examples, n_kept_heads), best head first."""
+        voters = self._voters
+        return np.asarray(voters.classes_[voters.votes(self._kept_features(examples))])
+
+    def score(self, examples: Sequence[Any], labels: Sequence[Label] | None = None) -> float:
+        """Return the accuracy on labelled examples."""
+        items = as_examples(examples, labels)
+        missing = [item.id for item in items if item.label is None]
+        if missing or not items:
+            raise DataError(f"score needs at least one example and a label on each; without: {missing[:5]}")
+        answers = self.predict(items).tolist()
+        return float(np.mean([item.label == answer for item, answer in zip(items, answers, strict=True)]))
+
+    def predict_each(
+        self, examples: Sequence[Any], *, max_errors: int = 0, progress: bool = False
+    ) -> Predictions:
+        """Answer what can be answered and report the rest.
+
+        Parameters
+        ----------
+        examples : sequence
+            Anything that `as_examples` takes.
+        max_errors : int, default=0
+            How many examples may fail before the error of one more is raised; -1 means any number.
+        progress : bool, default=False
+            Show a progress bar.
+        """
+        voters = self._voters
+        kept = self._extract(as_examples(examples), self.heads_, max_errors=max_errors, progress=progress)
+        if not len(kept.features):
+            return Predictions(kept.indices, [], np.empty((0, len(voters.classes_))), kept.errors)
+        labels = voters.predict(kept.features).tolist()
+        return Predictions(kept.indices, labels, voters.predict_proba(kept.features), kept.errors)
+
+    def head_vectors(
+        self, examples: Sequence[Any], heads: Sequence[Head] | None = None
+    ) -> NDArray[np.float32]:
+        """Return feature rows, shape (n_examples, width), of all heads or the given ones, in that order."""
+        return self._extract(as_examples(examples), heads, max_errors=0, progress=False).features
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Write the fitted classifier (not the backbone) to a folder: safetensors, JSON and a model card.
+
+        Raises
+        ------
+        ArtifactError
+            If the folder cannot be written or holds something else; an older classifier there stays intact.
+        """
+        artifact = self._to_artifact()
+        save_artifact(artifact, Path(folder), card=render_card(artifact))
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder: str | os.PathLike[str],
+        *,
+        backbone: Any = None,
+        allow_mismatch: Sequence[str] = (),
+        **load_options: Any,
+    ) -> Self:
+        """Read a saved classifier; its backbone is loaded when it is first needed.
+
+        Parameters
+        ----------
+        folder : path
+            What `save_pretrained` wrote.
+        backbone : str, Path or Backbone, optional
+            Where the backbone is now; by default the place recorded at fit.
+        allow_mismatch : sequence of str
+            Entries of the fingerprint that may differ, such as ``"dtype"``; everything else is refused.
+        **load_options
+            As for `savs.load_backbone`; revision, dtype and attention kernel are those of the fit by default.
+
+        Raises
+        ------
+        ArtifactError
+            If the folder is not an intact classifier.
+        BackboneMismatchError
+            At the first use, if the backbone is not the one it was fitted on.
+        """
+        artifact = load_artifact(Path(folder))
+        model = cls.__new__(cls)
+        model._restore(artifact)
+        model._backbone = None
+        model._resolve = _Resolver(artifact, backbone, tuple(allow_mismatch), load_options)
+        if isinstance(backbone, Backbone):
+            model._backbone = model._resolve()
+        return model
+
+    def _restore(self, artifact: Artifact) -> None:
+        self.n_heads = artifact.n_heads
+        self._set_prompt(artifact.prompt)
+        self._classifier = SAVClassifier.from_parts(
+            n_heads=artifact.n_heads,
+            layout=artifact.layout,
+            classes=np.asarray(artifact.classes),
+            heads=[Head(*head) for head in artifact.heads],
+            head_scores=artifact.head_scores,
+            centroids=artifact.centroids,
+        )
+        self.estimate_ = _estimate_from_json(artifact.estimate)
+        self.shots_ = artifact.shots
+        self._layout, self._fingerprint = artifact.layout, artifact.fingerprint
+
+    def _to_artifact(self) -> Artifact:
+        fitted = self._fitted
+        return Artifact(
+            classes=fitted.classes_.tolist(),
+            prompt=self.prompt,
+            n_heads=self.n_heads,
+            layout=self._layout,
+            heads=[tuple(head) for head in fitted.heads_],
+            head_scores=np.asarray(fitted.head_scores_, dtype=np.int64),
+            centroids=np.asarray(fitted.centroids_, dtype=np.float64),
+            shots=self.shots_,
+            estimate=None if self.estimate_ is None else asdict(self.estimate_),
+            fingerprint=self._fingerprint,
+        )
+
+    def _extract(
+        self, examples: list[Example], heads: Sequence[Head] | None, *, max_errors: int, progress: bool
+    ) -> Extraction:
+        prompted, errors = self._apply_prompt(examples, max_errors)
+        left = max_errors if max_errors < 0 else max_errors - len(errors)
+        kept = list(prompted)
+        found = self.backbone.extract(
+            [prompted[index] for index in kept], heads, max_errors=left, progress=progress
+        )
+        if not errors:
+            return found
+        order = {example.id: index for index, example in enumerate(examples)}
+        merged = sorted([*errors, *found.errors], key=lambda error: order.get(error.id, len(order)))
+        return Extraction(found.features, np.asarray(kept, dtype=np.intp)[found.indices], merged)
+
+    def _apply_prompt(
+        self, examples: list[Example], max_errors: int
+    ) -> tuple[dict[int, Example], list[ItemError]]:
+        if self._template is None:
+            return dict(enumerate(examples)), []
+        prompted: dict[int, Example] = {}
+        errors: list[ItemError] = []
+        for index, example in enumerate(examples):
+            try:
+                prompted[index] = self._template.apply(example)
+            except ItemError as error:
+                error.id = error.id or example.id
+                errors.append(error)
+                if 0 <= max_errors < len(errors):
+                    raise
+        return prompted, errors
+
+    def _kept_features(self, examples: Sequence[Any]) -> NDArray[np.float32]:
+        return self.head_vectors(examples, self._fitted.heads_)
+
+    @property
+    def _fitted(self) -> SAVClassifier:
+        try:
+            return self._classifier
+        except AttributeError:
+            from sklearn.exceptions import NotFittedError
+
+            raise NotFittedError("this SAVModel is not fitted yet: call fit with labelled examples") from None
+
+    @property
+    def _voters(self) -> SAVClassifier:
+        """The classifier on rows that hold only the kept heads: a query is read no deeper than they stand."""
+        return self._fitted.for_kept_heads()
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """The labels, sorted."""
+        return np.asarray(self._fitted.classes_)
+
+    @property
+    def heads_(self) -> list[Head]:
+        """The kept heads, best first."""
+        return list(self._fitted.heads_)
+
+    @property
+    def head_scores_(self) -> NDArray[np.int64]:
+        """Hits of every head on the shots, in layout order."""
+        return np.asarray(self._fitted.head_scores_)
+
+    @property
+    def layout(self) -> HeadLayout:
+        """All heads of the backbone."""
+        return self._layout if hasattr(self, "_layout") else self.backbone.layout
+
+
+def _estimate_from_json(values: dict[str, Any] | None) -> Estimate | None:
+    if values is None:
+        return None
+    low, high = values["interval"]
+    return Estimate(**{**values, "interval": (low, high)})
+
+
+@dataclass(frozen=True)
+class _Resolver:
+    """Finds a saved classifier's backbone and refuses any other."""
+
+    artifact: Artifact
+    backbone: Any
+    allow_mismatch: tuple[str, ...]
+    load_options: dict[str, Any]
+
+    def __call__(self) -> Backbone:
+        backbone = self.backbone if isinstance(self.backbone, Backbone) else self._load()
+        check_backbone(self.artifact, backbone.fingerprint, backbone.layout, self.allow_mismatch)
+        return backbone
+
+    def _load(self) -> Backbone:
+        saved = self.artifact.fingerprint
+        source = self.backbone if self.backbone is not None else saved.get("source")
+        if source is None:
+            raise BackboneError(
+                "the classifier was fitted on a model object: hand the same one in as backbone="
+            )
+        options = {"dtype": saved.get("dtype"), "attn_implementation": saved.get("attn_implementation")}
+        if self.backbone is None:
+            options["revision"] = saved.get("commit") or saved.get("revision")
+        return load_backbone(source, **{**options, **self.load_options})

@@ -1,0 +1,99 @@
+"""Examples to prompts: chat templates where there are some, pictures where they belong, one BOS."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import pytest
+
+from savs.backbones.batching import BatchEncoder, ErrorLedger, plan_batches
+from savs.backbones.rendering import render
+from savs.errors import BackboneError, ExampleError
+from savs.examples import Example, Message, Text
+
+
+def test__render__picture_processor__parts_in_order_and_a_generation_prompt(family, ask, picture) -> None:
+    processor = family("qwen2_5_vl").processor
+    found = render(processor, ask("is ", picture(1), " or ", picture(2), " red?"))
+    mark = "<|vision_start|><|image_pad|><|vision_end|>"
+    assert found.text == f"<|user|>is {mark} or {mark} red?<|assistant|>"
+    assert [int(image.source[0, 0, 0]) for image in found.images] == [
+        int(picture(1)[0, 0, 0]),
+        int(picture(2)[0, 0, 0]),
+    ]
+
+
+def test__render__no_chat_template__plain_text_with_image_tokens(family, ask, picture) -> None:
+    assert render(family("paligemma").processor, ask(picture(1), "red?")).text == "<image>red?"
+    assert render(family("gpt2").processor, ask("red?")).text == "red?"
+
+
+def test__render__text_template__content_is_a_string(family) -> None:
+    turns = (Message("system", (Text("be brief"),)), Message("user", (Text("red"), Text("?"))))
+    found = render(family("llama").processor, Example(turns))
+    assert found.text == "<bos><|system|>be brief<|user|>red?<|assistant|>"
+    assert not found.add_special_tokens
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma3"])
+def test__encode__template_writes_bos__one_bos_only(name, family, ask) -> None:
+    processor, examples = family(name).processor, [ask("red?"), ask("a longer question")]
+    ledger = ErrorLedger(0)
+    for group in plan_batches(processor, examples, 8, ledger):
+        for batch in BatchEncoder(processor).encode(group, examples, ledger):
+            assert (batch.inputs["input_ids"] == 2).sum(1).tolist() == [1, 1]
+
+
+def test__render__empty__error_with_the_id(family, ask) -> None:
+    for empty in (ask(id="e"), Example((), id="e"), ask("", id="e")):
+        with pytest.raises(ExampleError, match=r"^e: "):
+            render(family("gpt2").processor, empty)
+
+
+def test__render__template_refuses__its_reason_in_one_line(family, ask, monkeypatch) -> None:
+    tokenizer = family("qwen3").processor
+    monkeypatch.setattr(tokenizer, "chat_template", "{{ raise_exception('roles must\nalternate') }}")
+    with pytest.raises(ExampleError, match=r"^x: the chat template refuses it: roles must alternate$"):
+        render(tokenizer, ask("a", id="x"))
+
+
+def test__render__template_writes_todays_date__same_prompt_on_every_day(family, ask, monkeypatch) -> None:
+    tokenizer = family("qwen3").processor
+    monkeypatch.setattr(
+        tokenizer, "chat_template", "Today: {{ strftime_now('%Y-%m-%d') }} {{ messages[0].content }}"
+    )
+    text = render(tokenizer, ask("a")).text
+    assert text == "Today: 2025-01-01 a"
+    assert str(datetime.date.today()) not in text
+
+
+def test__render__several_templates__the_default_one(family, ask, monkeypatch) -> None:
+    tokenizer = family("qwen3").processor
+    monkeypatch.setattr(tokenizer, "chat_template", {"tools": "t", "default": "d{{ messages[0].content }}"})
+    assert render(tokenizer, ask("a")).text == "da"
+    monkeypatch.setattr(tokenizer, "chat_template", {"tools": "t"})
+    with pytest.raises(BackboneError, match="default"):
+        render(tokenizer, ask("a"))
+
+
+def test__render__template_that_drops_pictures__error_with_both_numbers(
+    family, ask, picture, monkeypatch
+) -> None:
+    processor = family("llava").processor
+    monkeypatch.setattr(processor, "chat_template", "{{ messages[0]['content'][1]['text'] }}")
+    with pytest.raises(ExampleError, match="has 0 <image> tokens but there are 1 pictures"):
+        render(processor, ask(picture(1), "red?"))
+
+
+def test__render__braces_and_jinja_in_the_text__stay_text(family) -> None:
+    item = Example((Message("user", (Text("{{ 7 * 7 }} {% raw %} {x}"),)),))
+    assert "{{ 7 * 7 }} {% raw %} {x}" in render(family("llava").processor, item).text
+
+
+def test__render__processor_is_not_changed(picture_family, family, examples_for) -> None:
+    processor: Any = family(picture_family).processor
+    before = processor.to_dict(), processor.tokenizer.padding_side, processor.chat_template
+    for example in examples_for(picture_family):
+        render(processor, example)
+    assert (processor.to_dict(), processor.tokenizer.padding_side, processor.chat_template) == before

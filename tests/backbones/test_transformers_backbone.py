@@ -1,0 +1,390 @@
+"""Batched = single = shuffled = left-padded = independent reference; the model stays as it was."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as PILImage
+
+from savs.backbones import Backbone, TransformersBackbone
+from savs.backbones.batching import BatchEncoder, ErrorLedger, plan_batches
+from savs.backbones.frozen import accepted_inputs, frozen
+from savs.errors import ActivationError, BackboneError, ExampleError, MediaError
+from savs.examples import Example, Image, Message, Text
+from savs.features import Head
+
+# transformers 5.23 makes training labels for PaliGemma with an outdated numpy call.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+TOLERANCE = 1e-5  # float32; vectors go up to about 4, and batch composition moves them by up to 2.5e-6
+
+
+def projections(model: Any) -> list[Any]:
+    """Find the decoder's output projections by their names in these families, not by savs' rule."""
+    return [
+        module
+        for name, module in model.named_modules()
+        if name.endswith(("self_attn.o_proj", "attn.c_proj"))
+        and "vision" not in name
+        and "visual" not in name
+    ]
+
+
+def reference(family: Any, example: Example) -> np.ndarray:
+    """One example, no padding, a full forward pass, plain hooks, the last position."""
+    processor = family.processor
+    tokenizer = getattr(processor, "tokenizer", processor)
+    images = [PILImage.fromarray(part.source) for part in example.images]
+    image_token = getattr(processor, "image_token", "")
+    flat = "".join(p.text if isinstance(p, Text) else image_token for p in example.messages[0].parts)
+    content: Any = flat
+    if processor is not tokenizer:
+        content = [
+            {"type": "text", "text": p.text} if isinstance(p, Text) else {"type": "image"}
+            for p in example.parts
+        ]
+    text = flat
+    if processor.chat_template is not None:
+        chat = [{"role": "user", "content": content}]
+        text = processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
+    special = not text.startswith(tokenizer.bos_token)
+    options = {"images": [images]} if images else {}
+    inputs = dict(processor(text=[text], return_tensors="pt", add_special_tokens=special, **options))
+    inputs.pop("labels", None)
+    seen: list[torch.Tensor] = []
+    handles = [
+        m.register_forward_pre_hook(lambda _m, a: seen.append(a[0])) for m in projections(family.model)
+    ]
+    try:
+        with frozen(family.model):
+            family.model(**inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return torch.cat([tensor[0, -1] for tensor in seen]).numpy()
+
+
+def test__extract__every_family__equals_unbatched_reference(any_family, family, examples_for) -> None:
+    built, examples = family(any_family), examples_for(any_family)
+    found = TransformersBackbone(built.model, built.processor, batch_size=3).extract(examples)
+    expected = np.stack([reference(built, example) for example in examples])
+    assert np.abs(expected).max() > 0.5
+    assert found.features.dtype == np.float32
+    assert found.indices.tolist() == list(range(len(examples)))
+    np.testing.assert_allclose(found.features, expected, atol=TOLERANCE)
+    differing = np.abs(expected[0] - expected[1:]).max(1)
+    assert differing.min() > 0.1
+
+
+def test__fault_21__any_batch_and_order__same_vectors(any_family, family, examples_for) -> None:
+    built, examples = family(any_family), examples_for(any_family)
+    together = TransformersBackbone(built.model, built.processor, batch_size=16).extract(examples).features
+    one_by_one = TransformersBackbone(built.model, built.processor, batch_size=1).extract(examples).features
+    order = np.random.default_rng(0).permutation(len(examples))
+    shuffled = TransformersBackbone(built.model, built.processor, batch_size=2)
+    mixed = shuffled.extract([examples[i] for i in order]).features
+    np.testing.assert_allclose(together, one_by_one, atol=TOLERANCE)
+    np.testing.assert_allclose(mixed, together[order], atol=TOLERANCE)
+
+
+def test__fault_21__left_padding__same_vectors(any_family, family, examples_for) -> None:
+    if any_family == "gpt2":
+        pytest.skip("learned positions: left padding shifts them, which is why savs pads on the right")
+    built, examples = family(any_family), examples_for(any_family)
+    backbone = TransformersBackbone(built.model, built.processor)
+    right = backbone.extract(examples).features
+    left = np.full_like(right, np.nan)
+    ledger = ErrorLedger(0)
+    encoder = BatchEncoder(built.processor)
+    from savs.backbones.recorder import recording
+
+    with frozen(built.model):
+        for group in plan_batches(built.processor, examples, 8, ledger):
+            for batch in encoder.encode(group, examples, ledger, "left"):
+                with recording(backbone._anatomy.sites, batch.attention_mask) as recorded:
+                    built.model(**accepted_inputs(built.model, batch.inputs), use_cache=False)
+                rows = torch.cat([recorded.vectors[site] for site in backbone._anatomy.sites], dim=1)
+                left[batch.indices] = rows.numpy()
+    np.testing.assert_allclose(left, right, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("name", ["llava", "qwen2_5_vl", "gemma3", "qwen3"])
+def test__extract__bfloat16__batched_equals_single_within_its_precision(
+    name, fresh_family, examples_for
+) -> None:
+    built, examples = fresh_family(name), examples_for(name)
+    built.model.to(torch.bfloat16)
+    together = TransformersBackbone(built.model, built.processor, batch_size=8).extract(examples).features
+    single = TransformersBackbone(built.model, built.processor, batch_size=1).extract(examples).features
+    assert together.dtype == np.float32
+    np.testing.assert_allclose(together, single, atol=0.06)
+    assert np.abs(together - single).mean() < 0.005
+
+
+def test__extract__some_heads__are_those_columns_and_the_pass_ends_early(
+    any_family, family, examples_for
+) -> None:
+    built, examples = family(any_family), examples_for(any_family)
+    backbone = TransformersBackbone(built.model, built.processor)
+    heads = [Head(0, 3), Head(0, 1)]
+    ran: list[int] = []
+    hooks = [m.register_forward_hook(lambda *_: ran.append(1)) for m in projections(built.model)]
+    try:
+        some = backbone.extract(examples, heads).features
+    finally:
+        for hook in hooks:
+            hook.remove()
+    assert not ran
+    full = backbone.extract(examples).features
+    assert np.array_equal(some, full[:, backbone.layout.column_indices(heads)])
+
+
+def state_of(model: Any, processor: Any) -> dict[str, Any]:
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(name.encode() + tensor.numpy().tobytes())
+    tokenizer = getattr(processor, "tokenizer", processor)
+    hooks = {
+        (name, key): list(value)
+        for name, module in model.named_modules()
+        for key, value in vars(module).items()
+        if key.endswith("hooks") and value
+    }
+    return {
+        "weights": digest.hexdigest(),
+        "hooks": hooks,
+        "training": {name: module.training for name, module in model.named_modules()},
+        "padding": (tokenizer.padding_side, tokenizer.pad_token, tokenizer.truncation_side, len(tokenizer)),
+        "config": model.config.to_dict(),
+        "kernel": model.config._attn_implementation,
+        "generation": model.generation_config.to_dict(),
+        "grad": {name: p.requires_grad for name, p in model.named_parameters()},
+        "attributes": {name: sorted(vars(module)) for name, module in model.named_modules()},
+        "gradients on": torch.is_grad_enabled(),
+    }
+
+
+def test__fault_22__after_every_call__model_is_as_it_was(any_family, fresh_family, examples_for) -> None:
+    built, examples = fresh_family(any_family), examples_for(any_family)
+    built.model.train()
+    next(built.model.children()).eval()
+    calls: list[int] = []
+    theirs = projections(built.model)[0].register_forward_pre_hook(lambda *_: calls.append(1))
+    backbone = TransformersBackbone(built.model, built.processor, batch_size=3)
+    before = state_of(built.model, built.processor)
+    backbone.extract(examples)
+    backbone.extract(examples, [Head(0, 0)])
+    backbone.last_layer_states(examples)
+    backbone.generate(examples[:2], max_new_tokens=2)
+    _ = backbone.fingerprint
+    assert state_of(built.model, built.processor) == before
+    assert calls
+    theirs.remove()
+
+
+def test__fault_22__exception_inside_the_forward__model_is_as_it_was(fresh_family, examples_for) -> None:
+    built = fresh_family("llava")
+    built.model.train()
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError("kernel\nfailure")
+
+    handle = projections(built.model)[1].register_forward_pre_hook(fail)
+    before = state_of(built.model, built.processor)
+    backbone = TransformersBackbone(built.model, built.processor)
+    with pytest.raises(
+        BackboneError, match=r"LlavaForConditionalGeneration failed .* RuntimeError: kernel failure"
+    ) as e:
+        backbone.extract(examples_for("llava"))
+    assert state_of(built.model, built.processor) == before
+    with pytest.raises(BackboneError):
+        backbone.generate(examples_for("llava"))
+    assert state_of(built.model, built.processor) == before
+    assert e.value.__cause__ is not None
+    handle.remove()
+
+
+def test__fault_22__interrupted__model_is_as_it_was(fresh_family, examples_for) -> None:
+    built = fresh_family("qwen2_5_vl")
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    handle = projections(built.model)[1].register_forward_pre_hook(interrupt)
+    before = state_of(built.model, built.processor)
+    with pytest.raises(KeyboardInterrupt):
+        TransformersBackbone(built.model, built.processor).extract(examples_for("qwen2_5_vl"))
+    assert state_of(built.model, built.processor) == before
+    handle.remove()
+
+
+def test__extract__picture_swapped__vectors_differ(picture_family, family, ask, picture) -> None:
+    built = family(picture_family)
+    backbone = TransformersBackbone(built.model, built.processor)
+    pair = [
+        ask(picture(1), picture(2), "same?"),
+        ask(picture(2), picture(1), "same?"),
+        ask(picture(1), picture(2), "same?"),
+    ]
+    rows = backbone.extract(pair).features
+    assert np.abs(rows[0] - rows[1]).max() > 1e-3
+    np.testing.assert_allclose(rows[0], rows[2], atol=TOLERANCE)
+
+
+def test__fault_18__image_token_in_the_text__error_with_both_numbers(
+    picture_family, family, ask, picture
+) -> None:
+    built = family(picture_family)
+    token = built.processor.image_token
+    if token == "<image>":
+        pytest.skip("the marker itself: see the marker tests")
+    backbone = TransformersBackbone(built.model, built.processor)
+    with pytest.raises(ExampleError, match=r"^x: the prompt has 3 .* tokens but there are 1 pictures"):
+        backbone.extract([ask(picture(1), f"what {token}{token}?", id="x")])
+
+
+def test__fault_18__markers_not_one_per_picture__error_with_both_numbers(family, ask, picture) -> None:
+    built = family("llava")
+    backbone = TransformersBackbone(built.model, built.processor)
+    with pytest.raises(ExampleError, match=r"^x: the text has 2 <image> marker.* 1 picture"):
+        backbone.extract([ask(picture(1), "a <image> b <image>", id="x")])
+    good = [ask(picture(1), "a <image> b"), ask("a ", picture(1), " b")]
+    rows = backbone.extract(good).features
+    np.testing.assert_allclose(rows[0], rows[1], atol=TOLERANCE)
+
+
+def test__fault_19__nan_weights__activation_error_names_layer_and_head(fresh_family, examples_for) -> None:
+    built, examples = fresh_family("llava"), examples_for("llava")
+    with torch.no_grad():
+        # Query heads 2 and 3 of the second layer share this key-value head.
+        built.model.model.language_model.layers[1].self_attn.v_proj.weight[12:24] = float("nan")
+    backbone = TransformersBackbone(built.model, built.processor)
+    with pytest.raises(ActivationError, match=r"layer 1, head 2\b") as error:
+        backbone.extract(examples)
+    assert error.value.id in {example.id for example in examples}
+    found = backbone.extract(examples, max_errors=-1)
+    assert found.features.shape == (0, backbone.layout.width)
+    assert [e.id for e in found.errors] == [example.id for example in examples]
+    assert backbone.extract(examples, [Head(0, 0), Head(1, 1)]).features.shape == (len(examples), 24)
+
+
+def test__extract__bad_items_among_good__others_are_not_affected(family, examples_for, ask, tmp_path) -> None:
+    built, good = family("llava"), examples_for("llava")
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    bad = [ask(tmp_path / "missing.png", "a?", id="gone"), ask(broken, "a?", id="broken"), ask(id="empty")]
+    items = [bad[0], *good[:3], bad[1], *good[3:], bad[2]]
+    backbone = TransformersBackbone(built.model, built.processor, batch_size=3)
+    found = backbone.extract(items, max_errors=3)
+    assert [error.id for error in found.errors] == ["gone", "broken", "empty"]
+    assert [type(error) for error in found.errors] == [MediaError, MediaError, ExampleError]
+    assert found.indices.tolist() == [1, 2, 3, *range(5, 5 + len(good) - 3)]
+    np.testing.assert_allclose(found.features, backbone.extract(good).features, atol=TOLERANCE)
+    with pytest.raises(MediaError):
+        backbone.extract(items, max_errors=2)
+    with pytest.raises(ExampleError):
+        backbone.extract(items)
+
+
+def test__extract__processor_refuses_one__only_that_one_is_lost(
+    family, examples_for, ask, monkeypatch
+) -> None:
+    built, good = family("qwen2_vl"), examples_for("qwen2_vl")
+    # An aspect ratio that Qwen's picture processor refuses, within savs' own limits.
+    thin = np.zeros((20, 900, 3), dtype=np.uint8)
+    monkeypatch.setattr("savs.backbones.batching.load_image", lambda source: PILImage.fromarray(source))
+    monkeypatch.setattr(built.processor.image_processor, "size", built.processor.image_processor.size)
+    wide = np.zeros((2, 900, 3), dtype=np.uint8)
+    backbone = TransformersBackbone(built.model, built.processor, batch_size=8)
+    found = backbone.extract([*good, ask(wide, "a?", id="wide"), ask(thin, "a?")], max_errors=1)
+    assert [(error.id, error.code) for error in found.errors] == [("wide", "processor_refused")]
+    assert found.indices.tolist() == [*range(len(good)), len(good) + 1]
+    np.testing.assert_allclose(found.features[:-1], backbone.extract(good).features, atol=TOLERANCE)
+
+
+def test__extract__pictures_for_a_text_model__error(family, ask, picture) -> None:
+    built = family("llama")
+    backbone = TransformersBackbone(built.model, built.processor)
+    assert backbone.modalities == {"text"}
+    with pytest.raises(ExampleError, match=r"^p: it has 1 picture.*text only"):
+        backbone.extract([ask(picture(1), "a?", id="p")])
+
+
+def test__extract__prompt_longer_than_the_positions__error_with_both_numbers(family, ask) -> None:
+    built = family("gpt2")
+    backbone = TransformersBackbone(built.model, built.processor)
+    with pytest.raises(ExampleError, match=r"^long: its prompt has 300 tokens .* at most 128"):
+        backbone.extract([ask("a?", id="short"), ask("!" * 300, id="long")])
+
+
+def test__extract__nothing__empty_rows(family) -> None:
+    built = family("llama")
+    backbone = TransformersBackbone(built.model, built.processor)
+    assert backbone.extract([]).features.shape == (0, 96)
+    assert backbone.last_layer_states([]).shape == (0, 32)
+    assert backbone.generate([]) == []
+
+
+def test__extract__unknown_or_no_head__error(family, ask) -> None:
+    backbone = TransformersBackbone(family("llama").model, family("llama").processor)
+    with pytest.raises(BackboneError, match=r"no head \(7, 0\)"):
+        backbone.extract([ask("a")], [Head(7, 0)])
+    with pytest.raises(BackboneError, match="heads"):
+        backbone.extract([ask("a")], [])
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 2.0, "8"])
+def test__backbone__bad_batch_size__error(batch_size, family) -> None:
+    with pytest.raises(BackboneError, match="batch size"):
+        TransformersBackbone(family("llama").model, family("llama").processor, batch_size=batch_size)
+
+
+def test__last_layer_states__every_family__equal_the_models_own_output(
+    any_family, family, examples_for
+) -> None:
+    built, examples = family(any_family), examples_for(any_family)[:4]
+    backbone = TransformersBackbone(built.model, built.processor, batch_size=4)
+    states = backbone.last_layer_states(examples)
+    head = built.model.get_output_embeddings()
+    seen: list[torch.Tensor] = []
+    handle = head.register_forward_pre_hook(lambda _m, a: seen.append(a[0]))
+    for example in examples:
+        reference(built, example)
+    handle.remove()
+    expected = torch.stack([tensor[0, -1] for tensor in seen]).detach().numpy()
+    np.testing.assert_allclose(states, expected, atol=TOLERANCE)
+
+
+def test__extract__chat_with_several_turns__reads_all_of_them(family, picture) -> None:
+    built = family("gemma3")
+    backbone = TransformersBackbone(built.model, built.processor)
+
+    def chat(first: str) -> Example:
+        turns = (Message("user", (Image(picture(1)), Text(first))), Message("assistant", (Text("yes"),)))
+        return Example((*turns, Message("user", (Text("sure?"),))))
+
+    rows = backbone.extract([chat("red?"), chat("blue?"), chat("red?")]).features
+    assert np.abs(rows[0] - rows[1]).max() > 1e-3
+    np.testing.assert_allclose(rows[0], rows[2], atol=TOLERANCE)
+
+
+def test__backbone__is_one(family) -> None:
+    assert isinstance(TransformersBackbone(family("llama").model, family("llama").processor), Backbone)
+
+
+def test__extract__float16_pictures_and_ragged_sizes__every_row_finite(fresh_family, examples_for) -> None:
+    built = fresh_family("qwen2_5_vl")
+    built.model.to(torch.float16)
+    rows = TransformersBackbone(built.model, built.processor).extract(examples_for("qwen2_5_vl")).features
+    assert rows.dtype == np.float32
+    assert np.isfinite(rows).all()
+
+
+def test__progress__not_a_terminal__stderr_stays_empty(family, ask, capsys) -> None:
+    built = family("llama")
+    TransformersBackbone(built.model, built.processor).extract([ask("a")] * 3, progress=True)
+    assert capsys.readouterr() == ("", "")

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from savs.demo import render_table
+
+
+@pytest.fixture
+def result(demo: dict[str, Any]) -> dict[str, Any]:
+    return demo
+
+
+def rendered(result: dict[str, Any], width: int) -> str:
+    console = Console(width=width, color_system=None, force_terminal=False)
+    with console.capture() as capture:
+        console.print(render_table(result))
+    return capture.get()
+
+
+@pytest.mark.parametrize("width", [80, 100, 140])
+def test__render_table__at_any_usual_width__keeps_every_column_and_task(
+    result: dict[str, Any], width: int
+) -> None:
+    text = rendered(result, width)
+    head = text[: text.index("───")]
+    for word in ("SAVs", "shot", "layer", "majority", "pixels"):
+        assert word in head
+    for task in result["tasks"]:
+        assert task["title"] in text
+        assert f"{100 * task['accuracy']['pixels']:.1f}" in text
+    assert "…" not in text
+
+
+def test__render_table__where_another_method_is_better__says_so(result: dict[str, Any]) -> None:
+    task = result["tasks"][0]
+    worse = {**task, "best": "pixels", "accuracy": {**task["accuracy"], "sav": 0.5, "pixels": 0.9183}}
+    text = rendered({**result, "tasks": [worse]}, 140)
+    assert "SAVs are not best on handwritten digits: pixels alone 91.8, SAVs 50.0." in text
+    text = rendered({**result, "tasks": [{**worse, "best": "sav"}]}, 140)
+    assert "not best" not in text
+
+
+def test__render_table__answers_without_a_class__are_quoted(result: dict[str, Any]) -> None:
+    task = {**result["tasks"][0], "unparsed": 5, "n_zero_shot": 6, "said": {"a [red] cat": 5, "9": 1}}
+    text = rendered({**result, "tasks": [task]}, 200)
+    assert "5 of 6 answers name no class and count as wrong; it says “a [red] cat”" in text
+
+
+def test__render_table__new_files__come_with_their_command(result: dict[str, Any]) -> None:
+    text = rendered(result, 400)
+    for shown in result["new_files"]:
+        assert shown["command"] in text
+        assert str(shown["answers"][0]["id"]) in text
+    assert str(Path(result["files"]["picture"]).name) in text

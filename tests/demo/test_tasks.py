@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from savs.backbones import PromptTemplate
+from savs.datasets import example_hash
+from savs.demo.notes import NOUNS, RULE, draw_picture, write_note
+from savs.demo.tasks import Task, build_tasks
+
+NAMES = ["digits", "photos", "note", "shape", "pairs"]
+RULES = Path(__file__).parents[2] / "training" / "questions" / "rules.py"
+
+
+@pytest.fixture(scope="module")
+def tasks() -> dict[str, Task]:
+    return {task.name: task for task in build_tasks(seed=0, per_class=24)}
+
+
+def test__build_tasks__same_seed__gives_the_same_examples(tasks: dict[str, Task]) -> None:
+    again = build_tasks(seed=0, per_class=24)
+    assert [task.name for task in again] == NAMES
+    for task in again:
+        first = tasks[task.name]
+        assert [example.id for example in task.examples] == [example.id for example in first.examples]
+        assert task.labels == first.labels
+        assert list(map(example_hash, task.examples)) == list(map(example_hash, first.examples))
+
+
+def test__build_tasks__another_seed__gives_other_examples(tasks: dict[str, Task]) -> None:
+    for task in build_tasks(seed=1, per_class=8):
+        hashes = set(map(example_hash, task.examples))
+        assert len(hashes & set(map(example_hash, tasks[task.name].examples))) < len(hashes)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test__build_tasks__every_task__is_balanced_and_takes_turns(tasks: dict[str, Task], name: str) -> None:
+    task = tasks[name]
+    assert set(Counter(task.labels).values()) == {24}
+    assert len({example.id for example in task.examples}) == len(task.examples)
+    first = Counter(task.labels[: 4 * len(task.classes)])
+    assert set(first.values()) == {4}  # what zero-shot generation answers is balanced too
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test__build_tasks__examples__no_two_alike(tasks: dict[str, Task], name: str) -> None:
+    hashes = Counter(map(example_hash, tasks[name].examples))
+    assert hashes.most_common(1)[0][1] == 1
+
+
+def test__build_tasks__full_size__leaves_a_hundred_test_items_and_uses_a_photo_once() -> None:
+    tasks = {task.name: task for task in build_tasks(seed=0)}
+    for task in tasks.values():
+        assert len(task.examples) - 20 * len(task.classes) >= 100
+        assert min(Counter(task.labels).values()) >= 50
+    for name in ("photos", "pairs"):
+        used = Counter(image.source for example in tasks[name].examples for image in example.images)
+        assert max(used.values()) == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test__zero_shot_prompt__every_task__names_what_to_answer(tasks: dict[str, Task], name: str) -> None:
+    task = tasks[name]
+    prompt = PromptTemplate(task.zero_shot_prompt).apply(task.examples[0]).text.lower()
+    words = [{word.lower() for word in task.answers.get(label, (str(label),))} for label in task.classes]
+    assert all(any(re.search(rf"\b{word}\b", prompt) for word in group) for group in words)
+    assert not any(one & other for i, one in enumerate(words) for other in words[:i])
+
+
+def test__note_task__either_part_alone__says_nothing_about_the_label(tasks: dict[str, Task]) -> None:
+    on_note = [
+        any(noun in example.text.split() + example.text.rstrip("?").split() for noun in NOUNS["animal"])
+        for example in tasks["note"].examples
+    ]
+    labels = [example.label == "yes" for example in tasks["note"].examples]
+    on_picture = [answer != note for answer, note in zip(labels, on_note, strict=True)]
+    cells = Counter(zip(on_picture, on_note, strict=True))
+    assert len(cells) == 4
+    assert len(set(cells.values())) == 1
+    for part in (on_picture, on_note):
+        assert np.mean([label for label, truth in zip(labels, part, strict=True) if truth]) == 0.5
+        assert np.mean([label for label, truth in zip(labels, part, strict=True) if not truth]) == 0.5
+
+
+def test__write_note__truth__decides_the_topic() -> None:
+    rng = np.random.default_rng(3)
+    for truth in (True, False):
+        for _ in range(30):
+            words = write_note(rng, RULE, truth).rstrip("?").split()
+            assert any(noun in words for noun in NOUNS[RULE.topic]) == truth
+
+
+def test__draw_picture__same_generator__is_the_same_picture() -> None:
+    first, second = (draw_picture(np.random.default_rng(5), RULE, True) for _ in range(2))
+    assert first.tobytes() == second.tobytes()
+
+
+def test__rule__its_conditions__are_held_out_of_training() -> None:
+    if not RULES.exists():
+        pytest.skip("the training program is not installed with the package")
+    text = RULES.read_text(encoding="utf-8")
+    held_out = text[text.index("HELD_OUT_RULES") : text.index("JOINS")]
+    assert f'(("kind", "{RULE.kind}"), ("topic", "{RULE.topic}"))' in held_out

@@ -1,0 +1,33 @@
+"""Checkpoints of a run: weights, optimiser, step and time spent, written atomically."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from training.optimiser import Optimiser
+
+
+def save_state(file: Path, module: nn.Module, optimiser: Optimiser, step: int, seconds: float) -> None:
+    """Write a checkpoint; a run killed meanwhile leaves the earlier one in place."""
+    state = {
+        "module": module.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "step": step,
+        "seconds": seconds,
+    }
+    partial = file.with_suffix(".part")
+    torch.save(state, partial)
+    partial.replace(file)
+
+
+def load_state(file: Path, module: nn.Module, optimiser: Optimiser) -> tuple[int, float]:
+    """Restore a checkpoint in place and return its step and seconds; (0, 0.0) where there is none."""
+    if not file.exists():
+        return 0, 0.0
+    state = torch.load(file, weights_only=True)
+    module.load_state_dict(state["module"])
+    optimiser.load_state_dict(state["optimiser"])
+    return int(state["step"]), float(state["seconds"])
