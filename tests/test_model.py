@@ -3,11 +3,11 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from savs.backbones.fake import FakeBackbone
 from sklearn.exceptions import NotFittedError
 
 from savs import HeadLayout, SAVClassifier, SAVModel, as_examples
 from savs.backbones import PromptTemplate
+from savs.backbones.fake import FakeBackbone
 from savs.errors import ArtifactError, BackboneMismatchError, DataError, ExampleError, ItemError
 
 LAYOUT = HeadLayout.uniform(3, 4, 8)
@@ -112,6 +112,13 @@ def test__failed_fit__leaves_the_fitted_model_as_it_was(tmp_path):
     assert [shot.label for shot in model.shots_] == LABELS
 
 
+def test__fault_14__shots_in_the_test_set__are_found_by_prompted_content():
+    rows = [{"text": "same", "claim": claim, "label": claim} for claim in ("one", "two")]
+    model = SAVModel(FakeBackbone(layout=LAYOUT), prompt="{text}: {claim}").fit(rows)
+    assert model.find_leaks([{"text": "same", "claim": "three"}, {"text": "same", "claim": "two"}]) == [1]
+    assert model.find_leaks([{"text": "no claim"}, {"text": "same", "claim": "one"}]) == [1]
+
+
 def test__unfitted_model__says_so():
     with pytest.raises(NotFittedError, match="call fit"):
         SAVModel(FakeBackbone(layout=LAYOUT)).predict(["x"])
@@ -149,10 +156,12 @@ def test__load__resolves_the_backbone_only_when_needed(tmp_path):
 
 def test__fault_30__another_backbone__is_refused_at_load_when_handed_in(tmp_path):
     fitted().save_pretrained(tmp_path)
-    with pytest.raises(BackboneMismatchError, match="config_digest"):
+    with pytest.raises(BackboneMismatchError, match="weights_digest"):
         SAVModel.from_pretrained(tmp_path, backbone=FakeBackbone(layout=LAYOUT, seed=1))
     other = SAVModel.from_pretrained(
-        tmp_path, backbone=FakeBackbone(layout=LAYOUT, seed=1), allow_mismatch=("config_digest", "processor_digest")
+        tmp_path,
+        backbone=FakeBackbone(layout=LAYOUT, seed=1),
+        allow_mismatch=("config_digest", "weights_digest", "processor_digest"),
     )
     assert len(other.predict(["x"])) == 1
 

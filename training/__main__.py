@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from training.architecture import build_model
 from training.drawings import Drawings, load_drawings, render_drawings
@@ -97,7 +98,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     tokenizer = load_tokenizer(
         workdir / "tokenizer.json", mixture, 200 if options.smoke else 8_000, options.seed
     )
-    model = build_model(tokenizer.get_vocab_size()).to(device, memory_format=torch.channels_last)
+    model = build_model(tokenizer.get_vocab_size())
+    everything: nn.Module = model
+    everything.to(device)
+    everything.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     heads = TowerHeads(FEATURES, len(NAMED)).to(device)
     print(f"data ready after {time.monotonic() - started:.0f}s on {device}", flush=True)
     tower_plan, model_plan = plans(options)
@@ -135,7 +139,7 @@ def plans(options: argparse.Namespace) -> tuple[TowerPlan, ModelPlan]:
     """Lengths and sizes of both stages."""
     if options.smoke:
         return (
-            TowerPlan(Budget(2), photos=8, scenes=6, letters=4),
+            TowerPlan(Budget(2), photos=8, scenes=6, letters=4, measured=1),
             ModelPlan(Budget(2), rows=4, report_every=1, compiled=False),
         )
     return (

@@ -1,9 +1,9 @@
 """What the exported folder can do: `python -m training.abilities FOLDER --photos PATH`.
 
 Measures zero-shot generation per question family, and few-shot classification over head vectors by a short,
-self-contained reading of the published rule (class centroids per head, cosine hits on the shots, the 20 best heads
-vote), next to random heads, all heads, the last layer's state and pixels alone. Writes abilities.json and
-abilities.md; knows nothing of the savs library's own classifiers.
+self-contained reading of the published rule (class centroids per head, cosine hits on the shots, the 20
+best heads vote), next to random heads, all heads, the last layer's state and pixels alone. Writes
+abilities.json and abilities.md; knows nothing of the savs library's own classifiers.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from training.tasks import Item, Source, Task, all_tasks
 
 Floats = npt.NDArray[np.float64]
 KEPT = 20
+MARKERS = ("<!-- abilities -->", "<!-- end of abilities -->")
 COLUMNS = ("zero-shot", "SAVs 20", "random 20", "all heads", "last layer", "pixels")
 
 
@@ -46,8 +47,10 @@ class Reader:
     """The exported model as anyone would open it."""
 
     def __init__(self, folder: Path, batch: int = 64) -> None:
-        self.processor: Any = AutoProcessor.from_pretrained(folder)
-        self.model: Any = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
+        processors: Any = AutoProcessor
+        models: Any = AutoModelForImageTextToText
+        self.processor = processors.from_pretrained(folder)
+        self.model = models.from_pretrained(folder, dtype=torch.float32).eval()
         text = self.model.config.text_config
         self.shape = (text.num_hidden_layers, text.num_attention_heads, text.head_dim)
         self.batch = batch
@@ -67,21 +70,22 @@ class Reader:
     def read(self, items: Sequence[Item]) -> Readings:
         """Head vectors at the last prompt token: the input of every output projection, cut into heads."""
         parts: list[tuple[Floats, Floats]] = []
-        for chunk in _chunks(items, self.batch):
-            caught: list[torch.Tensor] = []
-            hooks = [
-                layer.self_attn.o_proj.register_forward_pre_hook(
-                    lambda _module, inputs: caught.append(inputs[0][:, -1].clone())
-                )
-                for layer in self.model.model.language_model.layers
-            ]
-            try:
+        caught: list[torch.Tensor] = []
+
+        def catch(_module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+            caught.append(inputs[0][:, -1].clone())
+
+        layers = self.model.model.language_model.layers
+        hooks = [layer.self_attn.o_proj.register_forward_pre_hook(catch) for layer in layers]
+        try:
+            for chunk in _chunks(items, self.batch):
+                caught.clear()
                 output = self.model.model(**self.inputs(chunk))
-            finally:
-                for hook in hooks:
-                    hook.remove()
-            heads = torch.stack(caught, dim=1).reshape(len(chunk), -1, self.shape[2])
-            parts.append((heads.double().numpy(), output.last_hidden_state[:, -1].double().numpy()))
+                heads = torch.stack(caught, dim=1).reshape(len(chunk), -1, self.shape[2])
+                parts.append((heads.double().numpy(), output.last_hidden_state[:, -1].double().numpy()))
+        finally:
+            for hook in hooks:
+                hook.remove()
         pixels = np.stack([_small(item.images) for item in items])
         return Readings(
             np.concatenate([one for one, _ in parts]), np.concatenate([two for _, two in parts]), pixels
@@ -102,7 +106,7 @@ class Reader:
 def head_votes(
     heads: Floats, labels: npt.NDArray[np.int64], queries: Floats
 ) -> tuple[Floats, npt.NDArray[np.int64]]:
-    """Cosine hits of every head on the shots, and every head's class for every query, (heads,) and (n, heads)."""
+    """Return the hits of every head on the shots, (heads,), and its class for every query, (n, heads)."""
     classes = np.unique(labels)
     centroids = np.stack([heads[labels == one].mean(axis=0) for one in classes])
     hits = (_nearest(heads, centroids) == np.searchsorted(classes, labels)[:, None]).sum(axis=0)
@@ -208,8 +212,8 @@ def measure(
 def as_markdown(abilities: dict[str, Any]) -> str:
     """Return the two tables of the card."""
     lines = [
-        f"Few-shot: {abilities['shots per class']} shots per class, mean of {abilities['draws']} draws, accuracy in %; "
-        "`*` marks what training never showed or asked.",
+        f"Few-shot: {abilities['shots per class']} shots per class, mean of {abilities['draws']} draws, "
+        "accuracy in %; `*` marks what training never showed or asked.",
         "",
         "| task | " + " | ".join(COLUMNS) + " |",
         "|" + "-|" * (len(COLUMNS) + 1),
@@ -233,6 +237,15 @@ def as_markdown(abilities: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def with_table(card: str, table: str) -> str:
+    """Return the card with `table` between its markers, in place of what stood there."""
+    before, start, rest = card.partition(MARKERS[0])
+    _, end, after = rest.partition(MARKERS[1])
+    if not start or not end:
+        raise ValueError(f"the card lacks the markers {MARKERS}")
+    return f"{before}{start}\n{table}{end}{after}"
+
+
 def _chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
     for start in range(0, len(items), size):
         yield items[start : start + size]
@@ -246,9 +259,10 @@ def _small(images: Sequence[Image.Image]) -> Floats:
 
 
 def _nearest(vectors: Floats, centroids: Floats) -> npt.NDArray[np.int64]:
-    """Class of the largest cosine, (n, heads), from vectors (n, heads, d) and centroids (classes, heads, d)."""
+    """Return the classes of largest cosine, (n, heads): vectors (n, heads, d), centroids (c, heads, d)."""
     similar = np.einsum("nhd,chd->nhc", _unit(vectors), _unit(centroids))
-    return similar.argmax(axis=-1).astype(np.int64)
+    nearest: npt.NDArray[np.int64] = similar.argmax(axis=-1)
+    return nearest
 
 
 def _unit(vectors: Floats) -> Floats:
@@ -279,6 +293,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--out", type=Path, help="folder of abilities.json and abilities.md (default: FOLDER)"
     )
+    parser.add_argument("--card", type=Path, help="card whose tables, between its two markers, are renewed")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--shots", type=int, default=20)
     parser.add_argument("--draws", type=int, default=3)
@@ -306,6 +321,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     out.mkdir(parents=True, exist_ok=True)
     (out / "abilities.json").write_text(json.dumps(abilities, indent=1) + "\n", encoding="utf-8")
     (out / "abilities.md").write_text(as_markdown(abilities), encoding="utf-8")
+    if options.card is not None:
+        card = options.card.read_text(encoding="utf-8")
+        options.card.write_text(with_table(card, as_markdown(abilities)), encoding="utf-8")
     return 0
 
 

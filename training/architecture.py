@@ -1,7 +1,7 @@
-"""The shape of the model: stock transformers FastVLM, a ResNet tower and a Qwen3 decoder, in 4.9 M parameters.
+"""The shape of the model: stock transformers FastVLM, ResNet tower and Qwen3 decoder, 4.9 M parameters.
 
-8 layers x 12 query heads x 32 dimensions: 96 heads whose widths do not add up to the hidden size (384, not 128),
-so code that guesses the head size breaks at once.
+8 layers x 12 query heads x 32 dimensions: 96 heads whose widths do not add up to the hidden size (384, not
+128), so code that guesses the head size breaks at once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ CONTEXT = 512
 
 def build_config(vocabulary: int) -> FastVlmConfig:
     """Return configuration of the whole model for a vocabulary of so many tokens."""
-    tower = ResNetConfig(
+    tower = ResNetConfig(  # type: ignore[call-arg]
         num_channels=3,
         embedding_size=64,
         hidden_sizes=[64, 128, 256],
@@ -43,7 +43,7 @@ def build_config(vocabulary: int) -> FastVlmConfig:
         bos_token_id=None,
         eos_token_id=SPECIAL.index(END),
     )
-    return FastVlmConfig(
+    return FastVlmConfig(  # type: ignore[call-arg]
         vision_config=tower,
         text_config=decoder,
         image_token_id=SPECIAL.index(IMAGE),

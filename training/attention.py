@@ -1,8 +1,8 @@
 """Attention for training on a CPU: the query heads of a group folded into one long query.
 
-Gives what torch's scaled-dot-product attention gives, several times faster forward and back on the cores this was
-written for, because the keys are not repeated per query head. Used while training only; the exported model knows
-nothing of it.
+Gives what torch's scaled-dot-product attention gives, several times faster forward and back on the cores
+this was written for, because the keys are not repeated per query head. Used while training only; the
+exported model knows nothing of it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ NAME = "folded"
 
 
 def folded_attention(
-    module: nn.Module,
+    _module: nn.Module,
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,

@@ -32,7 +32,9 @@ EMPTY = -1
 
 @dataclass(frozen=True)
 class Drawings:
-    """Scenes: `pixels` (n, 64, 64, 3) uint8; `things` (n, 5, 5): kind, colour, size, x, y, or -1; `background` (n,).
+    """Scenes: `pixels` (n, 64, 64, 3) uint8; `things` (n, 5, 5): kind, colour, size, x, y; `background` (n,).
+
+    Rows of `things` that stand for nothing hold -1.
 
     `letters` (m, 64, 64, 3) uint8 are drawn letters and `letter_of` (m,) the index of each in the alphabet.
     """
@@ -56,7 +58,8 @@ class Drawings:
     @property
     def counts(self) -> npt.NDArray[np.int64]:
         """Number of things of every scene, (n,)."""
-        return (self.things[:, :, 0] != EMPTY).sum(axis=1)
+        counts: npt.NDArray[np.int64] = (self.things[:, :, 0] != EMPTY).sum(axis=1)
+        return counts
 
 
 def load_drawings(folder: Path, n_scenes: int, n_letters: int, seed: int, workers: int = 2) -> Drawings:
@@ -93,7 +96,7 @@ def render_drawings(n_scenes: int, n_letters: int, seed: int, workers: int = 1) 
 
 
 def varied_scene(rng: np.random.Generator) -> Scene:
-    """Return a scene of one to five things; most have distinct kinds and colours, some repeat a few on purpose."""
+    """Draw a scene of one to five things; most differ in kind and colour, some repeat a few on purpose."""
     n_things = int(rng.choice(MOST, p=COUNT_SHARES)) + 1
     if rng.random() < (0.25 if n_things < 3 else 0.45):
         kinds = rng.choice(KINDS, int(rng.integers(1, 4)), replace=False)

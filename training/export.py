@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
+from tokenizers import Tokenizer
 from transformers import FastVlmForConditionalGeneration, GenerationConfig, LlavaProcessor
 from transformers.models.clip import CLIPImageProcessorPil
 
@@ -26,7 +28,7 @@ CHAT_TEMPLATE = (
 )
 
 
-def build_processor(tokenizer: object) -> LlavaProcessor:
+def build_processor(tokenizer: Tokenizer) -> LlavaProcessor:
     """Processor around a trained `tokenizers.Tokenizer`: 64 x 64 pixels in [-1, 1], 16 tokens per picture."""
     size = {"height": SIDE, "width": SIDE}
     image_processor = CLIPImageProcessorPil(
@@ -36,7 +38,7 @@ def build_processor(tokenizer: object) -> LlavaProcessor:
         image_mean=[0.5, 0.5, 0.5],
         image_std=[0.5, 0.5, 0.5],
     )
-    return LlavaProcessor(
+    return LlavaProcessor(  # type: ignore[no-untyped-call]
         image_processor=image_processor,
         tokenizer=wrap_tokenizer(tokenizer),
         patch_size=SIDE // 4,
@@ -46,7 +48,7 @@ def build_processor(tokenizer: object) -> LlavaProcessor:
     )
 
 
-def export_model(model: FastVlmForConditionalGeneration, tokenizer: object, folder: Path) -> int:
+def export_model(model: FastVlmForConditionalGeneration, tokenizer: Tokenizer, folder: Path) -> int:
     """Write model and processor to `folder`, replacing it whole, and return the bytes of the weights.
 
     Raises
@@ -54,12 +56,13 @@ def export_model(model: FastVlmForConditionalGeneration, tokenizer: object, fold
     ValueError
         If a weight does not survive the cast to float16 or the file grows over `LIMIT`.
     """
-    half = copy.deepcopy(model).half().to("cpu").eval()
+    half: Any = copy.deepcopy(model)
+    half.half().to("cpu").eval()
     half.model.language_model.set_attn_implementation("sdpa")
     for name, tensor in half.state_dict().items():
         if not bool(torch.isfinite(tensor.float()).all()):
             raise ValueError(f"{name} is not finite in float16")
-    half.generation_config = GenerationConfig(
+    half.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
         max_new_tokens=16, pad_token_id=SPECIAL.index(PAD), eos_token_id=SPECIAL.index(END)
     )
     partial = folder.with_name(folder.name + ".part")

@@ -204,7 +204,8 @@ def train_model(
             spent = time.monotonic() - started
             rate = (step - first_step) * plan.rows / (time.monotonic() - first_time)
             print(
-                f"model step {step} {spent:.0f}s {rate:.1f} rows/s progress {progress:.3f} loss {mean_loss:.4f} "
+                f"model step {step} {spent:.0f}s {rate:.1f} rows/s progress {progress:.3f} "
+                f"loss {mean_loss:.4f} "
                 f"auxiliary {float(auxiliary.detach()):.3f} norm {norm:.2f}\n  {scores}",
                 flush=True,
             )

@@ -1,4 +1,4 @@
-"""Keep freed memory in the process: training frees and takes the same large buffers thousands of times a second.
+"""Keep freed memory in the process: training frees and takes the same large buffers all the time.
 
 glibc gives such buffers back to the kernel at once, and every page is then faulted in anew.
 """

@@ -1,8 +1,9 @@
 """Muon for matrices, AdamW for the rest, behind one `step`.
 
-torch's Muon takes two-dimensional parameters only; a convolution is handed over as the (out, rest) view of its
-own storage. Embeddings, biases and normalisation weights go to AdamW. `BatchedMuon` makes the same updates as
-torch's, but orthogonalises the matrices of one shape together: the layers of the decoder are all alike.
+torch's Muon takes two-dimensional parameters only; a convolution is handed over as the (out, rest) view of
+its own storage. Embeddings, biases and normalisation weights go to AdamW. `BatchedMuon` makes the same
+updates as torch's, but orthogonalises the matrices of one shape together: the layers of the decoder are all
+alike.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from torch import nn
 
 
 class BatchedMuon(torch.optim.Muon):
-    """torch's Muon with Nesterov momentum and the AdamW-like scale, one batch of products per matrix shape."""
+    """torch's Muon, Nesterov momentum and the AdamW-like scale, in one batch of products per matrix shape."""
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
+    def step(self, _closure: None = None) -> None:  # type: ignore[override]
         """Update every parameter that has a gradient."""
         for group in self.param_groups:
             shapes: dict[torch.Size, list[nn.Parameter]] = {}
@@ -31,11 +32,13 @@ class BatchedMuon(torch.optim.Muon):
     def _update(self, same: list[nn.Parameter], group: dict[str, Any]) -> None:
         directions = []
         for parameter in same:
-            state = self.state[parameter]
+            state, gradient = self.state[parameter], parameter.grad
+            if gradient is None:
+                continue
             if "momentum_buffer" not in state:
                 state["momentum_buffer"] = torch.zeros_like(parameter)
-            state["momentum_buffer"].lerp_(parameter.grad, 1 - group["momentum"])
-            directions.append(parameter.grad.lerp(state["momentum_buffer"], group["momentum"]))
+            state["momentum_buffer"].lerp_(gradient, 1 - group["momentum"])
+            directions.append(gradient.lerp(state["momentum_buffer"], group["momentum"]))
         updates = orthogonalised(
             torch.stack(directions), group["ns_coefficients"], group["ns_steps"], group["eps"]
         )
@@ -48,7 +51,7 @@ class BatchedMuon(torch.optim.Muon):
 def orthogonalised(
     matrices: torch.Tensor, coefficients: tuple[float, float, float], steps: int, eps: float
 ) -> torch.Tensor:
-    """Newton-Schulz iteration towards the nearest semi-orthogonal matrices, (n, rows, columns), in bfloat16."""
+    """Iterate (Newton-Schulz) towards the nearest semi-orthogonal matrices, (n, rows, columns)."""
     a, b, c = coefficients
     tall = matrices.shape[1] > matrices.shape[2]
     x = (matrices.mT if tall else matrices).bfloat16()

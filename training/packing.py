@@ -1,7 +1,7 @@
 """Packing: one picture prefix, then question-and-answer blocks that see only the prefix and themselves.
 
-A packed row gives the same logits as each of its questions would get alone, rendered by the chat template: the
-attention mask keeps blocks apart and positions start again after the prefix (tests/training checks it).
+A packed row gives the same logits as each of its questions would get alone, rendered by the chat template:
+the attention mask keeps blocks apart and positions start again after the prefix (tests/training checks it).
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Packer:
 
 
 def block_mask(block: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-    """Return what may see what, (rows, 1, length, length), from block numbers (rows, length): 0 where it may, else -1e4."""
+    """Return what may see what, (rows, 1, length, length), of blocks (rows, length): 0 or, hidden, -1e4."""
     here, there = block[:, :, None], block[:, None, :]
     length = block.shape[1]
     causal = torch.ones(length, length, dtype=torch.bool, device=block.device).tril()

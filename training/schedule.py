@@ -1,7 +1,7 @@
 """How far a run has come, and the learning rate there: warm-up, constant, linear decay.
 
-A run ends after so many steps, or earlier after so many minutes where a limit is given; progress is the larger
-of the two shares, so the decay starts in time on a machine that turns out slower than planned.
+A run ends after so many steps, or earlier after so many minutes where a limit is given; progress is the
+larger of the two shares, so the decay starts in time on a machine that turns out slower than planned.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Budget:
-    """Length of a run in steps and, if `minutes` is given, in time as well; and the shape of the learning rate."""
+    """Length of a run in steps and, if `minutes` is given, in time; and the shape of the learning rate."""
 
     steps: int
     minutes: float | None = None

@@ -1,7 +1,7 @@
 """Few-shot tasks on held-out pictures: what the exported backbone is measured on.
 
-Every task gives fresh items, each a prompt with pictures and a label. Photographs come from the test part only,
-drawings are new, and what training never showed is marked as such.
+Every task gives fresh items, each a prompt with pictures and a label. Photographs come from the test part
+only, drawings are new, and what training never showed is marked as such.
 """
 
 from __future__ import annotations

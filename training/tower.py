@@ -1,9 +1,9 @@
 """Stage 0: the convolutional tower alone, supervised.
 
-Photographs teach their class and by how many quarter turns they were rotated, drawn scenes what stands in each
-cell, how many things there are and on what background, letters which letter it is; every token also names its
-own row and column, so that positions are explicit in the features. The heads are thrown away at export; stage 1
-keeps them for a small auxiliary loss.
+Photographs teach their class and by how many quarter turns they were rotated, drawn scenes what stands in
+each cell, how many things there are and on what background, letters which letter it is; every token also
+names its own row and column, so that positions are explicit in the features. The heads are thrown away at
+export; stage 1 keeps them for a small auxiliary loss.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def tower_loss(logits: dict[str, torch.Tensor], targets: dict[str, torch.Tensor]
 
 
 def to_pixels(pictures: npt.NDArray[np.uint8], device: torch.device) -> torch.Tensor:
-    """Pictures (n, 64, 64, 3) uint8 as the image processor scales them: (n, 3, 64, 64) in [-1, 1], channels last."""
+    """Scale pictures (n, 64, 64, 3) uint8 as the image processor does: (n, 3, 64, 64) in [-1, 1]."""
     return torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
 
 
@@ -207,6 +207,7 @@ class TowerPlan:
     matrix_rate: float = 3e-3
     other_rate: float = 2e-3
     save_every: float = 120.0
+    measured: int = 16
 
 
 def train_tower(
@@ -263,18 +264,20 @@ def train_tower(
         if time.monotonic() - saved > plan.save_every:
             saved = time.monotonic()
             save_state(file, both, optimiser, step, saved - started)
-            print("tower held out:", measure_tower(tower, heads, held), flush=True)
+            print("tower held out:", measure_tower(tower, heads, held, plan, 4), flush=True)
     save_state(file, both, optimiser, step, time.monotonic() - started)
-    print("tower held out:", measure_tower(tower, heads, held, batches=8), flush=True)
+    print("tower held out:", measure_tower(tower, heads, held, plan, plan.measured), flush=True)
 
 
 @torch.inference_mode()
-def measure_tower(tower: nn.Module, heads: TowerHeads, held: TowerData, batches: int = 2) -> dict[str, float]:
+def measure_tower(
+    tower: nn.Module, heads: TowerHeads, held: TowerData, plan: TowerPlan, batches: int
+) -> dict[str, float]:
     """Accuracy of every head on held-out pictures (cells: where something stands)."""
     tower.eval()
     right: dict[str, list[float]] = {}
     for _ in range(batches):
-        batch = held.batch(128, 64, 64)
+        batch = held.batch(plan.photos, plan.scenes, plan.letters)
         with torch.autocast(batch.pixels.device.type, torch.bfloat16):
             features = tower(batch.pixels).last_hidden_state
         for name, scores in heads(features).items():

@@ -1,7 +1,7 @@
 """The tokenizer: at most 640 byte-level BPE tokens learnt from the questions themselves.
 
-Every word and sign is split off and gets a leading space, so that a word has the same tokens wherever it stands
-and whatever stood before it; digits are single; any unicode text falls back to bytes.
+Every word and sign is split off and gets a leading space, so that a word has the same tokens wherever it
+stands and whatever stood before it; digits are single; any unicode text falls back to bytes.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def train_tokenizer(texts: Iterable[str], size: int = SIZE) -> Tokenizer:
 
 def wrap_tokenizer(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
     """Return the tokenizer as transformers saves and loads it, padding on the left."""
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer,
         pad_token=PAD,
         unk_token=UNKNOWN,

@@ -32,7 +32,16 @@ from savs.errors import ArtifactError, BackboneMismatchError
 from savs.examples import Label
 from savs.features import HeadLayout
 
-__all__ = ["SCHEMA_VERSION", "Artifact", "Shot", "check_backbone", "load_artifact", "save_artifact"]
+__all__ = [
+    "IDENTITY",
+    "SCHEMA_VERSION",
+    "Artifact",
+    "Shot",
+    "check_backbone",
+    "check_target",
+    "load_artifact",
+    "save_artifact",
+]
 
 SCHEMA_VERSION = 1
 INDEX_NAME = "savs.json"
@@ -119,7 +128,7 @@ def save_artifact(artifact: Artifact, folder: str | Path, *, card: str) -> None:
     from safetensors.numpy import save
 
     folder = Path(folder)
-    _refuse_foreign(folder)
+    check_target(folder)
     # safetensors writes an array's memory as it lies: one in Fortran order would come back scrambled.
     arrays = {"centroids": artifact.centroids, "head_scores": artifact.head_scores}
     tensors = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
@@ -137,7 +146,11 @@ def save_artifact(artifact: Artifact, folder: str | Path, *, card: str) -> None:
         raise ArtifactError(f"cannot write the classifier to {folder}: {error.strerror or error}") from error
 
 
-def _refuse_foreign(folder: Path) -> None:
+def check_target(folder: str | Path) -> None:
+    """Raise `ArtifactError` if no classifier may be written there: a file, or a folder of other things."""
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise ArtifactError(f"{folder} is a file: name a new or empty folder for the classifier")
     if folder.is_dir() and not (folder / INDEX_NAME).exists():
         foreign = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
         if foreign:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,7 +102,13 @@ class SAVModel:
 
     @classmethod
     def from_backbone(
-        cls, backbone: Any, *, prompt: str | None = None, n_heads: int = 20, **load_options: Any
+        cls,
+        backbone: Any,
+        *,
+        prompt: str | None = None,
+        n_heads: int = 20,
+        lazy: bool = False,
+        **load_options: Any,
     ) -> Self:
         """Load a backbone by name and wrap it.
 
@@ -112,6 +119,8 @@ class SAVModel:
             `processor` is needed).
         prompt, n_heads
             As for `SAVModel`.
+        lazy : bool, default=False
+            Load the backbone only when it is first needed: `fit` checks the shots before.
         **load_options
             As for `savs.load_backbone`: revision, dtype, device, device_map, attn_implementation, batch_size,
             processor.
@@ -121,7 +130,14 @@ class SAVModel:
         BackboneError
             If it cannot be loaded or has no attention heads that can be read.
         """
-        return cls(load_backbone(backbone, **load_options), prompt=prompt, n_heads=n_heads)
+        model = cls.__new__(cls)
+        model._backbone = None
+        model._resolve = partial(load_backbone, backbone, **load_options)
+        model.n_heads = n_heads
+        model._set_prompt(prompt)
+        if not lazy:
+            _ = model.backbone
+        return model
 
     @property
     def backbone(self) -> Backbone:
@@ -232,6 +248,16 @@ class SAVModel:
         labels = voters.predict(kept.features).tolist()
         return Predictions(kept.indices, labels, voters.predict_proba(kept.features), kept.errors)
 
+    def find_leaks(self, examples: Sequence[Any]) -> list[int]:
+        """Return the indices of examples whose prompted content, text and media bytes, is that of a shot.
+
+        Examples that cannot be read are passed over: `predict_each` reports them.
+        """
+        digests = {shot.digest for shot in self.shots_} if self._fitted else set()
+        prompted, _ = self._apply_prompt(as_examples(examples), max_errors=-1)
+        found = find_leaks(digests, list(prompted.values()))
+        return [list(prompted)[position] for position in found]
+
     def head_vectors(
         self, examples: Sequence[Any], heads: Sequence[Head] | None = None
     ) -> NDArray[np.float32]:
@@ -309,7 +335,7 @@ class SAVModel:
             prompt=self.prompt,
             n_heads=self.n_heads,
             layout=self._layout,
-            heads=[tuple(head) for head in fitted.heads_],
+            heads=[(head.layer, head.index) for head in fitted.heads_],
             head_scores=np.asarray(fitted.head_scores_, dtype=np.int64),
             centroids=np.asarray(fitted.centroids_, dtype=np.float64),
             shots=self.shots_,

@@ -3,9 +3,8 @@ from __future__ import annotations
 import json
 
 import numpy as np
-import pytest
 
-from savs.demo.outcome import METHODS, Accuracy, Outcome, spread
+from savs.demo.outcome import METHODS, Accuracy, Outcome
 from savs.features import Head, HeadLayout
 
 
@@ -31,17 +30,6 @@ def outcome_with(means: dict[str, float]) -> Outcome:
         head_scores=np.array([7, 1, 2, 3, 4, 9]),
         confusion=np.array([[15, 5], [3, 17]]),
     )
-
-
-def test__spread__five_draws__is_the_t_interval() -> None:
-    draws = np.array([0.70, 0.74, 0.72, 0.78, 0.66])
-    half = 2.7764451051977987 * np.sqrt(np.sum((draws - 0.72) ** 2) / 4) / np.sqrt(5)
-    assert spread(draws) == pytest.approx((0.72 - half, 0.72 + half))
-
-
-def test__spread__near_the_ends__stays_a_share() -> None:
-    assert spread(np.array([1.0, 1.0, 0.9]))[1] == 1.0
-    assert spread(np.array([0.0, 0.0, 0.1]))[0] == 0.0
 
 
 def test__best__shared_first_place__goes_to_savs() -> None:

@@ -108,5 +108,5 @@ def test__run_demo__again_into_the_same_folder__differs_only_in_seconds(
 
 
 def test__run_demo__more_shots_than_examples__says_so(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="7 shots per class"):
+    with pytest.raises(DataError, match="7 shots leave no test example"):
         run_demo(tmp_path, backbone=backbone(), **SETTINGS | {"shots": 7})

@@ -3,13 +3,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 
 from savs.backbones import PromptTemplate
 from savs.datasets import example_hash
-from savs.demo.notes import NOUNS, RULE, draw_picture, write_note
+from savs.demo.notes import NOUNS, RULE, Rule, draw_picture, write_note
 from savs.demo.tasks import Task, build_tasks
 
 NAMES = ["digits", "photos", "note", "shape", "pairs"]
@@ -66,24 +67,33 @@ def test__build_tasks__full_size__leaves_a_hundred_test_items_and_uses_a_photo_o
 def test__zero_shot_prompt__every_task__names_what_to_answer(tasks: dict[str, Task], name: str) -> None:
     task = tasks[name]
     prompt = PromptTemplate(task.zero_shot_prompt).apply(task.examples[0]).text.lower()
-    words = [{word.lower() for word in task.answers.get(label, (str(label),))} for label in task.classes]
-    assert all(any(re.search(rf"\b{word}\b", prompt) for word in group) for group in words)
-    assert not any(one & other for i, one in enumerate(words) for other in words[:i])
+    assert all(re.search(rf"\b{str(label).lower()}\b", prompt) for label in task.classes)
+    for letter, label in zip("abc", task.classes if task.lettered else (), strict=False):
+        assert f"({letter}) {label}" in prompt
 
 
-def test__note_task__either_part_alone__says_nothing_about_the_label(tasks: dict[str, Task]) -> None:
+@pytest.mark.parametrize("join", ["one", "and"])
+def test__combinations__two_of_four__make_the_rule_hold(join: Literal["one", "and"]) -> None:
+    rule = Rule("circle", "food", join)
+    verdicts = [rule.holds(*pair) for pair in rule.combinations]
+    assert verdicts == [True, False, True, False]
+    best = 0.75 if join == "and" else 0.5
+    for part in (0, 1):  # the best that can be said from one part alone
+        cells = Counter(
+            (pair[part], verdict) for pair, verdict in zip(rule.combinations, verdicts, strict=True)
+        )
+        assert sum(max(cells[truth, True], cells[truth, False]) for truth in (True, False)) / 4 == best
+
+
+def test__note_task__label__agrees_with_the_note(tasks: dict[str, Task]) -> None:
     on_note = [
-        any(noun in example.text.split() + example.text.rstrip("?").split() for noun in NOUNS["animal"])
+        any(noun in example.text.rstrip("?").split() for noun in NOUNS[RULE.topic])
         for example in tasks["note"].examples
     ]
-    labels = [example.label == "yes" for example in tasks["note"].examples]
-    on_picture = [answer != note for answer, note in zip(labels, on_note, strict=True)]
-    cells = Counter(zip(on_picture, on_note, strict=True))
-    assert len(cells) == 4
-    assert len(set(cells.values())) == 1
-    for part in (on_picture, on_note):
-        assert np.mean([label for label, truth in zip(labels, part, strict=True) if truth]) == 0.5
-        assert np.mean([label for label, truth in zip(labels, part, strict=True) if not truth]) == 0.5
+    expected = [RULE.combinations[row % 4][1] for row in range(len(on_note))]
+    assert on_note == expected
+    labels = [RULE.holds(*RULE.combinations[row % 4]) for row in range(len(on_note))]
+    assert [example.label == "yes" for example in tasks["note"].examples] == labels
 
 
 def test__write_note__truth__decides_the_topic() -> None:

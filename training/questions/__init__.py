@@ -1,1 +1,1 @@
-"""Questions about photographs, scenes, letters, pairs, notes and rules, and the mixture that training draws."""
+"""Questions about photographs, scenes, letters, pairs, notes and rules, and the mixture of all."""

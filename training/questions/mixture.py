@@ -22,7 +22,7 @@ from training.questions.rules import about_rule
 from training.questions.scenes import about_scene
 from training.questions.wording import Question
 
-SHARES = {"photo": 0.26, "scene": 0.43, "letter": 0.06, "pair": 0.19, "words": 0.06}
+SHARES = {"photo": 0.23, "scene": 0.49, "letter": 0.05, "pair": 0.17, "words": 0.06}
 RULE_SHARE = 0.17
 PAIR_FRAMES = (("", ""), ("", ""), ("First picture: ", "Second picture: "), ("Image 1: ", "Image 2: "))
 

@@ -33,7 +33,7 @@ class Note:
 def sample_note(
     rng: Random, topic: str | None = None, form: str | None = None, colour: str | None = "any"
 ) -> Note:
-    """Return a note at random, with a given topic, form or colour (None: no colour) where one is asked for."""
+    """Return a note at random, of a given topic, form or colour (None: no colour) where one is given."""
     topic = topic or rng.choice(tuple(TOPICS))
     form = form or rng.choice(FORMS)
     if colour == "any":

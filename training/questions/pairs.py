@@ -16,15 +16,15 @@ PLACES = ("first", "second")
 
 def about_pair(rng: Random, first: Subject, second: Subject) -> Question:
     """Ask a question about two pictures."""
-    while True:
+    question: Question | None = None
+    while question is None:
         if isinstance(first, str) and isinstance(second, str):
             question = _about_photos(rng, first, second)
         elif isinstance(first, Scene) and isinstance(second, Scene):
             question = _about_scenes(rng, first, second)
         else:
             question = _about_mixed(rng, first, second)
-        if question is not None:
-            return question
+    return question
 
 
 def _about_photos(rng: Random, first: str, second: str) -> Question:

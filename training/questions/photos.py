@@ -48,7 +48,7 @@ WEIGHTS = (2.4, 1.6, 1.2, 0.8, 1.2, 1.8, 0.5, 0.25)
 
 def what(rng: Random, word: str) -> Question:
     """Ask for the class, freely."""
-    texts = WHAT
+    texts: tuple[str, ...] = WHAT
     if rng.random() < 0.25:
         nature_of = "animal" if word in ANIMALS else "vehicle"
         texts = (
@@ -132,7 +132,7 @@ def describe(rng: Random, word: str) -> Question:
     return ask(rng, "photo describe", texts, f"a photo of {with_article(word)}")
 
 
-def medium(rng: Random, word: str) -> Question:
+def medium(rng: Random, _word: str) -> Question:
     """Photo, drawing or letter."""
     return ask_word(rng, "medium", MEDIUM, "photo")
 

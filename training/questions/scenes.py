@@ -18,7 +18,7 @@ Asker = Callable[[Random, Scene], Question | None]
 
 
 def about_scene(rng: Random, scene: Scene) -> Question:
-    """Ask a question about a scene; relations get by far the largest share where there are two things or more."""
+    """Ask a question about a scene, a relation more than anything else where there are several things."""
     single = len(scene.things) == 1
     while True:
         askers, weights = (SINGLE, SINGLE_WEIGHTS) if single else (SEVERAL, SEVERAL_WEIGHTS)
@@ -48,7 +48,11 @@ def kind_of(rng: Random, scene: Scene) -> Question | None:
     thing, which = _one_by(rng, scene, "colour")
     if thing is None:
         return None
-    texts = (f"What shape is {which}?", f"Which shape is {which}?", f"What is the shape of {which}?")
+    texts: tuple[str, ...] = (
+        f"What shape is {which}?",
+        f"Which shape is {which}?",
+        f"What is the shape of {which}?",
+    )
     if which == "it":
         texts = (
             *texts,
@@ -66,7 +70,11 @@ def colour_of(rng: Random, scene: Scene) -> Question | None:
     if thing is None:
         return None
     word = rng.choice(("colour", "colour", "color"))
-    texts = (f"What {word} is {which}?", f"Which {word} is {which}?", f"What is the {word} of {which}?")
+    texts: tuple[str, ...] = (
+        f"What {word} is {which}?",
+        f"Which {word} is {which}?",
+        f"What is the {word} of {which}?",
+    )
     if which == "it":
         texts = (*texts, f"What {word} is the shape?", f"Name the {word}.", f"What {word} do you see?")
     return ask_word(rng, "scene colour", texts, thing.colour)
@@ -156,6 +164,7 @@ def exists(rng: Random, scene: Scene) -> Question:
     """Whether something is there; wrong ones often mix the colour of one thing with the kind of another."""
     truth = rng.random() < 0.5
     style = rng.random()
+    texts: tuple[str, ...]
     if style < 0.25:
         name = _present_or_not(rng, [thing.kind for thing in scene.things], KINDS, truth)
         texts = (
@@ -182,7 +191,7 @@ def exists(rng: Random, scene: Scene) -> Question:
 
 
 def absent_name(rng: Random, scene: Scene) -> str:
-    """Ask for a colour and kind that is not there, mostly mixed from what is."""
+    """Return a colour and kind that is not there, mostly mixed from what is."""
     present = {thing.name for thing in scene.things}
     while True:
         colours = [thing.colour for thing in scene.things] if rng.random() < 0.75 else COLOUR_NAMES
@@ -284,7 +293,7 @@ def location(rng: Random, scene: Scene) -> Question | None:
 
 
 def clear_relation(first: Thing, second: Thing) -> str | None:
-    """Ask for the one relation that clearly describes where `first` is, None where two would do."""
+    """Return the one relation that clearly describes where `first` is, None where two would do."""
     across, down = second.x - first.x, second.y - first.y
     if abs(across) > max(9.0, 1.5 * abs(down)):
         return "left of" if across > 0 else "right of"
@@ -449,13 +458,13 @@ def options(rng: Random, scene: Scene) -> Question | None:
     return ask_options(rng, "scene", ("What is in this picture?", "Which thing is shown?"), thing.name, wrong)
 
 
-def medium(rng: Random, scene: Scene) -> Question:
+def medium(rng: Random, _scene: Scene) -> Question:
     """Photo, drawing or letter."""
     return ask_word(rng, "medium", MEDIUM, "drawing")
 
 
 def _one_by(rng: Random, scene: Scene, attribute: str) -> tuple[Thing | None, str]:
-    """Ask for a thing and words that pick it out without naming anything but `attribute` (or its size)."""
+    """Return a thing and words that pick it out without naming anything but `attribute` (or its size)."""
     if len(scene.things) == 1:
         return scene.things[0], rng.choice(
             ("it", "it", "the thing", "the shape") if attribute == "kind" else ("it", "it", "the thing")
@@ -498,7 +507,7 @@ SINGLE: tuple[Asker, ...] = (
     options,
     medium,
 )
-SINGLE_WEIGHTS = (2.0, 2.0, 0.8, 1.0, 0.7, 1.2, 0.8, 1.0, 2.0, 1.2, 0.2)
+SINGLE_WEIGHTS = (1.8, 1.8, 1.2, 1.0, 0.7, 1.2, 0.8, 1.0, 5.0, 1.2, 0.2)
 SEVERAL: tuple[Asker, ...] = (
     relation_choice,
     relation_where,
@@ -519,4 +528,23 @@ SEVERAL: tuple[Asker, ...] = (
     same_inside,
     options,
 )
-SEVERAL_WEIGHTS = (3.0, 1.5, 3.0, 1.2, 1.2, 1.5, 0.9, 0.9, 0.4, 0.3, 0.4, 0.8, 1.0, 1.2, 1.5, 0.8, 0.5, 0.9)
+SEVERAL_WEIGHTS = (
+    4.5,
+    1.5,
+    3.5,
+    1.2,
+    1.5,
+    4.0,
+    0.9,
+    0.9,
+    0.6,
+    0.4,
+    0.4,
+    0.8,
+    1.0,
+    1.2,
+    1.5,
+    0.8,
+    0.5,
+    0.9,
+)

@@ -64,7 +64,7 @@ def styled(rng: Random, text: str, hints: Sequence[str]) -> str:
 
 
 def ask_options(rng: Random, family: str, stems: Sequence[str], truth: str, wrong: Sequence[str]) -> Question:
-    """Ask for a question with two to four options, answered with the letter or with the words of the right one."""
+    """Ask with two to four options, answered with the letter or with the words of the right one."""
     shown = [truth, *rng.sample(list(wrong), min(len(wrong), rng.choice((1, 1, 2, 3))))]
     rng.shuffle(shown)
     if rng.random() < 0.55:
@@ -72,10 +72,11 @@ def ask_options(rng: Random, family: str, stems: Sequence[str], truth: str, wron
     else:
         hint, answer, kind = rng.choice(NAME_HINTS), truth, "word"
     pattern = rng.choice(("({}) {}", "({}) {}", "{}. {}", "{}) {}"))
-    options = " ".join(pattern.format(letter, words) for letter, words in zip(OPTION_LETTERS, shown))
+    lettered = zip(OPTION_LETTERS, shown, strict=False)
+    options = " ".join(pattern.format(letter, words) for letter, words in lettered)
     return Question(f"{family} options {kind}", f"{rng.choice(stems)} {options} {hint}", answer)
 
 
 def with_article(words: str) -> str:
-    """Ask for the words with "a" or "an" before them."""
+    """Return the words with "a" or "an" before them."""
     return f"an {words}" if words[0] in "aeiou" else f"a {words}"

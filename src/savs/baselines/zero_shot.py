@@ -20,6 +20,7 @@ _NUMBERS = (
     "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
 )
 # fmt: on
+_SMALL = {str(number) for number in range(len(_NUMBERS))}
 _NEGATIONS = re.compile(
     r"\b(not|no|none|never|neither|nor|isn't|aren't|wasn't|doesn't|don't|cannot|can't|without)\b"
 )
@@ -150,8 +151,7 @@ def _names(label: Label) -> list[str]:
     if isinstance(label, bool):
         return ["yes", "true"] if label else ["no", "false"]
     name = _plain(str(label))
-    is_small = name.isascii() and name.isdigit() and name == str(int(name)) and int(name) < len(_NUMBERS)
-    return [name, _NUMBERS[int(name)]] if is_small else [name]
+    return [name, _NUMBERS[int(name)]] if name in _SMALL else [name]
 
 
 def _only(labels: list[Label]) -> Label | None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,27 +12,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from savs.backbones import Backbone, PromptTemplate
-from savs.demo.controls import fit_majority, fit_pixels, only, pixel_rows
-from savs.demo.outcome import Accuracy, Exhibit, Outcome, spread
+from savs.baselines import last_layer, majority_class, zero_shot
+from savs.demo.controls import fit_pixels, only, pixel_rows
+from savs.demo.outcome import Accuracy, Exhibit, Outcome
 from savs.demo.tasks import Task
-from savs.examples import Example, Image, Label, Text
+from savs.evaluation import DrawResults, accuracy_report, draw_rows, on_features, run_draws, wilson_interval
+from savs.evaluation.protocol import Method
+from savs.examples import Example, Image, Text
 from savs.heads import SAVClassifier
-from savs.heads.intervals import wilson_interval
 from savs.media import load_image
 
-__all__ = ["Draw", "run_task"]
+__all__ = ["N_HEADS", "first_draw", "run_task"]
 
 N_HEADS = 20
 N_EXHIBITS = 4
 N_SAID = 5
-
-Draw = tuple[NDArray[np.intp], NDArray[np.intp]]
-"""Rows of the shots and rows of the test items."""
-
-Fit = Callable[[NDArray[Any], NDArray[Any]], Any]
+LONGEST_ANSWER = 8
 
 
-def run_task(task: Task, backbone: Backbone, draws: Sequence[Draw], *, zero_shot_items: int) -> Outcome:
+def run_task(
+    task: Task, backbone: Backbone, *, shots: int, n_draws: int, seed: int, zero_shot_items: int
+) -> Outcome:
     """Compare all methods on one task.
 
     Parameters
@@ -42,35 +41,30 @@ def run_task(task: Task, backbone: Backbone, draws: Sequence[Draw], *, zero_shot
         The problem.
     backbone : Backbone
         The frozen model; every example passes it once for its head vectors and once for its last-layer state.
-    draws : sequence of (shot rows, test rows)
-        The same for all methods.
+    shots, n_draws, seed : int
+        Shots per class, and number and seed of the draws, which are the same for all methods.
     zero_shot_items : int
         Zero-shot generation answers the first so many examples; it needs no shots.
+
+    Raises
+    ------
+    DataError
+        If a class has no more examples than shots.
     """
     started = time.perf_counter()
     labels = np.asarray(task.labels)
+    support, test = first_draw(task, shots, seed)
     examples = _prompted(task.prompt, task.examples)
     rows = backbone.extract(examples).features
-    pixels = pixel_rows(task.examples)
-
-    def fit_heads(X: NDArray[Any], y: NDArray[Any]) -> SAVClassifier:
-        return SAVClassifier(n_heads=N_HEADS, layout=backbone.layout).fit(X, y)
-
+    parts = {f"{part} alone": _one_part(task, backbone, part) for part in task.parts}
+    methods = {"sav": _heads(rows, labels, backbone), **_others(task, backbone, examples, labels)}
+    methods |= {name: _heads(table, labels, backbone) for name, table in parts.items()}
+    results = run_draws(labels, methods, shots=shots, draws=n_draws, seed=seed)
     answers = _zero_shot(task, backbone, zero_shot_items)
-    accuracy = {
-        "sav": over_draws(rows, labels, draws, fit_heads),
-        "zero_shot": answers.accuracy,
-        "last_layer": over_draws(backbone.last_layer_states(examples), labels, draws, SAVClassifier().fit),
-        "majority": over_draws(pixels, labels, draws, fit_majority),
-        "pixels": over_draws(pixels, labels, draws, fit_pixels),
-    }
-    controls = {
-        f"{part} alone": over_draws(_one_part(task, backbone, part), labels, draws, fit_heads)
-        for part in task.parts
-    }
-    shots, test = draws[0]
-    classifier = fit_heads(rows[shots], labels[shots])
-    predicted = classifier.predict(rows[test])
+    classifier = SAVClassifier(N_HEADS, backbone.layout).fit(rows[support], labels[support])
+    predicted = classifier.predict(rows[test]).tolist()
+    report = accuracy_report(labels[test], predicted, task.classes)
+    names = [name for name in methods if name not in parts]
     return Outcome(
         name=task.name,
         title=task.title,
@@ -78,31 +72,25 @@ def run_task(task: Task, backbone: Backbone, draws: Sequence[Draw], *, zero_shot
         prompt=task.prompt,
         zero_shot_prompt=task.zero_shot_prompt,
         classes=task.classes,
-        shots=len(shots) // len(task.classes),
+        shots=shots,
         n_test=len(test),
-        accuracy=accuracy,
-        controls=controls,
+        accuracy={name: _accuracy(results, name) for name in names} | {"zero_shot": answers.accuracy},
+        controls={name: _accuracy(results, name) for name in parts},
         n_zero_shot=answers.n,
         unparsed=answers.unparsed,
         said=answers.said,
         layout=backbone.layout,
         heads=classifier.heads_,
         head_scores=classifier.head_scores_,
-        confusion=_confusion(labels[test], predicted, classifier.classes_),
-        exhibits=[
-            _exhibit(task.examples[row], answer)
-            for row, answer in zip(test[:N_EXHIBITS], predicted.tolist(), strict=False)
-        ],
+        confusion=np.asarray(report["confusion"]["matrix"]),
+        exhibits=[_exhibit(task.examples[row], predicted[i]) for i, row in enumerate(test[:N_EXHIBITS])],
         seconds=time.perf_counter() - started,
     )
 
 
-def over_draws(rows: NDArray[Any], labels: NDArray[Any], draws: Sequence[Draw], fit: Fit) -> Accuracy:
-    """Fit on the shots of every draw and answer its test items; rows of shape (n_examples, width)."""
-    right = [fit(rows[shots], labels[shots]).predict(rows[test]) == labels[test] for shots, test in draws]
-    shares = np.array([one.mean() for one in right])
-    interval = spread(shares) if len(draws) > 1 else wilson_interval(int(right[0].sum()), len(right[0]))
-    return Accuracy(float(shares.mean()), interval, tuple(shares.tolist()))
+def first_draw(task: Task, shots: int, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the rows of shots and test items of the first draw of `savs.evaluation.run_draws`."""
+    return draw_rows(task.labels, shots, (seed, 0))
 
 
 @dataclass(frozen=True)
@@ -115,26 +103,46 @@ class _Answers:
     said: dict[str, int]
 
 
+def _heads(rows: NDArray[np.float32], labels: NDArray[Any], backbone: Backbone) -> Method:
+    return on_features(rows, labels, SAVClassifier(N_HEADS, backbone.layout).fit)
+
+
+def _others(
+    task: Task, backbone: Backbone, examples: Sequence[Example], labels: NDArray[Any]
+) -> dict[str, Method]:
+    states = backbone.last_layer_states(examples)
+    return {
+        "last_layer": lambda shots, test: last_layer(states[shots], labels[shots], states[test]).labels,
+        "majority": lambda shots, test: majority_class(labels[shots], len(test)).labels,
+        "pixels": on_features(pixel_rows(task.examples), labels, fit_pixels),
+    }
+
+
 def _zero_shot(task: Task, backbone: Backbone, n: int) -> _Answers:
     asked = task.examples[:n]  # classes take turns in the examples, so these are balanced
-    texts = backbone.generate(_prompted(task.zero_shot_prompt, asked), max_new_tokens=8)
-    words = {label: task.answers.get(label, (str(label),)) for label in task.classes}
-    parsed = [_named(text, words) for text in texts]
-    right = sum(label == example.label for label, example in zip(parsed, asked, strict=True))
-    accuracy = Accuracy(right / len(asked), wilson_interval(right, len(asked)), (right / len(asked),))
-    said = dict(Counter(texts).most_common(N_SAID))
-    return _Answers(accuracy, len(asked), parsed.count(None), said)
+    result = zero_shot(
+        backbone,
+        _prompted(task.zero_shot_prompt, asked),
+        task.classes,
+        name_classes=False,  # the prompt names them itself
+        lettered=task.lettered,
+        max_new_tokens=LONGEST_ANSWER,
+    )
+    report = accuracy_report(task.labels[:n], result.labels, task.classes)
+    accuracy = Accuracy(report["accuracy"], tuple(report["interval"]), (report["accuracy"],))
+    return _Answers(
+        accuracy, len(asked), len(result.unparsed), dict(Counter(result.answers).most_common(N_SAID))
+    )
 
 
-def _named(answer: str, words: Mapping[Label, tuple[str, ...]]) -> Label | None:
-    """Return the one class whose name an answer holds as a word, else None; letters must be capitals."""
-    found = {
-        label
-        for label, names in words.items()
-        for name in names
-        if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", answer, 0 if len(name) == 1 else re.IGNORECASE)
-    }
-    return found.pop() if len(found) == 1 else None
+def _accuracy(results: DrawResults, name: str) -> Accuracy:
+    summary = results.summary()[name]
+    first = results.correct[name][0]
+    return Accuracy(
+        mean=summary["mean"],
+        interval=summary["interval"] or wilson_interval(int(first.sum()), len(first)),
+        draws=tuple(summary["draws"]),
+    )
 
 
 def _prompted(prompt: str, examples: Sequence[Example]) -> list[Example]:
@@ -146,12 +154,6 @@ def _one_part(task: Task, backbone: Backbone, part: str) -> NDArray[np.float32]:
     """Head vectors of the examples that keep only their pictures or only their text."""
     kept = [only(example, Image if part == "image" else Text) for example in task.examples]
     return backbone.extract(_prompted(task.prompt, kept)).features
-
-
-def _confusion(truth: NDArray[Any], predicted: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int64]:
-    counts = np.zeros((len(classes), len(classes)), dtype=np.int64)
-    np.add.at(counts, (np.searchsorted(classes, truth), np.searchsorted(classes, predicted)), 1)
-    return counts
 
 
 def _exhibit(example: Example, answer: Any) -> Exhibit:

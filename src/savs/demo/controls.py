@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from savs.examples import Example, Part
 from savs.media import load_image
 
-__all__ = ["fit_majority", "fit_pixels", "only", "pixel_rows"]
+__all__ = ["fit_pixels", "only", "pixel_rows"]
 
 _SIDE = 8
 
@@ -42,13 +42,6 @@ def fit_pixels(rows: NDArray[np.floating[Any]], labels: NDArray[Any]) -> Any:
     from sklearn.preprocessing import StandardScaler
 
     return make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)).fit(rows, labels)
-
-
-def fit_majority(rows: NDArray[np.floating[Any]], labels: NDArray[Any]) -> Any:
-    """Return the classifier that always answers the most frequent label; the first one of several."""
-    from sklearn.dummy import DummyClassifier
-
-    return DummyClassifier(strategy="most_frequent").fit(rows, labels)
 
 
 def only(example: Example, kind: type[Part]) -> Example:

@@ -64,7 +64,7 @@ class Rule:
     @property
     def prompt(self) -> str:
         """The prompt template: the note, then the rule."""
-        first, second = f"the picture has a {self.kind}", f"the note is about an {self.topic}"
+        first, second = f"the picture has a {self.kind}", f"the note is about {self._topic}"
         joined = f"{first} and {second}" if self.join == "and" else f"exactly one is true: {first}, {second}"
         return f'Note: "{{question}}". Rule: {joined}. Does the rule hold?'
 
@@ -74,12 +74,17 @@ class Rule:
         ending = ", but not both" if self.join == "one" else ""
         word = "or" if self.join == "one" else "and"
         return (
-            f"drawn picture and short note: yes if the picture has a {self.kind} {word} the note is about an "
-            f"{self.topic}{ending}; training never joined these two"
+            f"drawn picture and short note: yes if the picture has a {self.kind} {word} the note is about "
+            f"{self._topic}{ending}; training never joined these two"
         )
 
+    @property
+    def _topic(self) -> str:
+        articles = {"animal": "an ", "vehicle": "a "}
+        return f"{articles.get(self.topic, '')}{self.topic}"
 
-RULE = Rule("triangle", "animal", "one")
+
+RULE = Rule("circle", "food", "and")
 
 
 def draw_picture(rng: np.random.Generator, rule: Rule, truth: bool) -> PILImage.Image:

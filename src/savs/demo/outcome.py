@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import sqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from savs.features import Head, HeadLayout
 if TYPE_CHECKING:
     from PIL import Image as PILImage
 
-__all__ = ["METHODS", "Accuracy", "Exhibit", "Outcome", "spread"]
+__all__ = ["METHODS", "Accuracy", "Exhibit", "Outcome"]
 
 METHODS: Mapping[str, str] = {
     "sav": "SAVs",
@@ -37,7 +36,7 @@ class Accuracy:
     mean : float
         Share of test items answered right, mean over the draws.
     interval : tuple of float
-        95 % interval, see `spread`.
+        95 %: Student's t over the draws; Wilson's for methods without shots and for a single draw.
     draws : tuple of float
         One share per draw of the shots; a single one for methods without shots.
     """
@@ -148,18 +147,6 @@ class Outcome:
             "confusion": self.confusion.tolist(),
             "seconds": round(self.seconds, 1),
         }
-
-
-def spread(draws: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the 95 % t interval of the mean over two draws or more, shape (n_draws,), within 0 and 1.
-
-    It says how much the choice of shots matters. Draws share test items, so it is no interval for new data.
-    """
-    from scipy.stats import t  # type: ignore[import-untyped]
-
-    half = float(t.ppf(0.975, len(draws) - 1)) * float(np.std(draws, ddof=1)) / sqrt(len(draws))
-    mean = float(np.mean(draws))
-    return max(0.0, mean - half), min(1.0, mean + half)
 
 
 def _rounded(values: tuple[float, ...]) -> list[float]:

@@ -12,11 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from savs.backbones import Backbone, load_backbone
-from savs.datasets import split_draws
-from savs.demo.comparison import N_HEADS, Draw, run_task
+from savs.demo.comparison import N_HEADS, first_draw, run_task
 from savs.demo.new_files import show_new_files
 from savs.demo.outcome import Outcome
 from savs.demo.tasks import Task, build_tasks
@@ -77,7 +74,7 @@ def run_demo(
     BackboneError
         If the backbone cannot be loaded.
     DataError
-        If a class has too few examples for the shots.
+        If a class has no more examples than shots.
     OSError
         If the folder cannot be written.
     """
@@ -90,9 +87,9 @@ def run_demo(
     shown: list[dict[str, Any]] = []
     with _one_thread():
         for task in _announced(build_tasks(seed, per_class), progress):
-            draws = draw_rows(task, shots, n_draws, seed)
-            outcomes.append(run_task(task, model, draws, zero_shot_items=zero_shot_items))
-            support, rest = ([task.examples[row] for row in rows] for rows in draws[0])
+            settings = {"shots": shots, "n_draws": n_draws, "seed": seed, "zero_shot_items": zero_shot_items}
+            outcomes.append(run_task(task, model, **settings))
+            support, rest = ([task.examples[row] for row in rows] for rows in first_draw(task, shots, seed))
             shown.append(show_new_files(task, model, support, rest, folder, n_heads=N_HEADS))
     draw_results(outcomes, folder / "demo.png", n_draws=n_draws)
     result: dict[str, Any] = {
@@ -109,16 +106,6 @@ def run_demo(
     text = json.dumps(result, indent=1, ensure_ascii=False)
     (folder / "results.json").write_text(f"{text}\n", encoding="utf-8")
     return result
-
-
-def draw_rows(task: Task, shots: int, n_draws: int, seed: int) -> list[Draw]:
-    """Return rows of shots and test items, both in the order of the task's examples, for every draw."""
-    row_of = {example.id: row for row, example in enumerate(task.examples)}
-    draws = []
-    for parts in split_draws(task.examples, shots, n_draws, seed):
-        support, test = (np.sort([row_of[example.id] for example in part]) for part in parts)
-        draws.append((support, test))
-    return draws
 
 
 def _prepare(folder: Path) -> None:

@@ -42,7 +42,7 @@ _CELL_SIDE = SIDE / CELLS
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """One coloured shape of a scene; `x` and `y` are the pixel coordinates of its centre (y grows downwards)."""
+    """One coloured shape of a scene; `x` and `y` are the pixel of its centre, y growing downwards."""
 
     kind: str
     colour: str
@@ -132,7 +132,7 @@ def draw_scene(scene: Scene, rng: np.random.Generator) -> Image.Image:
     canvas = _background(scene.background, rng)
     for thing in scene.things:
         _draw_thing(canvas, thing, rng)
-    picture = np.asarray(canvas.reduce(_FINE), dtype=np.float32)
+    picture = np.asarray(canvas.reduce(_FINE), dtype=np.float64)
     noise = 26.0 if scene.background == "noisy" else 3.0
     picture = picture + rng.normal(0.0, noise, picture.shape)
     return Image.fromarray(picture.clip(0, 255).astype(np.uint8))
@@ -221,8 +221,8 @@ def _outline(kind: str) -> np.ndarray:
     if kind == "cross":
         arm = 0.33
         quarter = np.array([(-arm, -1.0), (arm, -1.0), (arm, -arm)])
-        turns = [np.linalg.matrix_power(np.array([[0, -1], [1, 0]]), k) for k in range(4)]
-        return np.concatenate([quarter @ turn.T for turn in turns])
+        quarters = [np.linalg.matrix_power(np.array([[0, 1], [-1, 0]]), k) for k in range(4)]
+        return np.concatenate([quarter @ turned for turned in quarters])
     if kind == "star":
         turns = np.arange(10) * math.pi / 5
         reach = np.where(np.arange(10) % 2 == 0, 1.05, 0.45)

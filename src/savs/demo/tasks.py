@@ -7,7 +7,7 @@ Everything is a function of the seed. Pictures come from `savs.demo.data` (real 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,8 +44,8 @@ class Task:
         Prompt template of the classifier, and of everything that reads the backbone's inner states.
     zero_shot_prompt : str
         Prompt template of zero-shot generation: always asks for the right thing and names the classes.
-    answers : mapping of label to tuple of str
-        Words by which a generated answer is recognised; the label itself where it is not here.
+    lettered : bool
+        Whether `zero_shot_prompt` lists the classes as options (A), (B), ... in sorted order.
     parts : tuple of str
         ``("image", "text")`` where the label depends on both, so that each alone is a control.
     """
@@ -56,7 +56,7 @@ class Task:
     examples: tuple[Example, ...]
     prompt: str
     zero_shot_prompt: str
-    answers: Mapping[Label, tuple[str, ...]] = field(default_factory=dict)
+    lettered: bool = False
     parts: tuple[str, ...] = ()
 
     @property
@@ -107,7 +107,6 @@ def digits_task(rng: np.random.Generator, per_class: int | None = None) -> Task:
         ),
         prompt="What character is in the picture?",
         zero_shot_prompt="Which digit is this: 0, 1, 2, 3, 4, 5, 6, 7, 8 or 9?",
-        answers={digit: (str(digit), word) for digit, word in enumerate(_DIGIT_WORDS)},
     )
 
 
@@ -125,7 +124,7 @@ def photos_task(rng: np.random.Generator, per_class: int | None = None) -> Task:
         ),
         prompt="What is in this picture?",
         zero_shot_prompt="What is in this picture? (A) deer (B) ship (C) truck Answer with the letter.",
-        answers={"deer": ("deer", "A"), "ship": ("ship", "B"), "truck": ("truck", "C")},
+        lettered=True,
     )
 
 
@@ -174,7 +173,7 @@ def pairs_task(rng: np.random.Generator, per_class: int | None = None) -> Task:
     boxes = {name: _shuffled(rng, photo_files(name)) for name in PHOTO_CLASSES}
     examples: list[Example] = []
     for number in range(per_class or 180):
-        for label in ("same", "different"):
+        for label in ("yes", "no"):
             # every photograph is used once at most: take from the fullest boxes
             first, second = _two_classes(
                 rng, {name: len(box) for name, box in boxes.items()}, label == "same"
@@ -188,11 +187,7 @@ def pairs_task(rng: np.random.Generator, per_class: int | None = None) -> Task:
         examples=tuple(examples),
         prompt="Do both pictures show the same thing?",
         zero_shot_prompt="Do both pictures show the same thing? Answer yes or no.",
-        answers={"same": ("yes", "same"), "different": ("no", "different")},
     )
-
-
-_DIGIT_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
 def _example(pictures: Sequence[Path | PILImage.Image], text: str, label: Label, id: str) -> Example:

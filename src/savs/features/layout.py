@@ -21,7 +21,7 @@ class Head(NamedTuple):
     """An attention head: decoder layer and index within the layer, both from 0."""
 
     layer: int
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
 
 
 class HeadGroup(NamedTuple):

@@ -256,10 +256,15 @@ class SAVClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 def _resolve_layout(layout: HeadLayout | tuple[int, int, int] | None, width: int) -> HeadLayout:
     if layout is None:
         return HeadLayout.uniform(1, 1, width)
-    resolved = layout if isinstance(layout, HeadLayout) else HeadLayout.uniform(*layout)
-    if resolved.width != width:
-        raise ValueError(f"X has {width} columns, but the layout needs {resolved.width}")
-    return resolved
+    if isinstance(layout, tuple) and len(layout) == 3:
+        layout = HeadLayout.uniform(*layout)
+    if not isinstance(layout, HeadLayout):
+        raise ValueError(
+            f"layout must be a HeadLayout, (n_layers, n_heads, head_dim) or None, got {layout!r}"
+        )
+    if layout.width != width:
+        raise ValueError(f"X has {width} columns, but the layout needs {layout.width}")
+    return layout
 
 
 def _check_finite(rows: NDArray[np.floating], layout: HeadLayout) -> None:

@@ -48,6 +48,10 @@ class Estimate:
     interval: tuple[float, float]
     note: str | None = None
 
+    def __post_init__(self) -> None:
+        low, high = self.interval  # a list after a round trip through JSON
+        object.__setattr__(self, "interval", (low, high))
+
 
 def estimate_accuracy(
     features: NDArray[np.floating],
@@ -78,6 +82,13 @@ def estimate_accuracy(
     Estimate or None
         None where no class has two shots.
 
+    Raises
+    ------
+    DataError
+        If labels are unusable or of fewer than two classes.
+    ValueError
+        If there are not as many rows as labels, or `SAVClassifier` refuses them.
+
     Examples
     --------
     >>> import numpy as np
@@ -87,6 +98,8 @@ def estimate_accuracy(
     (1.0, 6)
     """
     rows, codes = np.asarray(features), _codes(labels)
+    if len(rows) != len(codes):
+        raise ValueError(f"{len(rows)} feature rows, but {len(codes)} labels")
     truth, answers = [], []
     for held_out in leave_one_out_folds(codes, seed, max_folds):
         kept = np.ones(len(codes), dtype=bool)

@@ -9,7 +9,7 @@ of float32 features (6e-8).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +25,9 @@ TIE_TOLERANCE = 1e-12
 
 _CHUNK_VALUES = 1 << 20
 """How many float64 values of features and similarities are held at once (8 MiB)."""
+
+_CACHED_VALUES = 1 << 17
+"""How many float64 values of centroids the examples are compared with at once (1 MiB)."""
 
 
 class SimilarityBlock(NamedTuple):
@@ -59,13 +62,14 @@ def similarity_blocks(
     layout : HeadLayout
         Which columns belong to which head.
     """
-    n_examples, width = features.shape
-    step = max(1, _CHUNK_VALUES // (width + layout.n_heads * len(centroids)))
-    for group in layout.groups:
+    n_examples, n_classes = len(features), len(centroids)
+    for group in _cache_sized(layout.groups, n_classes):
         targets = _unit_centroids(centroids, group)
+        n_heads, head_dim = group.columns.shape
+        step = max(1, _CHUNK_VALUES // (n_heads * (head_dim + n_classes)))
         for start in range(0, n_examples, step):
             rows = slice(start, min(start + step, n_examples))
-            vectors = _head_vectors(features[rows], group, width)
+            vectors = _head_vectors(features[rows], group)
             yield SimilarityBlock(rows, group.positions, _cosines(vectors, targets))
 
 
@@ -124,6 +128,15 @@ def nearest_classes(similarities: NDArray[np.float64]) -> NDArray[np.intp]:
     return np.asarray((similarities >= best - TIE_TOLERANCE).argmax(axis=-1), dtype=np.intp)
 
 
+def _cache_sized(groups: Iterable[HeadGroup], n_classes: int) -> Iterator[HeadGroup]:
+    """Cut groups of heads so that the centroids of each piece stay in the cache while the examples pass."""
+    for positions, columns in groups:
+        step = max(1, _CACHED_VALUES // (columns.shape[1] * n_classes))
+        for start in range(0, len(positions), step):
+            piece = slice(start, start + step)
+            yield HeadGroup(positions[piece], columns[piece])
+
+
 def _unit_centroids(centroids: NDArray[np.float64], group: HeadGroup) -> NDArray[np.float64]:
     """Return centroids of length 1 (or 0) as (n_group_heads, head_dim, n_classes)."""
     vectors = centroids[:, group.columns].transpose(1, 0, 2)
@@ -131,10 +144,14 @@ def _unit_centroids(centroids: NDArray[np.float64], group: HeadGroup) -> NDArray
     return np.asarray((scaled * _inverse_norms(scaled)[..., None]).transpose(0, 2, 1), dtype=np.float64)
 
 
-def _head_vectors(rows: NDArray[np.floating], group: HeadGroup, width: int) -> NDArray[np.float64]:
+def _head_vectors(rows: NDArray[np.floating], group: HeadGroup) -> NDArray[np.float64]:
     """Return a float64 copy as (n_group_heads, n_rows, head_dim)."""
     n_heads, head_dim = group.columns.shape
-    picked = rows if group.columns.size == width else rows[:, group.columns.ravel()]
+    columns = group.columns.ravel()
+    adjacent = int(columns[-1] - columns[0]) + 1 == len(
+        columns
+    )  # a slice is read faster than a list of columns
+    picked = rows[:, columns[0] : columns[-1] + 1] if adjacent else rows[:, columns]
     return picked.astype(np.float64, order="C").reshape(len(rows), n_heads, head_dim).transpose(1, 0, 2)
 
 

@@ -1,0 +1,61 @@
+"""``savs demo``: Sparse Attention Vectors on real pictures, with the backbone in the box."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from savs.cli.options import example_help, output_options
+from savs.cli.output import print_json, show
+from savs.cli.session import Session, pass_session
+
+__all__ = ["demo"]
+
+QUICK_TESTED = 30
+"""Examples per class, beside the shots, of a quick run."""
+
+
+@click.command(
+    short_help="Show it working on real pictures.", epilog=example_help("savs demo --output demo-results")
+)
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("demo-results"),
+    show_default=True,
+    help="Folder for results, classifiers and the picture.",
+)
+@click.option(
+    "--backbone", "-b", default="tiny", show_default=True, metavar="NAME", help="A model to try instead."
+)
+@click.option("--shots", type=click.IntRange(1), default=20, show_default=True, help="Examples per class.")
+@click.option("--draws", type=click.IntRange(1), help="Draws of the shots [default: 5; 2 with --quick].")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of everything drawn."
+)
+@click.option("--quick", is_flag=True, help="Fewer test examples and draws: rougher numbers, sooner.")
+@output_options()
+@pass_session
+def demo(
+    session: Session, output: Path, backbone: str, shots: int, draws: int | None, seed: int, quick: bool
+) -> None:
+    """Classify handwritten digits, photos of unseen classes and more, next to other methods.
+
+    --json prints {"tasks": [{"name", "shots", "n_test", "accuracy", "heads", ...}], "seconds", ...}.
+    """
+    from savs.cli.targets import check_writable
+    from savs.demo import render_table, run_demo
+
+    check_writable(output)
+    less: dict[str, Any] = {"per_class": shots + QUICK_TESTED, "zero_shot_items": 60} if quick else {}
+    n_draws = draws if draws is not None else (2 if quick else 5)
+    result = run_demo(
+        output, backbone=backbone, shots=shots, n_draws=n_draws, seed=seed, progress=session.progress, **less
+    )
+    if session.as_json:
+        print_json(result)
+    else:
+        show(render_table(result))

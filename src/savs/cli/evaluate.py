@@ -1,0 +1,155 @@
+"""``savs evaluate``: a saved classifier against labelled examples it has not seen."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from savs.cli.classifiers import classifier_options, load_classifier
+from savs.cli.failures import ITEM_ERRORS
+from savs.cli.options import data_options, error_options, example_help, load_options, output_options
+from savs.cli.output import percent, percents, print_json, show, table
+from savs.cli.session import Session, pass_session
+
+if TYPE_CHECKING:
+    from savs.examples import Example
+    from savs.model import SAVModel
+
+__all__ = ["evaluate"]
+
+CONFUSIONS_SHOWN = 5
+CLASSES_SHOWN = 40
+NAMES_SHOWN = 5
+
+
+@click.command(
+    short_help="Measure a classifier on labelled examples.",
+    epilog=example_help("savs evaluate my-classifier test.jsonl"),
+)
+@click.argument("classifier", type=click.Path(path_type=Path))
+@click.argument("test", type=click.Path(path_type=Path))
+@classifier_options()
+@error_options()
+@data_options()
+@load_options()
+@output_options()
+@pass_session
+def evaluate(
+    session: Session,
+    classifier: Path,
+    test: Path,
+    backbone: str | None,
+    allow_mismatch: tuple[str, ...],
+    max_errors: int,
+    **options: Any,
+) -> int:
+    """Report accuracy with its interval, per class, and the commonest confusions.
+
+    TEST is read like the data of savs fit. Examples that cannot be read are listed and not counted. Shots
+    that are in the test set too are counted and warned of.
+    """
+    from savs.cli.reading import read_data, split_options
+
+    started = time.perf_counter()
+    reading, load = split_options(options)
+    model = load_classifier(classifier, backbone, allow_mismatch, load)
+    examples = read_data(test, require_labels=True, max_errors=max_errors, **reading)
+    report = _report(model, examples, max_errors, progress=session.progress)
+    report["seconds"] = round(time.perf_counter() - started, 2)
+    if session.as_json:
+        print_json(report)
+    else:
+        _show(report, brief=session.quiet)
+    return ITEM_ERRORS if report["n_errors"] else 0
+
+
+def _report(model: SAVModel, examples: list[Example], max_errors: int, *, progress: bool) -> dict[str, Any]:
+    from savs.datasets import warn_of_leaks
+    from savs.evaluation import accuracy_report
+
+    found = model.predict_each(examples, max_errors=max_errors, progress=progress)
+    truth = [examples[index].label for index in found.indices.tolist()]
+    classes = model.classes_.tolist()
+    report = accuracy_report([label for label in truth if label is not None], found.labels, classes)
+    leaks = set(model.find_leaks(examples))
+    warn_of_leaks(sorted(leaks), examples)
+    fresh = [row for row, index in enumerate(found.indices.tolist()) if index not in leaks]
+    report["n_errors"] = len(found.errors)
+    report["errors"] = [error.record() for error in found.errors]
+    report["n_leaks"] = len(leaks)
+    report["accuracy_without_leaks"] = (
+        sum(truth[row] == found.labels[row] for row in fresh) / len(fresh) if fresh else None
+    )
+    _warn_of_unknown(report["unknown_labels"], report["n"], classes)
+    return report
+
+
+def _warn_of_unknown(unknown: dict[str, int], n: int, classes: list[Any]) -> None:
+    """Name the labels that the classifier cannot answer."""
+    from savs.examples import DataWarning
+
+    if not unknown:
+        return
+    names = _listed(sorted(unknown))
+    kind = type(classes[0]).__name__
+    lookalike = sorted(set(unknown) & {str(label) for label in classes})
+    hint = f"; the classes are of type {kind}, these labels are not" if lookalike else ""
+    warnings.warn(
+        f"{sum(unknown.values())} of {n} test examples have a label that the classifier does not know "
+        f"({names}): they count as wrong{hint}",
+        DataWarning,
+        stacklevel=2,
+    )
+
+
+def _listed(names: Collection[str]) -> str:
+    shown = ", ".join(list(names)[:NAMES_SHOWN])
+    return shown if len(names) <= NAMES_SHOWN else f"{shown} and {len(names) - NAMES_SHOWN} more"
+
+
+def _show(report: dict[str, Any], *, brief: bool) -> None:
+    if report["accuracy"] is None:
+        show("accuracy: none, as no example could be answered")
+    else:
+        show(
+            f"accuracy {percent(report['accuracy'])} (95 % interval {percents(report['interval'])}, "
+            f"n = {report['n']}), macro F1 {percent(report['macro_f1'])}"
+        )
+    if report["n_leaks"]:
+        fresh = percent(report["accuracy_without_leaks"])
+        show(f"without the {report['n_leaks']} examples that are shots: {fresh}")
+    if not brief:
+        _show_classes(report["per_class"])
+        for count, true, answer in _confusions(report["confusion"])[:CONFUSIONS_SHOWN]:
+            show(f"{count} x {true} taken for {answer}")
+        for error in report["errors"]:
+            show(f"not answered: {error['id']}: {error['message']}")
+
+
+def _show_classes(per_class: dict[str, dict[str, Any]]) -> None:
+    shown = list(per_class.items())
+    if len(shown) > CLASSES_SHOWN:
+        shown = sorted(shown, key=lambda item: item[1]["f1"])[:CLASSES_SHOWN]
+        show(f"the {CLASSES_SHOWN} of {len(per_class)} classes with the lowest F1; --json gives all")
+    rows = [
+        (name, f["n"], f["correct"], percent(f["accuracy"]), percent(f["precision"]), percent(f["f1"]))
+        for name, f in shown
+    ]
+    show(table(["class", "n", "right", "accuracy", "precision", "F1"], rows))
+
+
+def _confusions(confusion: dict[str, Any]) -> list[tuple[int, str, str]]:
+    """Return (count, true label, answer) of wrong answers, the commonest first."""
+    labels, matrix = confusion["labels"], confusion["matrix"]
+    pairs = [
+        (count, str(labels[row]), str(labels[column]))
+        for row, counts in enumerate(matrix)
+        for column, count in enumerate(counts)
+        if row != column and count
+    ]
+    return sorted(pairs, key=lambda pair: (-pair[0], pair[1:]))

@@ -1,0 +1,135 @@
+"""``savs fit``: labelled examples in, a saved classifier out."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from savs.cli.options import backbone_options, data_options, example_help, load_options, output_options
+from savs.cli.output import percent, percents, print_json, show, table
+from savs.cli.session import Session, pass_session
+
+if TYPE_CHECKING:
+    from savs.model import SAVModel
+
+__all__ = ["estimate_lines", "fit"]
+
+HEADS_SHOWN = 5
+CLASSES_SHOWN = 20
+
+
+@click.command(
+    short_help="Make a classifier from labelled examples.",
+    epilog=example_help(
+        'savs fit train/ -b tiny --prompt "What is in this picture?" --shots 20 -o my-classifier'
+    ),
+)
+@click.argument("train", type=click.Path(path_type=Path))
+@click.option("--backbone", "-b", required=True, metavar="NAME", help="tiny, a model folder or a hub id.")
+@click.option(
+    "--output", "-o", required=True, type=click.Path(path_type=Path), help="Folder for the classifier."
+)
+@click.option(
+    "--prompt",
+    metavar="TEXT",
+    help="Question put to the model; {question} is the example's own text, {name} a column. "
+    "Without a placeholder it follows the own text [default: the own text alone].",
+)
+@click.option("--n-heads", type=click.IntRange(1), default=20, show_default=True, help="Heads to keep.")
+@click.option("--shots", type=click.IntRange(1), help="Draw so many examples per class [default: take all].")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the draw.")
+@data_options()
+@backbone_options()
+@load_options()
+@output_options()
+@pass_session
+def fit(
+    session: Session,
+    train: Path,
+    backbone: str,
+    output: Path,
+    prompt: str | None,
+    n_heads: int,
+    shots: int | None,
+    seed: int,
+    **options: Any,
+) -> None:
+    """Pick attention heads from labelled examples and save the classifier.
+
+    TRAIN is a .jsonl, .json, .csv or .tsv file with image, question and label columns, or a folder with one
+    folder of pictures per class. An older classifier in the output folder is replaced.
+    """
+    from savs.artifact import check_target
+    from savs.cli.reading import read_data, split_options
+    from savs.cli.targets import check_writable
+    from savs.datasets import draw_shots
+    from savs.model import SAVModel
+
+    started = time.perf_counter()
+    data, load = split_options(options)
+    check_target(output)
+    check_writable(output)
+    examples = read_data(train, require_labels=True, **data)
+    if shots is not None:
+        examples, _ = draw_shots(examples, shots, seed)
+    model = SAVModel.from_backbone(backbone, prompt=prompt, n_heads=n_heads, lazy=True, **load)
+    model.fit(examples, progress=session.progress)
+    model.save_pretrained(output)
+    summary = _summary(model, output, time.perf_counter() - started)
+    if session.as_json:
+        print_json(summary)
+    elif not session.quiet:
+        _show(summary)
+
+
+def _summary(model: SAVModel, output: Path, seconds: float) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    scores = model.head_scores_
+    labels = [shot.label for shot in model.shots_]
+    return {
+        "classifier": str(output),
+        "classes": model.classes_.tolist(),
+        "n_shots": len(labels),
+        "shots_per_class": {str(label): labels.count(label) for label in model.classes_.tolist()},
+        "heads": [[*head, int(scores[model.layout.position(head)])] for head in model.heads_],
+        "n_layers": model.layout.n_layers,
+        "n_heads": model.layout.n_heads,
+        "estimate": None if model.estimate_ is None else asdict(model.estimate_),
+        "prompt": model.prompt,
+        "seconds": round(seconds, 2),
+    }
+
+
+def _show(summary: dict[str, Any]) -> None:
+    best = ", ".join(
+        f"layer {layer} head {index} ({score}/{summary['n_shots']})"
+        for layer, index, score in summary["heads"][:HEADS_SHOWN]
+    )
+    folder = shlex.quote(summary["classifier"])
+    classes = list(summary["shots_per_class"].items())
+    show(table(["class", "shots"], classes[:CLASSES_SHOWN]))
+    if len(classes) > CLASSES_SHOWN:
+        show(f"... and {len(classes) - CLASSES_SHOWN} more classes; {summary['n_shots']} shots in all")
+    show(
+        f"kept {len(summary['heads'])} of {summary['n_heads']} heads; best: {best}",
+        *estimate_lines(summary["estimate"]),
+        f"saved to {summary['classifier']} after {summary['seconds']:.1f} s; next:",
+        f"  savs evaluate {folder} TEST",
+        f"  savs predict {folder} DATA -o answers.jsonl",
+    )
+
+
+def estimate_lines(estimate: dict[str, Any] | None) -> list[str]:
+    """Return what to expect of a classifier, in words."""
+    if estimate is None:
+        return ["estimated accuracy: none, as no class has two shots"]
+    line = (
+        f"estimated accuracy {percent(estimate['accuracy'])} (95 % interval {percents(estimate['interval'])}; "
+        f"leave-one-out over {estimate['n']} shots)"
+    )
+    return [line, f"note: {estimate['note']}"] if estimate.get("note") else [line]

@@ -1,0 +1,85 @@
+"""``savs inspect``: what a saved classifier is, without loading its backbone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from savs.cli.fit import estimate_lines
+from savs.cli.head_map import head_map, head_map_lines
+from savs.cli.options import example_help, output_options
+from savs.cli.output import print_json, show, speaks_unicode, table
+from savs.cli.session import Session, pass_session
+
+if TYPE_CHECKING:
+    from savs.artifact import Artifact
+
+__all__ = ["inspect"]
+
+CLASSES_SHOWN = 20
+
+
+@click.command(short_help="Show what a classifier is.", epilog=example_help("savs inspect my-classifier"))
+@click.argument("classifier", type=click.Path(path_type=Path))
+@output_options()
+@pass_session
+def inspect(session: Session, classifier: Path) -> None:
+    """Show a classifier's backbone, prompt, classes, estimate and kept heads. No model is loaded.
+
+    --json prints {"heads": [[layer, index, hits], ...], "n_layers", "n_heads", "head_map", ...}.
+    """
+    from savs.artifact import load_artifact
+
+    artifact = load_artifact(classifier)
+    if session.as_json:
+        print_json(_summary(artifact))
+    else:
+        _show_facts(artifact)
+        if not session.quiet:
+            _show_heads(artifact)
+
+
+def _summary(artifact: Artifact) -> dict[str, Any]:
+    layout, scores = artifact.layout, artifact.head_scores.tolist()
+    return {
+        "heads": [[*head, scores[layout.position(head)]] for head in artifact.heads],
+        "n_layers": layout.n_layers,
+        "n_heads": layout.n_heads,
+        "n_kept": len(artifact.heads),
+        "head_map": head_map(layout, scores),
+        "classes": artifact.classes,
+        "prompt": artifact.prompt,
+        "n_shots": len(artifact.shots),
+        "shots_per_class": {str(label): count for label, count in artifact.shots_per_class.items()},
+        "estimate": artifact.estimate,
+        "backbone": artifact.fingerprint,
+    }
+
+
+def _show_facts(artifact: Artifact) -> None:
+    fingerprint = artifact.fingerprint
+    prompt = "(the example's own text)" if artifact.prompt is None else artifact.prompt
+    counts = [f"{label} ({count})" for label, count in artifact.shots_per_class.items()]
+    more = f" and {len(counts) - CLASSES_SHOWN} more" if len(counts) > CLASSES_SHOWN else ""
+    show(
+        f"backbone  {fingerprint.get('source') or 'a model object'} ({fingerprint.get('model_class')}, "
+        f"{fingerprint.get('dtype')})",
+        f"commit    {fingerprint.get('commit') or 'none: not from a hub; recognised by its weights'}",
+        f"prompt    {prompt}",
+        f"classes   {', '.join(counts[:CLASSES_SHOWN])}{more}",
+        f"shots     {len(artifact.shots)}",
+        *estimate_lines(artifact.estimate),
+    )
+
+
+def _show_heads(artifact: Artifact) -> None:
+    scores, layout, n_shots = artifact.head_scores.tolist(), artifact.layout, len(artifact.shots)
+    rows = (
+        (rank, layer, index, f"{scores[layout.position((layer, index))]}/{n_shots}")
+        for rank, (layer, index) in enumerate(artifact.heads, start=1)
+    )
+    title = f"{len(artifact.heads)} of {layout.n_heads} heads vote"
+    show("", table(["rank", "layer", "head", "hits"], rows, title=title))
+    show(*head_map_lines(layout, scores, set(artifact.heads), unicode=speaks_unicode()))

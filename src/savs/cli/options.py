@@ -1,0 +1,118 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from savs.cli.session import remember
+
+__all__ = [
+    "Command",
+    "backbone_options",
+    "data_options",
+    "error_options",
+    "example_help",
+    "load_options",
+    "output_options",
+]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+Decorator = Callable[[Command], Command]
+
+
+def _all(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
+    return lambda command: reduce(lambda wrapped, option: option(wrapped), reversed(options), command)
+
+
+def example_help(*lines: str) -> str:
+    """Return an epilog that shows how a command is used."""
+    return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def data_options() -> Callable[[Command], Command]:
+    """Columns and places of a data file."""
+    return _all(
+        click.option("--image-column", metavar="NAME", help="Column with the picture."),
+        click.option("--text-column", metavar="NAME", help="Column with the example's own text."),
+        click.option("--label-column", metavar="NAME", help="Column with the label."),
+        click.option("--id-column", metavar="NAME", help="Column with the example's id."),
+        click.option(
+            "--root",
+            type=click.Path(path_type=Path, exists=True, file_okay=False),
+            help="Folder that media paths are relative to [default: the data file's own].",
+        ),
+        click.option("--allow-outside", is_flag=True, help="Accept media paths that lead out of the root."),
+    )
+
+
+def load_options() -> Callable[[Command], Command]:
+    """Where and how the backbone runs."""
+    return _all(
+        click.option("--device", metavar="NAME", help="cpu, cuda, cuda:1 ... [default: cuda where present]"),
+        click.option("--device-map", metavar="MAP", help="Spread the model over devices, such as auto."),
+        click.option(
+            "--batch-size",
+            type=click.IntRange(1),
+            default=8,
+            show_default=True,
+            help="Examples per forward pass.",
+        ),
+    )
+
+
+def backbone_options() -> Callable[[Command], Command]:
+    """Which variant of the backbone is loaded."""
+    return _all(
+        click.option("--revision", metavar="REV", help="Branch, tag or commit on the hub."),
+        click.option("--dtype", metavar="NAME", help="float32, bfloat16 or float16."),
+        click.option("--attn-implementation", metavar="NAME", help="Attention kernel: eager, sdpa, ..."),
+    )
+
+
+def error_options() -> Callable[[Command], Command]:
+    """How many examples may be unreadable."""
+    return _all(
+        click.option(
+            "--max-errors",
+            type=click.IntRange(-1),
+            default=0,
+            show_default=True,
+            metavar="N",
+            help="Examples that may fail before the run stops, -1: any; the exit code is then 3.",
+        )
+    )
+
+
+def output_options() -> Callable[[Command], Command]:
+    """How results are shown; noted in the `Session`, not passed to the command."""
+    return _all(
+        click.option(
+            "--json",
+            "as_json",
+            is_flag=True,
+            expose_value=False,
+            callback=remember,
+            help="Print one JSON object and nothing else.",
+        ),
+        click.option(
+            "--quiet",
+            "-q",
+            is_flag=True,
+            expose_value=False,
+            callback=remember,
+            help="No progress, warnings or remarks.",
+        ),
+        click.option(
+            "--verbose",
+            "-v",
+            is_flag=True,
+            expose_value=False,
+            callback=remember,
+            help="Show tracebacks and the messages of transformers (also: SAVS_DEBUG=1).",
+        ),
+    )

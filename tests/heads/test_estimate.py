@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score
+
+from savs.errors import DataError
+from savs.features import HeadLayout
+from savs.heads import Estimate, SAVClassifier, estimate_accuracy
+from savs.heads.estimate import leave_one_out_folds
+from savs.heads.intervals import wilson_interval
+
+LAYOUT = HeadLayout.uniform(2, 4, 3)
+
+
+def make(counts, seed=0, signal=1.0):
+    rng = np.random.default_rng(seed)
+    codes = np.repeat(np.arange(len(counts)), counts)
+    means = rng.standard_normal((len(counts), LAYOUT.width))
+    return rng.standard_normal((len(codes), LAYOUT.width)) + signal * means[codes], codes
+
+
+def test__estimate__equals_refitting_by_hand():
+    rows, codes = make([6, 7, 4])
+    found = estimate_accuracy(rows, codes, layout=LAYOUT, n_heads=3, seed=5)
+    truth, answers = [], []
+    for fold in leave_one_out_folds(codes, 5, 20):
+        rest = np.setdiff1d(np.arange(len(codes)), fold)
+        classifier = SAVClassifier(3, LAYOUT).fit(rows[rest], codes[rest])
+        truth += codes[fold].tolist()
+        answers += classifier.predict(rows[fold]).tolist()
+    right = sum(a == b for a, b in zip(truth, answers, strict=True))
+    assert sorted(truth) == codes.tolist()
+    assert found.n == 17
+    assert found.accuracy == right / 17
+    assert found.interval == wilson_interval(right, 17)
+    assert found.macro_f1 == pytest.approx(f1_score(truth, answers, average="macro"))
+
+
+def test__estimate__pure_noise__is_at_chance_though_the_shots_score_high():
+    rows, codes = make([20, 20, 20, 20], signal=0.0)
+    wide = HeadLayout.uniform(1, 8, 3)
+    assert SAVClassifier(8, wide).fit(rows, codes).score(rows, codes) > 0.35
+    assert estimate_accuracy(rows, codes, layout=wide, n_heads=8).accuracy < 0.35
+
+
+def test__fault_13__sole_shots__not_left_out_and_said():
+    rows, codes = make([1, 4, 4])
+    found = estimate_accuracy(rows, codes, layout=LAYOUT)
+    assert found.n == 8
+    assert "1 of 3 classes have one shot" in found.note
+
+
+def test__estimate__no_class_with_two_shots__none():
+    assert estimate_accuracy(*make([1, 1, 1]), layout=LAYOUT) is None
+
+
+def test__estimate__enough_shots__no_note_few_shots__note():
+    assert estimate_accuracy(*make([15, 15]), layout=LAYOUT).note is None
+    assert "too few" in estimate_accuracy(*make([14, 14]), layout=LAYOUT).note
+    assert "too few" in estimate_accuracy(*make([40, 4]), layout=LAYOUT).note
+
+
+def test__estimate__more_shots_than_folds__capped():
+    assert estimate_accuracy(*make([50, 3]), layout=LAYOUT, max_folds=10).n == 13
+
+
+def test__estimate__json_round_trip__equal():
+    found = estimate_accuracy(*make([3, 3]), layout=LAYOUT)
+    assert Estimate(**json.loads(json.dumps(asdict(found)))) == found
+
+
+@pytest.mark.parametrize("labels", [[1, "1", 1, "1"], ["a"] * 4])
+def test__estimate__unusable_labels__error(labels):
+    with pytest.raises(DataError):
+        estimate_accuracy(np.eye(4), labels)
+
+
+def test__estimate__other_number_of_labels__error_with_both():
+    with pytest.raises(ValueError, match="4 feature rows, but 3 labels"):
+        estimate_accuracy(np.eye(4), [1, 2, 1])
+
+
+def test__folds__every_class_at_most_once_each_shot_once_first_shots_seeded():
+    codes = np.array([0] * 3 + [1] * 5 + [2])
+    folds = leave_one_out_folds(codes, 1, 20)
+    assert [len(fold) for fold in folds] == [2, 2, 2, 1, 1]
+    assert sorted(np.concatenate(folds).tolist()) == list(range(8))
+    assert all(np.array_equal(a, b) for a, b in zip(folds, leave_one_out_folds(codes, 1, 20), strict=True))
+
+
+def test__wilson__against_known_values__equal():
+    assert wilson_interval(0, 10) == pytest.approx((0, 0.27753), abs=1e-5)
+    assert wilson_interval(10, 10) == pytest.approx((0.72247, 1), abs=1e-5)
+    assert wilson_interval(50, 100) == pytest.approx((0.40383, 0.59617), abs=1e-5)
+    assert wilson_interval(0, 0) == (0, 1)
+    with pytest.raises(ValueError, match="share"):
+        wilson_interval(3, 2)
