@@ -66,8 +66,9 @@ def _expectation(artifact: Artifact) -> str:
     low, high = estimate["interval"]
     text = (
         f"Estimated accuracy {estimate['accuracy']:.1%} (95 % interval {low:.1%} to {high:.1%}, "
-        f"macro F1 {estimate['macro_f1']:.1%}), from the {estimate['n']} shots that could be left out while heads "
-        "were picked again without them. It holds for new examples that look like the shots, and for no others."
+        f"macro F1 {estimate['macro_f1']:.1%}), from the {estimate['n']} shots that could be left out while "
+        "heads were picked again without them. It holds for new examples that look like the shots, and for "
+        "no others."
     )
     note = f"\n\n{estimate['note']}" if estimate.get("note") else ""
     return f"## What to expect\n\n{text}{note}"

@@ -40,7 +40,7 @@ QUICK_TESTED = 30
 @output_options()
 @pass_session
 def demo(
-    session: Session, output: Path, backbone: str, shots: int, draws: int | None, seed: int, quick: bool
+    session: Session, /, output: Path, backbone: str, shots: int, draws: int | None, seed: int, quick: bool
 ) -> None:
     """Classify handwritten digits, photos of unseen classes and more, next to other methods.
 

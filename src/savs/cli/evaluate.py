@@ -41,6 +41,7 @@ NAMES_SHOWN = 5
 @pass_session
 def evaluate(
     session: Session,
+    /,
     classifier: Path,
     test: Path,
     backbone: str | None,

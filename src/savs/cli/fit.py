@@ -49,6 +49,7 @@ CLASSES_SHOWN = 20
 @pass_session
 def fit(
     session: Session,
+    /,
     train: Path,
     backbone: str,
     output: Path,
@@ -95,6 +96,7 @@ def _summary(model: SAVModel, output: Path, seconds: float) -> dict[str, Any]:
         "classifier": str(output),
         "classes": model.classes_.tolist(),
         "n_shots": len(labels),
+        "n_scored": sum(labels.count(label) for label in set(labels) if labels.count(label) > 1),
         "shots_per_class": {str(label): labels.count(label) for label in model.classes_.tolist()},
         "heads": [[*head, int(scores[model.layout.position(head)])] for head in model.heads_],
         "n_layers": model.layout.n_layers,
@@ -107,7 +109,7 @@ def _summary(model: SAVModel, output: Path, seconds: float) -> dict[str, Any]:
 
 def _show(summary: dict[str, Any]) -> None:
     best = ", ".join(
-        f"layer {layer} head {index} ({score}/{summary['n_shots']})"
+        f"layer {layer} head {index} ({score}/{summary['n_scored']})"
         for layer, index, score in summary["heads"][:HEADS_SHOWN]
     )
     folder = shlex.quote(summary["classifier"])
@@ -129,7 +131,7 @@ def estimate_lines(estimate: dict[str, Any] | None) -> list[str]:
     if estimate is None:
         return ["estimated accuracy: none, as no class has two shots"]
     line = (
-        f"estimated accuracy {percent(estimate['accuracy'])} (95 % interval {percents(estimate['interval'])}; "
-        f"leave-one-out over {estimate['n']} shots)"
+        f"estimated accuracy {percent(estimate['accuracy'])} (leave-one-out over {estimate['n']} shots, "
+        f"95 % interval {percents(estimate['interval'])})"
     )
     return [line, f"note: {estimate['note']}"] if estimate.get("note") else [line]

@@ -25,7 +25,7 @@ CLASSES_SHOWN = 20
 @click.argument("classifier", type=click.Path(path_type=Path))
 @output_options()
 @pass_session
-def inspect(session: Session, classifier: Path) -> None:
+def inspect(session: Session, /, classifier: Path) -> None:
     """Show a classifier's backbone, prompt, classes, estimate and kept heads. No model is loaded.
 
     --json prints {"heads": [[layer, index, hits], ...], "n_layers", "n_heads", "head_map", ...}.

@@ -43,6 +43,7 @@ BATCHES_PER_CHUNK = 8
 @pass_session
 def predict(
     session: Session,
+    /,
     classifier: Path,
     data: Path,
     output: Path | None,

@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from PIL import Image as PILImage
 
-__all__ = ["PHOTO_CLASSES", "digit_picture", "photo_files", "read_digits"]
+__all__ = ["PHOTO_CLASSES", "PHOTO_FOLDER", "digit_picture", "photo_files", "read_digits"]
 
 PHOTO_CLASSES = ("deer", "ship", "truck")
 """Classes of photographs that are held out of training; 300 pictures each."""
 
-_PHOTOS = Path(__file__).parent / "data" / "photos"
+PHOTO_FOLDER = Path(__file__).parent / "data" / "photos"
+"""Photographs of classes that the backbone in the box never saw, one folder per class."""
+
 _INK_LEVELS = 16
 _SIDE = 64
 
@@ -44,4 +46,4 @@ def digit_picture(scan: NDArray[np.uint8]) -> PILImage.Image:
 
 def photo_files(name: str) -> list[Path]:
     """Return the bundled photographs of one class, by file name."""
-    return sorted((_PHOTOS / name).glob("*.jpg"))
+    return sorted((PHOTO_FOLDER / name).glob("*.jpg"))
