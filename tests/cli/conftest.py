@@ -1,8 +1,14 @@
+"""Drawn pictures, a small random LMM in a folder, and a classifier fitted by the command line itself."""
+
+from __future__ import annotations
+
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,66 +17,135 @@ from PIL import Image
 from savs.cli.main import run
 
 COLOURS = {"blue": (30, 60, 220), "red": (220, 40, 30)}
+TEMPLATE = (
+    "{% for m in messages %}{% for c in m['content'] %}"
+    "{% if c['type'] == 'image' %}<image>{% else %}{{ c['text'] }}{% endif %}"
+    "{% endfor %}{% endfor %}{% if add_generation_prompt %}:{% endif %}"
+)
 
 
-def draw(colour: str, seed: int) -> Image.Image:
-    rng = np.random.default_rng(seed)
-    pixels = np.asarray(COLOURS[colour]) + rng.normal(0, 12, (24, 24, 3))
-    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+def draw_picture(colour: str, seed: int) -> Image.Image:
+    noise = np.random.default_rng(seed).normal(0, 12, (24, 24, 3))
+    return Image.fromarray((np.asarray(COLOURS[colour]) + noise).clip(0, 255).astype(np.uint8))
 
 
 def make_folder(root: Path, per_class: int, first_seed: int) -> Path:
-    for index in range(per_class):
-        for offset, colour in enumerate(COLOURS):
-            path = root / colour / f"{index:02d}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            draw(colour, first_seed + 2 * index + offset).save(path)
+    for offset, colour in enumerate(COLOURS):
+        (root / colour).mkdir(parents=True)
+        for index in range(per_class):
+            draw_picture(colour, first_seed + 2 * index + offset).save(root / colour / f"{index:02d}.png")
     return root
 
 
-@pytest.fixture(scope="session")
-def train(tmp_path_factory) -> Path:
-    return make_folder(tmp_path_factory.mktemp("train"), 4, 0)
+def make_processor() -> Any:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import CLIPImageProcessorPil, LlavaProcessor, PreTrainedTokenizerFast
+
+    letters = pre_tokenizers.ByteLevel.alphabet()
+    words = ["<pad>", "<eos>", "<bos>", "<image>", *sorted(letters)]
+    backend = Tokenizer(models.BPE({word: number for number, word in enumerate(words)}, merges=[]))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.add_special_tokens(words[:4])
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend, pad_token="<pad>", eos_token="<eos>", bos_token="<bos>"
+    )
+    size = {"height": 28, "width": 28}
+    images = CLIPImageProcessorPil(size=size, crop_size=size, do_center_crop=False)
+    return LlavaProcessor(
+        images,
+        tokenizer,
+        patch_size=14,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=TEMPLATE,
+    )
 
 
 @pytest.fixture(scope="session")
-def test_folder(tmp_path_factory) -> Path:
-    return make_folder(tmp_path_factory.mktemp("test"), 3, 1000)
+def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A LLaVA of 3 layers and 4 heads with random weights, in hub layout."""
+    import torch
+    from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
+
+    shape = {"hidden_size": 32, "intermediate_size": 48, "num_attention_heads": 4}
+    config = LlavaConfig(
+        vision_config=CLIPVisionConfig(num_hidden_layers=2, image_size=28, patch_size=14, **shape),
+        text_config=LlamaConfig(
+            num_hidden_layers=3, vocab_size=264, pad_token_id=0, initializer_range=0.25, **shape
+        ),
+        image_token_index=3,
+        image_seq_length=4,
+    )
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("backbones") / "llava"
+    LlavaForConditionalGeneration(config).save_pretrained(folder)
+    make_processor().save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")
-def classifier(train, tmp_path_factory) -> Path:
+def draw() -> Callable[[str, int], Image.Image]:
+    return draw_picture
+
+
+@pytest.fixture(scope="session")
+def train(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_folder(tmp_path_factory.mktemp("train") / "pictures", 4, 0)
+
+
+@pytest.fixture(scope="session")
+def test_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_folder(tmp_path_factory.mktemp("test") / "pictures", 3, 1000)
+
+
+@pytest.fixture(scope="session")
+def classifier(train: Path, backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("classifiers") / "colours"
-    arguments = [
-        "fit",
-        str(train),
-        "-b",
-        "tiny",
-        "--prompt",
-        "What colour is it?",
-        "-o",
-        str(folder),
-        "--quiet",
-    ]
-    assert run(arguments) == 0
+    arguments = ["fit", train, "-b", backbone, "--prompt", "Which colour?", "-o", folder]
+    assert run([*map(str, arguments), "--n-heads", "5", "--quiet"]) == 0
     return folder
 
 
 @pytest.fixture
-def rows(tmp_path):
-    """Write a JSONL file of rows beside copies of two pictures, `red.png` and `blue.png`."""
-    for colour in COLOURS:
-        draw(colour, 77).save(tmp_path / f"{colour}.png")
+def savs(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run a command in this process: exit code, stdout, stderr."""
 
-    def write(*items: dict, name: str = "data.jsonl") -> Path:
-        path = tmp_path / name
+    def call(*arguments: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = run([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Callable[..., Path]:
+    """Write a data file of rows beside two pictures, red.png and blue.png, and broken.png."""
+    for colour in COLOURS:
+        draw_picture(colour, 77).save(tmp_path / f"{colour}.png")
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+
+    def write(*items: dict[str, Any]) -> Path:
+        path = tmp_path / "data.jsonl"
         path.write_text("".join(json.dumps(item) + "\n" for item in items))
         return path
 
     return write
 
 
-def shell(*arguments: object, **options) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "savs.cli.main", *map(str, arguments)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", **options.pop("env", {})}
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, **options)
+@pytest.fixture(scope="session")
+def environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error"}
+
+
+@pytest.fixture(scope="session")
+def start(environment: dict[str, str]) -> Callable[..., subprocess.Popen[str]]:
+    """Start a command in a process of its own."""
+
+    def begin(*arguments: object, **options: Any) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "savs.cli.main", *map(str, arguments)]
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+        return subprocess.Popen(command, text=True, env=environment, **streams)
+
+    return begin

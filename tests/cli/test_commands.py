@@ -1,182 +1,420 @@
-"""Every command as its users call it, on the backbone in the box."""
+"""Every command as its users call it, on a small random LMM."""
+
+from __future__ import annotations
 
 import json
 import shutil
-from importlib.resources import files
 
 import pytest
-from conftest import draw
 
 from savs.artifact import load_artifact
-from savs.cli.main import run
 
 
-def out(capsys) -> dict:
+def only_object(text: str) -> dict:
     """Return the one JSON object on stdout."""
-    text = capsys.readouterr().out
     assert text.count("\n") == 1
     return json.loads(text)
 
 
-def test__fit__json__says_what_was_made(train, tmp_path, capsys):
-    arguments = ["fit", str(train), "-b", "tiny", "--shots", "3", "-o", str(tmp_path / "c"), "--json"]
-    assert run([*arguments, "--n-heads", "7", "--prompt", "What colour?"]) == 0
-    summary = out(capsys)
-    assert summary["classes"] == ["blue", "red"]
-    assert summary["shots_per_class"] == {"blue": 3, "red": 3}
-    assert len(summary["heads"]) == 7
-    assert summary["n_heads"] >= 64
-    assert summary["estimate"]["n"] == 6
-    artifact = load_artifact(tmp_path / "c")
-    assert artifact.prompt == "What colour?"
-    assert [[*head] for head in artifact.heads] == [head[:2] for head in summary["heads"]]
+def error_lines(error: str) -> list[str]:
+    assert "Traceback" not in error
+    return error.splitlines()
 
 
-def test__fit__table__names_estimate_and_next_step(train, tmp_path, capsys):
-    assert run(["fit", str(train), "-b", "tiny", "-o", str(tmp_path / "c")]) == 0
-    text = capsys.readouterr().out
-    for words in (
-        "blue",
-        "kept 20 of",
-        "estimated accuracy on new examples",
-        "95 % interval",
-        "next: savs predict",
-    ):
-        assert words in text
+@pytest.mark.parametrize("command", ["demo", "fit", "predict", "evaluate", "inspect"])
+def test__help_of_every_command__shows_an_example(command, savs):
+    code, text, _ = savs(command, "--help")
+    assert code == 0
+    assert f"Example:\n    savs {command}" in text
 
 
-def test__predict__folder__one_row_per_picture_in_order(classifier, test_folder, tmp_path, capsys):
-    target = tmp_path / "answers.jsonl"
-    assert run(["predict", str(classifier), str(test_folder), "-o", str(target), "--json"]) == 0
-    assert out(capsys) == {"output": str(target), "n": 6, "n_errors": 0}
-    answers = [json.loads(line) for line in target.read_text().splitlines()]
-    assert [row["id"] for row in answers] == [f"{c}/{i:02d}.png" for c in ("blue", "red") for i in range(3)]
-    for row in answers:
-        assert set(row) == {"id", "label", "proba"}
-        assert row["label"] == max(row["proba"], key=row["proba"].get)
-        assert sum(row["proba"].values()) == pytest.approx(1)
-    assert sum(row["label"] == row["id"].split("/")[0] for row in answers) >= 5
+def test__version__is_printed(savs):
+    from savs import __version__
+
+    assert savs("--version")[:2] == (0, f"savs, version {__version__}\n")
 
 
-def test__predict__one_picture__row_on_stdout(classifier, tmp_path, capsys):
-    draw("red", 5).save(tmp_path / "new.png")
-    assert run(["predict", str(classifier), str(tmp_path / "new.png")]) == 0
-    assert out(capsys)["id"] == "new.png"
+class TestFit:
+    def test__json__says_what_was_made(self, train, backbone, tmp_path, savs):
+        arguments = [
+            "--shots",
+            3,
+            "--n-heads",
+            4,
+            "--prompt",
+            "Which colour?",
+            "-o",
+            tmp_path / "c",
+            "--json",
+        ]
+        code, text, _ = savs("fit", train, "-b", backbone, *arguments)
+        summary, artifact = only_object(text), load_artifact(tmp_path / "c")
+        assert code == 0
+        assert summary["classes"] == ["blue", "red"]
+        assert summary["shots_per_class"] == {"blue": 3, "red": 3}
+        assert (summary["n_layers"], summary["n_heads"]) == (3, 12)
+        assert summary["estimate"]["n"] == 6
+        assert artifact.prompt == "Which colour?"
+        assert [head[:2] for head in summary["heads"]] == [list(head) for head in artifact.heads]
+        assert len(summary["heads"]) == 4
 
+    def test__table__names_shots_estimate_and_next_step(self, train, backbone, tmp_path, savs):
+        folder = tmp_path / "my classifier"
+        code, text, error = savs("fit", train, "-b", backbone, "-o", folder)
+        assert (code, error) == (0, "")
+        for words in (
+            "blue",
+            "kept 12 of 12 heads",
+            "leave-one-out over 8 shots",
+            "95 % interval",
+            f"savs evaluate '{folder}' TEST",
+        ):
+            assert words in text
 
-def test__predict__bad_items_allowed__rows_say_so_and_exit_3(classifier, rows, tmp_path, capsys):
-    (tmp_path / "broken.png").write_bytes(b"no picture")
-    data = rows(
-        {"image": "red.png", "id": "a"},
-        {"image": "broken.png", "id": "b"},
-        {"image": "nowhere.png", "id": "c"},
-        {"image": "blue.png", "id": "d"},
+    def test__quiet__prints_nothing_and_replaces_an_older_classifier(self, train, backbone, tmp_path, savs):
+        shutil.copytree(train, tmp_path / "t")
+        for n_heads in (2, 3):
+            assert savs(
+                "fit", train, "-b", backbone, "-o", tmp_path / "c", "--n-heads", n_heads, "--quiet"
+            ) == (0, "", "")
+        assert len(load_artifact(tmp_path / "c").heads) == 3
+
+    def test__folder_of_other_things__is_refused_before_anything_is_read(self, tmp_path, savs):
+        (tmp_path / "mine.txt").write_text("keep")
+        code, text, error = savs("fit", tmp_path / "gone", "-b", "gone", "-o", tmp_path)
+        assert (code, text) == (1, "")
+        assert "holds other files (mine.txt" in error
+        assert (tmp_path / "mine.txt").read_text() == "keep"
+
+    def test__output_below_a_file__is_refused_before_anything_is_read(self, tmp_path, savs):
+        (tmp_path / "file").write_text("")
+        code, _, error = savs("fit", tmp_path / "gone", "-b", "gone", "-o", tmp_path / "file" / "c")
+        assert code == 1
+        assert error_lines(error) == [f"savs: error: Not a folder: {tmp_path / 'file'}"]
+
+    @pytest.mark.parametrize(("n_red", "words"), [(2, "'red' has 2"), (0, "0 pictures")])
+    def test__fault_13__one_class_or_nothing__says_the_counts(self, n_red, words, draw, tmp_path, savs):
+        (tmp_path / "d" / "red").mkdir(parents=True)
+        for index in range(n_red):
+            draw("red", index).save(tmp_path / "d" / "red" / f"{index}.png")
+        code, _, error = savs("fit", tmp_path / "d", "-b", "no-such-model", "-o", tmp_path / "c")
+        assert code == 1
+        assert len(error_lines(error)) == 1
+        assert words in error
+        assert not (tmp_path / "c").exists()
+
+    def test__fault_14__contradiction__both_ids_before_any_model(self, rows, tmp_path, savs):
+        data = rows(
+            {"image": "red.png", "label": "x"},
+            {"image": "red.png", "label": "y"},
+            {"text": "z", "label": "y"},
+        )
+        code, _, error = savs("fit", data, "-b", "no-such-model", "-o", tmp_path / "c")
+        assert code == 1
+        assert "data.jsonl:1 ('x') and data.jsonl:2 ('y')" in error
+
+    def test__fault_14__duplicate__one_warning_line(self, rows, backbone, tmp_path, savs):
+        data = rows(
+            {"image": "red.png", "label": "r"},
+            {"image": "red.png", "label": "r"},
+            {"image": "blue.png", "label": "b"},
+        )
+        code, _, error = savs("fit", data, "-b", backbone, "-o", tmp_path / "c")
+        assert code == 0
+        assert error_lines(error) == [
+            "savs: warning: 1 of 3 shots repeat another one (data.jsonl:1, data.jsonl:2); they count twice"
+        ]
+
+    def test__fault_09__missing_files__are_listed_before_any_model_is_loaded(self, rows, tmp_path, savs):
+        data = rows(*({"image": f"gone{i}.png", "label": "ab"[i % 2]} for i in range(30)))
+        code, text, error = savs("fit", data, "-b", "no-such-model", "-o", tmp_path / "c", "--json")
+        lines = error_lines(error)
+        assert code == 1
+        assert "30 of 30 examples" in lines[0]
+        assert len(lines) == 1 + 20 + 1
+        assert all(line.startswith("savs: error: ") for line in lines)
+        assert "data.jsonl:20" in lines[20]
+        assert only_object(text)["error"]["code"] == "data_error"
+
+    @pytest.mark.parametrize(
+        ("content", "words"),
+        [
+            (b'{"text": "a", "label": "x"}\n{"image": \n', "data.jsonl:2"),
+            (b'{"text": "a", "label": 1}\n{"text": "b", "label": "1"}\n', "int"),
+            (b'{"text": "a", "label": 0.5}\n', "data.jsonl:1"),
+            (b'{"text": "a", "label": "x", "id": "7"}\n{"text": "b", "label": "y", "id": "7"}\n', ":2"),
+            (b'{"image": "../secret.png", "label": "x"}\n', "data.jsonl:1"),
+            (b'{"text": "<image> and <image>", "image": "a.png", "label": "x"}\n', "2"),
+            (b"", "0 examples"),
+        ],
     )
-    assert run(["predict", str(classifier), str(data), "--max-errors", "-1"]) == 3
-    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [row["id"] for row in answers] == ["a", "b", "c", "d"]
-    assert [row["label"] is None for row in answers] == [False, True, True, False]
-    assert answers[1]["error"]["code"] == "image_undecodable"
-    assert answers[2]["error"]["stage"] == "media"
+    def test__fault_17__bad_data_file__one_line_that_names_the_place(self, content, words, tmp_path, savs):
+        (tmp_path / "data.jsonl").write_bytes(content)
+        code, _, error = savs("fit", tmp_path / "data.jsonl", "-b", "no-such-model", "-o", tmp_path / "c")
+        assert code == 1
+        assert len(error_lines(error)) == 1
+        assert error.startswith("savs: error: ")
+        assert words in error
+
+    def test__unknown_backbone__one_line(self, train, tmp_path, savs):
+        code, _, error = savs("fit", train, "-b", tmp_path / "nowhere", "-o", tmp_path / "c")
+        assert code == 1
+        assert error_lines(error) == [f"savs: error: there is no folder {tmp_path / 'nowhere'}"]
 
 
-def test__predict__bad_item_by_default__exit_1_and_no_output_file(classifier, rows, tmp_path, capsys):
-    (tmp_path / "broken.png").write_bytes(b"no picture")
-    data, target = rows({"image": "red.png"}, {"image": "broken.png", "id": "culprit"}), tmp_path / "o.jsonl"
-    assert run(["predict", str(classifier), str(data), "-o", str(target)]) == 1
-    assert "culprit" in capsys.readouterr().err
-    assert not target.exists()
+class TestPredict:
+    def test__folder__one_row_per_picture_in_order(self, classifier, test_folder, tmp_path, savs):
+        target = tmp_path / "new" / "answers.jsonl"
+        code, text, error = savs("predict", classifier, test_folder, "-o", target, "--json")
+        assert (code, error) == (0, "")
+        assert only_object(text) == {"output": str(target), "n": 6, "n_errors": 0}
+        answers = [json.loads(line) for line in target.read_text().splitlines()]
+        assert [row["id"] for row in answers] == [
+            f"{c}/{i:02d}.png" for c in ("blue", "red") for i in range(3)
+        ]
+        for row in answers:
+            assert set(row) == {"id", "label", "proba"}
+            assert row["label"] == max(row["proba"], key=row["proba"].get) == row["id"].split("/")[0]
+            assert sum(row["proba"].values()) == pytest.approx(1)
+        assert [path.name for path in target.parent.iterdir()] == ["answers.jsonl"]
+
+    def test__one_picture__row_on_stdout(self, classifier, draw, tmp_path, savs):
+        draw("red", 5).save(tmp_path / "new.png")
+        code, text, error = savs("predict", classifier, tmp_path / "new.png")
+        assert (code, error) == (0, "")
+        assert only_object(text)["id"] == "new.png"
+
+    def test__limit_and_chunks__same_rows_as_in_one_go(self, classifier, test_folder, savs):
+        whole = savs("predict", classifier, test_folder)[1].splitlines()
+        # A batch of one makes chunks of eight, so the six pictures twice would cross none; limit cuts.
+        assert savs("predict", classifier, test_folder, "--batch-size", 1)[1].splitlines() == whole
+        assert savs("predict", classifier, test_folder, "--limit", 2)[1].splitlines() == whole[:2]
+
+    def test__bad_items_allowed__rows_say_so_and_exit_3(self, classifier, rows, savs):
+        data = rows(
+            {"image": "red.png", "id": "a"},
+            {"image": "broken.png", "id": "b"},
+            {"image": "nowhere.png", "id": "c"},
+            {"image": "blue.png", "id": "d"},
+        )
+        code, text, _ = savs("predict", classifier, data, "--max-errors", "2")
+        answers = [json.loads(line) for line in text.splitlines()]
+        assert code == 3
+        assert [(row["id"], row["label"]) for row in answers] == [
+            ("a", "red"),
+            ("b", None),
+            ("c", None),
+            ("d", "blue"),
+        ]
+        assert answers[1]["proba"] is None
+        assert set(answers[1]["error"]) == {"stage", "code", "message"}
+        assert answers[1]["error"]["code"] == "image_undecodable"
+        assert answers[2]["error"]["stage"] == "media"
+
+    def test__one_bad_item_too_many__exit_1_names_it_and_old_output_stays(
+        self, classifier, rows, tmp_path, savs
+    ):
+        data, target = rows({"image": "red.png"}, {"image": "broken.png", "id": "culprit"}), tmp_path / "o"
+        target.write_text("old")
+        code, _, error = savs("predict", classifier, data, "-o", target)
+        assert code == 1
+        assert error_lines(error)[-1].startswith("savs: error: culprit: ")
+        assert target.read_text() == "old"
+        assert not list(tmp_path.glob("*.partial"))
+
+    def test__rows_before_the_error__stay_beside_the_output(self, classifier, rows, tmp_path, savs):
+        data = rows(*({"image": "red.png", "id": str(i)} for i in range(8)), {"image": "broken.png"})
+        code, _, error = savs("predict", classifier, data, "-o", tmp_path / "o", "--batch-size", 1)
+        (partial,) = tmp_path.glob("*.partial")
+        assert code == 1
+        assert len(partial.read_text().splitlines()) == 8
+        assert str(partial) in error
+        assert not (tmp_path / "o").exists()
+
+    def test__output_is_the_data__wrong_usage(self, classifier, rows, savs):
+        data = rows({"image": "red.png"})
+        before = data.read_text()
+        code, _, error = savs("predict", classifier, data, "-o", data)
+        assert code == 2
+        assert "is the data itself" in error
+        assert data.read_text() == before
+
+    def test__output_is_a_device__is_written_to_and_not_replaced(self, classifier, test_folder, savs):
+        from pathlib import Path
+
+        assert savs("predict", classifier, test_folder, "-o", "/dev/null")[0] == 0
+        assert Path("/dev/null").is_char_device()
+
+    def test__output_is_a_link__its_target_is_replaced(self, classifier, test_folder, tmp_path, savs):
+        (tmp_path / "there").write_text("old")
+        (tmp_path / "link").symlink_to("there")
+        assert savs("predict", classifier, test_folder, "-o", tmp_path / "link", "-q") == (0, "", "")
+        assert (tmp_path / "link").is_symlink()
+        assert (tmp_path / "there").read_text().count("\n") == 6
+
+    def test__fault_30__other_backbone__is_refused_unless_named(
+        self, classifier, backbone, test_folder, tmp_path, savs
+    ):
+        shutil.copytree(backbone, tmp_path / "other")
+        template = tmp_path / "other" / "chat_template.jinja"
+        template.write_text("hello " + template.read_text())
+        arguments = ["predict", classifier, test_folder, "-b", tmp_path / "other"]
+        code, _, error = savs(*arguments)
+        assert code == 1
+        assert "processor_digest" in error
+        assert len(error_lines(error)) == 1
+        assert savs(*arguments, "--allow-mismatch", "processor_digest")[0] == 0
+        code, _, error = savs(*arguments, "--allow-mismatch", "everything")
+        assert code == 2
+        assert "processor_digest" in error
+
+    @pytest.mark.parametrize("name", ["savs.json", "classifier-*.safetensors"])
+    def test__fault_29__altered_classifier__one_line(self, name, classifier, test_folder, tmp_path, savs):
+        shutil.copytree(classifier, tmp_path / "c")
+        (part,) = (tmp_path / "c").glob(name)
+        part.write_bytes(part.read_bytes()[:-9] + b"x" * 9)
+        code, text, error = savs("predict", tmp_path / "c", test_folder)
+        assert (code, text) == (1, "")
+        assert len(error_lines(error)) == 1
+        assert "cannot be used as a classifier" in error
 
 
-def test__fault_09__missing_files__are_listed_before_any_model_is_loaded(rows, tmp_path, capsys):
-    data = rows(*({"image": f"gone{i}.png", "label": "ab"[i % 2]} for i in range(30)))
-    arguments = ["fit", str(data), "-b", str(tmp_path / "no-such-model"), "-o", str(tmp_path / "c")]
-    assert run(arguments) == 1
-    error = capsys.readouterr().err
-    assert "30 of 30" in error
-    assert "gone19.png" in error
-    assert "gone20.png" not in error
-    assert "no-such-model" not in error
+class TestEvaluate:
+    def test__json__equals_the_rows_of_predict(self, classifier, test_folder, savs):
+        code, text, error = savs("evaluate", classifier, test_folder, "--json")
+        report = only_object(text)
+        answers = [json.loads(line) for line in savs("predict", classifier, test_folder)[1].splitlines()]
+        right = sum(row["label"] == row["id"].split("/")[0] for row in answers)
+        assert (code, error) == (0, "")
+        assert report["accuracy"] == right / 6
+        assert (report["n"], report["n_errors"], report["n_leaks"]) == (6, 0, 0)
+        assert report["classes"] == ["blue", "red"]
+        assert {name: f["n"] for name, f in report["per_class"].items()} == {"blue": 3, "red": 3}
+
+    def test__table__shows_interval_and_classes(self, classifier, test_folder, savs):
+        code, text, _ = savs("evaluate", classifier, test_folder)
+        assert code == 0
+        for words in ("95 % interval", "n = 6", "macro F1", "precision", "blue"):
+            assert words in text
+
+    def test__confusions__are_named(self, classifier, rows, savs):
+        data = rows({"image": "red.png", "label": "blue"}, {"image": "blue.png", "label": "blue"})
+        code, text, _ = savs("evaluate", classifier, data)
+        assert code == 0
+        assert "accuracy 50.0 %" in text
+        assert "1 x blue taken for red" in text
+
+    def test__fault_14__shots_in_the_test_set__are_counted_and_warned_of(
+        self, classifier, train, test_folder, tmp_path, savs
+    ):
+        shutil.copytree(test_folder, tmp_path / "t")
+        shutil.copy(train / "red" / "00.png", tmp_path / "t" / "red" / "again.png")
+        code, text, error = savs("evaluate", classifier, tmp_path / "t", "--json")
+        report = only_object(text)
+        assert code == 0
+        assert (report["n"], report["n_leaks"], report["accuracy_without_leaks"]) == (7, 1, 1.0)
+        assert len(error_lines(error)) == 1
+        assert error.startswith("savs: warning: 1 of 7 test examples are shots too")
+        assert (
+            "without the 1 examples that are shots: 100.0 %"
+            in savs("evaluate", classifier, tmp_path / "t")[1]
+        )
+        assert savs("evaluate", classifier, tmp_path / "t", "--json", "--quiet")[2] == ""
+
+    def test__fault_16__unknown_test_label__counts_as_wrong_and_is_named(self, classifier, rows, savs):
+        data = rows({"image": "red.png", "label": "red"}, {"image": "blue.png", "label": "mauve"})
+        code, text, error = savs("evaluate", classifier, data, "--json")
+        report = only_object(text)
+        assert code == 0
+        assert report["unknown_labels"] == {"mauve": 1}
+        assert report["accuracy"] == 0.5
+        assert "1 of 2 test examples have a label that the classifier does not know (mauve)" in error
+
+    def test__item_errors__are_listed_not_counted_and_exit_3(self, classifier, rows, savs):
+        data = rows({"image": "red.png", "label": "red"}, {"image": "broken.png", "label": "red", "id": "b"})
+        code, text, _ = savs("evaluate", classifier, data, "--max-errors", "-1", "--json")
+        report = only_object(text)
+        assert code == 3
+        assert (report["n"], report["n_errors"], report["accuracy"]) == (1, 1, 1.0)
+        assert report["errors"][0]["id"] == "b"
+        assert savs("evaluate", classifier, data)[0] == 1
+
+    def test__nothing_could_be_answered__says_so(self, classifier, rows, savs):
+        data = rows({"image": "broken.png", "label": "red"})
+        code, text, _ = savs("evaluate", classifier, data, "--max-errors", "-1")
+        assert code == 3
+        assert "accuracy: none" in text
+
+    def test__no_labels__one_line(self, classifier, rows, savs):
+        code, _, error = savs("evaluate", classifier, rows({"image": "red.png"}))
+        assert code == 1
+        assert "have no label" in error
 
 
-def test__evaluate__json__equals_the_rows_of_predict(classifier, test_folder, capsys):
-    assert run(["evaluate", str(classifier), str(test_folder), "--json"]) == 0
-    report = out(capsys)
-    assert run(["predict", str(classifier), str(test_folder)]) == 0
-    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    right = sum(row["label"] == row["id"].split("/")[0] for row in answers)
-    assert report["accuracy"] == right / 6
-    assert (report["n"], report["n_errors"], report["n_leaks"]) == (6, 0, 0)
-    assert report["classes"] == ["blue", "red"]
-    assert set(report["per_class"]) == {"blue", "red"}
+class TestInspect:
+    def test__json__agrees_with_the_artefact(self, classifier, backbone, savs):
+        code, text, _ = savs("inspect", classifier, "--json")
+        summary, artifact = only_object(text), load_artifact(classifier)
+        assert code == 0
+        assert [head[:2] for head in summary["heads"]] == [list(head) for head in artifact.heads]
+        scores = [score for _, _, score in summary["heads"]]
+        assert scores == sorted(scores, reverse=True)
+        for layer, index, score in summary["heads"]:
+            assert summary["head_map"][layer][index] == score
+        assert (summary["n_layers"], summary["n_heads"], summary["n_kept"]) == (3, 12, 5)
+        assert (summary["n_shots"], summary["prompt"]) == (8, "Which colour?")
+        assert summary["backbone"]["source"] == str(backbone)
+
+    def test__table__marks_the_kept_heads(self, classifier, savs):
+        code, text, _ = savs("inspect", classifier)
+        assert code == 0
+        assert text.count("◆") == 5 + 1
+        for words in ("Which colour?", "blue (4), red (4)", "/8", "LlavaForConditionalGeneration"):
+            assert words in text
+
+    def test__quiet__leaves_the_heads_out(self, classifier, savs):
+        text = savs("inspect", classifier, "--quiet")[1]
+        assert "Which colour?" in text
+        assert "◆" not in text
 
 
-def test__fault_14__shots_in_the_test_set__are_counted_and_warned_of(
-    classifier, train, test_folder, tmp_path, capsys
-):
-    shutil.copytree(test_folder, tmp_path / "t")
-    shutil.copy(train / "red" / "00.png", tmp_path / "t" / "red" / "again.png")
-    assert run(["evaluate", str(classifier), str(tmp_path / "t"), "--json"]) == 0
-    captured = capsys.readouterr()
-    report = json.loads(captured.out)
-    assert report["n_leaks"] == 1
-    assert report["accuracy_without_leaks"] is not None
-    assert "savs: warning: 1 of 7 test examples are shots too" in captured.err
+class TestFailures:
+    def test__json__error_object_on_stdout(self, tmp_path, savs):
+        code, text, error = savs("inspect", tmp_path / "nowhere", "--json")
+        found = only_object(text)["error"]
+        assert code == 1
+        assert found["code"] == "artifact_error"
+        assert error == f"savs: error: {found['message']}\n"
 
+    def test__json__wrong_usage_too(self, savs):
+        code, text, error = savs("evaluate", "--json")
+        assert code == 2
+        assert only_object(text)["error"]["code"] == "usage_error"
+        assert "Usage: savs evaluate" in error
 
-def test__fault_16__unknown_test_label__counts_as_wrong_and_is_named(classifier, rows, capsys):
-    data = rows({"image": "red.png", "label": "red"}, {"image": "blue.png", "label": "mauve"})
-    assert run(["evaluate", str(classifier), str(data), "--json"]) == 0
-    captured = capsys.readouterr()
-    report = json.loads(captured.out)
-    assert report["unknown_labels"] == {"mauve": 1}
-    assert report["accuracy"] <= 0.5
-    assert "mauve" in captured.err
+    @pytest.mark.parametrize(
+        "arguments",
+        [["no-such-command"], ["fit"], ["predict", "c", "d", "--max-errors", "-2"], ["demo", "--x"]],
+    )
+    def test__wrong_usage__exit_2(self, arguments, savs):
+        code, text, error = savs(*arguments)
+        assert (code, text) == (2, "")
+        assert "Usage: savs" in error
 
+    def test__verbose__shows_the_traceback(self, tmp_path, savs):
+        error = savs("inspect", tmp_path / "nowhere", "--verbose")[2]
+        assert "Traceback" in error
+        assert error.splitlines()[-1].startswith("savs: error: ")
 
-def test__evaluate__table__shows_interval_and_classes(classifier, test_folder, capsys):
-    assert run(["evaluate", str(classifier), str(test_folder)]) == 0
-    text = capsys.readouterr().out
-    assert "95 % interval" in text
-    assert "precision" in text
+    def test__debug_variable__shows_the_traceback(self, tmp_path, savs, monkeypatch):
+        monkeypatch.setenv("SAVS_DEBUG", "1")
+        assert "Traceback" in savs("inspect", tmp_path / "nowhere")[2]
 
+    def test__fault_in_savs__is_admitted_in_one_line(self, classifier, savs, monkeypatch):
+        def broken(_):
+            raise RuntimeError("two\nlines")
 
-def test__inspect__json__agrees_with_the_artefact(classifier, capsys):
-    assert run(["inspect", str(classifier), "--json"]) == 0
-    summary, artifact = out(capsys), load_artifact(classifier)
-    assert [head[:2] for head in summary["heads"]] == [[*head] for head in artifact.heads]
-    scores = [score for _, _, score in summary["heads"]]
-    assert scores == sorted(scores, reverse=True)
-    for layer, index, score in summary["heads"]:
-        assert summary["head_map"][layer][index] == score
-    assert summary["n_layers"] == len(summary["head_map"])
-    assert summary["n_heads"] == artifact.layout.n_heads == sum(map(len, summary["head_map"]))
-    assert summary["backbone"]["source"] == "tiny"
-
-
-def test__inspect__table__marks_the_kept_heads(classifier, capsys):
-    assert run(["inspect", str(classifier)]) == 0
-    text = capsys.readouterr().out
-    assert text.count("◆") + text.count("*") >= 20 + 1
-    assert "What colour is it?" in text
-
-
-@pytest.mark.parametrize("n_per_class", [(3, 0), (0, 0)])
-def test__fault_13__one_class_or_nothing__says_the_counts(n_per_class, tmp_path, capsys):
-    (tmp_path / "d" / "red").mkdir(parents=True)
-    for index in range(n_per_class[0]):
-        draw("red", index).save(tmp_path / "d" / "red" / f"{index}.png")
-    assert run(["fit", str(tmp_path / "d"), "-b", "tiny", "-o", str(tmp_path / "c")]) == 1
-    assert capsys.readouterr().err.startswith("savs: error: ")
-
-
-def test__fault_30__other_backbone__is_refused_with_the_difference(classifier, test_folder, tmp_path, capsys):
-    copy = tmp_path / "other"
-    shutil.copytree(files("savs.backbones") / "tiny", copy)
-    template = copy / "chat_template.jinja"
-    template.write_text("hello " + template.read_text())
-    arguments = ["predict", str(classifier), str(test_folder), "-b", str(copy)]
-    assert run(arguments) == 1
-    assert "processor_digest" in capsys.readouterr().err
-    assert run([*arguments, "--allow-mismatch", "processor_digest"]) == 0
-    assert run([*arguments, "--allow-mismatch", "everything"]) == 2
+        monkeypatch.setattr("savs.artifact.load_artifact", broken)
+        code, _, error = savs("inspect", classifier)
+        assert code == 1
+        assert error == "savs: error: RuntimeError: two lines (a fault in savs; --verbose shows where)\n"

@@ -63,6 +63,17 @@ def test__build_tasks__full_size__leaves_a_hundred_test_items_and_uses_a_photo_o
         assert max(used.values()) == 1
 
 
+def test__pairs__label_is_yes_exactly_when_both_photos_are_of_one_class(tasks: dict[str, Task]) -> None:
+    for example in tasks["pairs"].examples:
+        first, second = (image.source.parent.name for image in example.images)
+        assert example.label == ("yes" if first == second else "no")
+
+
+def test__photos__label_is_the_folder_of_the_picture(tasks: dict[str, Task]) -> None:
+    for example in tasks["photos"].examples:
+        assert example.images[0].source.parent.name == example.label
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test__zero_shot_prompt__every_task__names_what_to_answer(tasks: dict[str, Task], name: str) -> None:
     task = tasks[name]

@@ -21,7 +21,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import click
 
@@ -52,7 +52,9 @@ def report_failure(error: BaseException, session: Session) -> int:
         for line in message.splitlines():
             remark(f"error: {line}")
     if session.as_json:
-        print_json({"error": {"code": code, "message": message}})
+        # A stdout that cannot be written to may be the very error.
+        with suppress(OSError):
+            print_json({"error": {"code": code, "message": message}})
     return USAGE if isinstance(error, click.UsageError) else FAILED
 
 

@@ -52,10 +52,16 @@ def _summary(artifact: Artifact) -> dict[str, Any]:
         "classes": artifact.classes,
         "prompt": artifact.prompt,
         "n_shots": len(artifact.shots),
+        "n_scored": _n_scored(artifact),
         "shots_per_class": {str(label): count for label, count in artifact.shots_per_class.items()},
         "estimate": artifact.estimate,
         "backbone": artifact.fingerprint,
     }
+
+
+def _n_scored(artifact: Artifact) -> int:
+    """Return how many shots a head could hit: the only shot of a class is not scored on itself."""
+    return sum(count for count in artifact.shots_per_class.values() if count > 1)
 
 
 def _show_facts(artifact: Artifact) -> None:
@@ -75,9 +81,9 @@ def _show_facts(artifact: Artifact) -> None:
 
 
 def _show_heads(artifact: Artifact) -> None:
-    scores, layout, n_shots = artifact.head_scores.tolist(), artifact.layout, len(artifact.shots)
+    scores, layout, n_scored = artifact.head_scores.tolist(), artifact.layout, _n_scored(artifact)
     rows = (
-        (rank, layer, index, f"{scores[layout.position((layer, index))]}/{n_shots}")
+        (rank, layer, index, f"{scores[layout.position((layer, index))]}/{n_scored}")
         for rank, (layer, index) in enumerate(artifact.heads, start=1)
     )
     title = f"{len(artifact.heads)} of {layout.n_heads} heads vote"

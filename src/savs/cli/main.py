@@ -103,7 +103,7 @@ def _flushed(code: int) -> int:
         return code or 1
     except OSError as error:
         _drop_stdout()
-        return report_failure(error, Session())
+        return code or report_failure(error, Session())
     return code
 
 
