@@ -72,7 +72,6 @@ class TestFit:
             assert words in text
 
     def test__quiet__prints_nothing_and_replaces_an_older_classifier(self, train, backbone, tmp_path, savs):
-        shutil.copytree(train, tmp_path / "t")
         for n_heads in (2, 3):
             assert savs(
                 "fit", train, "-b", backbone, "-o", tmp_path / "c", "--n-heads", n_heads, "--quiet"
@@ -184,9 +183,9 @@ class TestPredict:
         assert (code, error) == (0, "")
         assert only_object(text)["id"] == "new.png"
 
-    def test__limit_and_chunks__same_rows_as_in_one_go(self, classifier, test_folder, savs):
+    def test__limit_and_chunks__same_rows_as_in_one_go(self, classifier, test_folder, savs, monkeypatch):
         whole = savs("predict", classifier, test_folder)[1].splitlines()
-        # A batch of one makes chunks of eight, so the six pictures twice would cross none; limit cuts.
+        monkeypatch.setattr("savs.cli.predict.BATCHES_PER_CHUNK", 4)  # six pictures, one by one: two chunks
         assert savs("predict", classifier, test_folder, "--batch-size", 1)[1].splitlines() == whole
         assert savs("predict", classifier, test_folder, "--limit", 2)[1].splitlines() == whole[:2]
 
@@ -304,6 +303,17 @@ class TestEvaluate:
         assert "accuracy 50.0 %" in text
         assert "1 x blue taken for red" in text
 
+    def test__fault_15__text_labels_that_look_like_the_classes__are_told_apart(
+        self, backbone, rows, tmp_path, savs
+    ):
+        shots = rows({"image": "red.png", "label": 1}, {"image": "blue.png", "label": 2})
+        assert savs("fit", shots, "-b", backbone, "-o", tmp_path / "c", "-q")[0] == 0
+        code, text, error = savs("evaluate", tmp_path / "c", rows({"image": "red.png", "label": "1"}))
+        assert code == 0
+        assert "accuracy 0.0 %" in text
+        assert "1 x '1' taken for 1\n" in text
+        assert "the classes are of type int, these labels are not" in error
+
     def test__fault_14__shots_in_the_test_set__are_counted_and_warned_of(
         self, classifier, train, test_folder, tmp_path, savs
     ):
@@ -316,7 +326,7 @@ class TestEvaluate:
         assert len(error_lines(error)) == 1
         assert error.startswith("savs: warning: 1 of 7 test examples are shots too")
         assert (
-            "without the 1 examples that are shots: 100.0 %"
+            "accuracy without the shots among them (1): 100.0 %"
             in savs("evaluate", classifier, tmp_path / "t")[1]
         )
         assert savs("evaluate", classifier, tmp_path / "t", "--json", "--quiet")[2] == ""
@@ -362,7 +372,7 @@ class TestInspect:
         for layer, index, score in summary["heads"]:
             assert summary["head_map"][layer][index] == score
         assert (summary["n_layers"], summary["n_heads"], summary["n_kept"]) == (3, 12, 5)
-        assert (summary["n_shots"], summary["prompt"]) == (8, "Which colour?")
+        assert (summary["n_shots"], summary["n_scored"], summary["prompt"]) == (8, 8, "Which colour?")
         assert summary["backbone"]["source"] == str(backbone)
 
     def test__table__marks_the_kept_heads(self, classifier, savs):

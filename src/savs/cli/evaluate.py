@@ -123,7 +123,7 @@ def _show(report: dict[str, Any], *, brief: bool) -> None:
         )
     if report["n_leaks"]:
         fresh = percent(report["accuracy_without_leaks"])
-        show(f"without the {report['n_leaks']} examples that are shots: {fresh}")
+        show(f"accuracy without the shots among them ({report['n_leaks']}): {fresh}")
     if not brief:
         _show_classes(report["per_class"])
         for count, true, answer in _confusions(report["confusion"])[:CONFUSIONS_SHOWN]:
@@ -146,9 +146,11 @@ def _show_classes(per_class: dict[str, dict[str, Any]]) -> None:
 
 def _confusions(confusion: dict[str, Any]) -> list[tuple[int, str, str]]:
     """Return (count, true label, answer) of wrong answers, the commonest first."""
-    labels, matrix = confusion["labels"], confusion["matrix"]
+    matrix, labels = confusion["matrix"], [str(label) for label in confusion["labels"]]
+    if len(set(labels)) < len(labels):
+        labels = [repr(label) for label in confusion["labels"]]  # 1 and "1" are two labels
     pairs = [
-        (count, str(labels[row]), str(labels[column]))
+        (count, labels[row], labels[column])
         for row, counts in enumerate(matrix)
         for column, count in enumerate(counts)
         if row != column and count

@@ -52,5 +52,6 @@ def remember(context: click.Context, option: click.Parameter, value: bool) -> No
     if value:
         setattr(session, str(option.name), True)
     if option.name == "verbose" and not session.verbose:
-        # Read when transformers is imported, which only happens in a command.
+        # Read when these packages are imported, which only happens in a command.
         os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+        os.environ.setdefault("HF_HUB_VERBOSITY", "error")
