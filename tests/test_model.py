@@ -8,7 +8,14 @@ from sklearn.exceptions import NotFittedError
 from savs import HeadLayout, SAVClassifier, SAVModel, as_examples
 from savs.backbones import PromptTemplate
 from savs.backbones.fake import FakeBackbone
-from savs.errors import ArtifactError, BackboneMismatchError, DataError, ExampleError, ItemError
+from savs.errors import (
+    ArtifactError,
+    BackboneError,
+    BackboneMismatchError,
+    DataError,
+    ExampleError,
+    ItemError,
+)
 
 LAYOUT = HeadLayout.uniform(3, 4, 8)
 TEXTS = [f"{word} {index}" for index in range(6) for word in ("apple", "brick", "cloud")]
@@ -152,6 +159,13 @@ def test__load__resolves_the_backbone_only_when_needed(tmp_path):
     assert model.layout == LAYOUT
     with pytest.raises(Exception, match="no-such-backbone"):
         model.predict(["x"])
+
+
+def test__load__recorded_backbone_is_gone__says_how_to_name_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(FakeBackbone, "fingerprint", {"source": str(tmp_path / "gone"), "dtype": "float32"})
+    fitted().save_pretrained(tmp_path / "c")
+    with pytest.raises(BackboneError, match="gone; if the backbone is elsewhere now, name it with backbone="):
+        SAVModel.from_pretrained(tmp_path / "c").predict(["x"])
 
 
 def test__fault_30__another_backbone__is_refused_at_load_when_handed_in(tmp_path):

@@ -442,6 +442,11 @@ class _Resolver:
                 "the classifier was fitted on a model object: hand the same one in as backbone="
             )
         options = {"dtype": saved.get("dtype"), "attn_implementation": saved.get("attn_implementation")}
-        if self.backbone is None:
-            options["revision"] = saved.get("commit") or saved.get("revision")
-        return load_backbone(source, **{**options, **self.load_options})
+        if self.backbone is not None:
+            return load_backbone(source, **{**options, **self.load_options})
+        options["revision"] = saved.get("commit") or saved.get("revision")
+        try:
+            return load_backbone(source, **{**options, **self.load_options})
+        except BackboneError as error:
+            moved = "if the backbone is elsewhere now, name it with backbone= or --backbone"
+            raise BackboneError(f"{error}; {moved}") from error

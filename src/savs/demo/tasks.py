@@ -175,9 +175,7 @@ def pairs_task(rng: np.random.Generator, per_class: int | None = None) -> Task:
     for number in range(per_class or 180):
         for label in ("yes", "no"):
             # every photograph is used once at most: take from the fullest boxes
-            first, second = _two_classes(
-                rng, {name: len(box) for name, box in boxes.items()}, label == "yes"
-            )
+            first, second = _two_classes(rng, {name: len(box) for name, box in boxes.items()}, label == "yes")
             pictures = [boxes[first].pop(), boxes[second].pop()]
             examples.append(_example(pictures, "", label, f"pair-{number:03d}{label[0]}"))
     return Task(
