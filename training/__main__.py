@@ -49,11 +49,11 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--scenes", type=int, default=60_000)
     parser.add_argument("--letters", type=int, default=13_000)
-    parser.add_argument("--stage0-steps", type=int, default=1_800)
+    parser.add_argument("--stage0-steps", type=int, default=1_500)
     parser.add_argument(
         "--stage0-minutes", type=float, help="end stage 0 after so many minutes at the latest"
     )
-    parser.add_argument("--stage1-steps", type=int, default=3_500)
+    parser.add_argument("--stage1-steps", type=int, default=3_700)
     parser.add_argument(
         "--stage1-minutes", type=float, help="end stage 1 after so many minutes at the latest"
     )

@@ -79,5 +79,6 @@ def export_model(model: FastVlmForConditionalGeneration, tokenizer: Tokenizer, f
 def _replace(partial: Path, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for file in partial.iterdir():
+        file.chmod(0o644)
         file.replace(folder / file.name)
     partial.rmdir()
