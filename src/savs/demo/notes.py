@@ -15,7 +15,7 @@ import numpy as np
 if TYPE_CHECKING:
     from PIL import Image as PILImage
 
-__all__ = ["RULE", "Rule", "draw_picture", "write_note"]
+__all__ = ["PROMPT", "RULE", "Rule", "draw_picture", "write_note"]
 
 NOUNS = {
     "animal": ("dog", "cat", "bird", "horse", "frog", "fish", "cow"),
@@ -62,20 +62,13 @@ class Rule:
         return ((True, True), (True, False), (True, True), (False, True))
 
     @property
-    def prompt(self) -> str:
-        """The prompt template: the note, then the rule."""
-        first, second = f"the picture has a {self.kind}", f"the note is about {self._topic}"
-        joined = f"{first} and {second}" if self.join == "and" else f"exactly one is true: {first}, {second}"
-        return f'Note: "{{question}}". Rule: {joined}. Does the rule hold?'
-
-    @property
     def about(self) -> str:
         """One line for readers."""
         ending = ", but not both" if self.join == "one" else ""
         word = "or" if self.join == "one" else "and"
         return (
             f"drawn picture and short note: yes if the picture has a {self.kind} {word} the note is about "
-            f"{self._topic}{ending}; training never joined these two"
+            f"{self._topic}{ending}; training never joined these two, and no prompt says so"
         )
 
     @property
@@ -85,6 +78,9 @@ class Rule:
 
 
 RULE = Rule("circle", "food", "and")
+
+PROMPT = 'Note: "{question}". Does the note fit the picture?'
+"""The prompt template: it does not say the rule, which has to be learnt from the shots."""
 
 
 def draw_picture(rng: np.random.Generator, rule: Rule, truth: bool) -> PILImage.Image:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from savs.demo.data import PHOTO_CLASSES, digit_picture, photo_files, read_digits
-from savs.demo.notes import RULE, draw_picture, write_note
+from savs.demo.notes import PROMPT, RULE, draw_picture, write_note
 from savs.examples import Example, Image, Label, Message, Part, Text
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def photos_task(rng: np.random.Generator, per_class: int | None = None) -> Task:
 
 
 def note_task(rng: np.random.Generator, per_class: int | None = None) -> Task:
-    """Return a rule over a picture and a note, of which neither decides alone."""
+    """Return a rule over a picture and a note, of which neither decides alone and which no prompt states."""
     examples: list[Example] = []
     for number in range(per_class or 160):
         for turn in (0, 1):
@@ -139,11 +139,11 @@ def note_task(rng: np.random.Generator, per_class: int | None = None) -> Task:
             examples.append(_example([picture], note, label, f"note-{number:03d}{label[0]}"))
     return Task(
         name="note",
-        title="rule: picture + note",
+        title="rule never stated",
         about=RULE.about,
         examples=tuple(examples),
-        prompt=RULE.prompt,
-        zero_shot_prompt=f"{RULE.prompt} Answer yes or no.",
+        prompt=PROMPT,
+        zero_shot_prompt=f"{PROMPT} Answer yes or no.",
         parts=("image", "text"),
     )
 
