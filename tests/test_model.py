@@ -131,6 +131,14 @@ def test__unfitted_model__says_so():
         SAVModel(FakeBackbone(layout=LAYOUT)).predict(["x"])
 
 
+def test__fault_13__no_queries__is_one_clear_error_and_predict_each_gives_nothing():
+    model = fitted()
+    for method in (model.predict, model.predict_proba, model.decision_function, model.votes):
+        with pytest.raises(DataError, match="0 examples"):
+            method([])
+    assert model.predict_each([]).labels == []
+
+
 def test__unknown_placeholder__names_item_and_columns():
     model = SAVModel(FakeBackbone(layout=LAYOUT), prompt="Is {colour} nice?")
     with pytest.raises(ExampleError, match="colour"):

@@ -376,7 +376,10 @@ class SAVModel:
         return prompted, errors
 
     def _kept_features(self, examples: Sequence[Any]) -> NDArray[np.float32]:
-        return self.head_vectors(examples, self._fitted.heads_)
+        heads = self._fitted.heads_
+        if len(examples) == 0:
+            raise DataError("there are 0 examples; hand in at least one")
+        return self.head_vectors(examples, heads)
 
     @property
     def _fitted(self) -> SAVClassifier:
