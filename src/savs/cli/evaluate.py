@@ -55,11 +55,13 @@ def evaluate(
     that are in the test set too are counted and warned of.
     """
     from savs.cli.reading import read_data, split_options
+    from savs.datasets import adopt_label_type
 
     started = time.perf_counter()
     reading, load = split_options(options)
     model = load_classifier(classifier, backbone, allow_mismatch, load)
     examples = read_data(test, require_labels=True, max_errors=max_errors, **reading)
+    examples = adopt_label_type(examples, test, model.classes_.tolist())
     report = _report(model, examples, max_errors, progress=session.progress)
     report["seconds"] = round(time.perf_counter() - started, 2)
     if session.as_json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from savs.datasets.contents import example_hash, find_duplicates, find_leaks, warn_of_leaks
+from savs.datasets.label_types import adopt_label_type
 from savs.datasets.preflight import describe_errors, preflight
 from savs.datasets.reading import read_examples
 from savs.datasets.splits import draw_shots, split_draws
@@ -11,6 +12,7 @@ from savs.examples import DataWarning
 
 __all__ = [
     "DataWarning",
+    "adopt_label_type",
     "check_support",
     "describe_errors",
     "draw_shots",

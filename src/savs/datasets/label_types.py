@@ -1,0 +1,33 @@
+"""Labels of places without types: a CSV cell or a folder name is text, whatever a classifier expects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from savs.examples import Example, Label
+
+__all__ = ["adopt_label_type"]
+
+_UNTYPED = (".csv", ".tsv")
+
+
+def adopt_label_type(
+    examples: Sequence[Example], path: Path | str, classes: Sequence[Label]
+) -> list[Example]:
+    """Return the examples with labels of the classes' type, if they come from a place that has only text.
+
+    Parameters
+    ----------
+    examples : sequence of Example
+        As read from `path`.
+    path : Path or str
+        A CSV or TSV file or a folder; labels of any other file have types of their own and stay as they are.
+    classes : sequence of label
+        A text label that reads like exactly one of them becomes it; any other stays.
+    """
+    if not Path(path).is_dir() and Path(path).suffix.lower() not in _UNTYPED:
+        return list(examples)
+    by_text = {str(label): label for label in classes}
+    return [replace(example, label=by_text.get(str(example.label), example.label)) for example in examples]
