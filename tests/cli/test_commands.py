@@ -313,6 +313,11 @@ class TestEvaluate:
         assert "accuracy 0.0 %" in text
         assert "1 x '1' taken for 1\n" in text
         assert "the classes are of type int, these labels are not" in error
+        (tmp_path / "same.csv").write_text("image,label\nred.png,1\nblue.png,2\n")
+        code, text, error = savs("evaluate", tmp_path / "c", tmp_path / "same.csv")
+        assert code == 0
+        assert "accuracy 100.0 %" in text
+        assert "does not know" not in error
 
     def test__fault_14__shots_in_the_test_set__are_counted_and_warned_of(
         self, classifier, train, test_folder, tmp_path, savs
