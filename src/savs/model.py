@@ -376,10 +376,10 @@ class SAVModel:
         return prompted, errors
 
     def _kept_features(self, examples: Sequence[Any]) -> NDArray[np.float32]:
-        heads = self._fitted.heads_
-        if len(examples) == 0:
+        heads, items = self._fitted.heads_, as_examples(examples)
+        if not items:
             raise DataError("there are 0 examples; hand in at least one")
-        return self.head_vectors(examples, heads)
+        return self.head_vectors(items, heads)
 
     @property
     def _fitted(self) -> SAVClassifier:
