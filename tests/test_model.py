@@ -145,6 +145,12 @@ def test__unknown_placeholder__names_item_and_columns():
         model.fit([{"text": "x", "label": "a"}, {"text": "y", "label": "b"}])
 
 
+def test__label_in_the_prompt__is_refused():
+    rows = [{"text": "x", "label": "a"}, {"text": "y", "label": "b"}]
+    with pytest.raises(ExampleError, match="the answer must not stand in the prompt"):
+        SAVModel(FakeBackbone(layout=LAYOUT), prompt="{text} {label}").fit(rows)
+
+
 def test__save_and_load__same_answers_and_identical_bytes(tmp_path):
     model = fitted(prompt="Is it {question}?")
     model.save_pretrained(tmp_path / "a")

@@ -118,6 +118,10 @@ def _checked_name(match: re.Match[str]) -> str:
 def _value(example: Example, name: str) -> str:
     if name == "question" or (name == "text" and name not in example.fields):
         return example.text
+    if name == "label":
+        raise ExampleError(
+            "the prompt template names {label}: the answer must not stand in the prompt", code="prompt_column"
+        )
     if name not in example.fields:
         columns = ", ".join(map(str, example.fields)) or "none"
         raise ExampleError(
