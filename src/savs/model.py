@@ -253,8 +253,9 @@ class SAVModel:
 
         Examples that cannot be read are passed over: `predict_each` reports them.
         """
-        digests = {shot.digest for shot in self.shots_} if self._fitted else set()
-        prompted, _ = self._apply_prompt(as_examples(examples), max_errors=-1)
+        _ = self._fitted  # unfitted, there are no shots to compare with: say so as every other method does
+        digests = {shot.digest for shot in self.shots_}
+        prompted, _errors = self._apply_prompt(as_examples(examples), max_errors=-1)
         found = find_leaks(digests, list(prompted.values()))
         return [list(prompted)[position] for position in found]
 
@@ -324,7 +325,7 @@ class SAVModel:
             head_scores=artifact.head_scores,
             centroids=artifact.centroids,
         )
-        self.estimate_ = _estimate_from_json(artifact.estimate)
+        self.estimate_ = None if artifact.estimate is None else Estimate(**artifact.estimate)
         self.shots_ = artifact.shots
         self._layout, self._fingerprint = artifact.layout, artifact.fingerprint
 
@@ -416,13 +417,6 @@ class SAVModel:
         return self._layout if hasattr(self, "_layout") else self.backbone.layout
 
 
-def _estimate_from_json(values: dict[str, Any] | None) -> Estimate | None:
-    if values is None:
-        return None
-    low, high = values["interval"]
-    return Estimate(**{**values, "interval": (low, high)})
-
-
 @dataclass(frozen=True)
 class _Resolver:
     """Finds a saved classifier's backbone and refuses any other."""
@@ -445,11 +439,12 @@ class _Resolver:
                 "the classifier was fitted on a model object: hand the same one in as backbone="
             )
         options = {"dtype": saved.get("dtype"), "attn_implementation": saved.get("attn_implementation")}
-        if self.backbone is not None:
-            return load_backbone(source, **{**options, **self.load_options})
-        options["revision"] = saved.get("commit") or saved.get("revision")
+        if self.backbone is None:
+            options["revision"] = saved.get("commit") or saved.get("revision")
         try:
             return load_backbone(source, **{**options, **self.load_options})
         except BackboneError as error:
+            if self.backbone is not None:
+                raise
             moved = "if the backbone is elsewhere now, name it with backbone= or --backbone"
             raise BackboneError(f"{error}; {moved}") from error

@@ -148,9 +148,8 @@ def _head_vectors(rows: NDArray[np.floating], group: HeadGroup) -> NDArray[np.fl
     """Return a float64 copy as (n_group_heads, n_rows, head_dim)."""
     n_heads, head_dim = group.columns.shape
     columns = group.columns.ravel()
-    adjacent = int(columns[-1] - columns[0]) + 1 == len(
-        columns
-    )  # a slice is read faster than a list of columns
+    # A slice is read faster than a list of columns.
+    adjacent = int(columns[-1] - columns[0]) + 1 == len(columns)
     picked = rows[:, columns[0] : columns[-1] + 1] if adjacent else rows[:, columns]
     return picked.astype(np.float64, order="C").reshape(len(rows), n_heads, head_dim).transpose(1, 0, 2)
 
