@@ -20,6 +20,7 @@ import hashlib
 import json
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -113,8 +114,8 @@ class Artifact:
     @property
     def shots_per_class(self) -> dict[Label, int]:
         """Number of shots of each class, in the order of `classes`."""
-        labels = [shot.label for shot in self.shots]
-        return {label: labels.count(label) for label in self.classes}
+        counts = Counter(shot.label for shot in self.shots)
+        return {label: counts[label] for label in self.classes}
 
 
 def save_artifact(artifact: Artifact, folder: str | Path, *, card: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,13 +92,13 @@ def _summary(model: SAVModel, output: Path, seconds: float) -> dict[str, Any]:
     from dataclasses import asdict
 
     scores = model.head_scores_
-    labels = [shot.label for shot in model.shots_]
+    counts = Counter(shot.label for shot in model.shots_)
     return {
         "classifier": str(output),
         "classes": model.classes_.tolist(),
-        "n_shots": len(labels),
-        "n_scored": sum(labels.count(label) for label in set(labels) if labels.count(label) > 1),
-        "shots_per_class": {str(label): labels.count(label) for label in model.classes_.tolist()},
+        "n_shots": counts.total(),
+        "n_scored": sum(count for count in counts.values() if count > 1),
+        "shots_per_class": {str(label): counts[label] for label in model.classes_.tolist()},
         "heads": [[*head, int(scores[model.layout.position(head)])] for head in model.heads_],
         "n_layers": model.layout.n_layers,
         "n_heads": model.layout.n_heads,
