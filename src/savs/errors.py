@@ -6,7 +6,8 @@
     ├── ItemError               one example: bad picture, bad text, non-finite activation
     │   ├── ExampleError        the example cannot be built or rendered
     │   ├── MediaError          its picture cannot be used
-    │   └── ActivationError     the backbone gave NaN or Inf for it
+    │   ├── ActivationError     the backbone gave NaN or Inf for it
+    │   └── CapacityError       it does not fit into memory, even alone
     ├── DataError               a data file or a set of labels as a whole
     ├── BackboneError           a model cannot be loaded, located or run
     └── ArtifactError           a saved classifier cannot be read or written
@@ -25,6 +26,7 @@ __all__ = [
     "ArtifactError",
     "BackboneError",
     "BackboneMismatchError",
+    "CapacityError",
     "DataError",
     "ExampleError",
     "ItemError",
@@ -90,6 +92,12 @@ class MediaError(ItemError):
 
 class ActivationError(ItemError):
     """The backbone gave a NaN or an infinite value for the example."""
+
+    stage = "features"
+
+
+class CapacityError(ItemError):
+    """The example does not fit into the device's memory, even alone."""
 
     stage = "features"
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from savs.backbones.recorder import last_real_tokens, recording, recording_states
+from savs.backbones.recorder import last_real_tokens, recording
 from savs.backbones.sites import AttentionSite
 from savs.errors import BackboneError
 
@@ -154,17 +154,18 @@ def test__recording__keyword_input__is_read() -> None:
     assert len(recorded.vectors) == 1
 
 
-def test__recording_states__final_state_at_the_last_token() -> None:
+def test__recording__with_the_decoder__final_state_at_the_last_token_and_the_heads() -> None:
     model = Layers()
-    with torch.no_grad(), recording_states(model, MASK) as recorded:
+    with torch.no_grad(), recording([site(model.a)], MASK, model) as recorded:
         model(X)
+    assert len(recorded) == 2
     with torch.no_grad():
         assert torch.equal(recorded.states, model(X)[range(4), [1, 3, 3, 0]])
     assert not model._forward_hooks
 
 
-def test__recording_states__decoder_never_ran__error() -> None:
+def test__recording__decoder_never_ran__error() -> None:
     model = Layers()
-    with pytest.raises(BackboneError, match="did not run"), recording_states(model, MASK):
+    with pytest.raises(BackboneError, match="the decoder did not run"), recording([], MASK, model):
         pass
     assert not model._forward_hooks

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from savs.backbones.batching import BatchEncoder, ErrorLedger, plan_batches
+from savs.backbones.batching import BatchEncoder
+from savs.backbones.planning import render_all
 from savs.backbones.rendering import render
 from savs.errors import BackboneError, ExampleError
 from savs.examples import Example, Message, Text
@@ -39,10 +40,9 @@ def test__render__text_template__content_is_a_string(family) -> None:
 @pytest.mark.parametrize("name", ["llama", "gemma3"])
 def test__encode__template_writes_bos__one_bos_only(name, family, ask) -> None:
     processor, examples = family(name).processor, [ask("red?"), ask("a longer question")]
-    ledger = ErrorLedger(0)
-    for group in plan_batches(processor, examples, 8, ledger):
-        for batch in BatchEncoder(processor).encode(group, examples, ledger):
-            assert (batch.inputs["input_ids"] == 2).sum(1).tolist() == [1, 1]
+    (batch,), failures = BatchEncoder(processor).encode(render_all(processor, examples)[0])
+    assert not failures
+    assert (batch.inputs["input_ids"] == 2).sum(1).tolist() == [1, 1]
 
 
 def test__render__empty__error_with_the_id(family, ask) -> None:

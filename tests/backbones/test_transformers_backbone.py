@@ -11,8 +11,10 @@ import torch
 from PIL import Image as PILImage
 
 from savs.backbones import Backbone, TransformersBackbone
-from savs.backbones.batching import BatchEncoder, ErrorLedger, plan_batches
+from savs.backbones.batching import BatchEncoder
 from savs.backbones.frozen import accepted_inputs, frozen
+from savs.backbones.planning import by_length, render_all, take
+from savs.backbones.recorder import recording
 from savs.errors import ActivationError, BackboneError, ExampleError, MediaError
 from savs.examples import Example, Image, Message, Text
 from savs.features import Head
@@ -98,13 +100,12 @@ def test__fault_21__left_padding__same_vectors(any_family, family, examples_for)
     backbone = TransformersBackbone(built.model, built.processor)
     right = backbone.extract(examples).features
     left = np.full_like(right, np.nan)
-    ledger = ErrorLedger(0)
-    encoder = BatchEncoder(built.processor)
-    from savs.backbones.recorder import recording
-
+    waiting = by_length(render_all(built.processor, examples)[0])
     with frozen(built.model):
-        for group in plan_batches(built.processor, examples, 8, ledger):
-            for batch in encoder.encode(group, examples, ledger, "left"):
+        while waiting:
+            group = take(waiting, 8)
+            del waiting[: len(group)]
+            for batch in BatchEncoder(built.processor).encode(group, "left")[0]:
                 with recording(backbone._anatomy.sites, batch.attention_mask) as recorded:
                     built.model(**accepted_inputs(built.model, batch.inputs), use_cache=False)
                 rows = torch.cat([recorded.vectors[site] for site in backbone._anatomy.sites], dim=1)
@@ -337,7 +338,7 @@ def test__extract__unknown_or_no_head__error(family, ask) -> None:
         backbone.extract([ask("a")], [])
 
 
-@pytest.mark.parametrize("batch_size", [0, -1, 2.0, "8"])
+@pytest.mark.parametrize("batch_size", [0, -1, 2.0, "8", True])
 def test__backbone__bad_batch_size__error(batch_size, family) -> None:
     with pytest.raises(BackboneError, match="batch size"):
         TransformersBackbone(family("llama").model, family("llama").processor, batch_size=batch_size)

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -17,7 +17,7 @@ from savs.errors import ItemError
 from savs.examples import Example
 from savs.features import Head, HeadLayout
 
-__all__ = ["Backbone", "Extraction", "JSONValue"]
+__all__ = ["Backbone", "Extraction", "JSONValue", "RunReport"]
 
 JSONValue = str | int | float | bool | None | list["JSONValue"] | dict[str, "JSONValue"]
 
@@ -34,11 +34,55 @@ class Extraction:
         Which example each row belongs to, ascending.
     errors : list of ItemError
         One per example that could not be read, in the order of the examples, each with the example's id.
+    states : ndarray of float32, shape (n_ok, hidden_size), or None
+        The decoder's final hidden states at the same tokens, if they were asked for.
     """
 
     features: NDArray[np.float32]
     indices: NDArray[np.intp]
     errors: list[ItemError] = field(default_factory=list)
+    states: NDArray[np.float32] | None = None
+
+
+@dataclass
+class RunReport:
+    """How the last call went through the model.
+
+    Attributes
+    ----------
+    n_examples : int
+        Examples handed in.
+    n_forward : int
+        Prompts that went through the model in full, one more for each check of a shared beginning.
+    n_prefixes : int
+        Shared beginnings that went through the model.
+    n_reused : int
+        Examples read on top of one of them.
+    batch_size : int
+        Largest number of examples that a batch may have at the end.
+    n_out_of_memory : int
+        Forward passes that did not fit into memory.
+    prefix_failure : str or None
+        Why shared beginnings are no longer used with this model.
+    checked : set
+        The kinds of prompts whose shared beginning was compared with the full pass.
+    """
+
+    n_examples: int = 0
+    n_forward: int = 0
+    n_prefixes: int = 0
+    n_reused: int = 0
+    batch_size: int = 0
+    n_out_of_memory: int = 0
+    prefix_failure: str | None = None
+    checked: set[Hashable] = field(default_factory=set)
+
+    @property
+    def prefix_check(self) -> str | None:
+        """``"passed"``, ``"failed: ..."``, or None if there was nothing to check."""
+        if self.prefix_failure:
+            return f"failed: {self.prefix_failure}"
+        return "passed" if self.checked else None
 
 
 @runtime_checkable
@@ -64,6 +108,7 @@ class Backbone(Protocol):
         *,
         max_errors: int = 0,
         progress: bool = False,
+        states: bool = False,
     ) -> Extraction:
         """Return head vectors, one row per example, laid out by ``layout.select(heads)``.
 
@@ -77,6 +122,8 @@ class Backbone(Protocol):
             How many examples may fail before the error of one more is raised; -1 means any number.
         progress : bool, default=False
             Show a progress bar when the work takes longer than two seconds and stderr is a terminal.
+        states : bool, default=False
+            Read the decoder's final hidden state in the same pass, which then runs through all layers.
 
         Raises
         ------

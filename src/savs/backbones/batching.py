@@ -1,49 +1,25 @@
-"""Examples to batches of model inputs: grouped by pictures and length, padded, with errors per item."""
+"""Rendered prompts to model inputs: the processor's own call, padded on the right, with errors per item."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from savs.backbones.rendering import Rendered, image_token, reads_images, render, tokenizer_of
+from savs.backbones.planning import Failure, Item
+from savs.backbones.rendering import image_token, reads_images, tokenizer_of
 from savs.errors import ExampleError, ItemError
-from savs.examples import Example
+from savs.examples.ledger import ErrorLedger
 from savs.media import load_image
 
 if TYPE_CHECKING:
     import torch
     from PIL import Image as PILImage
 
-__all__ = ["Batch", "BatchEncoder", "ErrorLedger", "plan_batches"]
+__all__ = ["Batch", "BatchEncoder", "ErrorLedger", "Loaded", "PaddingSide"]
 
 PaddingSide = Literal["left", "right"]
-
-
-class ErrorLedger:
-    """Collects item errors until there are too many.
-
-    Parameters
-    ----------
-    max_errors : int
-        How many are kept before the next one is raised; -1 means any number.
-    """
-
-    def __init__(self, max_errors: int) -> None:
-        self.max_errors = max_errors
-        self._errors: dict[int, ItemError] = {}
-
-    def add(self, index: int, example: Example, error: ItemError) -> None:
-        """Note the error of one example, or raise it if there are too many."""
-        error.id = error.id if error.id is not None else (example.id or str(index))
-        self._errors[index] = error
-        if 0 <= self.max_errors < len(self._errors):
-            raise error
-
-    @property
-    def errors(self) -> list[ItemError]:
-        """In the order of the examples."""
-        return [error for _, error in sorted(self._errors.items(), key=lambda item: item[0])]
 
 
 @dataclass(frozen=True)
@@ -52,14 +28,22 @@ class Batch:
 
     Attributes
     ----------
-    indices : list of int
+    items : list of Item
         Which examples they are.
     inputs : dict
         Everything the processor gave, as tensors; ``attention_mask`` is always there.
+    sizes : list of list of (int, int)
+        Width and height of every example's pictures, in pixels.
     """
 
-    indices: list[int]
+    items: list[Item]
     inputs: dict[str, Any]
+    sizes: list[list[tuple[int, int]]] = field(default_factory=list)
+
+    @property
+    def indices(self) -> list[int]:
+        """Positions of the examples."""
+        return [item.index for item in self.items]
 
     @property
     def attention_mask(self) -> torch.Tensor:
@@ -67,37 +51,18 @@ class Batch:
         mask: torch.Tensor = self.inputs["attention_mask"]
         return mask
 
-
-def plan_batches(
-    processor: Any, examples: Sequence[Example], batch_size: int, ledger: ErrorLedger
-) -> list[list[tuple[int, Rendered]]]:
-    """Render all examples and group them: with and without pictures apart, similar lengths together.
-
-    The longest come first, so that a batch that does not fit in memory shows at once.
-    """
-    rendered: list[tuple[int, Rendered]] = []
-    for index, example in enumerate(examples):
-        try:
-            rendered.append((index, render(processor, example)))
-        except ItemError as error:
-            ledger.add(index, example, error)
-    rendered.sort(key=lambda item: _group(item[1]), reverse=True)
-    batches: list[list[tuple[int, Rendered]]] = []
-    for item in rendered:
-        last = batches[-1] if batches else None
-        if last and len(last) < batch_size and _mixable(last[0][1], item[1]):
-            last.append(item)
-        else:
-            batches.append([item])
-    return batches
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest prompt."""
+        return int(self.attention_mask.sum(1).max())
 
 
-def _group(item: Rendered) -> tuple[bool, bool, int, int]:
-    return bool(item.images), item.add_special_tokens, len(item.images), len(item.text)
+@dataclass(frozen=True)
+class Loaded:
+    """A prompt with its pictures decoded."""
 
-
-def _mixable(first: Rendered, second: Rendered) -> bool:
-    return _group(first)[:2] == _group(second)[:2]
+    item: Item
+    images: list[PILImage.Image]
 
 
 class BatchEncoder:
@@ -109,82 +74,74 @@ class BatchEncoder:
         Called with the padding side per call; its own setting stays.
     max_tokens : int or None
         Longer prompts are refused: the model has no positions for them.
+
+    Attributes
+    ----------
+    lock : threading.RLock
+        Held while the processor works: tokenizers fail when two threads use one.
     """
 
     def __init__(self, processor: Any, max_tokens: int | None = None) -> None:
         self.processor = processor
         self.max_tokens = max_tokens
+        self.lock = threading.RLock()
         self._can_pad = tokenizer_of(processor).pad_token_id is not None
 
     def encode(
-        self,
-        batch: Sequence[tuple[int, Rendered]],
-        examples: Sequence[Example],
-        ledger: ErrorLedger,
-        padding_side: PaddingSide = "right",
-    ) -> Iterator[Batch]:
-        """Yield one batch of the items that can be encoded, or several if they cannot be padded together."""
-        loaded: list[tuple[int, Rendered, list[PILImage.Image]]] = []
-        for index, item in batch:
-            try:
-                loaded.append((index, item, [load_image(image.source) for image in item.images]))
-            except ItemError as error:
-                ledger.add(index, examples[index], error)
-        if not loaded:
-            return
-        if not self._can_pad and reads_images(self.processor) and len(loaded) > 1:
-            for entry in loaded:
-                yield from self._encode_each([entry], examples, ledger, padding_side)
-            return
-        yield from self._encode_each(loaded, examples, ledger, padding_side)
+        self, items: Sequence[Item], padding_side: PaddingSide = "right"
+    ) -> tuple[list[Batch], list[Failure]]:
+        """Return one batch of the items that can be encoded, or several if they cannot be padded together."""
+        loaded, failures = load(items)
+        batches: list[Batch] = []
+        alone = not self._can_pad and reads_images(self.processor)
+        for group in [[entry] for entry in loaded] if alone else [loaded] if loaded else []:
+            more, failed = self._encode(group, padding_side)
+            batches += more
+            failures += failed
+        return batches, failures
 
-    def _encode_each(
-        self,
-        loaded: list[tuple[int, Rendered, list[PILImage.Image]]],
-        examples: Sequence[Example],
-        ledger: ErrorLedger,
-        padding_side: PaddingSide,
-    ) -> Iterator[Batch]:
+    def _encode(self, loaded: list[Loaded], padding_side: PaddingSide) -> tuple[list[Batch], list[Failure]]:
         """Encode together; if that fails, find the culprits one by one."""
         try:
-            inputs = self._call([item for _, item, _ in loaded], [i for _, _, i in loaded], padding_side)
+            return [self.encode_together(loaded, padding_side)], []
         except Exception as error:
-            if len(loaded) > 1:
-                for entry in loaded:
-                    yield from self._encode_each([entry], examples, ledger, padding_side)
-                return
-            index = loaded[0][0]
-            ledger.add(index, examples[index], _refused(self.processor, error))
-            return
-        yield Batch([index for index, _, _ in loaded], inputs)
+            if len(loaded) == 1:
+                return [], [Failure(loaded[0].item.index, _refused(self.processor, error))]
+        each = [self._encode([entry], padding_side) for entry in loaded]
+        return [batch for batches, _ in each for batch in batches], [f for _, failed in each for f in failed]
 
-    def _call(
-        self, items: list[Rendered], images: list[list[PILImage.Image]], padding_side: PaddingSide
-    ) -> dict[str, Any]:
-        texts = [item.text for item in items]
-        special = items[0].add_special_tokens
-        if not self._can_pad and len(items) > 1:
-            inputs = _pad_by_hand(tokenizer_of(self.processor), texts, special, padding_side)
+    def encode_together(
+        self, loaded: Sequence[Loaded], padding_side: PaddingSide = "right", processor: Any = None
+    ) -> Batch:
+        """Return one batch; whatever the processor raises passes through.
+
+        Parameters
+        ----------
+        loaded : sequence of Loaded
+        padding_side : {"right", "left"}
+        processor : transformers processor, optional
+            Called instead of the encoder's own.
+
+        Raises
+        ------
+        ExampleError
+            If a prompt is empty or too long for the model.
+        """
+        texts = [entry.item.rendered.text for entry in loaded]
+        special = loaded[0].item.rendered.add_special_tokens
+        if not self._can_pad and len(loaded) > 1:
+            inputs: dict[str, Any] = _pad_by_hand(tokenizer_of(self.processor), texts, special, padding_side)
         else:
-            inputs = self._call_processor(texts, images, special, padding_side)
+            images = [entry.images for entry in loaded]
+            with self.lock:
+                inputs = _call(processor or self.processor, texts, images, special, padding_side)
         if "attention_mask" not in inputs:
-            if len(items) > 1:
+            if len(loaded) > 1:
                 raise ValueError("the processor gives no attention mask")
             inputs["attention_mask"] = inputs["input_ids"].new_ones(inputs["input_ids"].shape)
         self._check_length(inputs)
-        return inputs
-
-    def _call_processor(
-        self, texts: list[str], images: list[list[PILImage.Image]], special: bool, padding_side: PaddingSide
-    ) -> dict[str, Any]:
-        options: dict[str, Any] = {"return_tensors": "pt", "add_special_tokens": special}
-        if len(texts) > 1:
-            options |= {"padding": True, "padding_side": padding_side}
-        if any(images):
-            options["images"] = images
-        inputs = dict(self.processor(text=texts, **options))
-        inputs.pop("labels", None)  # some give training targets, which would make the model compute a loss
-        return inputs
+        sizes = [[image.size for image in entry.images] for entry in loaded]
+        return Batch([entry.item for entry in loaded], inputs, sizes)
 
     def _check_length(self, inputs: dict[str, Any]) -> None:
         longest = int(inputs["attention_mask"].sum(1).max())
@@ -196,6 +153,35 @@ class BatchEncoder:
                 "the text or use fewer or smaller pictures",
                 code="prompt_too_long",
             )
+
+
+def load(items: Sequence[Item]) -> tuple[list[Loaded], list[Failure]]:
+    """Decode the pictures of some prompts; the same picture object is decoded once."""
+    loaded: list[Loaded] = []
+    failures: list[Failure] = []
+    for item in items:
+        try:
+            loaded.append(Loaded(item, [load_image(image.source) for image in item.rendered.images]))
+        except ItemError as error:
+            failures.append(Failure(item.index, error))
+    return loaded, failures
+
+
+def _call(
+    processor: Any,
+    texts: list[str],
+    images: list[list[PILImage.Image]],
+    special: bool,
+    padding_side: PaddingSide,
+) -> dict[str, Any]:
+    options: dict[str, Any] = {"return_tensors": "pt", "add_special_tokens": special}
+    if len(texts) > 1:
+        options |= {"padding": True, "padding_side": padding_side}
+    if any(images):
+        options["images"] = images
+    inputs = dict(processor(text=texts, **options))
+    inputs.pop("labels", None)  # some give training targets, which would make the model compute a loss
+    return inputs
 
 
 def _pad_by_hand(

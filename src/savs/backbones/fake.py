@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from savs.backbones.base import Extraction, JSONValue
 from savs.errors import BackboneError, ExampleError, ItemError
 from savs.examples import Example, Text
+from savs.examples.ledger import ErrorLedger
 from savs.features import Head, HeadLayout
 from savs.media import content_hash, load_image
 
@@ -91,23 +92,20 @@ class FakeBackbone:
         *,
         max_errors: int = 0,
         progress: bool = False,  # noqa: ARG002 - part of the protocol
+        states: bool = False,
     ) -> Extraction:
         """Return one row per example that can be read; see `savs.backbones.base.Backbone.extract`."""
         columns = self._columns(heads)
-        rows: list[NDArray[np.float32]] = []
-        indices: list[int] = []
-        errors: list[ItemError] = []
+        ledger = ErrorLedger(max_errors)
+        rows: dict[int, NDArray[np.float32]] = {}
         for index, example in enumerate(examples):
             try:
-                rows.append(self._vector(example, "heads", self._layout.width)[columns])
-                indices.append(index)
+                rows[index] = self._vector(example, "heads", self._layout.width)[columns]
             except ItemError as error:
-                error.id = error.id or example.id or str(index)
-                errors.append(error)
-                if 0 <= max_errors < len(errors):
-                    raise
-        features = np.stack(rows) if rows else np.empty((0, len(columns)), np.float32)
-        return Extraction(features, np.asarray(indices, dtype=np.intp), errors)
+                ledger.add(index, example, error)
+        features = np.stack(list(rows.values())) if rows else np.empty((0, len(columns)), np.float32)
+        final = self.last_layer_states([examples[index] for index in rows]) if states else None
+        return Extraction(features, np.asarray(list(rows), dtype=np.intp), ledger.errors, final)
 
     def last_layer_states(self, examples: Sequence[Example]) -> NDArray[np.float32]:
         """Return states of 16 columns, shape (n_examples, 16)."""

@@ -3,38 +3,49 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
+from savs.backbones.memory import OutOfMemoryError, is_out_of_memory
 from savs.errors import BackboneError
 
 __all__ = ["accepted_inputs", "frozen", "run_forward"]
 
 
 @contextmanager
-def frozen(model: nn.Module) -> Iterator[None]:
+def frozen(model: nn.Module) -> Iterator[Callable[[], None]]:
     """Put the model in evaluation mode without gradients, and restore all its modules' attributes afterwards.
 
     Models remember things between calls: training flags, rope offsets, rescaled rotary tables, and the
     capturing hooks that transformers installs for good at the first call. All of that is put back, also after
     an exception. Gradients are switched off by `torch.no_grad`, not by inference mode, whose tensors would
     break the caller's training if a module kept one.
+
+    Yields
+    ------
+    callable
+        Makes the model forget, inside the block, what it remembers of the calls before.
     """
     before = [(module, *_snapshot(module)) for module in model.modules()]
     try:
         model.eval()
         with torch.no_grad():
-            yield
+            yield partial(_forget, [(module, *_snapshot(module)) for module in model.modules()])
     finally:
-        for module, attributes, registries in before:
-            _restore(module, attributes, registries)
+        _forget(before)
 
 
 _Registries = list[tuple[dict[Any, Any], dict[Any, Any]]]
+
+
+def _forget(before: list[tuple[nn.Module, dict[str, Any], _Registries]]) -> None:
+    for module, attributes, registries in before:
+        _restore(module, attributes, registries)
 
 
 def _snapshot(module: nn.Module) -> tuple[dict[str, Any], _Registries]:
@@ -74,17 +85,19 @@ def _placed(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
 
 
 def run_forward(model: Any, inputs: Mapping[str, Any]) -> None:
-    """Call the model for its hooks' sake.
+    """Call the model for its hooks' sake; nothing is cached unless the inputs ask for it.
 
     Raises
     ------
+    OutOfMemoryError
+        If it does not fit.
     BackboneError
-        If the model fails; it names the reason and, out of memory, the remedy.
+        If the model fails otherwise; it names the reason.
     """
     parameters = inspect.signature(model.forward).parameters
     options = {"use_cache": False} if "use_cache" in parameters else {}
     with model_failures(model):
-        model(**inputs, **options)
+        model(**{**options, **inputs})
 
 
 @contextmanager
@@ -92,13 +105,11 @@ def model_failures(model: Any) -> Iterator[None]:
     """Turn whatever a model raises into a `BackboneError`."""
     try:
         yield
-    except torch.OutOfMemoryError as error:
-        raise BackboneError(
-            "the device is out of memory; use a smaller batch_size or smaller pictures"
-        ) from error
     except BackboneError:
         raise
     except Exception as error:
+        if is_out_of_memory(error):
+            raise OutOfMemoryError("the device is out of memory") from error
         reason = " ".join(str(error).split())[:200]
         raise BackboneError(
             f"{type(model).__name__} failed on a batch: {type(error).__name__}: {reason}"

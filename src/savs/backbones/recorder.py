@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from savs.backbones.sites import AttentionSite
 
-__all__ = ["Recorded", "RecordingComplete", "last_real_tokens", "recording", "recording_states"]
+__all__ = ["Recorded", "RecordingComplete", "last_real_tokens", "recording"]
 
 
 class RecordingComplete(BaseException):
@@ -32,13 +32,16 @@ class Recorded:
     Attributes
     ----------
     vectors : dict of AttentionSite to Tensor
-        float32 on the CPU, each of shape (n_examples, n_heads * head_dim).
+        float32, on the CPU after the pass, each of shape (n_examples, n_heads * head_dim).
     states : Tensor or None
-        float32 on the CPU, shape (n_examples, hidden_size), the decoder's final hidden state.
+        float32, on the CPU after the pass, shape (n_examples, hidden_size), the decoder's final hidden state.
     """
 
     vectors: dict[AttentionSite, torch.Tensor] = field(default_factory=dict)
     states: torch.Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.vectors) + (self.states is not None)
 
 
 def last_real_tokens(attention_mask: torch.Tensor) -> torch.Tensor:
@@ -56,7 +59,9 @@ def last_real_tokens(attention_mask: torch.Tensor) -> torch.Tensor:
 
 
 @contextmanager
-def recording(sites: Sequence[AttentionSite], attention_mask: torch.Tensor) -> Iterator[Recorded]:
+def recording(
+    sites: Sequence[AttentionSite], attention_mask: torch.Tensor, decoder: nn.Module | None = None
+) -> Iterator[Recorded]:
     """Record the given sites during the forward pass inside the block; end the pass when all have fired.
 
     Parameters
@@ -65,56 +70,50 @@ def recording(sites: Sequence[AttentionSite], attention_mask: torch.Tensor) -> I
         A projection shared by several layers is keyed by the order of its calls.
     attention_mask : Tensor of int, shape (n_examples, n_tokens)
         1 at real tokens.
+    decoder : nn.Module, optional
+        Record its final hidden state as well.
 
     Raises
     ------
     BackboneError
         If a projection's input is not laid out as (example, token, column) over the same tokens as the mask
-        (a wrong token is never read silently), or if the pass ended without all sites.
+        (a wrong token is never read silently), or if the pass ended without everything wanted.
     """
     recorded = Recorded()
     reader = _TokenReader(attention_mask)
+    n_wanted = len(sites) + (decoder is not None)
     handles = []
     try:
         for projection, shared in _by_projection(sites):
-            hook = _SiteHook(shared, recorded, reader, len(sites))
+            hook = _SiteHook(shared, recorded, reader, n_wanted)
             handles.append(projection.register_forward_pre_hook(hook, with_kwargs=True))
+        if decoder is not None:
+            handles.append(decoder.register_forward_hook(_StateHook(recorded, reader, n_wanted)))
         with _until_complete():
             yield recorded
-        missing = [site.path for site in sites if site not in recorded.vectors]
-        if missing:
-            raise BackboneError(
-                f"{len(missing)} of {len(sites)} attention layers did not run, first {missing[0]}"
-            )
+        _check_complete(recorded, sites, decoder is not None)
+        _to_cpu(recorded)
     finally:
         for handle in handles:
             handle.remove()
 
 
-@contextmanager
-def recording_states(decoder: nn.Module, attention_mask: torch.Tensor) -> Iterator[Recorded]:
-    """Record the decoder's final hidden state during the forward pass inside the block; end the pass there.
+def _to_cpu(recorded: Recorded) -> None:
+    # Only now: copying inside the pass would make an accelerator wait at every layer.
+    for site, vectors in recorded.vectors.items():
+        recorded.vectors[site] = vectors.cpu()
+    if recorded.states is not None:
+        recorded.states = recorded.states.cpu()
 
-    Raises
-    ------
-    BackboneError
-        If the decoder did not run or its output is not over the same tokens as the mask.
-    """
-    recorded = Recorded()
-    reader = _TokenReader(attention_mask)
 
-    def hook(_module: nn.Module, _args: Any, output: Any) -> None:
-        recorded.states = reader.read(output[0] if not hasattr(output, "shape") else output, "the decoder")
-        raise RecordingComplete
-
-    handle = decoder.register_forward_hook(hook)
-    try:
-        with _until_complete():
-            yield recorded
-        if recorded.states is None:
-            raise BackboneError("the decoder did not run")
-    finally:
-        handle.remove()
+def _check_complete(recorded: Recorded, sites: Sequence[AttentionSite], with_states: bool) -> None:
+    missing = [site.path for site in sites if site not in recorded.vectors]
+    if missing:
+        raise BackboneError(
+            f"{len(missing)} of {len(sites)} attention layers did not run, first {missing[0]}"
+        )
+    if with_states and recorded.states is None:
+        raise BackboneError("the decoder did not run")
 
 
 @contextmanager
@@ -137,7 +136,16 @@ class _TokenReader:
 
     def __init__(self, attention_mask: torch.Tensor) -> None:
         self.shape = tuple(attention_mask.shape)
-        self.last = last_real_tokens(attention_mask)
+        self._last = last_real_tokens(attention_mask)
+        self._where: dict[torch.device, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def _places(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        import torch
+
+        if device not in self._where:
+            rows = torch.arange(len(self._last), device=device)
+            self._where[device] = rows, self._last.to(device)
+        return self._where[device]
 
     def read(self, tensor: torch.Tensor, where: str, width: int | None = None) -> torch.Tensor:
         import torch
@@ -151,11 +159,10 @@ class _TokenReader:
                 f"{where} works on {shape[:-1]} tokens where the prompt has {self.shape}; the last token "
                 "cannot be told, so this architecture is not supported"
             )
-        rows = torch.arange(n_examples, device=tensor.device)
-        values = tensor.detach()[rows, self.last.to(tensor.device)].reshape(n_examples, -1)
+        values = tensor.detach()[self._places(tensor.device)].reshape(n_examples, -1)
         if width is not None and values.shape[1] != width:
             raise BackboneError(f"{where} takes {values.shape[1]} columns, expected {width}")
-        return values.to(device="cpu", dtype=torch.float32, copy=True)
+        return values.to(dtype=torch.float32, copy=True)
 
 
 class _SiteHook:
@@ -174,5 +181,18 @@ class _SiteHook:
         tensor = args[0] if args else next(iter(kwargs.values()))
         width = site.n_heads * site.head_dim
         self.recorded.vectors[site] = self.reader.read(tensor, site.path, width)
-        if len(self.recorded.vectors) == self.n_wanted:
+        if len(self.recorded) == self.n_wanted:
+            raise RecordingComplete
+
+
+class _StateHook:
+    def __init__(self, recorded: Recorded, reader: _TokenReader, n_wanted: int) -> None:
+        self.recorded = recorded
+        self.reader = reader
+        self.n_wanted = n_wanted
+
+    def __call__(self, _module: nn.Module, _args: Any, output: Any) -> None:
+        states = output if hasattr(output, "shape") else output[0]
+        self.recorded.states = self.reader.read(states, "the decoder")
+        if len(self.recorded) == self.n_wanted:
             raise RecordingComplete

@@ -5,25 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from savs.backbones.base import Extraction, JSONValue
-from savs.backbones.batching import Batch, BatchEncoder, ErrorLedger, PaddingSide, plan_batches
+from savs.backbones.base import Extraction, JSONValue, RunReport
+from savs.backbones.batching import Batch, BatchEncoder
 from savs.backbones.fingerprint import fingerprint
-from savs.backbones.frozen import accepted_inputs, frozen, run_forward
+from savs.backbones.frozen import accepted_inputs, frozen
 from savs.backbones.generation import generate_answers
-from savs.backbones.recorder import Recorded, recording, recording_states
+from savs.backbones.memory import BatchSize, check_batch_size
+from savs.backbones.passes import Passes
+from savs.backbones.reading import Reading
 from savs.backbones.rendering import reads_images
-from savs.backbones.sites import Anatomy, AttentionSite, find_sites
-from savs.errors import ActivationError, BackboneError
+from savs.backbones.sites import Anatomy, find_sites
+from savs.errors import BackboneError
 from savs.examples import Example
+from savs.examples.ledger import ErrorLedger
 from savs.features import Head, HeadLayout
 
 __all__ = ["TransformersBackbone"]
+
+Row = TypeVar("Row")
+Vector = NDArray[np.float32]
 
 
 class TransformersBackbone:
@@ -37,8 +42,19 @@ class TransformersBackbone:
         Never changed.
     source, revision, commit : str, optional
         Where the model came from, for the fingerprint.
-    batch_size : int, default=8
-        Examples per forward pass.
+    batch_size : int or "auto", default="auto"
+        Examples per forward pass; ``"auto"`` takes as many as keep the device busy, on a CPU often one. It is
+        halved for good when the device runs out of memory.
+    prefix_reuse : bool, default=True
+        Read what prompts on the same pictures have in common only once. Compared with the full pass once per
+        call and kind of prompt; where they differ, every prompt is read in full.
+    sites : sequence of str, optional
+        Paths of the output projections, where they cannot be found; see `savs.backbones.sites.find_sites`.
+
+    Attributes
+    ----------
+    report : RunReport
+        How the last call went through the model.
 
     Raises
     ------
@@ -54,16 +70,20 @@ class TransformersBackbone:
         source: str | None = None,
         revision: str | None = None,
         commit: str | None = None,
-        batch_size: int = 8,
+        batch_size: int | Literal["auto"] = "auto",
+        prefix_reuse: bool = True,
+        sites: Sequence[str] | None = None,
     ) -> None:
-        if not isinstance(batch_size, int) or batch_size < 1:
-            raise BackboneError(f"the batch size is a positive integer, not {batch_size!r}")
         self.model = model
         self.processor = processor
-        self.batch_size = batch_size
+        self.batch_size = check_batch_size(batch_size)
+        self.prefix_reuse = prefix_reuse
+        self.report = RunReport()
         self._origin: dict[str, JSONValue] = {"source": source, "revision": revision, "commit": commit}
-        self._anatomy: Anatomy = find_sites(model)
+        self._anatomy: Anatomy = find_sites(model) if sites is None else find_sites(model, sites)
         self._encoder = BatchEncoder(processor, _max_tokens(model))
+        self._size = BatchSize(self.batch_size, model.device.type)
+        self._prefix_failure: str | None = None
 
     @cached_property
     def layout(self) -> HeadLayout:
@@ -91,6 +111,7 @@ class TransformersBackbone:
         *,
         max_errors: int = 0,
         progress: bool = False,
+        states: bool = False,
     ) -> Extraction:
         """Return head vectors at the last real token; see `savs.backbones.base.Backbone.extract`.
 
@@ -102,21 +123,17 @@ class TransformersBackbone:
             If the model fails, or a wanted head does not exist.
         """
         layout = self._select(heads)
-        sites = [site for site in self._anatomy.sites if _wanted(site, layout)]
-
-        def read(batch: Batch) -> NDArray[np.float32]:
-            with recording(sites, batch.attention_mask) as recorded:
-                self._forward(batch)
-            return _rows(recorded, sites, layout)
-
-        rows, ledger = self._run(examples, read, max_errors, progress, _non_finite_head(layout))
+        rows, ledger = self._rows(examples, layout, states, max_errors, progress)
         indices = np.asarray(sorted(rows), dtype=np.intp)
-        features = np.empty((len(indices), layout.width), dtype=np.float32)
+        width = layout.width + (self._hidden_size if states else 0)
+        table = np.empty((len(indices), width), dtype=np.float32)
         for position, index in enumerate(indices):
-            features[position] = rows[int(index)]
-        return Extraction(features, indices, ledger.errors)
+            table[position] = rows[int(index)]
+        final = table[:, layout.width :].copy() if states else None
+        features = table[:, : layout.width].copy() if states else table
+        return Extraction(features, indices, ledger.errors, final)
 
-    def last_layer_states(self, examples: Sequence[Example]) -> NDArray[np.float32]:
+    def last_layer_states(self, examples: Sequence[Example]) -> Vector:
         """Return the decoder's final hidden state at the last real token, shape (n_examples, hidden_size).
 
         Raises
@@ -124,19 +141,9 @@ class TransformersBackbone:
         ItemError
             For the first example that cannot be read.
         """
-
-        def read(batch: Batch) -> NDArray[np.float32]:
-            with recording_states(self._anatomy.decoder, batch.attention_mask) as recorded:
-                self._forward(batch)
-            if recorded.states is None:  # pragma: no cover - the recorder has raised by then
-                raise BackboneError("the decoder did not run")
-            return recorded.states.numpy()
-
-        rows, _ = self._run(examples, read, 0, False, lambda _row: "the last layer")
-        hidden = int(self.model.config.get_text_config(decoder=True).hidden_size)
-        return (
-            np.stack([rows[i] for i in range(len(examples))]) if rows else np.empty((0, hidden), np.float32)
-        )
+        rows, _ = self._rows(examples, None, True, 0, False)
+        ordered = [rows[index] for index in range(len(examples))]
+        return np.stack(ordered) if ordered else np.empty((0, self._hidden_size), np.float32)
 
     def generate(self, examples: Sequence[Example], *, max_new_tokens: int = 16) -> list[str]:
         """Return the model's own answer to each example, decoded greedily, stripped.
@@ -146,13 +153,49 @@ class TransformersBackbone:
         ItemError
             For the first example that cannot be read.
         """
-        answers: dict[int, str] = {}
+
+        def read(batch: Batch) -> list[str]:
+            inputs = accepted_inputs(self.model, batch.inputs)
+            with self._encoder.lock:  # the answers are decoded by the tokenizer that encodes the next prompts
+                return generate_answers(self.model, self.processor, inputs, max_new_tokens)
+
         with frozen(self.model):
-            for batch in self._batches(examples, ErrorLedger(0), "left"):
-                inputs = accepted_inputs(self.model, batch.inputs)
-                texts = generate_answers(self.model, self.processor, inputs, max_new_tokens)
-                answers |= zip(batch.indices, texts, strict=True)
+            passes = Passes(self._encoder, self._size, ErrorLedger(0), read, padding_side="left")
+            answers = self._run(passes, examples)
         return [answers[index] for index in range(len(examples))]
+
+    def _rows(
+        self,
+        examples: Sequence[Example],
+        layout: HeadLayout | None,
+        states: bool,
+        max_errors: int,
+        progress: bool,
+    ) -> tuple[dict[int, Vector], ErrorLedger]:
+        ledger = ErrorLedger(max_errors)
+        with frozen(self.model) as forget, _bar(len(examples), progress) as advance:
+            reading = Reading(self.model, self._anatomy, layout, self._size, forget, states=states)
+            passes: Passes[Vector] = Passes(
+                self._encoder,
+                self._size,
+                ledger,
+                reading.read,
+                reading.read_shared if self.prefix_reuse and not self._prefix_failure else None,
+                reading.difference,
+                reading.non_finite,
+                advance,
+            )
+            return self._run(passes, examples), ledger
+
+    def _run(self, passes: Passes[Row], examples: Sequence[Example]) -> dict[int, Row]:
+        self.report = passes.report
+        rows = passes.run(examples)
+        self._prefix_failure = self._prefix_failure or passes.report.prefix_failure
+        return rows
+
+    @property
+    def _hidden_size(self) -> int:
+        return int(self.model.config.get_text_config(decoder=True).hidden_size)
 
     def _select(self, heads: Sequence[Head] | None) -> HeadLayout:
         if heads is None:
@@ -164,75 +207,11 @@ class TransformersBackbone:
         except ValueError as error:
             raise BackboneError(f"the wanted heads cannot be used: {error}") from None
 
-    def _batches(
-        self,
-        examples: Sequence[Example],
-        ledger: ErrorLedger,
-        padding_side: PaddingSide = "right",
-        advance: Callable[[int], object] = lambda _n: None,
-    ) -> Iterator[Batch]:
-        for group in plan_batches(self.processor, examples, self.batch_size, ledger):
-            yield from self._encoder.encode(group, examples, ledger, padding_side)
-            advance(len(group))
-
-    def _run(
-        self,
-        examples: Sequence[Example],
-        read: Callable[[Batch], NDArray[np.float32]],
-        max_errors: int,
-        progress: bool,
-        locate: Callable[[NDArray[np.float32]], str],
-    ) -> tuple[dict[int, NDArray[np.float32]], ErrorLedger]:
-        rows: dict[int, NDArray[np.float32]] = {}
-        ledger = ErrorLedger(max_errors)
-        with frozen(self.model), _bar(len(examples), progress) as advance:
-            for batch in self._batches(examples, ledger, advance=advance):
-                for index, row in zip(batch.indices, read(batch), strict=True):
-                    if np.isfinite(row).all():
-                        rows[index] = row
-                    else:
-                        ledger.add(index, examples[index], _non_finite(locate(row)))
-        return rows, ledger
-
-    def _forward(self, batch: Batch) -> None:
-        run_forward(self.model, accepted_inputs(self.model, batch.inputs))
-
 
 def _max_tokens(model: Any) -> int | None:
     config = model.config.get_text_config(decoder=True)
     limit = getattr(config, "max_position_embeddings", None)
     return limit if isinstance(limit, int) and limit > 0 else None
-
-
-def _wanted(site: AttentionSite, layout: HeadLayout) -> bool:
-    indices = range(site.first_index, site.first_index + site.n_heads)
-    return any(head.layer == site.layer and head.index in indices for head in layout.heads)
-
-
-def _rows(recorded: Recorded, sites: Sequence[AttentionSite], layout: HeadLayout) -> NDArray[np.float32]:
-    """Return the wanted heads' columns side by side, shape (n_examples, layout.width)."""
-    found: dict[tuple[int, int], torch.Tensor] = {}
-    for site in sites:
-        vectors = torch.split(recorded.vectors[site], site.head_dim, dim=1)
-        found |= {(site.layer, site.first_index + i): vector for i, vector in enumerate(vectors)}
-    rows: NDArray[np.float32] = torch.cat([found[head] for head in layout.heads], dim=1).numpy()
-    return rows
-
-
-def _non_finite_head(layout: HeadLayout) -> Callable[[NDArray[np.float32]], str]:
-    def locate(row: NDArray[np.float32]) -> str:
-        bad = next(head for head in layout.heads if not np.isfinite(row[layout.columns(head)]).all())
-        return f"layer {bad.layer}, head {bad.index}"
-
-    return locate
-
-
-def _non_finite(where: str) -> ActivationError:
-    return ActivationError(
-        f"the backbone gave a NaN or infinite value at {where}; try dtype='float32' or 'bfloat16', or check "
-        "the model's weights",
-        code="activation_not_finite",
-    )
 
 
 @contextmanager

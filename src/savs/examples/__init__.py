@@ -9,11 +9,13 @@ from __future__ import annotations
 from savs.examples.coercion import as_example, as_examples
 from savs.examples.content import IMAGE_MARKER, Example, Image, Label, Message, Part, Role, Text
 from savs.examples.labels import DataWarning, as_label, check_labels
+from savs.examples.ledger import ErrorLedger
 from savs.examples.markers import place_images
 
 __all__ = [
     "IMAGE_MARKER",
     "DataWarning",
+    "ErrorLedger",
     "Example",
     "Image",
     "Label",

@@ -13,6 +13,7 @@ from savs.errors import DataError, ExampleError
 from savs.examples.chat import as_messages, as_part, is_message
 from savs.examples.content import Example, Image, Message, Part
 from savs.examples.labels import as_label, check_labels, check_text
+from savs.examples.ledger import ErrorLedger
 from savs.examples.markers import place_images, place_in_order
 from savs.examples.pictures import as_image, is_picture, is_pil, looks_like_image, type_name
 from savs.examples.rows import as_id, row_to_example
@@ -70,7 +71,11 @@ def as_example(item: Any, *, label: Any = None, id: str | None = None, root: Pat
 
 
 def as_examples(
-    items: Iterable[Any], labels: Iterable[Any] | None = None, *, root: Path | None = None
+    items: Iterable[Any],
+    labels: Iterable[Any] | None = None,
+    *,
+    root: Path | None = None,
+    ledger: ErrorLedger | None = None,
 ) -> list[Example]:
     """Return many items as examples, ids by default the position as text.
 
@@ -83,21 +88,29 @@ def as_examples(
         One per item, all of one type.
     root : Path, optional
         What relative picture paths are relative to.
+    ledger : ErrorLedger, optional
+        Notes the items that are no examples or have labels that are none; they are left out. By default the
+        first one is raised.
 
     Raises
     ------
     ExampleError
-        For an item that is no example or a label that is none, with the item's id.
+        For an item that is no example or a label that is none, with the item's id, where `ledger` takes no
+        more of them.
     DataError
         If `items` is a single item, or the labels are not one per item, or mix types.
     """
     given = _as_list(items)
     classes = [None] * len(given) if labels is None else _one_per_item(labels, len(given))
-    examples = [
-        _numbered(*pair, position, root) for position, pair in enumerate(zip(given, classes, strict=True))
+    pairs = dict(enumerate(zip(given, classes, strict=True)))
+    made = (ledger or ErrorLedger()).collect(
+        lambda pair: as_example(pair[0], label=pair[1], root=root), pairs
+    )
+    check_labels([example.label for example in made.values()])
+    return [
+        example if example.id is not None else replace(example, id=str(position))
+        for position, example in made.items()
     ]
-    check_labels([example.label for example in examples])
-    return examples
 
 
 def _coerce(item: Any, root: Path | None) -> Example:
@@ -188,12 +201,3 @@ def _one_per_item(labels: Any, n_items: int) -> list[Any]:
             f"{len(missing)} labels are None (first at position {missing[0]}); leave those examples out"
         )
     return values
-
-
-def _numbered(item: Any, label: Any, position: int, root: Path | None) -> Example:
-    try:
-        example = as_example(item, label=label, root=root)
-    except ExampleError as error:
-        error.id = error.id or str(position)
-        raise
-    return example if example.id is not None else replace(example, id=str(position))

@@ -1,0 +1,141 @@
+"""What is read together: prompts of similar length, and prompts that begin alike on the same pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from savs.backbones.rendering import Rendered, image_token, render
+from savs.errors import ItemError
+from savs.examples import Example, Image
+
+__all__ = ["Failure", "Item", "by_length", "families", "render_all", "take"]
+
+_MIN_COMMON_CHARACTERS = 120
+_LARGEST_FAMILY = 64  # prepared as a whole, so that memory stays bounded
+
+
+@dataclass(frozen=True)
+class Item:
+    """One example to read: its position and its prompt."""
+
+    index: int
+    rendered: Rendered
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One example that cannot be read: its position and why."""
+
+    index: int
+    error: ItemError
+
+
+def render_all(processor: Any, examples: Sequence[Example]) -> tuple[list[Item], list[Failure]]:
+    """Return the prompts, and the examples that have none."""
+    items: list[Item] = []
+    failures: list[Failure] = []
+    for index, example in enumerate(examples):
+        try:
+            items.append(Item(index, render(processor, example)))
+        except ItemError as error:
+            failures.append(Failure(index, error))
+    return items, failures
+
+
+def by_length(items: Iterable[Item]) -> list[Item]:
+    """Return them with and without pictures apart, the longest first: what does not fit shows at once."""
+    return sorted(items, key=lambda item: _kind(item.rendered), reverse=True)
+
+
+def take(items: Sequence[Item], size: int) -> list[Item]:
+    """Return the first items that can be one batch, at most `size`; at least one."""
+    count = 1
+    while count < min(size, len(items)) and _mixable(items[0], items[count]):
+        count += 1
+    return list(items[:count])
+
+
+def _mixable(first: Item, second: Item) -> bool:
+    # Some families take no pictures beside plain text.
+    return _kind(first.rendered)[:2] == _kind(second.rendered)[:2]
+
+
+def _kind(rendered: Rendered) -> tuple[bool, bool, int, int]:
+    return bool(rendered.images), rendered.add_special_tokens, len(rendered.images), len(rendered.text)
+
+
+def families(processor: Any, items: Sequence[Item]) -> tuple[list[list[Item]], list[Item]]:
+    """Find the prompts that show the same pictures and begin with the same text.
+
+    Parameters
+    ----------
+    processor : transformers processor or tokenizer
+    items : sequence of Item
+
+    Returns
+    -------
+    families : list of list of Item
+        Each of at least two; what their prompts have in common holds all their pictures.
+    rest : list of Item
+        All others.
+    """
+    token = image_token(processor)
+    found: list[list[Item]] = []
+    for _, same in groupby(sorted(items, key=_sorting), key=lambda item: _pictures(item.rendered)):
+        found += _runs(list(same), token)
+    kept = [family for family in found if len(family) > 1]
+    inside = {item.index for family in kept for item in family}
+    return kept, [item for item in items if item.index not in inside]
+
+
+def _sorting(item: Item) -> tuple[int, str, str]:
+    pictures = _pictures(item.rendered)
+    return len(pictures), repr(pictures), item.rendered.text
+
+
+def _runs(items: list[Item], token: str | None) -> list[list[Item]]:
+    """Cut a sorted list where the common beginning would become too short."""
+    runs: list[list[Item]] = []
+    common = ""
+    for item in items:
+        shared = _beginning(common, item.rendered.text)
+        if runs and len(runs[-1]) < _LARGEST_FAMILY and _worthwhile(shared, runs[-1][0], item, token):
+            runs[-1].append(item)
+            common = shared
+        else:
+            runs.append([item])
+            common = item.rendered.text
+    return runs
+
+
+def _beginning(first: str, second: str) -> str:
+    length = min(len(first), len(second))
+    return first[: next((i for i in range(length) if first[i] != second[i]), length)]
+
+
+def _worthwhile(shared: str, first: Item, item: Item, token: str | None) -> bool:
+    pictures = len(item.rendered.images)
+    if first.rendered.add_special_tokens != item.rendered.add_special_tokens:
+        return False
+    if pictures:
+        return token is not None and shared.count(token) == pictures
+    longest = max(len(first.rendered.text), len(item.rendered.text))
+    return len(shared) >= max(_MIN_COMMON_CHARACTERS, longest // 2)
+
+
+def _pictures(rendered: Rendered) -> tuple[Hashable, ...]:
+    return tuple(_identity(image) for image in rendered.images)
+
+
+def _identity(image: Image) -> Hashable:
+    """Return what two equal pictures have in common, without reading a file or pixels."""
+    source = image.source
+    if isinstance(source, Path):
+        return "path", str(source)
+    if isinstance(source, bytes):
+        return "bytes", len(source), hash(source)
+    return "object", id(source)
