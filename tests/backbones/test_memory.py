@@ -141,7 +141,7 @@ def test__fault_33__memory_really_runs_out__every_vector_still_right(folder_of) 
 
 def test__batch_size__auto__as_many_as_fill_the_device_from_the_lengths_alone() -> None:
     on_cpu = BatchSize("auto", "cpu")
-    assert [on_cpu.next(n) for n in (None, 1000, 256, 100, 16, 1)] == [1, 1, 1, 2, 16, 256]
+    assert [on_cpu.next(n) for n in (None, 1000, 256, 100, 16, 1)] == [1, 1, 2, 5, 32, 256]
     assert BatchSize("auto", "cuda").next(700) == 23
     assert BatchSize(5, "cuda").next(700) == BatchSize(5, "cpu").next(None) == 5
 

@@ -81,7 +81,8 @@ def accepted_inputs(model: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
 def _placed(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
     if not isinstance(value, torch.Tensor):
         return value
-    return value.to(device=device, dtype=dtype if value.is_floating_point() else None)
+    wanted = dtype if value.is_floating_point() else None
+    return value.to(device=device, dtype=wanted, non_blocking=device.type == "cuda")
 
 
 def run_forward(model: Any, inputs: Mapping[str, Any]) -> None:

@@ -18,7 +18,7 @@ _LOG = logging.getLogger(__name__)
 _LARGEST = 256
 # Tokens from which a larger batch stops paying, by device. On a CPU a batch saves only the cost of starting
 # each operation (docs/performance.md, batch-size curve); accelerators need thousands of tokens to be busy.
-_BUDGET = {"cpu": 256, "cuda": 16384, "xpu": 16384}
+_BUDGET = {"cpu": 512, "cuda": 16384, "xpu": 16384}
 _OTHER_BUDGET = 4096
 _MESSAGES = ("out of memory", "can't allocate memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED")
 

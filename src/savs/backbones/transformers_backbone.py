@@ -81,8 +81,9 @@ class TransformersBackbone:
         self.report = RunReport()
         self._origin: dict[str, JSONValue] = {"source": source, "revision": revision, "commit": commit}
         self._anatomy: Anatomy = find_sites(model) if sites is None else find_sites(model, sites)
-        self._encoder = BatchEncoder(processor, _max_tokens(model))
-        self._size = BatchSize(self.batch_size, model.device.type)
+        device = model.device.type
+        self._encoder = BatchEncoder(processor, _max_tokens(model), pinned=device == "cuda")
+        self._size = BatchSize(self.batch_size, device)
         self._prefix_failure: str | None = None
 
     @cached_property
