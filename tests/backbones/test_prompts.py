@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -74,6 +76,15 @@ def test__template__not_a_plain_name__error(template) -> None:
 def test__template__not_a_string__error() -> None:
     with pytest.raises(ExampleError, match="not int"):
         PromptTemplate(3)
+
+
+@pytest.mark.parametrize("name", ["label", "klass", "text"])
+def test__template__names_the_label_column__refused_whatever_it_is_called(name) -> None:
+    column = "klass" if name == "label" else name
+    item = replace(example("q", a=1), label="secret", label_column=column)
+    with pytest.raises(ExampleError, match=rf"^x: .*{{{name}}}, the label: the answer must not stand"):
+        PromptTemplate(f"{{question}} {{{name}}}").apply(item)
+    assert PromptTemplate("{question} {a}").apply(item).text == "q 1"
 
 
 @pytest.mark.parametrize(

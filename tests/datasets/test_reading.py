@@ -13,10 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image as PILImage
 
+from savs.backbones import PromptTemplate
 from savs.datasets import DataWarning, preflight, read_examples
 from savs.datasets.folders import natural_order
-from savs.errors import DataError, ItemError, SAVsError
-from savs.examples import Example, Text
+from savs.errors import DataError, ExampleError, ItemError, SAVsError
+from savs.examples import ErrorLedger, Example, Text
 
 Write = Callable[[str, str | bytes], Path]
 
@@ -177,7 +178,7 @@ def test__fault_15__labels_of_json__keep_their_type_and_do_not_mix(write: Write)
 
 def test__fault_15__unicode_twins__warning(write: Write) -> None:
     path = write("a.csv", "question,label\np,caf\u00e9\nq,cafe\u0301\n")
-    with pytest.warns(DataWarning, match="different Unicode"):
+    with pytest.warns(DataWarning, match="differ only in their Unicode"):
         read_examples(path)
 
 
@@ -199,7 +200,23 @@ def test__columns__named__take_the_place_of_the_public_ones(write: Write, tmp_pa
     assert (example.text, example.label, example.id) == ("c", "x", "k")
     assert [image.source for image in example.images] == [(tmp_path / "p.png").resolve()]
     assert example.fields["image"] == "i.png"
-    assert set(example.fields) == {"photo", "image", "caption", "question", "class", "label", "key", "id"}
+    assert set(example.fields) == {"photo", "image", "caption", "question", "label", "key", "id"}
+    assert example.label_column == "class"
+
+
+@pytest.mark.parametrize("column", ["question", "text", "image", "class"])
+def test__columns__label_in_a_column_of_content__is_the_label_alone(write: Write, column: str) -> None:
+    path = write("a.jsonl", json.dumps({column: "secret", "caption": "c"}))
+    (example,) = read_examples(path, text_column="caption", label_column=column)
+    assert (example.text, example.images, example.label, dict(example.fields)) == (
+        "c",
+        (),
+        "secret",
+        {"caption": "c"},
+    )
+    with pytest.raises(SAVsError, match="neither a picture"):
+        read_examples(write("b.jsonl", json.dumps({"question": "secret"})), label_column="question")
+    assert "must not stand in the prompt" in refused(path, text_column=column, label_column=column)
 
 
 @pytest.mark.parametrize("option", ["image_column", "text_column", "label_column", "id_column"])
@@ -412,7 +429,8 @@ def test__public_files__every_schema__read(
     content = json.dumps(rows, indent=1) if name.endswith(".json") else "\n".join(map(json.dumps, rows))
     examples = read_examples(write(name, content), require_labels=True)
     assert [(len(example.images), example.text, example.label) for example in examples] == expected
-    assert [dict(example.fields) for example in examples] == rows
+    unlabelled = [{column: cell for column, cell in row.items() if column != "label"} for row in rows]
+    assert [dict(example.fields) for example in examples] == unlabelled
     assert len({example.id for example in examples}) == len(rows)
     assert preflight(examples) == []
 
@@ -488,3 +506,67 @@ def test__read_examples__random_bytes__examples_or_savs_error(write: Write, name
         warnings.simplefilter("ignore", DataWarning)
         with suppress(DataError, ItemError):
             assert read_examples(write(name, data))
+
+
+MIXED = [
+    {"question": "fine", "id": "a"},
+    {"question": "<image> q", "id": "b"},
+    {"question": "q", "image": "https://x.y/a.png"},
+    {"question": "q", "image": "../x.png", "id": "d"},
+    {"question": "q", "image": "clip.mp4"},
+    {"question": "q", "label": 0.5, "id": "f"},
+    {"question": "fine too"},
+]
+
+
+def test__fault_18__ledger__rows_that_are_no_examples_are_noted_and_the_others_read(write: Write) -> None:
+    path = write("a.jsonl", "\n".join(map(json.dumps, MIXED)))
+    ledger = ErrorLedger(-1)
+    examples = read_examples(path, ledger=ledger)
+    assert [(example.id, example.text) for example in examples] == [("a", "fine"), ("a.jsonl:7", "fine too")]
+    assert ledger.kept(len(examples)) == [0, 6]
+    codes = ["marker_mismatch", "url_refused", "media_outside_root", "video_unsupported", "label"]
+    assert [error.code for error in ledger.errors] == codes
+    assert [error.id for error in ledger.errors] == ["b", "a.jsonl:3", "d", "a.jsonl:5", "f"]
+    for line, error in enumerate(ledger.errors, start=2):
+        assert f"a.jsonl:{line}: " in str(error)
+    with pytest.raises(ItemError, match=r"^d: "):
+        read_examples(path, ledger=ErrorLedger(2))
+    assert len(read_examples(path, ledger=ErrorLedger(5))) == 2
+
+
+def test__fault_17__ledger__a_broken_file_is_an_error_all_the_same(write: Write) -> None:
+    lines = [json.dumps(row) for row in MIXED]
+    with pytest.raises(DataError, match=r"a\.jsonl:8: not valid JSON"):
+        read_examples(write("a.jsonl", "\n".join([*lines, "{"])), ledger=ErrorLedger(-1))
+    again = json.dumps({"question": "again", "id": "b"})
+    with pytest.raises(DataError, match=r"a.jsonl:8: the id 'b' stands at a.jsonl:2"):
+        read_examples(write("a.jsonl", "\n".join([*lines, again])), ledger=ErrorLedger(-1))
+
+
+def test__limit__only_the_first_rows_are_read(write: Write, tmp_path: Path) -> None:
+    path = write("a.jsonl", "\n".join(map(json.dumps, MIXED)))
+    assert len(read_examples(path, limit=1)) == 1
+    ledger = ErrorLedger(1)
+    assert (len(read_examples(path, limit=2, ledger=ledger)), list(ledger.by_index)) == (1, [1])
+    for name in ("b.png", "a.png"):
+        picture(tmp_path / "set" / name)
+    assert [example.id for example in read_examples(tmp_path / "set", limit=1)] == ["a.png"]
+
+
+def test__fault_10__ledger__a_link_out_of_a_folder_is_noted(tmp_path: Path) -> None:
+    for name in ("outside.png", "set/1.png", "set/3.png"):
+        picture(tmp_path / name)
+    (tmp_path / "set" / "2.png").symlink_to(tmp_path / "outside.png")
+    ledger = ErrorLedger(1)
+    assert [e.id for e in read_examples(tmp_path / "set", ledger=ledger)] == ["1.png", "3.png"]
+    assert [(index, error.id) for index, error in ledger.by_index.items()] == [(1, "2.png")]
+
+
+def test__label_column__renamed__a_prompt_may_not_name_it(write: Write) -> None:
+    path = write("a.csv", "question,klass,label\nq,secret,other\n")
+    (example,) = read_examples(path, label_column="klass")
+    assert (example.label, dict(example.fields)) == ("secret", {"question": "q", "label": "other"})
+    for name in ("klass", "label"):
+        with pytest.raises(ExampleError, match="the answer must not stand in the prompt"):
+            PromptTemplate(f"{{{name}}}").apply(example)

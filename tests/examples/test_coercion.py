@@ -54,10 +54,9 @@ A, B = Path("a.png"), Path("b.png")
     ("item", "parts"),
     [
         ("Is it red?", ["Is it red?"]),
-        ("What is in cat.png", ["What is in cat.png"]),
         ("cat.png?", ["cat.png?"]),
         ("data:cat/dog, which?", ["data:cat/dog, which?"]),
-        ("two\nlines.png", ["two\nlines.png"]),
+        (Text("cat.png"), ["cat.png"]),
         ("https://example.com is down", ["https://example.com is down"]),
         ("a.png", [A]),
         ("x/A.JPeG", [Path("x/A.JPeG")]),
@@ -96,7 +95,39 @@ def test__as_example__pil_array_and_data_url__pictures() -> None:
 def test__as_example__name_with_white_space__picture_only_if_it_exists(tmp_path: Path) -> None:
     (tmp_path / "my cat.png").touch()
     assert shape(as_example("my cat.png", root=tmp_path)) == [tmp_path / "my cat.png"]
-    assert shape(as_example("my dog.png", root=tmp_path)) == ["my dog.png"]
+    with pytest.warns(DataWarning, match="'my dog.png' ends like a picture file"):
+        assert shape(as_example("my dog.png", root=tmp_path)) == ["my dog.png"]
+
+
+@pytest.mark.parametrize(
+    "text", ["my photo.jpg", "cat.png\n", " cat.png", "two\nlines.png", "Look at cat.PNG"]
+)
+def test__as_example__text_that_may_be_meant_as_a_picture__warning_says_how_to_tell(text: str) -> None:
+    for item, parts in ((text, [text]), ([text, "why?"], [text, "why?"])):
+        with pytest.warns(DataWarning, match=r"pathlib.Path\(...\) for a picture, savs.Text\(...\) for text"):
+            assert shape(as_example(item)) == parts
+    assert shape(as_example(Text(text))) == shape(as_example({"text": text})) == [text]
+    assert shape(as_example(Path(text))) == [Path(text)]
+
+
+@pytest.mark.parametrize(
+    "picture", ["cat.png", Path("cat.png"), b"x", np.zeros((2, 2), np.uint8), ["cat.png"]]
+)
+def test__as_examples__one_pair_in_place_of_a_list__refused(picture: Any) -> None:
+    with pytest.raises(DataError, match=r"one example: put it into a list, \[\(picture, text\)\]"):
+        as_examples((picture, "What is it?"))
+    with pytest.raises(DataError, match="one example"):
+        as_examples((picture, "What is it?"), ["a", "b"])
+    assert len(as_examples([picture, "What is it?"])) == 2
+    assert len(as_examples([(picture, "What is it?")])) == 1
+    assert len(as_examples((picture, picture))) == len(as_examples(("What", "is"))) == 2
+
+
+@pytest.mark.parametrize(("item", "words"), [(3, "an int is no example"), ({1}, "a set is no example")])
+def test__as_example__wrong_type__named_with_its_article(item: Any, words: str) -> None:
+    assert words in refused(item).message
+    with pytest.raises(DataError, match="not an int"):
+        as_examples(["a"], 3)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -239,7 +270,7 @@ def test__as_example__public_fields__numbered_in_order_nulls_left_out() -> None:
     assert shape(example) == [A, B, Path("c.png"), "q"]
     assert (example.label, example.id) == ("(A)", "7")
     assert repr(row) == repr(before)
-    assert repr(dict(example.fields)) == repr(before)
+    assert repr(dict(example.fields)) == repr({name: before[name] for name in before if name != "label"})
     assert example.fields is not row
 
 
@@ -488,8 +519,24 @@ def test__fault_15__numpy_labels__python_types() -> None:
 
 
 def test__fault_15__unicode_twins__warning() -> None:
-    with pytest.warns(DataWarning, match="different Unicode"):
+    with pytest.warns(DataWarning, match=r"'cafe\\u0301' and 'caf\\xe9' differ only in their Unicode form"):
         as_examples(["p", "q"], ["caf\u00e9", "cafe\u0301"])
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (("cat", "cat "), "'cat' and 'cat ' differ only in white space"),
+        (("\tcat", "cat"), r"'\\tcat' and 'cat' differ only in white space"),
+        (("Cat", "cat"), "'Cat' and 'cat' differ only in case"),
+        (("STRASSE", "stra\u00dfe"), r"'STRASSE' and 'stra\\xdfe' differ only in case"),
+        (("CAF\u00c9", "cafe\u0301 "), "differ only in case"),
+    ],
+)
+def test__fault_15__labels_that_look_alike__warning_names_both(labels: tuple[str, str], words: str) -> None:
+    with pytest.warns(DataWarning, match=words):
+        as_examples(["p", "q"], labels)
+    as_examples(["p", "q", "r"], [labels[0], labels[0], "other"])
 
 
 @pytest.mark.parametrize(

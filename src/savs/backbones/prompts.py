@@ -116,12 +116,15 @@ def _checked_name(match: re.Match[str]) -> str:
 
 
 def _value(example: Example, name: str) -> str:
-    if name == "question" or (name == "text" and name not in example.fields):
+    if name == "question":
         return example.text
-    if name == "label":
+    if name in ("label", example.label_column):
         raise ExampleError(
-            "the prompt template names {label}: the answer must not stand in the prompt", code="prompt_column"
+            f"the prompt template names {{{name}}}, the label: the answer must not stand in the prompt",
+            code="prompt_column",
         )
+    if name == "text" and name not in example.fields:
+        return example.text
     if name not in example.fields:
         columns = ", ".join(map(str, example.fields)) or "none"
         raise ExampleError(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from savs.datasets.rows import Row
-from savs.errors import DataError
+from savs.errors import DataError, ItemError
 from savs.examples import Example
 from savs.examples.rows import (
     ID_FIELDS,
@@ -38,12 +38,12 @@ class Columns:
         return tuple(name for name in (self.image, self.text, self.label, self.id) if name is not None)
 
     def to_example(self, row: Row, root: Path) -> Example:
-        """Return a row's example; its ``fields`` are the row's own columns.
+        """Return a row's example; its ``fields`` are the row's own columns but for the label.
 
         Raises
         ------
         DataError
-            With file and line, if a named column is missing.
+            With file and line, if a named column is missing, or the label's is the text's or a picture's too.
         ItemError
             If the row is no example.
         """
@@ -51,13 +51,31 @@ class Columns:
             if name not in row.cells:
                 columns = ", ".join(map(repr, row.cells))
                 raise DataError(f"{row.where}: there is no column {name!r}; columns: {columns}")
+        if self.label is not None and self.label in (self.image, self.text):
+            raise DataError(
+                f"column {self.label!r} is named for the label and for the content: the answer must not "
+                "stand in the prompt"
+            )
         example = row_to_example(self._renamed(row.cells), root)
         chosen = example.id if self.id is None else as_id(row.cells[self.id])
-        return replace(example, id=chosen, fields=dict(row.cells))
+        label = self.label if self.label is not None else example.label_column
+        fields = {name: cell for name, cell in row.cells.items() if name != label}
+        return replace(example, id=chosen, fields=fields, label_column=label)
+
+    def id_of(self, row: Row) -> str | None:
+        """Return a row's own id, or None if it has none that can be used."""
+        names = ID_FIELDS if self.id is None else (self.id,)
+        try:
+            return next(
+                (as_id(row.cells[name]) for name in names if not is_missing(row.cells.get(name))), None
+            )
+        except ItemError:
+            return None
 
     def _renamed(self, cells: Mapping[str, Any]) -> dict[str, Any]:
         """Put the named columns in place of the public names, and take empty labels away."""
-        renamed = dict(cells)
+        # A label in a column that is read as text or picture by default is the label alone.
+        renamed = {name: cell for name, cell in cells.items() if name != self.label}
         if self.image is not None:
             renamed = {name: cell for name, cell in renamed.items() if not is_image_field(name)}
             renamed["image"] = cells[self.image]

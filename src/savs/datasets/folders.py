@@ -7,10 +7,11 @@ import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from savs.errors import DataError, ItemError
-from savs.examples import DataWarning, Example, as_example
+from savs.examples import DataWarning, ErrorLedger, Example, as_example
 from savs.examples.pictures import IMAGE_SUFFIXES
 from savs.media import resolve_media_path
 
@@ -26,11 +27,13 @@ class _Found:
     skipped: list[str] = field(default_factory=list)
 
 
-def read_folder(folder: Path, *, allow_outside: bool = False) -> list[Example]:
+def read_folder(
+    folder: Path, *, allow_outside: bool = False, limit: int | None = None, ledger: ErrorLedger | None = None
+) -> list[Example]:
     """Return the pictures of a folder in natural order, ids by relative path.
 
     With folders inside, each of them is a class and holds its pictures at any depth; without, no picture has
-    a label.
+    a label. `limit` and `ledger` are those of `savs.datasets.read_examples`.
 
     Raises
     ------
@@ -38,7 +41,8 @@ def read_folder(folder: Path, *, allow_outside: bool = False) -> list[Example]:
         If there are no pictures, a class folder has none, pictures lie both beside and in folders, or the
         folders are parts of a split (train, test) and not classes.
     ItemError
-        If a picture's link leads out of the folder, or a name is not valid Unicode.
+        If a picture's link leads out of the folder, or a name is not valid Unicode, and `ledger` takes no
+        more errors.
 
     Warns
     -----
@@ -50,7 +54,8 @@ def read_folder(folder: Path, *, allow_outside: bool = False) -> list[Example]:
     if not found.pictures:
         raise DataError(f"{folder.name} holds 0 pictures ({', '.join(sorted(IMAGE_SUFFIXES))})")
     classes = _class_folders(folder, found)
-    examples = [_example(folder, path, bool(classes), allow_outside) for path in found.pictures]
+    make = partial(_example, folder=folder, labelled=bool(classes), allow_outside=allow_outside)
+    examples = (ledger or ErrorLedger()).collect(make, dict(enumerate(found.pictures[:limit])))
     if found.skipped:
         warnings.warn(
             f"{folder.name}: {len(found.skipped)} entries are hidden, links to folders or no pictures and "
@@ -58,7 +63,7 @@ def read_folder(folder: Path, *, allow_outside: bool = False) -> list[Example]:
             DataWarning,
             stacklevel=3,
         )
-    return examples
+    return list(examples.values())
 
 
 def natural_order(name: str) -> tuple[tuple[int, int, str], ...]:
@@ -126,7 +131,7 @@ def _check_filled(folder: Path, classes: set[str]) -> None:
                 raise DataError(f"the class folder {entry.name!r} holds 0 pictures; fill it or remove it")
 
 
-def _example(folder: Path, path: Path, labelled: bool, allow_outside: bool) -> Example:
+def _example(path: Path, *, folder: Path, labelled: bool, allow_outside: bool) -> Example:
     relative = path.relative_to(folder)
     try:
         resolved = resolve_media_path(relative, folder, allow_outside=allow_outside)

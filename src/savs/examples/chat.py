@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from savs.errors import ExampleError
 from savs.examples.content import Image, Message, Part, Role, Text
-from savs.examples.labels import check_text
+from savs.examples.labels import DataWarning, check_text
 from savs.examples.markers import count_markers, mismatch, place_in_order
 from savs.examples.pictures import (
+    a_type,
     as_image,
     decode_base64,
     is_picture,
     looks_like_image,
+    nearly_image,
     type_name,
     video_error,
 )
@@ -70,17 +73,26 @@ def as_part(value: Any, root: Path | None = None) -> Part | None:
     if isinstance(value, Text):
         return Text(check_text(value.text, "text"))
     if isinstance(value, str):
-        return (
-            as_image(value, root) if looks_like_image(value, root) else Text(check_text(str(value), "text"))
-        )
+        return as_image(value, root) if looks_like_image(value, root) else _bare_text(str(value))
     if is_picture(value):
         return as_image(value, root)
     if isinstance(value, Mapping) and "type" in value:
         return _typed_part(value, root)
     message = (
-        f"a {type_name(value)} is no content part; a text, a picture or {{'type': 'text' or 'image', ...}} is"
+        f"{a_type(value)} is no content part; a text, a picture or {{'type': 'text' or 'image', ...}} is"
     )
     raise ExampleError(message, code="part_type")
+
+
+def _bare_text(text: str) -> Text:
+    if nearly_image(text):
+        warnings.warn(
+            f"{text[:100]!r} ends like a picture file, but is read as text; say which is meant: "
+            "pathlib.Path(...) for a picture, savs.Text(...) for text",
+            DataWarning,
+            stacklevel=2,
+        )
+    return Text(check_text(text, "text"))
 
 
 def _as_turn(item: Any, root: Path | None) -> tuple[Role, list[Part | None]]:

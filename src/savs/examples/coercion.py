@@ -11,11 +11,11 @@ import numpy as np
 
 from savs.errors import DataError, ExampleError
 from savs.examples.chat import as_messages, as_part, is_message
-from savs.examples.content import Example, Image, Message, Part
+from savs.examples.content import Example, Image, Message, Part, Text
 from savs.examples.labels import as_label, check_labels, check_text
 from savs.examples.ledger import ErrorLedger
 from savs.examples.markers import place_images, place_in_order
-from savs.examples.pictures import as_image, is_picture, is_pil, looks_like_image, type_name
+from savs.examples.pictures import a_type, as_image, is_picture, looks_like_image, type_name
 from savs.examples.rows import as_id, row_to_example
 
 __all__ = ["as_example", "as_examples"]
@@ -34,7 +34,7 @@ def as_example(item: Any, *, label: Any = None, id: str | None = None, root: Pat
     item : object
         - `Example`: itself.
         - str: text; a picture if it is a data URL, or one line that ends like a picture file and has no white
-          space or exists. Web and file addresses are refused.
+          space or exists. Web and file addresses are refused. `Text` and Path say which is meant.
         - Path, bytes, PIL image, ndarray (uint8, bool or uint16; (height, width[, 3 or 4])): a picture.
         - (picture, question) or ([picture, ...], question).
         - list of texts and pictures, in order; list of chat messages.
@@ -124,13 +124,13 @@ def _coerce(item: Any, root: Path | None) -> Example:
 
 
 def _user_parts(item: Any, root: Path | None) -> tuple[Part, ...]:
-    if isinstance(item, str) or is_picture(item):
+    if isinstance(item, str | Text) or is_picture(item):
         return place_in_order([_sourced(as_part(item, root))])
     if isinstance(item, tuple):
         return _from_pair(item, root)
     if isinstance(item, list):
         return place_in_order([_sourced(as_part(part, root)) for part in item])
-    raise ExampleError(f"a {type_name(item)} is no example; {_ACCEPTED}", code="example_type")
+    raise ExampleError(f"{a_type(item)} is no example; {_ACCEPTED}", code="example_type")
 
 
 def _from_pair(pair: tuple[Any, ...], root: Path | None) -> tuple[Part, ...]:
@@ -175,13 +175,27 @@ def _checked(example: Example) -> Example:
 def _as_list(items: Any) -> list[Any]:
     if isinstance(items, np.ndarray) and _is_stack(items):
         return list(items)
-    single = (
-        isinstance(items, str | Mapping | set | frozenset | Example) or is_picture(items) or is_pil(items)
-    )
+    if _is_pair(items):
+        raise DataError(
+            "a list of examples is needed; a tuple of a picture and a text is one example: put it into a "
+            "list, [(picture, text)]"
+        )
+    single = isinstance(items, str | Mapping | set | frozenset | Example | Text) or is_picture(items)
     if single or hasattr(items, "columns") or not isinstance(items, Iterable):
         hint = "; a table's rows are .to_dict('records')" if hasattr(items, "columns") else ""
         raise DataError(f"a list of examples is needed, not one {type_name(items)}{hint}")
     return list(items)
+
+
+def _is_pair(items: Any) -> bool:
+    """Return whether items are one (picture, question) pair or one ([picture, ...], question) pair."""
+    if not isinstance(items, tuple) or len(items) != 2 or not isinstance(items[1], str):
+        return False
+    first = items[0]
+    pictures = first if isinstance(first, list | tuple) and first else [first]
+    return not looks_like_image(items[1]) and all(
+        looks_like_image(picture) if isinstance(picture, str) else is_picture(picture) for picture in pictures
+    )
 
 
 def _is_stack(array: np.ndarray[Any, Any]) -> bool:
@@ -191,7 +205,7 @@ def _is_stack(array: np.ndarray[Any, Any]) -> bool:
 
 def _one_per_item(labels: Any, n_items: int) -> list[Any]:
     if isinstance(labels, str | bytes | Mapping | set | frozenset) or not isinstance(labels, Iterable):
-        raise DataError(f"labels must be a list with one label per example, not a {type_name(labels)}")
+        raise DataError(f"labels must be a list with one label per example, not {a_type(labels)}")
     values = list(labels)
     if len(values) != n_items:
         raise DataError(f"there are {n_items} examples and {len(values)} labels; give one label per example")

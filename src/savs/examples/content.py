@@ -66,13 +66,17 @@ class Example:
     id : str or None
         The caller's name for it, used in messages and outputs.
     fields : mapping of str to str
-        The columns of the row it came from, for prompt templates such as ``"Instruction: {instruction}"``.
+        The columns of the row it came from, for prompt templates such as ``"Instruction: {instruction}"``;
+        never the label's.
+    label_column : str or None
+        The row's column that held the label: a prompt template may not name it.
     """
 
     messages: tuple[Message, ...]
     label: Label | None = None
     id: str | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
+    label_column: str | None = None
 
     @property
     def parts(self) -> tuple[Part, ...]:

@@ -63,7 +63,8 @@ def check_labels(labels: Sequence[Label | None]) -> None:
     Warns
     -----
     DataWarning
-        If two labels look alike but differ as Unicode (NFC and NFD).
+        If two labels look alike: they differ only as Unicode (NFC and NFD), in case, or in white space around
+        them.
     """
     firsts: dict[type, Label] = {}
     for label in labels:
@@ -78,12 +79,23 @@ def check_labels(labels: Sequence[Label | None]) -> None:
 def _warn_of_twins(names: set[str]) -> None:
     seen: dict[str, str] = {}
     for name in sorted(names):
-        twin = seen.setdefault(unicodedata.normalize("NFC", name), name)
+        twin = seen.setdefault(_likeness(name), name)
         if twin != name:
             message = (
-                f"two labels look like {name!r} but are different Unicode ({twin!a}, {name!a}): two classes?"
+                f"the labels {twin!a} and {name!a} differ only in {_difference(twin, name)}: two classes?"
             )
             warnings.warn(message, DataWarning, stacklevel=4)
+
+
+def _likeness(name: str) -> str:
+    folded = unicodedata.normalize("NFC", name).casefold()
+    return unicodedata.normalize("NFC", folded).strip()
+
+
+def _difference(one: str, other: str) -> str:
+    if unicodedata.normalize("NFC", one) == unicodedata.normalize("NFC", other):
+        return "their Unicode form (NFC, NFD)"
+    return "white space around them" if one.strip() == other.strip() else "case"
 
 
 def _text_label(label: str) -> str:

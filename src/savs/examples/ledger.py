@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import TypeVar
 
 from savs.errors import ItemError
@@ -64,6 +64,14 @@ class ErrorLedger:
             except ItemError as error:
                 self.add(index, item if isinstance(item, Example) else None, error)
         return made
+
+    def note_rest(
+        self, examples: Mapping[int, Example], done: Container[int], errors: Sequence[ItemError]
+    ) -> None:
+        """Note the errors of a stage that tells them in order, one for each of `examples` not in `done`."""
+        rest = [index for index in examples if index not in done]
+        for index, error in zip(rest, errors, strict=True):
+            self.add(index, examples[index], error)
 
     def kept(self, n_kept: int) -> list[int]:
         """Return the positions of `n_kept` examples that are left when those with errors are taken out."""

@@ -16,7 +16,16 @@ from numpy.typing import NDArray
 from savs.errors import ExampleError
 from savs.examples.content import Image
 
-__all__ = ["IMAGE_SUFFIXES", "as_image", "is_picture", "looks_like_image", "type_name", "video_error"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "a_type",
+    "as_image",
+    "is_picture",
+    "looks_like_image",
+    "nearly_image",
+    "type_name",
+    "video_error",
+]
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 """Endings of the picture files that `savs.media` reads."""
@@ -66,6 +75,16 @@ def looks_like_image(text: str, root: Path | None = None) -> bool:
     return not spaced or _exists(_under(root, Path(text)))
 
 
+def nearly_image(text: str) -> bool:
+    r"""Return whether a text that is no picture by `looks_like_image` may have been meant as one.
+
+    It ends like a picture file but for white space: ``"my photo.jpg"`` if there is no such file, or
+    ``"cat.png\n"`` as lines are read from a list of files.
+    """
+    trimmed = text.strip()
+    return 0 < len(trimmed) <= _LONGEST_PATH and Path(trimmed).suffix.lower() in IMAGE_SUFFIXES
+
+
 def as_image(value: Any, root: Path | None = None) -> Image:
     """Return the `Image` part of anything that stands where a picture is expected.
 
@@ -91,9 +110,7 @@ def as_image(value: Any, root: Path | None = None) -> Image:
         return Image(value)
     if isinstance(value, Mapping) and {"bytes", "path"} & set(value):
         return as_image(value["bytes"] if value.get("bytes") is not None else value.get("path"), root)
-    raise ExampleError(
-        f"a {type_name(value)} stands where a picture is expected; {_ACCEPTED}", code="image_type"
-    )
+    raise ExampleError(f"{a_type(value)} stands where a picture is expected; {_ACCEPTED}", code="image_type")
 
 
 def type_name(value: Any) -> str:
@@ -101,6 +118,12 @@ def type_name(value: Any) -> str:
     kind = type(value)
     package = kind.__module__.partition(".")[0]
     return kind.__name__ if package == "builtins" else f"{package}.{kind.__name__}"
+
+
+def a_type(value: Any) -> str:
+    """Return `type_name` with its article: ``"an int"``, ``"a dict"``."""
+    name = type_name(value)
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
 
 
 def video_error(what: str) -> ExampleError:

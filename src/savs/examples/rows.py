@@ -36,7 +36,7 @@ _VIDEO_FIELDS = ("video", "audio", "videos", "video_path")
 
 
 def row_to_example(row: Mapping[str, Any], root: Path | None = None) -> Example:
-    """Return the example of a row; all its columns are kept in ``fields``.
+    """Return the example of a row; all its columns but the label are kept in ``fields``.
 
     Pictures: the first of ``image``, ``image_path``, ``Image``, ``images`` that is there, else ``image_1``,
     ``image_2``, ... in order, those without a value left out. Text: the first of ``question``, ``text``,
@@ -57,7 +57,9 @@ def row_to_example(row: Mapping[str, Any], root: Path | None = None) -> Example:
     if not any(message.parts for message in messages):
         raise _empty(row)
     label = row.get(LABEL_FIELD)
-    return Example(messages, None if label is None else as_label(label), _id(row), dict(row))
+    fields = {name: value for name, value in row.items() if name != LABEL_FIELD}
+    known = None if label is None else as_label(label)
+    return Example(messages, known, _id(row), fields, LABEL_FIELD if LABEL_FIELD in row else None)
 
 
 def image_fields(row: Mapping[str, Any]) -> list[str]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from savs.errors import MediaError
+from savs.examples.pictures import a_type
 from savs.media.conversion import array_to_image, to_rgb
 from savs.media.decoding import ALLOWED_FORMATS, decode, pillow_at_work, undecodable
 from savs.media.limits import DEFAULT_LIMITS, MediaLimits
@@ -94,7 +95,7 @@ def _pixels(source: Source, limits: MediaLimits) -> Image.Image:
 
 def _own_copy(image: Image.Image, limits: MediaLimits) -> Image.Image:
     if not isinstance(image, Image.Image):
-        raise MediaError(f"a picture cannot be read from a {type(image).__name__}", code="image_source")
+        raise MediaError(f"a picture cannot be read from {a_type(image)}", code="image_source")
     # An image that was opened but not decoded yet would run its plugin's decoder here, past the allow-list.
     if image.format not in {None, "MPO", *ALLOWED_FORMATS}:
         message = f"the {image.format} format is not read; convert the image to RGB first"
