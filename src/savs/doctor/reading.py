@@ -1,0 +1,147 @@
+"""An independent way to head vectors: the processor's own call, the whole forward pass, plain hooks.
+
+It shares neither the batching nor the recorder of `savs.backbones`, which it checks; only the rendering of
+the prompt and where the attention sites are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from savs.backbones.frozen import accepted_inputs, frozen, model_failures
+from savs.backbones.rendering import render, tokenizer_of
+from savs.backbones.sites import AttentionSite
+from savs.errors import BackboneError
+from savs.examples import Example
+from savs.media import load_image
+
+__all__ = ["can_pad", "encode", "read", "seen_at"]
+
+Side = Literal["left", "right"]
+
+
+def read(
+    model: Any,
+    processor: Any,
+    sites: Sequence[AttentionSite],
+    examples: Sequence[Example],
+    side: Side | None = None,
+) -> NDArray[np.float32]:
+    """Return the vectors of all heads at each prompt's last token.
+
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+    processor : transformers processor or tokenizer
+    sites : sequence of AttentionSite
+    examples : sequence of Example
+    side : {"left", "right"}, optional
+        Pad them to one batch; by default each is read alone and nothing is padded.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_examples, width)
+        Columns in the order of the sites.
+
+    Raises
+    ------
+    BackboneError
+        If the processor or the model fails.
+    """
+    groups = [[example] for example in examples] if side is None else [list(examples)]
+    rows = []
+    with frozen(model) as forget:
+        for group in groups:
+            rows.append(_read_batch(model, sites, encode(processor, group, side)))
+            forget()  # what a model remembers of one prompt must not reach the next
+    return np.concatenate(rows)
+
+
+def encode(processor: Any, examples: Sequence[Example], side: Side | None = None) -> dict[str, Any]:
+    """Return what the processor makes of some prompts, padded on a side if one is given."""
+    rendered = [render(processor, example) for example in examples]
+    images = [[load_image(image.source) for image in prompt.images] for prompt in rendered]
+    options: dict[str, Any] = {
+        "return_tensors": "pt",
+        "add_special_tokens": rendered[0].add_special_tokens,
+    }
+    if any(images):
+        options["images"] = images
+    if side is not None:
+        options |= {"padding": True, "padding_side": side}
+    try:
+        inputs = dict(processor(text=[prompt.text for prompt in rendered], **options))
+    except Exception as error:  # every processor has its own ways to refuse
+        reason = " ".join(str(error).split())[:160]
+        raise BackboneError(f"{type(processor).__name__} failed: {type(error).__name__}: {reason}") from error
+    inputs.pop("labels", None)
+    return inputs
+
+
+def _read_batch(model: Any, sites: Sequence[AttentionSite], inputs: dict[str, Any]) -> NDArray[np.float32]:
+    """Return the vectors at the last token whose mask is 1, shape (n_examples, width)."""
+    ids = inputs["input_ids"]
+    mask = inputs.get("attention_mask")
+    mask = torch.ones_like(ids) if mask is None else mask
+    last = (mask.ne(0) * torch.arange(1, ids.shape[1] + 1)).argmax(dim=1)
+    with seen_at(sites) as seen, model_failures(model):
+        model(**accepted_inputs(model, inputs), **_without_cache(model))
+    columns = [_at(tensor, last, site, tuple(ids.shape)) for site, tensor in zip(sites, seen, strict=True)]
+    return torch.cat(columns, dim=1).numpy()
+
+
+def _without_cache(model: Any) -> dict[str, bool]:
+    import inspect
+
+    return {"use_cache": False} if "use_cache" in inspect.signature(model.forward).parameters else {}
+
+
+@contextmanager
+def seen_at(sites: Sequence[AttentionSite]) -> Iterator[list[torch.Tensor]]:
+    """Collect, during the block, what enters the projection of each site, in the order of the sites.
+
+    The list is filled when the block ends without an error; a projection shared by several layers is told
+    apart by the order of its calls.
+    """
+    calls: dict[int, list[torch.Tensor]] = {}
+    seen: list[torch.Tensor] = []
+
+    def hook(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        calls.setdefault(id(module), []).append(args[0] if args else next(iter(kwargs.values())))
+
+    projections = {id(site.projection): site.projection for site in sites}
+    handles = [p.register_forward_pre_hook(hook, with_kwargs=True) for p in projections.values()]
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
+    for site in sites:
+        waiting = calls.get(id(site.projection))
+        if not waiting:
+            raise BackboneError(f"the attention layer {site.path} did not run")
+        seen.append(waiting.pop(0))
+
+
+def _at(
+    tensor: torch.Tensor, last: torch.Tensor, site: AttentionSite, shape: tuple[int, ...]
+) -> torch.Tensor:
+    n_examples, n_tokens = shape
+    if tensor.numel() != n_examples * n_tokens * site.n_heads * site.head_dim:
+        raise BackboneError(
+            f"{site.path} works on {tuple(tensor.shape)} where the prompt has {shape} tokens and the site "
+            f"{site.n_heads} heads of {site.head_dim}"
+        )
+    tokens = tensor.detach().reshape(n_examples, n_tokens, -1).to("cpu", torch.float32)
+    return tokens[torch.arange(n_examples), last]
+
+
+def can_pad(processor: Any) -> bool:
+    """Return whether the tokenizer has a token to pad with."""
+    return tokenizer_of(processor).pad_token_id is not None

@@ -1,0 +1,161 @@
+"""The backbone under examination, with its reference vectors: what every check works on."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from savs.backbones import TransformersBackbone
+from savs.backbones.memory import BatchSize
+from savs.backbones.sites import AttentionSite
+from savs.doctor.comparing import compare, flips, tolerance
+from savs.doctor.probes import Probe, probes
+from savs.doctor.reading import read
+from savs.doctor.report import Check, Verdict
+from savs.errors import BackboneError, SAVsError
+from savs.examples import Example
+from savs.features import HeadLayout
+
+__all__ = ["Subject", "admit", "variant"]
+
+Rows = NDArray[np.float32]
+
+
+@dataclass
+class Subject:
+    """A backbone and what is known of it.
+
+    Attributes
+    ----------
+    backbone : TransformersBackbone
+        Never changed.
+    probes : list of Probe
+        Those that it can read.
+    refused : dict of str to str
+        Forms of prompts that it cannot read, each with the reason.
+    reference : ndarray of float32, shape (n_probes, layout.width)
+        Vectors of the probes, each read alone by `savs.doctor.reading`.
+    tolerance : float
+        Of its dtype on its device.
+    """
+
+    backbone: TransformersBackbone
+    probes: list[Probe]
+    refused: dict[str, str]
+    reference: Rows
+    tolerance: float
+    labels: list[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.labels = [probe.label for probe in self.probes]
+
+    @property
+    def model(self) -> Any:
+        """The model of the backbone."""
+        return self.backbone.model
+
+    @property
+    def processor(self) -> Any:
+        """The processor of the backbone."""
+        return self.backbone.processor
+
+    @property
+    def layout(self) -> HeadLayout:
+        """All its heads."""
+        return self.backbone.layout
+
+    @property
+    def sites(self) -> tuple[AttentionSite, ...]:
+        """Its attention sites."""
+        return self.backbone._anatomy.sites
+
+    @property
+    def examples(self) -> list[Example]:
+        """The probes' examples."""
+        return [probe.example for probe in self.probes]
+
+    def positions(self, *forms: str) -> list[int]:
+        """Return which probes are of the given forms."""
+        return [position for position, probe in enumerate(self.probes) if probe.form in forms]
+
+    def extract(self, examples: Sequence[Example], batch_size: int = 1) -> Rows:
+        """Return vectors as `savs` reads them, without prefix reuse."""
+        return variant(self.backbone, batch_size).extract(examples).features
+
+    def judge(
+        self,
+        name: str,
+        read_rows: Callable[[], Rows],
+        reference: Rows | None = None,
+        *,
+        wrong: Verdict = "unsafe",
+        limit: float | None = None,
+        note: str = "",
+    ) -> Check:
+        """Return whether some rows equal the reference.
+
+        Parameters
+        ----------
+        name : str
+        read_rows : callable
+            Reads them; if it fails, the check has the verdict `wrong`.
+        reference : ndarray, optional
+            By default that of all probes.
+        wrong : {"unsafe", "differs"}
+            The verdict where they do not.
+        limit : float, optional
+            By default the tolerance of the backbone's dtype.
+        note : str
+        """
+        reference = self.reference if reference is None else reference
+        limit = self.tolerance if limit is None else limit
+        try:
+            rows = read_rows()
+        except SAVsError as error:
+            return Check(name, wrong, tolerance=limit, note=f"fails: {error}")
+        if not np.isfinite(rows).all():
+            return Check(name, wrong, tolerance=limit, note="gives NaN or infinite values")
+        found = compare(self.layout, rows, reference)
+        changed = flips(self.layout, self.reference, self.labels, (rows, reference))
+        verdict: Verdict = "ok" if found.max_difference <= limit else wrong
+        return Check(name, verdict, found.max_difference, found.min_cosine, changed, limit, note)
+
+
+def admit(backbone: TransformersBackbone) -> Subject:
+    """Read all probes that the backbone can read and take their vectors for the reference.
+
+    Raises
+    ------
+    BackboneError
+        If it cannot read any.
+    """
+    candidates = probes("image" in backbone.modalities)
+    found = variant(backbone, 1).extract([probe.example for probe in candidates], max_errors=-1)
+    kept = [candidates[index] for index in found.indices.tolist()]
+    failed = [i for i in range(len(candidates)) if i not in set(found.indices.tolist())]
+    refused: dict[str, str] = {}
+    for index, error in zip(failed, found.errors, strict=True):
+        refused.setdefault(candidates[index].form, error.message)
+    if len({probe.label for probe in kept}) < 2:
+        raise BackboneError(f"the backbone reads none of the probes: {next(iter(refused.values()))}")
+    model = backbone.model
+    dtype = str(model.dtype).removeprefix("torch.")
+    rows = read(model, backbone.processor, backbone._anatomy.sites, [probe.example for probe in kept])
+    return Subject(backbone, kept, refused, rows, tolerance(dtype, model.device.type))
+
+
+def variant(
+    backbone: TransformersBackbone, batch_size: int, prefix_reuse: bool = False
+) -> TransformersBackbone:
+    """Return the same backbone, on the same model, with another batch size, with or without prefix reuse."""
+    other = copy.copy(backbone)  # not made anew: the sites under examination are those of this very backbone
+    other.batch_size = batch_size
+    other.prefix_reuse = prefix_reuse
+    other._size = BatchSize(batch_size, backbone.model.device.type)
+    other._prefix_failure = None
+    return other
