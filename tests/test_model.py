@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ from sklearn.exceptions import NotFittedError
 from savs import HeadLayout, SAVClassifier, SAVModel, as_examples
 from savs.backbones import PromptTemplate
 from savs.backbones.fake import FakeBackbone
+from savs.backbones.fingerprint import weights_digest
+from savs.datasets import DataWarning
 from savs.errors import (
     ArtifactError,
     BackboneError,
@@ -17,6 +20,7 @@ from savs.errors import (
     ItemError,
 )
 
+ONE_SHOT_IS_ENOUGH = pytest.mark.filterwarnings("ignore:every class has one shot")
 LAYOUT = HeadLayout.uniform(3, 4, 8)
 TEXTS = [f"{word} {index}" for index in range(6) for word in ("apple", "brick", "cloud")]
 LABELS = ["fruit", "stone", "sky"] * 6
@@ -57,7 +61,7 @@ def test__votes_and_shares__agree():
 
 @pytest.mark.parametrize("labels", [[0, 1, 2] * 6, ["a", "b", "c"] * 6, [True, False, True] * 6])
 def test__fault_15__labels__come_back_with_their_type(labels, tmp_path):
-    model = SAVModel(FakeBackbone(layout=LAYOUT)).fit(TEXTS, labels)
+    model = SAVModel(FakeBackbone(layout=LAYOUT), n_heads=5).fit(TEXTS, labels)
     model.save_pretrained(tmp_path)
     again = SAVModel.from_pretrained(tmp_path, backbone=FakeBackbone(layout=LAYOUT))
     for answers in (model.predict(TEXTS).tolist(), again.predict_each(TEXTS).labels):
@@ -88,9 +92,10 @@ def test__predict_each__reports_bad_items_and_answers_the_rest(tmp_path):
     assert model.predict_each(items, max_errors=1).indices.tolist() == [0, 2]
 
 
+@ONE_SHOT_IS_ENOUGH
 def test__predict_each__counts_prompt_and_media_errors_together_in_order(tmp_path):
     rows = [{"text": name, "colour": "red", "label": name} for name in ("a", "b")]
-    model = SAVModel(FakeBackbone(layout=LAYOUT), prompt="{colour} {text}").fit(rows)
+    model = SAVModel(FakeBackbone(layout=LAYOUT), prompt="{colour} {text}", n_heads=5).fit(rows)
     (tmp_path / "broken.jpg").write_bytes(b"")
     bad = [
         {"image": str(tmp_path / "broken.jpg"), "colour": "red", "text": "x"},
@@ -119,16 +124,17 @@ def test__failed_fit__leaves_the_fitted_model_as_it_was(tmp_path):
     assert [shot.label for shot in model.shots_] == LABELS
 
 
+@ONE_SHOT_IS_ENOUGH
 def test__fault_14__shots_in_the_test_set__are_found_by_prompted_content():
     rows = [{"text": "same", "claim": claim, "label": claim} for claim in ("one", "two")]
-    model = SAVModel(FakeBackbone(layout=LAYOUT), prompt="{text}: {claim}").fit(rows)
+    model = SAVModel(FakeBackbone(layout=LAYOUT), prompt="{text}: {claim}", n_heads=5).fit(rows)
     assert model.find_leaks([{"text": "same", "claim": "three"}, {"text": "same", "claim": "two"}]) == [1]
     assert model.find_leaks([{"text": "no claim"}, {"text": "same", "claim": "one"}]) == [1]
 
 
 def test__unfitted_model__says_so():
     with pytest.raises(NotFittedError, match="call fit"):
-        SAVModel(FakeBackbone(layout=LAYOUT)).predict(["x"])
+        SAVModel(FakeBackbone(layout=LAYOUT), n_heads=5).predict(["x"])
 
 
 def test__fault_13__no_queries__is_one_clear_error_and_predict_each_gives_nothing():
@@ -140,7 +146,7 @@ def test__fault_13__no_queries__is_one_clear_error_and_predict_each_gives_nothin
 
 
 def test__unknown_placeholder__names_item_and_columns():
-    model = SAVModel(FakeBackbone(layout=LAYOUT), prompt="Is {colour} nice?")
+    model = SAVModel(FakeBackbone(layout=LAYOUT), prompt="Is {colour} nice?", n_heads=5)
     with pytest.raises(ExampleError, match="colour"):
         model.fit([{"text": "x", "label": "a"}, {"text": "y", "label": "b"}])
 
@@ -209,17 +215,123 @@ def test__card__says_what_it_is(tmp_path):
         assert text in card
 
 
+@ONE_SHOT_IS_ENOUGH
 def test__caller_data__is_not_changed():
     row = {"image": np.full((9, 9, 3), 7, np.uint8), "question": "q", "label": "a"}
     picture = Image.new("RGB", (9, 9))
     before = (row["image"].copy(), picture.tobytes(), list(row))
-    SAVModel(FakeBackbone(layout=LAYOUT)).fit([row, {"image": picture, "label": "b"}])
+    SAVModel(FakeBackbone(layout=LAYOUT), n_heads=5).fit([row, {"image": picture, "label": "b"}])
     np.testing.assert_array_equal(row["image"], before[0])
     assert (picture.tobytes(), list(row)) == before[1:]
 
 
 def test__to_artifact__unfitted__is_not_fitted_error(tmp_path):
     with pytest.raises(NotFittedError):
-        SAVModel(FakeBackbone(layout=LAYOUT)).save_pretrained(tmp_path)
+        SAVModel(FakeBackbone(layout=LAYOUT), n_heads=5).save_pretrained(tmp_path)
     with pytest.raises(ArtifactError):
         SAVModel.from_pretrained(tmp_path)
+
+
+def test__fit__more_heads_wanted_than_there_are__one_warning():
+    with pytest.warns(
+        DataWarning, match="n_heads is 20, but the backbone has 12 heads: all of them vote"
+    ) as said:
+        model = SAVModel(FakeBackbone(layout=LAYOUT)).fit(TEXTS, LABELS)
+    assert (len(said), len(model.heads_)) == (1, 12)
+    SAVModel(FakeBackbone(layout=LAYOUT), n_heads=12).fit(TEXTS, LABELS)
+
+
+def test__fault_13__every_class_has_one_shot__warning_that_no_head_was_scored():
+    with pytest.warns(DataWarning, match="every class has one shot: no head can be scored"):
+        SAVModel(FakeBackbone(layout=LAYOUT), n_heads=5).fit(TEXTS[:3], LABELS[:3])
+    SAVModel(FakeBackbone(layout=LAYOUT), n_heads=5).fit(TEXTS[:4], LABELS[:4])
+
+
+class OrderedBackbone(FakeBackbone):
+    """Its last bits depend on the place in the batch, as with padded batches of a real model."""
+
+    def extract(self, examples, heads=None, **options):
+        found = super().extract(examples, heads, **options)
+        noise = 1e-6 * np.random.default_rng(0).standard_normal(found.features.shape, dtype=np.float32)
+        return replace(found, features=found.features + noise)
+
+
+def test__fault_21__order_of_the_shots__decides_no_byte_of_the_artefact(tmp_path):
+    rows = [
+        {"id": f"n{i}", "text": text, "label": label}
+        for i, (text, label) in enumerate(zip(TEXTS, LABELS, strict=True))
+    ]
+    for seed in range(3):
+        shuffled = [rows[i] for i in np.random.default_rng(seed).permutation(len(rows))]
+        model = SAVModel(OrderedBackbone(layout=LAYOUT), n_heads=5).fit(shuffled)
+        assert [shot.id for shot in model.shots_] == [row["id"] for row in shuffled]
+        model.save_pretrained(tmp_path / str(seed))
+    for path in (tmp_path / "0").iterdir():
+        for seed in (1, 2):
+            assert path.read_bytes() == (tmp_path / str(seed) / path.name).read_bytes()
+
+
+def test__repr__backbone_and_state(tmp_path):
+    assert repr(SAVModel(FakeBackbone(), n_heads=4)) == "SAVModel('fake', not fitted, n_heads=4, prompt=None)"
+    model = fitted(prompt="Is it {question}?")
+    expected = "SAVModel('fake', 3 classes, 5 heads, prompt='Is it {question}?')"
+    assert repr(model) == expected
+    model.save_pretrained(tmp_path)
+    assert repr(SAVModel.from_pretrained(tmp_path)) == expected
+    moved = SAVModel.from_pretrained(tmp_path, backbone=tmp_path / "elsewhere")
+    assert repr(moved) == expected.replace("'fake'", repr(str(tmp_path / "elsewhere")))
+    lazy = SAVModel.from_backbone("nowhere/at-all", lazy=True)
+    assert repr(lazy) == "SAVModel('nowhere/at-all', not fitted, n_heads=20, prompt=None)"
+
+
+def test__predict_each__items_that_are_no_examples__count_with_the_others(tmp_path):
+    model = fitted(prompt="{question} {text}")
+    (tmp_path / "broken.jpg").write_bytes(b"")
+    items = [3, "apple", ("a.png", "<image><image>"), tmp_path / "broken.jpg", "http://x.org/a.png", "cloud"]
+    found = model.predict_each(items, max_errors=4)
+    assert found.indices.tolist() == [1, 5]
+    assert [error.id for error in found.errors] == ["0", "2", "3", "4"]
+    with pytest.raises(ItemError):
+        model.predict_each(items, max_errors=3)
+    assert model.find_leaks([3, "no", TEXTS[0]]) == [2]
+
+
+class ModelBackbone(FakeBackbone):
+    """With a model whose weights may change, and a fingerprint taken once, as the real one has them."""
+
+    def __init__(self):
+        import torch
+
+        super().__init__(layout=LAYOUT)
+        self.model = torch.nn.Linear(4, 4)
+        self._weights = weights_digest(self.model)
+
+    @property
+    def fingerprint(self):
+        return {**super().fingerprint, "weights_digest": self._weights}
+
+
+def test__save__weights_changed_since_the_fit__refused_and_the_older_classifier_stays(tmp_path):
+    backbone = ModelBackbone()
+    model = SAVModel(backbone, n_heads=5).fit(TEXTS, LABELS)
+    model.save_pretrained(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    loaded = SAVModel.from_pretrained(tmp_path, backbone=backbone)
+    backbone.model.weight.data[0, 0] += 1
+    for stale in (model, loaded):
+        with pytest.raises(ArtifactError, match="weights have changed"):
+            stale.save_pretrained(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    SAVModel.from_pretrained(tmp_path).save_pretrained(tmp_path / "copy")
+
+
+def test__fault_30__refused_entries__are_an_attribute(tmp_path):
+    fitted().save_pretrained(tmp_path)
+    with pytest.raises(BackboneMismatchError) as refused:
+        SAVModel.from_pretrained(tmp_path, backbone=FakeBackbone(layout=LAYOUT, seed=1))
+    assert refused.value.entries == ("config_digest", "weights_digest", "processor_digest")
+    with pytest.raises(BackboneMismatchError) as refused:
+        SAVModel.from_pretrained(tmp_path, backbone=FakeBackbone(seed=1), allow_mismatch=["config_digest"])
+    assert refused.value.entries == ("layout", "weights_digest", "processor_digest")
+    assert all(entry in str(refused.value) for entry in refused.value.entries)
+    assert "\n" not in str(refused.value)

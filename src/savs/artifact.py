@@ -186,30 +186,37 @@ def check_backbone(
     Raises
     ------
     BackboneMismatchError
-        Naming every entry of the fingerprint that differs and is not listed in `allow_mismatch`.
+        Naming every entry of the fingerprint that differs and is not listed in `allow_mismatch`, and the
+        layout if that differs; they are its `entries`.
     ValueError
         If `allow_mismatch` holds a name that is no entry of a fingerprint's identity.
     """
     unknown = set(allow_mismatch) - set(IDENTITY)
     if unknown:
         raise ValueError(f"allow_mismatch takes {', '.join(IDENTITY)}; got {', '.join(sorted(unknown))}")
-    if layout != artifact.layout:
-        raise BackboneMismatchError(
-            f"the classifier was fitted on a backbone with {artifact.layout.n_heads} heads in "
-            f"{artifact.layout.n_layers} layers and {artifact.layout.width} columns; this one has "
-            f"{layout.n_heads} in {layout.n_layers} and {layout.width} columns"
-        )
     saved = artifact.fingerprint
     differing = [name for name in IDENTITY if _differs(name, saved.get(name), fingerprint.get(name))]
     refused = [name for name in differing if name not in allow_mismatch]
+    details = [f"{name}: {_short(saved.get(name))} -> {_short(fingerprint.get(name))}" for name in refused]
+    if layout != artifact.layout:
+        refused, details = ["layout", *refused], [f"layout: {_spelled(artifact.layout, layout)}", *details]
     if refused:
-        details = "; ".join(
-            f"{name}: {_short(saved.get(name))} -> {_short(fingerprint.get(name))}" for name in refused
+        advice = (
+            "load that one or fit again"
+            if "layout" in refused
+            else f"load that one, fit again, or accept the difference with allow_mismatch={refused!r}"
         )
         raise BackboneMismatchError(
-            f"the classifier was fitted on another backbone ({details}); load that one, fit again, or accept "
-            f"the difference with allow_mismatch={refused!r}"
+            f"the classifier was fitted on another backbone ({'; '.join(details)}); {advice}", refused
         )
+
+
+def _spelled(saved: HeadLayout, current: HeadLayout) -> str:
+    saved_text, current_text = (
+        f"{layout.n_heads} heads in {layout.n_layers} layers and {layout.width} columns"
+        for layout in (saved, current)
+    )
+    return f"{saved_text} -> {current_text}"
 
 
 def _differs(name: str, saved: object, current: object) -> bool:

@@ -10,8 +10,10 @@
     │   └── CapacityError       it does not fit into memory, even alone
     ├── DataError               a data file or a set of labels as a whole
     ├── BackboneError           a model cannot be loaded, located or run
-    └── ArtifactError           a saved classifier cannot be read or written
-        └── BackboneMismatchError   ... or belongs to another backbone
+    ├── ArtifactError           a saved classifier cannot be read or written
+    │   └── BackboneMismatchError   ... or belongs to another backbone
+    └── StoreError              a feature store cannot be read or written
+        └── StoreMismatchError  ... or holds the features of another backbone
 
 Messages say which item, what is wrong and what to do, in one line. They never echo a decoder's own text, a
 memory address, a token or a base64 body.
@@ -19,6 +21,7 @@ memory address, a token or a base64 body.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TypedDict
 
 __all__ = [
@@ -33,6 +36,8 @@ __all__ = [
     "ItemErrorRecord",
     "MediaError",
     "SAVsError",
+    "StoreError",
+    "StoreMismatchError",
 ]
 
 
@@ -115,4 +120,22 @@ class ArtifactError(SAVsError):
 
 
 class BackboneMismatchError(ArtifactError):
-    """A saved classifier belongs to another backbone, revision, processor or dtype."""
+    """A saved classifier belongs to another backbone, revision, processor or dtype.
+
+    Attributes
+    ----------
+    entries : tuple of str
+        The entries of the fingerprint that were refused, and ``"layout"`` if the heads are others.
+    """
+
+    def __init__(self, message: str, entries: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.entries = tuple(entries)
+
+
+class StoreError(SAVsError):
+    """A feature store cannot be read or written."""
+
+
+class StoreMismatchError(StoreError):
+    """A feature store holds the features of another backbone, layout or dtype."""

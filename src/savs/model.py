@@ -8,7 +8,8 @@ It knows neither the command line nor the server.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -20,8 +21,8 @@ from numpy.typing import NDArray
 from savs.artifact import Artifact, Shot, check_backbone, load_artifact, save_artifact
 from savs.backbones import Backbone, Extraction, PromptTemplate, load_backbone
 from savs.datasets import check_support, example_hash, find_leaks
-from savs.errors import BackboneError, DataError, ItemError
-from savs.examples import Example, Label, as_examples
+from savs.errors import ArtifactError, BackboneError, DataError, ItemError
+from savs.examples import DataWarning, ErrorLedger, Example, Label, as_examples
 from savs.features import Head, HeadLayout
 from savs.heads import Estimate, SAVClassifier, estimate_accuracy
 from savs.model_card import render_card
@@ -66,7 +67,7 @@ class SAVModel:
         column of its row; without any placeholder the prompt follows the example's own text. By default the
         own text is all.
     n_heads : int, default=20
-        Number of heads to keep; all of them if the backbone has fewer.
+        Number of heads to keep; all of them, with a warning at `fit`, if the backbone has fewer.
 
     Attributes
     ----------
@@ -79,7 +80,7 @@ class SAVModel:
     estimate_ : Estimate or None
         What accuracy to expect on new examples, estimated from the shots alone.
     shots_ : list of Shot
-        Ids, labels and content digests of the support set.
+        Ids, labels and content digests of the support set, in the order given to `fit`.
 
     References
     ----------
@@ -89,7 +90,7 @@ class SAVModel:
     Examples
     --------
     >>> from savs.backbones.fake import FakeBackbone
-    >>> model = SAVModel(FakeBackbone(), prompt="Is this about {question}?")
+    >>> model = SAVModel(FakeBackbone(), prompt="Is this about {question}?", n_heads=8)
     >>> model.fit(["red", "crimson", "blue", "navy"], ["warm", "warm", "cold", "cold"]).predict(["crimson"])
     array(['warm'], dtype='<U4')
     """
@@ -153,6 +154,26 @@ class SAVModel:
         """The prompt template."""
         return self._prompt
 
+    def __repr__(self) -> str:
+        backbone = repr(self._source) if isinstance(self._source, str) else type(self._source).__name__
+        try:
+            state = f"{len(self.classes_)} classes, {len(self.heads_)} heads"
+        except AttributeError:
+            state = f"not fitted, n_heads={self.n_heads}"
+        return f"{type(self).__name__}({backbone}, {state}, prompt={self.prompt!r})"
+
+    @property
+    def _source(self) -> Any:
+        """Where the backbone comes from, as far as that is known without loading it."""
+        if self._backbone is None and isinstance(self._resolve, _Resolver):
+            named = self._resolve.backbone
+            return str(named) if named is not None else self._fingerprint.get("source")
+        if self._backbone is None and isinstance(self._resolve, partial):
+            named = self._resolve.args[0]
+            return str(named) if isinstance(named, str | os.PathLike) else named
+        source = None if self._backbone is None else self._backbone.fingerprint.get("source")
+        return source if source is not None else self._backbone
+
     def _set_prompt(self, prompt: str | None) -> None:
         self._prompt = prompt
         self._template = None if prompt is None else PromptTemplate(prompt)
@@ -182,20 +203,33 @@ class SAVModel:
             If an example cannot be read.
         DataError
             If the labels cannot be used: missing, mixed types, one class, contradictions.
+
+        Warns
+        -----
+        DataWarning
+            If fewer heads than `n_heads` are there, so that none is picked, or every class has one shot, so
+            that no head can be scored.
+
+        Notes
+        -----
+        The order of the examples decides nothing: they are read in the order of their content's digests, and
+        a classifier saved from them holds the same bytes.
         """
-        prompted, _ = self._apply_prompt(as_examples(examples, labels), max_errors=0)
-        shots = list(prompted.values())
+        given = dict(enumerate(as_examples(examples, labels)))
+        shots = list(self._prompted(given, ErrorLedger()).values())
         check_support(shots)
+        records = [Shot(str(s.id), s.label, example_hash(s)) for s in shots if s.label is not None]
+        # Batches and sums must not depend on the order of the training file: the last bits would.
+        order = sorted(range(len(shots)), key=lambda position: _canonical(records[position]))
         backbone = self.backbone
-        features = backbone.extract(shots, progress=progress).features
-        targets = np.asarray([shot.label for shot in shots])
+        features = backbone.extract([shots[position] for position in order], progress=progress).features
+        targets = np.asarray([shots[position].label for position in order])
         classifier = SAVClassifier(n_heads=self.n_heads, layout=backbone.layout).fit(features, targets)
         estimate = estimate_accuracy(features, targets, layout=backbone.layout, n_heads=self.n_heads)
+        _warn_of_idle_scores(targets, self.n_heads, backbone.layout)
         self._classifier, self.estimate_ = classifier, estimate
         self._layout, self._fingerprint = backbone.layout, dict(backbone.fingerprint)
-        self.shots_ = [
-            Shot(str(shot.id), shot.label, example_hash(shot)) for shot in shots if shot.label is not None
-        ]
+        self.shots_ = records
         return self
 
     def predict(self, examples: Sequence[Any]) -> NDArray[Any]:
@@ -242,7 +276,7 @@ class SAVModel:
             Show a progress bar.
         """
         voters = self._voters
-        kept = self._extract(as_examples(examples), self.heads_, max_errors=max_errors, progress=progress)
+        kept = self._extract(examples, self.heads_, ErrorLedger(max_errors), progress=progress)
         if not len(kept.features):
             return Predictions(kept.indices, [], np.empty((0, len(voters.classes_))), kept.errors)
         labels = voters.predict(kept.features).tolist()
@@ -255,15 +289,16 @@ class SAVModel:
         """
         _ = self._fitted  # unfitted, there are no shots to compare with: say so as every other method does
         digests = {shot.digest for shot in self.shots_}
-        prompted, _errors = self._apply_prompt(as_examples(examples), max_errors=-1)
-        found = find_leaks(digests, list(prompted.values()))
-        return [list(prompted)[position] for position in found]
+        ledger = ErrorLedger(-1)
+        prompted = self._prompted(_placed(examples, ledger), ledger)
+        indices = list(prompted)
+        return [indices[position] for position in find_leaks(digests, list(prompted.values()))]
 
     def head_vectors(
         self, examples: Sequence[Any], heads: Sequence[Head] | None = None
     ) -> NDArray[np.float32]:
         """Return feature rows, shape (n_examples, width), of all heads or the given ones, in that order."""
-        return self._extract(as_examples(examples), heads, max_errors=0, progress=False).features
+        return self._extract(examples, heads, ErrorLedger(), progress=False).features
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write the fitted classifier (not the backbone) to a folder: safetensors, JSON and a model card.
@@ -271,8 +306,10 @@ class SAVModel:
         Raises
         ------
         ArtifactError
-            If the folder cannot be written or holds something else; an older classifier there stays intact.
+            If the folder cannot be written or holds something else, or the backbone's weights have changed
+            since the fit; an older classifier there stays intact.
         """
+        self._check_unchanged()
         artifact = self._to_artifact()
         save_artifact(artifact, Path(folder), card=render_card(artifact))
 
@@ -339,42 +376,38 @@ class SAVModel:
             heads=[(head.layer, head.index) for head in fitted.heads_],
             head_scores=np.asarray(fitted.head_scores_, dtype=np.int64),
             centroids=np.asarray(fitted.centroids_, dtype=np.float64),
-            shots=self.shots_,
+            shots=sorted(self.shots_, key=_canonical),
             estimate=None if self.estimate_ is None else asdict(self.estimate_),
             fingerprint=self._fingerprint,
         )
 
-    def _extract(
-        self, examples: list[Example], heads: Sequence[Head] | None, *, max_errors: int, progress: bool
-    ) -> Extraction:
-        prompted, errors = self._apply_prompt(examples, max_errors)
-        left = max_errors if max_errors < 0 else max_errors - len(errors)
-        kept = list(prompted)
-        found = self.backbone.extract(
-            [prompted[index] for index in kept], heads, max_errors=left, progress=progress
-        )
-        if not errors:
-            return found
-        order = {example.id: index for index, example in enumerate(examples)}
-        merged = sorted([*errors, *found.errors], key=lambda error: order.get(error.id, len(order)))
-        return Extraction(found.features, np.asarray(kept, dtype=np.intp)[found.indices], merged)
+    def _check_unchanged(self) -> None:
+        """Refuse to save what was fitted on weights that the model object has no more."""
+        model = getattr(self._backbone, "model", None)
+        if self._backbone is None or model is None:
+            return
+        from savs.backbones.fingerprint import weights_digest
 
-    def _apply_prompt(
-        self, examples: list[Example], max_errors: int
-    ) -> tuple[dict[int, Example], list[ItemError]]:
-        if self._template is None:
-            return dict(enumerate(examples)), []
-        prompted: dict[int, Example] = {}
-        errors: list[ItemError] = []
-        for index, example in enumerate(examples):
-            try:
-                prompted[index] = self._template.apply(example)
-            except ItemError as error:
-                error.id = error.id or example.id
-                errors.append(error)
-                if 0 <= max_errors < len(errors):
-                    raise
-        return prompted, errors
+        if weights_digest(model) != self._backbone.fingerprint.get("weights_digest"):
+            raise ArtifactError(
+                "the model's weights have changed since its backbone was made, so the classifier belongs to "
+                "weights that are gone: make the backbone again (load_backbone), fit, then save"
+            )
+
+    def _extract(
+        self, examples: Sequence[Any], heads: Sequence[Head] | None, ledger: ErrorLedger, *, progress: bool
+    ) -> Extraction:
+        prompted = self._prompted(_placed(examples, ledger), ledger)
+        found = self.backbone.extract(
+            list(prompted.values()), heads, max_errors=ledger.left, progress=progress
+        )
+        indices = np.asarray(list(prompted), dtype=np.intp)[found.indices]
+        ledger.note_rest(prompted, set(indices.tolist()), found.errors)
+        return Extraction(found.features, indices, ledger.errors)
+
+    def _prompted(self, examples: Mapping[int, Example], ledger: ErrorLedger) -> dict[int, Example]:
+        """Return the examples as the model reads them, by position."""
+        return dict(examples) if self._template is None else ledger.collect(self._template.apply, examples)
 
     def _kept_features(self, examples: Sequence[Any]) -> NDArray[np.float32]:
         heads, items = self._fitted.heads_, as_examples(examples)
@@ -415,6 +448,34 @@ class SAVModel:
     def layout(self) -> HeadLayout:
         """All heads of the backbone."""
         return self._layout if hasattr(self, "_layout") else self.backbone.layout
+
+
+def _placed(examples: Sequence[Any], ledger: ErrorLedger) -> dict[int, Example]:
+    """Return the examples that are some, by position; the ledger is new."""
+    items = as_examples(examples, ledger=ledger)
+    return dict(zip(ledger.kept(len(items)), items, strict=True))
+
+
+def _canonical(shot: Shot) -> tuple[str, str]:
+    return shot.digest, shot.id
+
+
+def _warn_of_idle_scores(targets: NDArray[Any], n_heads: int, layout: HeadLayout) -> None:
+    """Say when the head scores pick nothing."""
+    if n_heads > layout.n_heads:
+        warnings.warn(
+            f"n_heads is {n_heads}, but the backbone has {layout.n_heads} heads: all of them vote, none is "
+            "picked",
+            DataWarning,
+            stacklevel=3,
+        )
+    if np.unique(targets, return_counts=True)[1].max() == 1:
+        warnings.warn(
+            "every class has one shot: no head can be scored, so the first ones vote, whatever they see; "
+            "give two shots per class or more",
+            DataWarning,
+            stacklevel=3,
+        )
 
 
 @dataclass(frozen=True)
