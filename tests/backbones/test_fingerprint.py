@@ -29,6 +29,10 @@ ENTRIES = {
     "attn_implementation",
     "layers",
     "gated",
+    "skipped",
+    "quantization",
+    "adapters",
+    "sites",
     "versions",
 }
 

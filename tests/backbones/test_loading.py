@@ -208,3 +208,32 @@ def test__load__device_map__same_vectors(folder_of, examples_for) -> None:
     plain = load_backbone(folder_of("llama")).extract(examples).features
     mapped = load_backbone(folder_of("llama"), device_map={"": "cpu"}).extract(examples).features
     assert np.array_equal(plain, mapped)
+
+
+@pytest.mark.parametrize(
+    ("options", "batch_size", "prefix_reuse"),
+    [
+        ({}, "auto", True),
+        ({"batch_size": 5}, 5, True),
+        ({"batch_size": "auto", "prefix_reuse": False}, "auto", False),
+    ],
+)
+def test__load__how_it_runs__as_asked_else_the_default(
+    options, batch_size, prefix_reuse, folder_of, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setenv("SAVS_HOME", str(tmp_path))
+    backbone = load_backbone(folder_of("llama"), **options)
+    assert backbone.batch_size == batch_size
+    assert backbone.prefix_reuse is prefix_reuse
+    given = load_backbone(backbone.model, processor=backbone.processor, **options)
+    assert (given.batch_size, given.prefix_reuse) == (batch_size, prefix_reuse)
+
+
+def test__load__sites__used_and_recorded(folder_of, examples_for) -> None:
+    plain = load_backbone(folder_of("llama"), batch_size=3)
+    assert plain.fingerprint["sites"] is None
+    paths = [f"model.layers.{layer}.self_attn.o_proj" for layer in (0, 1)]
+    backbone = load_backbone(folder_of("llama"), batch_size=3, sites=paths)
+    assert backbone.fingerprint["sites"] == paths
+    examples = examples_for("llama")
+    assert np.array_equal(backbone.extract(examples).features, plain.extract(examples).features)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from savs.backbones.places import Place, hub_error, missing_package
+from savs.backbones.places import Place, missing_package
 from savs.errors import BackboneError
 
 __all__ = ["load_config", "load_model"]
-
-_WEIGHTS = ("*.safetensors", "*.bin", "*.safetensors.index.json", "*.bin.index.json")
 
 
 def load_config(place: Place) -> Any:
@@ -23,8 +21,7 @@ def load_config(place: Place) -> Any:
     """
     from transformers import AutoConfig
 
-    if place.folder is not None:
-        _check_local_config(place)
+    _check_local_config(place)
     try:
         return AutoConfig.from_pretrained(place.name, **place.options)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -32,8 +29,6 @@ def load_config(place: Place) -> Any:
 
 
 def _check_local_config(place: Place) -> None:
-    if place.folder is None:
-        return
     try:
         data = json.loads((place.folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -63,15 +58,7 @@ def _check_model_type(place: Place, data: dict[str, Any]) -> None:
 def _config_error(place: Place, error: Exception) -> BackboneError:
     if "trust_remote_code" in str(error):
         return BackboneError(f"{place.source}: needs code from its repository, which savs never runs")
-    if place.folder is not None:
-        return BackboneError(
-            f"{place.source}: config.json is not a valid configuration ({type(error).__name__})"
-        )
-    if isinstance(error, OSError):
-        return hub_error(place)
-    return BackboneError(
-        f"{place.source}: not a model that this transformers can open ({type(error).__name__})"
-    )
+    return BackboneError(f"{place.source}: config.json is not a valid configuration ({type(error).__name__})")
 
 
 def _auto_class(place: Place, config: Any) -> Any:
@@ -101,7 +88,7 @@ def load_model(place: Place, config: Any, options: dict[str, Any], attn_implemen
         If it is not a generative model, or weights are missing or cannot be read.
     """
     auto_class = _auto_class(place, config)
-    if place.folder is not None and not any(any(place.folder.glob(name)) for name in _WEIGHTS):
+    if not place.has_weights:
         raise BackboneError(f"{place.source}: no weights there (*.safetensors)")
     try:
         model, report = auto_class.from_pretrained(
@@ -111,8 +98,6 @@ def load_model(place: Place, config: Any, options: dict[str, Any], attn_implemen
     except ImportError as error:
         raise BackboneError(f"{place.source}: {config.model_type} needs {missing_package(error)}") from error
     except OSError as error:
-        if place.folder is None:
-            raise hub_error(place) from error
         raise BackboneError(f"{place.source}: the weights are incomplete or unreadable") from error
     except Exception as error:  # safetensors, torch and transformers each have their own ways to fail
         reason = " ".join(str(error).split())[:200]

@@ -8,13 +8,17 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+from collections.abc import Iterator
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 import savs
+from savs.backbones.offloading import weights
+from savs.backbones.quantization import quantization_state
 from savs.backbones.rendering import chat_template, tokenizer_of
+from savs.backbones.wrapping import adapter_state
 
 if TYPE_CHECKING:
     from savs.backbones.base import JSONValue
@@ -34,6 +38,7 @@ _VOLATILE = {
     "name_or_path",
     "output_attentions",
     "output_hidden_states",
+    "quantization_config",
     "torch_dtype",
     "transformers_version",
     "use_cache",
@@ -51,8 +56,11 @@ def fingerprint(model: Any, processor: Any, anatomy: Anatomy) -> dict[str, JSONV
         "processor_backend": _processor_backend(processor),
         "dtype": str(model.dtype).removeprefix("torch."),
         "attn_implementation": _attention_kernel(model.config),
+        "quantization": _stable(quantization_state(model)),
+        "adapters": _stable(adapter_state(model)),
         "layers": anatomy.n_layers,
         "gated": anatomy.gated,
+        "skipped": anatomy.describe()["skipped"],
         "versions": _versions(),
     }
 
@@ -66,16 +74,35 @@ def weights_digest(model: Any) -> str:
     """Return the sha256 over names, shapes and a strided sample of values of all weights and saved buffers.
 
     Values are taken as float32, so the digest depends on the dtype a model was loaded in, never on its
-    device. Weights offloaded to disk count by name and shape only.
+    device, nor on whether its weights are offloaded. Of quantised weights the packed values count.
     """
     digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
+    for name, tensor in weights(model):
         digest.update(f"{name} {tuple(tensor.shape)}\n".encode())
-        if not tensor.is_meta:
-            values = tensor.detach().reshape(-1)
-            stride = max(1, values.numel() // _SAMPLE)
-            digest.update(values[::stride].to(device="cpu", dtype=torch.float32).numpy().tobytes())
+        for part in _plain_tensors(tensor):
+            digest.update(_sample(part))
     return digest.hexdigest()
+
+
+def _plain_tensors(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
+    """Yield the ordinary tensors that a weight is made of: packed values, scales, zero points."""
+    flatten = getattr(tensor, "__tensor_flatten__", None)
+    if flatten is None:
+        yield tensor
+        return
+    for name in flatten()[0]:
+        yield from _plain_tensors(getattr(tensor, name))
+
+
+def _sample(tensor: torch.Tensor) -> bytes:
+    if tensor.is_meta:
+        return b""
+    values = tensor.detach().reshape(-1)
+    sample = values[:: max(1, values.numel() // _SAMPLE)].cpu()
+    try:
+        return sample.to(torch.float32).numpy().tobytes()
+    except (RuntimeError, NotImplementedError, TypeError):  # formats of less than a byte have no conversions
+        return sample.contiguous().view(torch.uint8).numpy().tobytes()
 
 
 def processor_digest(processor: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from savs.backbones.frozen import model_failures
+from savs.backbones.frozen import completed, model_failures
 from savs.backbones.rendering import tokenizer_of
 from savs.errors import BackboneError
 
@@ -31,7 +31,7 @@ def generate_answers(model: Any, processor: Any, inputs: Mapping[str, Any], max_
     """
     if not getattr(model, "can_generate", lambda: False)():
         raise BackboneError(f"{type(model).__name__} cannot generate text")
-    with model_failures(model):
+    with model_failures(model), completed(model):
         tokens = model.generate(**inputs, generation_config=_greedy(model, processor, max_new_tokens))
     answers = tokens[:, inputs["input_ids"].shape[1] :]
     texts = tokenizer_of(processor).batch_decode(answers, skip_special_tokens=True)

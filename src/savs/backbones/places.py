@@ -7,16 +7,17 @@ import re
 from pathlib import Path
 from typing import Any
 
+from savs.backbones.image_backends import torchvision_remedy
 from savs.errors import BackboneError
 
-__all__ = ["TINY", "Place", "hub_error", "missing_package", "resolve"]
+__all__ = ["TINY", "Place", "hub_name", "local_place", "missing_package"]
 
 TINY = "tiny"
 """Name of the backbone that is installed with savs."""
 
 _HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_PACKAGES = [
+_PACKAGES = (
     "torchvision",
     "num2words",
     "sentencepiece",
@@ -25,31 +26,63 @@ _PACKAGES = [
     "mistral_common",
     "protobuf",
     "einops",
-]
+)
+_DISTRIBUTIONS = {"PIL": "pillow", "cv2": "opencv-python-headless", "google": "protobuf", "yaml": "pyyaml"}
+_WEIGHTS = ("*.safetensors", "*.bin", "*.safetensors.index.json", "*.bin.index.json")
 
 
 class Place:
-    """Where a model's files are, and how to ask transformers for them."""
+    """A model's folder, and how to ask transformers for what is in it.
 
-    def __init__(self, name: str, source: str, *, revision: str | None, folder: Path | None) -> None:
-        self.name = name
-        self.source = source
+    Parameters
+    ----------
+    folder : Path
+        Holds everything: what the hub had is downloaded by now, so that loading opens no connection.
+    source : str
+        As the fingerprint and messages name it: the folder, the hub name or ``"tiny"``.
+    revision : str, optional
+        As asked for, on the hub.
+
+    Attributes
+    ----------
+    is_adapter : bool
+        It holds a PEFT adapter, whose base model is elsewhere.
+    """
+
+    def __init__(self, folder: Path, source: str, *, revision: str | None = None) -> None:
         self.folder = folder
-        self.options: dict[str, Any] = {"trust_remote_code": False}
-        if folder is not None:
-            self.options["local_files_only"] = True
-        elif revision is not None:
-            self.options["revision"] = revision
+        self.source = source
+        self.revision = revision
+        self.name = str(folder)
+        self.options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
+        self.is_adapter = (folder / "adapter_config.json").is_file()
+        self._check()
 
     @property
     def commit(self) -> str | None:
         """The commit that a hub cache's snapshot folder is named after."""
-        name = self.folder.name if self.folder else ""
-        return name if _COMMIT.fullmatch(name) else None
+        return self.folder.name if _COMMIT.fullmatch(self.folder.name) else None
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether there are weights of a whole model."""
+        found = (path for pattern in _WEIGHTS for path in self.folder.glob(pattern))
+        return any(not path.name.startswith("adapter_") for path in found)
+
+    def _check(self) -> None:
+        if not self.is_adapter and not (self.folder / "config.json").is_file():
+            raise BackboneError(
+                f"{self.source}: no config.json there, so it is not a transformers model folder"
+            )
+        if self.is_adapter and self.has_weights:
+            raise BackboneError(
+                f"{self.source}: it holds a model and an adapter (adapter_config.json), so it does not say "
+                "which to load; move the adapter to a folder of its own"
+            )
 
 
-def resolve(name: str | os.PathLike[str], revision: str | None) -> Place:
-    """Return where a model is, without opening it.
+def local_place(name: str | os.PathLike[str]) -> Place | None:
+    """Return the place of the model in the box or of a folder; None for what can only be a hub name.
 
     Raises
     ------
@@ -58,44 +91,30 @@ def resolve(name: str | os.PathLike[str], revision: str | None) -> Place:
     """
     text = os.fspath(name)
     if text == TINY:
-        return _local(Path(__file__).parent / TINY, TINY)
+        return Place(Path(__file__).parent / TINY, TINY)
     path = Path(text).expanduser()
     if path.is_dir():
-        return _local(path.resolve(), str(path.resolve()))
+        return Place(path.resolve(), str(path.resolve()))
     if path.exists():
         raise BackboneError(f"{text} is a file; a backbone is a folder in hub layout, or a hub name")
-    if isinstance(name, os.PathLike) or not _HUB_NAME.fullmatch(text):
+    if isinstance(name, os.PathLike) or not hub_name(text):
         raise BackboneError(f"there is no folder {text}")
-    return Place(text, text, revision=revision, folder=None)
+    return None
 
 
-def _local(folder: Path, source: str) -> Place:
-    if not (folder / "config.json").is_file():
-        raise BackboneError(f"{source}: no config.json there, so it is not a transformers model folder")
-    return Place(str(folder), source, revision=None, folder=folder)
-
-
-def hub_error(place: Place) -> BackboneError:
-    """Return the error for a name that the hub did not give."""
-    return BackboneError(
-        f"{place.source}: no such folder here, and the hub does not give it; check the name, the revision, "
-        "the network, and for gated models the login (hf auth login)"
-    )
+def hub_name(text: str) -> bool:
+    """Return whether a text can be the name of a model on the hub."""
+    return _HUB_NAME.fullmatch(text) is not None
 
 
 def missing_package(error: ImportError) -> str:
     """Return how to get the package that an import missed."""
-    text = str(error)
-    known = (
-        "torchvision",
-        "num2words",
-        "sentencepiece",
-        "tiktoken",
-        "timm",
-        "mistral_common",
-        "protobuf",
-        "einops",
-    )
-    named = [package for package in known if package in text.lower().replace("-", "_")]
-    package = error.name or (named[0] if named else None)
+    while isinstance(error.__cause__, ImportError):  # transformers raises its own on top of what it met
+        error = error.__cause__
+    text = str(error).lower().replace("-", "_")
+    named = next((package for package in _PACKAGES if package in text), None)
+    module = (error.name or "").partition(".")[0]
+    package = named if module in ("", "transformers") else _DISTRIBUTIONS.get(module, module)
+    if package == "torchvision":
+        return torchvision_remedy()
     return f"the package {package}: pip install {package}" if package else "a package that is not installed"

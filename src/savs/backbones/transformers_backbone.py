@@ -16,10 +16,12 @@ from savs.backbones.fingerprint import fingerprint
 from savs.backbones.frozen import accepted_inputs, frozen
 from savs.backbones.generation import generate_answers
 from savs.backbones.memory import BatchSize, check_batch_size
+from savs.backbones.offloading import input_device
 from savs.backbones.passes import Passes
 from savs.backbones.reading import Reading
 from savs.backbones.rendering import reads_images
 from savs.backbones.sites import Anatomy, find_sites
+from savs.backbones.wrapping import unwrapped
 from savs.errors import BackboneError
 from savs.examples import Example
 from savs.examples.ledger import ErrorLedger
@@ -36,7 +38,7 @@ class TransformersBackbone:
 
     Parameters
     ----------
-    model : transformers.PreTrainedModel
+    model : transformers.PreTrainedModel or peft.PeftModel
         Its weights, mode, hooks and configuration are as before after every call, also after an exception.
     processor : transformers processor or tokenizer
         Never changed.
@@ -74,14 +76,15 @@ class TransformersBackbone:
         prefix_reuse: bool = True,
         sites: Sequence[str] | None = None,
     ) -> None:
-        self.model = model
+        self.model = model = unwrapped(model)
         self.processor = processor
         self.batch_size = check_batch_size(batch_size)
         self.prefix_reuse = prefix_reuse
         self.report = RunReport()
         self._origin: dict[str, JSONValue] = {"source": source, "revision": revision, "commit": commit}
+        self._origin["sites"] = None if sites is None else list(sites)
         self._anatomy: Anatomy = find_sites(model) if sites is None else find_sites(model, sites)
-        device = model.device.type
+        device = input_device(model).type
         self._encoder = BatchEncoder(processor, _max_tokens(model), pinned=device == "cuda")
         self._size = BatchSize(self.batch_size, device)
         self._prefix_failure: str | None = None
