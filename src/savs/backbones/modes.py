@@ -172,13 +172,18 @@ def _under_its_kernel(model: Any, mode: Mode, set_kernel: bool) -> bool:
 def mode_path(model: Any, processor: Any) -> Path:
     """Return where the mode of a loaded model and its processor is kept, whether it is there or not."""
     from savs.backbones.fingerprint import config_digest, processor_digest
+    from savs.backbones.offloading import input_device
+    from savs.backbones.quantization import quantization_state
+    from savs.backbones.wrapping import unwrapped
 
+    model = unwrapped(model)
     key = {
         "model_class": type(model).__name__,
         "config": config_digest(model.config),
         "processor": processor_digest(processor),
         "dtype": str(model.dtype),
-        "device": model.device.type,
+        "device": input_device(model).type,
+        "quantization": (quantization_state(model) or {}).get("weights"),
         "torch": metadata.version("torch"),
         "transformers": metadata.version("transformers"),
     }

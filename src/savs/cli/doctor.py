@@ -28,17 +28,17 @@ LARGEST_BATCH = 8
 @click.argument("backbone")
 @backbone_options()
 @load_options()
-@click.option(
-    "--sites",
-    multiple=True,
-    metavar="PATH",
-    help="Path of an output projection, where they cannot be found; may be given again.",
-)
 @click.option("--no-store", is_flag=True, help="Do not keep the mode that is found.")
 @output_options()
 @pass_session
 def doctor(
-    session: Session, /, backbone: str, batch_size: Any, sites: tuple[str, ...], no_store: bool, **load: Any
+    session: Session,
+    /,
+    backbone: str,
+    batch_size: Any,
+    prefix_reuse: bool | None,
+    no_store: bool,
+    **load: Any,
 ) -> int:
     """Examine BACKBONE on drawn pictures and short texts: a folder, a hub name, or tiny.
 
@@ -53,8 +53,10 @@ def doctor(
     from savs.doctor import examine
 
     largest = batch_size if isinstance(batch_size, int) else LARGEST_BATCH
-    options = {**load, **({"sites": sites} if sites else {})}
-    loaded = load_backbone(backbone, batch_size=largest, **options)
+    reuse = prefix_reuse is not False
+    loaded = load_backbone(
+        backbone, batch_size=largest, prefix_reuse=reuse, progress=session.progress, **load
+    )
     report = examine(loaded, batch_size=largest, store=not no_store, progress=session.progress)
     if session.as_json:
         print_json(report.to_json())
@@ -76,8 +78,8 @@ def _fact_lines(facts: Any) -> Iterator[str]:
     yield f"heads       {facts['n_heads']} in {facts['n_layers']} layers: {shapes}"
     if facts["gated_layers"]:
         yield f"gates       before the projection of layers {_ranges(facts['gated_layers'])}"
-    if facts["other_layers"]:
-        yield f"no heads    layers {_ranges(facts['other_layers'])} (linear, state space or cross-attention)"
+    if facts["skipped"]:
+        yield f"not read    {', '.join(f'{count} x {kind}' for kind, count in facts['skipped'].items())}"
     yield f"reads       {', '.join(facts['modalities'])}"
     for form, reason in facts["refused_prompts"].items():
         yield f"            not {form}: {reason}"
@@ -151,7 +153,7 @@ def _verdict_lines(report: Report) -> Iterator[str]:
     yield "safe" if report.safe else f"UNSAFE: {', '.join(report.unsafe)}"
     mode = report.mode
     if mode is None:
-        yield "no mode can be recommended: even one example alone is not read rightly"
+        yield "no mode can be recommended: not even one example alone gives vectors to trust"
     else:
         reuse = "with" if mode.prefix_reuse else "without"
         yield (

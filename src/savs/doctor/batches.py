@@ -9,7 +9,7 @@ import numpy as np
 
 from savs.doctor.reading import Side, can_pad, encode, read
 from savs.doctor.report import Check, Verdict
-from savs.doctor.subject import Subject
+from savs.doctor.subject import Rows, Subject
 from savs.errors import SAVsError
 
 __all__ = ["check_batches", "check_mixed", "check_padding", "check_processor", "check_shuffled"]
@@ -53,21 +53,19 @@ def check_padding(subject: Subject, side: Side) -> Check:
     name = f"padded on the {side}"
     if not can_pad(subject.processor):
         return Check(name, "skipped", note="the tokenizer has no pad token; savs pads by itself")
-    positions = [p for p in (subject.positions(form) for form in _FORMS) if len(p) > 1]
+    groups = [group for group in map(subject.positions, _FORMS) if len(group) > 1]
+    if not groups:
+        return Check(name, "skipped", note="no two probes of one kind can be read")
 
-    def rows() -> np.ndarray:
-        found = np.empty_like(subject.reference[np.concatenate(positions)])
-        start = 0
-        for group in positions:
-            examples = [subject.examples[position] for position in group]
-            part = read(subject.model, subject.processor, subject.sites, examples, side)
-            found[start : start + len(group)] = part
-            start += len(group)
-        return found
+    def rows() -> Rows:
+        batches = ([subject.examples[position] for position in group] for group in groups)
+        return np.concatenate(
+            [read(subject.model, subject.processor, subject.sites, batch, side) for batch in batches]
+        )
 
     wrong: Verdict = "unsafe" if side == "right" else "differs"
     note = "" if side == "right" else "savs pads on the right"
-    return subject.judge(name, rows, subject.reference[np.concatenate(positions)], wrong=wrong, note=note)
+    return subject.judge(name, rows, subject.reference[np.concatenate(groups)], wrong=wrong, note=note)
 
 
 def check_batches(subject: Subject, sizes: Sequence[int]) -> list[Check]:

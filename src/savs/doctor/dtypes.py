@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from savs.backbones.offloading import input_device
 from savs.doctor.comparing import tolerance
 from savs.doctor.reading import read
 from savs.doctor.report import Check
@@ -24,7 +25,7 @@ LARGEST_COPY = 4 * 2**30
 def check_dtype(subject: Subject, dtype: str) -> Check:
     """Read the probes, each alone, with the same weights in another dtype; "differs" beyond rounding."""
     name, model = f"dtype {dtype}", subject.model
-    device = model.device.type
+    device = input_device(model).type
     limit = max(tolerance(dtype, device), subject.tolerance)
     if str(model.dtype) == f"torch.{dtype}":
         return Check(name, "ok", 0.0, 1.0, 0, limit, "in use: all other checks ran in it")

@@ -37,7 +37,7 @@ def examine(
         The largest batch that is tried.
     store : bool, default=True
         Keep the fastest safe mode for `savs.backbones.load_backbone`; where even one example alone is not
-        read rightly, remove the mode that is kept.
+        read rightly, remove the mode that is kept, unless the sites were named by the user.
     progress : bool, default=False
         Show a progress bar on stderr if that is a terminal.
 
@@ -118,6 +118,8 @@ def _choose(
 
 
 def _keep(subject: Subject, mode: Mode | None) -> tuple[str | None, str | None]:
+    if mode is None and subject.backbone._anatomy.named:
+        return None, None  # the fault may be in the sites that were named, not in the model
     if mode is None:
         removed = remove_mode(subject.model, subject.processor)
         return None, None if removed is None else str(removed)

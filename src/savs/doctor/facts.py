@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
-from typing import Any
 
 from savs.backbones.base import JSONValue
 from savs.backbones.rendering import chat_template, tokenizer_of
@@ -22,11 +21,7 @@ def facts(subject: Subject, checks: Sequence[Check]) -> dict[str, JSONValue]:
     return {
         "source": backbone._origin["source"],
         "model_class": type(model).__name__,
-        "n_layers": backbone._anatomy.n_layers,
-        "n_heads": backbone.layout.n_heads,
-        "heads_per_layer": _per_layer(subject),
-        "gated_layers": [*sorted({site.layer for site in subject.sites if site.gated})],
-        "other_layers": _other_layers(subject),
+        **_anatomy(subject),
         "modalities": [*sorted(backbone.modalities)],
         "refused_prompts": dict(subject.refused),
         "processor_class": type(processor).__name__,
@@ -51,6 +46,19 @@ def usable(checks: Sequence[Check], prefix: str) -> list[JSONValue]:
     ]
 
 
+def _anatomy(subject: Subject) -> dict[str, JSONValue]:
+    anatomy = subject.backbone._anatomy
+    described = anatomy.describe()
+    return {
+        "n_layers": anatomy.n_layers,
+        "n_heads": subject.layout.n_heads,
+        "heads_per_layer": _per_layer(subject),
+        "gated_layers": [*sorted({site.layer for site in subject.sites if site.gated})],
+        "skipped": described["skipped"],
+        "sites_from": described["sites_from"],
+    }
+
+
 def _per_layer(subject: Subject) -> list[JSONValue]:
     """Return ``[first layer, last layer, heads, head_dim]`` of every run of alike layers."""
     runs: list[JSONValue] = []
@@ -59,9 +67,3 @@ def _per_layer(subject: Subject) -> list[JSONValue]:
         layers = [layer for layer, _, _ in run]
         runs.append([layers[0], layers[-1], n_heads, head_dim])
     return runs
-
-
-def _other_layers(subject: Subject) -> list[JSONValue]:
-    """Return the layers without softmax self-attention: linear attention, state spaces, cross-attention."""
-    with_heads: set[Any] = {site.layer for site in subject.sites}
-    return [layer for layer in range(subject.backbone._anatomy.n_layers) if layer not in with_heads]

@@ -82,15 +82,15 @@ def _observe(subject: Subject, example: Any) -> _Witness:
 
 def _verdict(site: AttentionSite, witness: _Witness, owners: dict[int, list[int]]) -> tuple[str, str | None]:
     """Return how a site was checked, and what is wrong with it."""
-    entered = _next(witness.inputs, id(site.projection))
-    heads = _next(witness.softmax_heads, id(site.projection))
+    entered = _call(witness.inputs, id(site.projection), site.call)
+    heads = _call(witness.softmax_heads, id(site.projection), site.call)
     if entered is None:
         return "width", f"{site.path} did not run"
     output = next(
         (
             found
             for owner in owners[id(site.projection)]
-            if (found := _next(witness.outputs, owner)) is not None
+            if (found := _call(witness.outputs, owner, site.call)) is not None
         ),
         None,
     )
@@ -103,9 +103,9 @@ def _verdict(site: AttentionSite, witness: _Witness, owners: dict[int, list[int]
     return "softmax", None
 
 
-def _next(found: dict[int, list[Any]], key: int) -> Any:
-    waiting = found.get(key)
-    return waiting.pop(0) if waiting else None
+def _call(found: dict[int, list[Any]], key: int, number: int) -> Any:
+    made = found.get(key, [])
+    return made[number] if number < len(made) else None
 
 
 def _interface_fault(site: AttentionSite, output: torch.Tensor, entered: torch.Tensor) -> str | None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from savs.backbones.loading import quiet
+from savs.backbones.offloading import input_device
 from savs.doctor.report import Check, Verdict
 from savs.doctor.subject import Subject
 from savs.errors import SAVsError
@@ -32,7 +33,7 @@ def check_kernel(subject: Subject, kernel: str, batch_size: int) -> Check:
     name, in_use = f"kernel {kernel}", kernel_in_use(subject.model)
     if kernel == in_use:
         return Check(name, "ok", 0.0, 1.0, 0, subject.tolerance, "in use: all other checks ran under it")
-    if kernel == "flex_attention" and subject.model.device.type == "cpu":
+    if kernel == "flex_attention" and input_device(subject.model).type == "cpu":
         return Check(name, "skipped", note="not tried on a CPU, where it compiles for half a minute")
     wrong: Verdict = "unsafe" if kernel == "eager" else "differs"
     try:

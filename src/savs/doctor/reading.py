@@ -123,10 +123,10 @@ def seen_at(sites: Sequence[AttentionSite]) -> Iterator[list[torch.Tensor]]:
         for handle in handles:
             handle.remove()
     for site in sites:
-        waiting = calls.get(id(site.projection))
-        if not waiting:
+        made = calls.get(id(site.projection), [])
+        if len(made) <= site.call:
             raise BackboneError(f"the attention layer {site.path} did not run")
-        seen.append(waiting.pop(0))
+        seen.append(made[site.call])
 
 
 def _at(

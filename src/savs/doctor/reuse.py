@@ -7,12 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-import numpy as np
-
 from savs.doctor.probes import Probe, prefix_probes
 from savs.doctor.reading import read
 from savs.doctor.report import Check
-from savs.doctor.subject import Subject, variant
+from savs.doctor.subject import Rows, Subject, variant
 from savs.errors import SAVsError
 
 __all__ = ["check_reuse", "reuse_probes", "without_remarks"]
@@ -38,7 +36,7 @@ def check_reuse(subject: Subject, asked: list[Probe], batch_size: int) -> Check:
         return Check(_NAME, "skipped", note="does not apply: no prompts with a common beginning can be read")
     backbone = variant(subject.backbone, batch_size, prefix_reuse=True)
 
-    def rows() -> np.ndarray:
+    def rows() -> Rows:
         with without_remarks():
             return backbone.extract(examples).features
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 
 from savs.backbones.modes import Mode, checked_versions
 from savs.doctor.kernels import kernel_in_use, under_kernel
@@ -16,14 +18,14 @@ from savs.examples import Example
 __all__ = ["best_mode", "time_modes"]
 
 _ROUNDS = 3
-_CLEARLY_FASTER = 1.05  # a clock on a busy machine wavers by a few percent
+_LONG = 6.0  # seconds after which no further round begins
+_CLEARLY_FASTER = 1.1  # a clock on a busy machine wavers by more than a few percent
 
 
 def time_modes(subject: Subject, sizes: Sequence[int], kernels: Iterable[str | None]) -> list[Timing]:
     """Time every batch size under every kernel, the smallest first."""
-    return [
-        _timed(subject, subject.examples, size, None, kernel) for kernel in kernels for size in sorted(sizes)
-    ]
+    wanted = [(size, kernel) for kernel in kernels for size in sorted(sizes)]
+    return _timed(subject, subject.examples, [(size, None, kernel) for size, kernel in wanted])
 
 
 def best_mode(
@@ -49,10 +51,8 @@ def best_mode(
     on = reuse == "skipped"
     if reuse == "ok":
         examples = _one_family(asked)
-        compared = [
-            _timed(subject, examples, best.batch_size, flag, best.attn_implementation)
-            for flag in (True, False)
-        ]
+        size, kernel = best.batch_size, best.attn_implementation
+        compared = _timed(subject, examples, [(size, True, kernel), (size, False, kernel)])
         on = compared[0].examples_per_second * _CLEARLY_FASTER > compared[1].examples_per_second
     return Mode(best.batch_size, on, best.attn_implementation, checked_versions()), compared
 
@@ -67,20 +67,29 @@ def _one_family(asked: Sequence[Probe]) -> list[Example]:
 
 
 def _timed(
+    subject: Subject, examples: Sequence[Example], modes: Sequence[tuple[int, bool | None, str | None]]
+) -> list[Timing]:
+    """Time (batch size, prefix reuse, kernel) in turns: what else the machine does hits them alike."""
+    works = [partial(_run, subject, examples, *mode) for mode in modes]
+    best = [math.inf] * len(works)
+    started = time.perf_counter()
+    for _ in range(_ROUNDS):
+        best = [min(shortest, work()) for shortest, work in zip(best, works, strict=True)]
+        if time.perf_counter() - started > _LONG:
+            break
+    in_use = kernel_in_use(subject.model)
+    return [
+        Timing(size, reuse, kernel or in_use, round(len(examples) / max(seconds, 1e-9), 2))
+        for (size, reuse, kernel), seconds in zip(modes, best, strict=True)
+    ]
+
+
+def _run(
     subject: Subject, examples: Sequence[Example], batch_size: int, reuse: bool | None, kernel: str | None
-) -> Timing:
+) -> float:
+    """Return the seconds that the examples take."""
     backbone = variant(subject.backbone, batch_size, bool(reuse))
     with under_kernel(subject.model, kernel), without_remarks():
-        seconds = _shortest(lambda: backbone.extract(examples))
-    in_use = kernel if kernel is not None else kernel_in_use(subject.model)
-    return Timing(batch_size, reuse, in_use, round(len(examples) / seconds, 2))
-
-
-def _shortest(work: Callable[[], object]) -> float:
-    """Return the shortest of some runs in seconds, fewer if they are long."""
-    seconds: list[float] = []
-    while len(seconds) < _ROUNDS and sum(seconds) < 2:
         started = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - started)
-    return max(min(seconds), 1e-9)
+        backbone.extract(examples)
+        return time.perf_counter() - started

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from savs.backbones import TransformersBackbone
 from savs.backbones.memory import BatchSize
+from savs.backbones.offloading import input_device
 from savs.backbones.sites import AttentionSite
 from savs.doctor.comparing import compare, flips, tolerance
 from savs.doctor.probes import Probe, probes
@@ -21,7 +22,7 @@ from savs.errors import BackboneError, SAVsError
 from savs.examples import Example
 from savs.features import HeadLayout
 
-__all__ = ["Subject", "admit", "variant"]
+__all__ = ["Rows", "Subject", "admit", "variant"]
 
 Rows = NDArray[np.float32]
 
@@ -146,7 +147,7 @@ def admit(backbone: TransformersBackbone) -> Subject:
     model = backbone.model
     dtype = str(model.dtype).removeprefix("torch.")
     rows = read(model, backbone.processor, backbone._anatomy.sites, [probe.example for probe in kept])
-    return Subject(backbone, kept, refused, rows, tolerance(dtype, model.device.type))
+    return Subject(backbone, kept, refused, rows, tolerance(dtype, input_device(model).type))
 
 
 def variant(
@@ -156,6 +157,6 @@ def variant(
     other = copy.copy(backbone)  # not made anew: the sites under examination are those of this very backbone
     other.batch_size = batch_size
     other.prefix_reuse = prefix_reuse
-    other._size = BatchSize(batch_size, backbone.model.device.type)
+    other._size = BatchSize(batch_size, input_device(backbone.model).type)
     other._prefix_failure = None
     return other
