@@ -59,6 +59,9 @@ IDENTITY = (
     "processor_digest",
     "processor_backend",
     "dtype",
+    "quantization",
+    "adapters",
+    "sites",
 )
 """The entries of a fingerprint that must agree; the others (source, kernel, versions) are only recorded."""
 

@@ -499,7 +499,14 @@ class _Resolver:
             raise BackboneError(
                 "the classifier was fitted on a model object: hand the same one in as backbone="
             )
-        options = {"dtype": saved.get("dtype"), "attn_implementation": saved.get("attn_implementation")}
+        options: dict[str, Any] = {
+            name: saved.get(name) for name in ("dtype", "attn_implementation", "sites")
+        }
+        quantization = saved.get("quantization")
+        if isinstance(quantization, dict) and quantization.get("method") is not None:
+            options["quantization"] = quantization
+        if saved.get("processor_backend") in {"pil", "torchvision"}:
+            options["image_backend"] = saved["processor_backend"]
         if self.backbone is None:
             options["revision"] = saved.get("commit") or saved.get("revision")
         try:

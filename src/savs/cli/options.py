@@ -25,6 +25,24 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Command], Command]
 
 
+class BatchSizeOption(click.ParamType["int | str"]):
+    """A positive integer, or auto."""
+
+    name = "N|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        """Return the number or the word."""
+        if value == "auto":
+            return "auto"
+        try:
+            size = int(value)
+        except ValueError:
+            size = 0
+        return (
+            size if size > 0 else self.fail(f"{value!r} is neither a positive integer nor auto", param, ctx)
+        )
+
+
 def _all(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
     return lambda command: reduce(lambda wrapped, option: option(wrapped), reversed(options), command)
 
@@ -56,11 +74,21 @@ def load_options() -> Callable[[Command], Command]:
         click.option("--device", metavar="NAME", help="cpu, cuda, cuda:1 ... [default: cuda where present]"),
         click.option("--device-map", metavar="MAP", help="Spread the model over devices, such as auto."),
         click.option(
+            "--offload-folder",
+            type=click.Path(path_type=Path, file_okay=False),
+            help="Folder for weights that no device holds; with --device-map.",
+        ),
+        click.option(
             "--batch-size",
-            type=click.IntRange(1),
-            default=8,
-            show_default=True,
-            help="Examples per forward pass.",
+            type=BatchSizeOption(),
+            metavar="N|auto",
+            help="Examples per forward pass [default: what savs doctor stored, else auto].",
+        ),
+        click.option(
+            "--prefix-reuse/--no-prefix-reuse",
+            default=None,
+            help="Read what prompts on the same picture have in common once [default: as savs doctor stored,"
+            " else yes].",
         ),
     )
 
@@ -71,6 +99,17 @@ def backbone_options() -> Callable[[Command], Command]:
         click.option("--revision", metavar="REV", help="Branch, tag or commit on the hub."),
         click.option("--dtype", metavar="NAME", help="float32, bfloat16 or float16."),
         click.option("--attn-implementation", metavar="NAME", help="Attention kernel: eager, sdpa, ..."),
+        click.option("--quantization", metavar="NAME", help="bnb-4bit, bnb-8bit or torchao-int8."),
+        click.option(
+            "--image-backend", type=click.Choice(["pil", "torchvision"]), help="What prepares the pixels."
+        ),
+        click.option(
+            "--sites",
+            multiple=True,
+            metavar="PATH",
+            callback=lambda _context, _option, paths: list(paths) or None,
+            help="Path of an output projection whose heads are read, * for the layer; where none are found.",
+        ),
     )
 
 
