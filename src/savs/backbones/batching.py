@@ -109,7 +109,9 @@ class BatchEncoder:
             return [self.encode_together(loaded, padding_side)], []
         except Exception as error:
             if len(loaded) == 1:
-                return [], [Failure(loaded[0].item.index, _refused(self.processor, error))]
+                return [], [
+                    Failure(loaded[0].item.index, _refused(self.processor, error, bool(loaded[0].images)))
+                ]
         each = [self._encode([entry], padding_side) for entry in loaded]
         return [batch for batches, _ in each for batch in batches], [f for _, failed in each for f in failed]
 
@@ -210,15 +212,15 @@ def _pad_by_hand(
     return {"input_ids": input_ids, "attention_mask": mask}
 
 
-def _refused(processor: Any, error: Exception) -> ItemError:
+def _refused(processor: Any, error: Exception, has_pictures: bool) -> ItemError:
     if isinstance(error, ItemError):
         return error
     token = image_token(processor)
-    hint = (
-        f"; its text may hold the model's own {token} token"
-        if token and isinstance(error, ValueError)
-        else ""
-    )
+    hint = ""
+    if token and isinstance(error, ValueError):
+        hint = f"; its text may hold the model's own {token} token"
+    if reads_images(processor) and not has_pictures:
+        hint = "; it has no picture, and this model may need one"
     refused = ExampleError(
         f"{type(processor).__name__} cannot process it ({type(error).__name__}){hint}",
         code="processor_refused",

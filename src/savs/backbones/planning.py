@@ -60,8 +60,9 @@ def take(items: Sequence[Item], size: int) -> list[Item]:
 
 
 def _mixable(first: Item, second: Item) -> bool:
-    # Some families take no pictures beside plain text.
-    return _kind(first.rendered)[:2] == _kind(second.rendered)[:2]
+    # Some families take no pictures beside plain text; in mllama, the text before a picture also attends to
+    # the blank pictures that fill up a prompt with fewer.
+    return _kind(first.rendered)[:3] == _kind(second.rendered)[:3]
 
 
 def _kind(rendered: Rendered) -> tuple[bool, bool, int, int]:

@@ -71,7 +71,18 @@ def reads_images(processor: Any) -> bool:
 
 
 def image_token(processor: Any) -> str | None:
-    """Return the token that stands for one picture in a prompt, if the processor names one."""
+    """Return the token that stands for one picture in a prompt, if the processor names one.
+
+    None as well for BLIP-2 and its kin, whose processors write the tokens of their one picture themselves.
+    """
+    return None if _writes_own_tokens(processor) else _named_token(processor)
+
+
+def _writes_own_tokens(processor: Any) -> bool:
+    return getattr(processor, "num_query_tokens", None) is not None
+
+
+def _named_token(processor: Any) -> str | None:
     for owner in (processor, tokenizer_of(processor)):
         token = getattr(owner, "image_token", None)
         if token is not None:
@@ -99,11 +110,13 @@ def _render(processor: Any, example: Example) -> Rendered:
     messages = _messages(processor, example)
     images = tuple(part for message in messages for part in message.parts if isinstance(part, Image))
     template, as_parts = chat_template(processor)
-    token = image_token(processor) or "<image>"
+    token = _named_token(processor) or "<image>"
     if template is None:
         text = "\n".join(_flat(message.parts, token) for message in messages)
     else:
         text = _apply_template(processor, template, [_turn(m, as_parts, token) for m in messages])
+    if _writes_own_tokens(processor):
+        text = text.replace(token, "")
     _check_tokens(processor, text, len(images))
     if not text:
         raise ExampleError("its prompt is empty", code="empty_example")
@@ -146,6 +159,10 @@ def _apply_template(processor: Any, template: str, conversation: list[dict[str, 
 
 
 def _check_tokens(processor: Any, text: str, n_images: int) -> None:
+    if _writes_own_tokens(processor) and n_images != 1:
+        raise ExampleError(
+            f"it has {n_images} pictures, but this backbone reads exactly one per prompt", code="image_count"
+        )
     token = image_token(processor)
     if token is None:
         return

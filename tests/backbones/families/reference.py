@@ -1,0 +1,86 @@
+"""Head vectors read without savs: one example, no padding, a whole forward pass, plain hooks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image as PILImage
+from tests.backbones.families import Family
+
+from savs.examples import Example, Text
+
+__all__ = ["projections", "reference"]
+
+_NAMES = ("self_attn.o_proj", "attn.c_proj", "self_attn.out_proj")
+_NOT_DECODER = ("vision", "visual", "qformer", "connector", "vqmodel", "audio")
+
+
+def projections(model: Any) -> list[Any]:
+    """Find the decoder's output projections by their names in these families, not by savs' rule."""
+    return [
+        module
+        for name, module in model.named_modules()
+        if name.endswith(_NAMES) and not any(other in name for other in _NOT_DECODER)
+    ]
+
+
+def prompt(processor: Any, example: Example) -> str:
+    """Write the prompt of an example of one message."""
+    tokenizer = getattr(processor, "tokenizer", processor)
+    token = str(getattr(processor, "image_token", ""))
+    if getattr(processor, "num_query_tokens", None):
+        token = ""  # BLIP-2 writes it
+    flat = "".join(part.text if isinstance(part, Text) else token for part in example.parts)
+    template = getattr(processor, "chat_template", None)
+    if template is None:
+        return flat
+    content: Any = flat
+    if processor is not tokenizer:
+        content = [
+            {"type": "text", "text": part.text} if isinstance(part, Text) else {"type": "image"}
+            for part in example.parts
+        ]
+    chat = [{"role": "user", "content": content}]
+    return processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
+
+
+def reference(family: Family, example: Example) -> np.ndarray:
+    """Return the input of every output projection at the last position, in the order of the calls."""
+    processor = family.processor
+    tokenizer = getattr(processor, "tokenizer", processor)
+    images = [PILImage.fromarray(part.source) for part in example.images]
+    text = prompt(processor, example)
+    options = {"images": [images]} if images else {}
+    inputs = dict(
+        processor(
+            text=[text],
+            return_tensors="pt",
+            add_special_tokens=not text.startswith(tokenizer.bos_token),
+            **options,
+        )
+    )
+    inputs.pop("labels", None)
+    dtype = family.model.dtype
+    inputs = {name: value.to(dtype) if value.is_floating_point() else value for name, value in inputs.items()}
+    seen: list[torch.Tensor] = []
+    handles = [
+        module.register_forward_pre_hook(lambda _module, args: seen.append(args[0]))
+        for module in projections(family.model)
+    ]
+    try:
+        with torch.no_grad():
+            family.model(**inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+        _forget_positions(family.model)
+    return torch.cat([tensor[0, -1] for tensor in seen]).float().numpy()
+
+
+def _forget_positions(model: Any) -> None:
+    # Models with three-way positions remember the last prompt's offsets.
+    for module in model.modules():
+        if "rope_deltas" in vars(module):
+            module.rope_deltas = None
