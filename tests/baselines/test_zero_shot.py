@@ -45,7 +45,6 @@ LETTERS = ["(A)", "(B)", "(C)"]
         ("nothing", ["Yes", "No"], None),
         ("yes", [False, True], True),
         ("False", [False, True], False),
-        ("maybe", [False, True], None),
         ("3", [1, 2, 3], 3),
         ("Three.", [1, 2, 3], 3),
         ("There are two of them", [1, 2, 3], 2),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -146,6 +147,11 @@ def start(environment: dict[str, str]) -> Callable[..., subprocess.Popen[str]]:
     def begin(*arguments: object, **options: Any) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "savs.cli.main", *map(str, arguments)]
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
-        return subprocess.Popen(command, text=True, env=environment, **streams)
+        # A shell starts background jobs with SIGINT ignored, which a child would inherit.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            return subprocess.Popen(command, text=True, env=environment, **streams)
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     return begin

@@ -60,7 +60,7 @@ class TestFit:
 
     def test__table__names_shots_estimate_and_next_step(self, train, backbone, tmp_path, savs):
         folder = tmp_path / "my classifier"
-        code, text, error = savs("fit", train, "-b", backbone, "-o", folder)
+        code, text, error = savs("fit", train, "-b", backbone, "-o", folder, "--n-heads", 12)
         assert (code, error) == (0, "")
         for words in (
             "blue",
@@ -118,7 +118,7 @@ class TestFit:
             {"image": "red.png", "label": "r"},
             {"image": "blue.png", "label": "b"},
         )
-        code, _, error = savs("fit", data, "-b", backbone, "-o", tmp_path / "c")
+        code, _, error = savs("fit", data, "-b", backbone, "-o", tmp_path / "c", "--n-heads", 4)
         assert code == 0
         assert error_lines(error) == [
             "savs: warning: 1 of 3 shots repeat another one (data.jsonl:1, data.jsonl:2); they count twice"
@@ -160,6 +160,64 @@ class TestFit:
         assert code == 1
         assert error_lines(error) == [f"savs: error: there is no folder {tmp_path / 'nowhere'}"]
 
+    def test__label_column_in_the_prompt__refused_under_any_name(self, rows, tmp_path, savs):
+        data = rows({"text": "p", "klass": "x"}, {"text": "q", "klass": "y"})
+        code, text, error = savs(
+            "fit",
+            data,
+            "-b",
+            "no-such-model",
+            "-o",
+            tmp_path / "c",
+            "--label-column",
+            "klass",
+            "--prompt",
+            "{text} {klass}",
+        )
+        assert (code, text) == (1, "")
+        assert error_lines(error) == [
+            "savs: error: data.jsonl:1: the prompt template names {klass}, the label: the answer must not "
+            "stand in the prompt"
+        ]
+
+    def test__one_shot_per_class__warning_and_no_hits_of_nothing(self, rows, backbone, tmp_path, savs):
+        data = rows({"image": "red.png", "label": "r"}, {"image": "blue.png", "label": "b"})
+        code, text, error = savs("fit", data, "-b", backbone, "-o", tmp_path / "c", "--n-heads", 4)
+        assert code == 0
+        assert len(error_lines(error)) == 1
+        assert error.startswith("savs: warning: every class has one shot: no head can be scored")
+        assert "kept 4 of 12 heads; no head was scored" in text
+        code, shown, _ = savs("inspect", tmp_path / "c")
+        assert code == 0
+        assert "no head was scored" in shown
+        for meaningless in ("0/0", "\u25c6", "\u2588"):
+            assert meaningless not in text + shown
+
+    def test__more_heads_wanted_than_there_are__said_once_and_by_inspect(
+        self, train, backbone, tmp_path, savs
+    ):
+        code, _, error = savs("fit", train, "-b", backbone, "-o", tmp_path / "c")
+        assert code == 0
+        assert error_lines(error) == [
+            "savs: warning: n_heads is 20, but the backbone has 12 heads: all of them vote, none is picked"
+        ]
+        assert "20 heads were asked for, but the backbone has no more" in savs("inspect", tmp_path / "c")[1]
+        assert only_object(savs("inspect", tmp_path / "c", "--json")[1])["n_wanted"] == 20
+
+
+BAD_ROWS = [
+    {"image": "red.png", "id": "a", "label": "red"},
+    {"image": "red.png", "text": "<image><image>", "id": "b", "label": "red"},
+    {"image": "https://x.org/a.png", "label": "red"},
+    {"image": "../red.png", "id": "d", "label": "red"},
+    {"image": "broken.png", "id": "e", "label": "red"},
+    {"image": "clip.mp4", "id": "f", "label": "red"},
+    {"image": "nowhere.png", "id": "g", "label": "red"},
+    {"image": "blue.png", "id": "h", "label": "blue"},
+    {"image": 3, "id": "i", "label": "red"},
+]
+BAD_IDS = ["b", "data.jsonl:3", "d", "e", "f", "g", "i"]
+
 
 class TestPredict:
     def test__folder__one_row_per_picture_in_order(self, classifier, test_folder, tmp_path, savs):
@@ -185,7 +243,7 @@ class TestPredict:
 
     def test__limit_and_chunks__same_rows_as_in_one_go(self, classifier, test_folder, savs, monkeypatch):
         whole = savs("predict", classifier, test_folder)[1].splitlines()
-        monkeypatch.setattr("savs.cli.predict.BATCHES_PER_CHUNK", 4)  # six pictures, one by one: two chunks
+        monkeypatch.setattr("savs.cli.predict.ROWS_PER_CHUNK", 4)  # six pictures, one by one: two chunks
         assert savs("predict", classifier, test_folder, "--batch-size", 1)[1].splitlines() == whole
         assert savs("predict", classifier, test_folder, "--limit", 2)[1].splitlines() == whole[:2]
 
@@ -210,6 +268,41 @@ class TestPredict:
         assert answers[1]["error"]["code"] == "image_undecodable"
         assert answers[2]["error"]["stage"] == "media"
 
+    @pytest.mark.parametrize("chunk", [1, 3, 100])
+    def test__fault_18__rows_that_are_no_examples__answered_as_errors_in_place(
+        self, chunk, classifier, rows, savs, monkeypatch
+    ):
+        monkeypatch.setattr("savs.cli.predict.ROWS_PER_CHUNK", chunk)
+        data = rows(*BAD_ROWS)
+        code, text, error = savs("predict", classifier, data, "--max-errors", 7, "--batch-size", 1)
+        answers = [json.loads(line) for line in text.splitlines()]
+        assert (code, error) == (3, "")
+        assert [row["id"] for row in answers] == ["a", "b", "data.jsonl:3", *"defghi"]
+        assert [row["id"] for row in answers if row["label"] is None] == BAD_IDS
+        assert [row["label"] for row in answers if row["label"]] == ["red", "blue"]
+        assert answers[1]["error"]["code"] == "marker_mismatch"
+        assert "data.jsonl:2: the text has 2 <image> marker(s)" in answers[1]["error"]["message"]
+        assert savs("predict", classifier, data, "--max-errors", 6, "--batch-size", 1)[0] == 1
+        assert savs("predict", classifier, data, "--max-errors", -1, "--limit", 2)[1].count("\n") == 2
+
+    def test__fault_17__broken_line__stops_whatever_is_allowed(self, classifier, rows, savs):
+        data = rows(*BAD_ROWS)
+        data.write_text(data.read_text() + "{\n")
+        code, text, error = savs("predict", classifier, data, "--max-errors", -1)
+        assert (code, text) == (1, "")
+        assert error_lines(error) == ["savs: error: data.jsonl:10: not valid JSON at column 2"]
+
+    def test__nothing_can_be_answered__all_rows_are_errors_and_exit_3(self, classifier, rows, savs):
+        code, text, _ = savs("predict", classifier, rows({"image": 3}, {"image": 4}), "--max-errors", -1)
+        assert (code, text.count("image_type")) == (3, 2)
+
+    def test__no_such_file__one_line(self, classifier, tmp_path, savs):
+        code, _, error = savs("predict", classifier, tmp_path / "nofile.jsonl")
+        assert code == 1
+        assert error_lines(error) == [
+            f"savs: error: there is no file '{tmp_path / 'nofile.jsonl'}'; check the path"
+        ]
+
     def test__one_bad_item_too_many__exit_1_names_it_and_old_output_stays(
         self, classifier, rows, tmp_path, savs
     ):
@@ -221,7 +314,10 @@ class TestPredict:
         assert target.read_text() == "old"
         assert not list(tmp_path.glob("*.partial"))
 
-    def test__rows_before_the_error__stay_beside_the_output(self, classifier, rows, tmp_path, savs):
+    def test__rows_before_the_error__stay_beside_the_output(
+        self, classifier, rows, tmp_path, savs, monkeypatch
+    ):
+        monkeypatch.setattr("savs.cli.predict.ROWS_PER_CHUNK", 8)
         data = rows(*({"image": "red.png", "id": str(i)} for i in range(8)), {"image": "broken.png"})
         code, _, error = savs("predict", classifier, data, "-o", tmp_path / "o", "--batch-size", 1)
         (partial,) = tmp_path.glob("*.partial")
@@ -260,8 +356,10 @@ class TestPredict:
         arguments = ["predict", classifier, test_folder, "-b", tmp_path / "other"]
         code, _, error = savs(*arguments)
         assert code == 1
-        assert "processor_digest" in error
+        assert "or accept the difference with --allow-mismatch processor_digest" in error
         assert len(error_lines(error)) == 1
+        found = only_object(savs(*arguments, "--json")[1])["error"]
+        assert (found["code"], found["entries"]) == ("backbone_mismatch_error", ["processor_digest"])
         assert savs(*arguments, "--allow-mismatch", "processor_digest")[0] == 0
         code, _, error = savs(*arguments, "--allow-mismatch", "everything")
         assert code == 2
@@ -353,6 +451,15 @@ class TestEvaluate:
         assert (report["n"], report["n_errors"], report["accuracy"]) == (1, 1, 1.0)
         assert report["errors"][0]["id"] == "b"
         assert savs("evaluate", classifier, data)[0] == 1
+
+    def test__fault_18__rows_that_are_no_examples__are_listed_with_the_others(self, classifier, rows, savs):
+        data = rows(*BAD_ROWS)
+        code, text, _ = savs("evaluate", classifier, data, "--max-errors", 7, "--json")
+        report = only_object(text)
+        assert code == 3
+        assert (report["n"], report["n_errors"], report["accuracy"]) == (2, 7, 1.0)
+        assert [record["id"] for record in report["errors"]] == BAD_IDS
+        assert savs("evaluate", classifier, data, "--max-errors", 6)[0] == 1
 
     def test__nothing_could_be_answered__says_so(self, classifier, rows, savs):
         data = rows({"image": "broken.png", "label": "red"})

@@ -278,7 +278,11 @@ def test__root__relative_working_directory__found(
 def test__path__no_data__error_that_says_what_is_read(write: Write, tmp_path: Path) -> None:
     assert "does not exist" in refused(tmp_path / "nowhere")
     assert "is not read" in refused(write("a.parquet", b"PAR1"))
-    assert "cannot be read" in refused(tmp_path / "nowhere.jsonl")
+    assert refused(tmp_path / "nowhere.jsonl") == (
+        f"there is no file '{tmp_path / 'nowhere.jsonl'}'; check the path"
+    )
+    (tmp_path / "file").touch()
+    assert "cannot be read" in refused(tmp_path / "file" / "a.jsonl")
     os.mkfifo(tmp_path / "pipe.jsonl")
     assert "not a regular file" in refused(tmp_path / "pipe.jsonl")
 

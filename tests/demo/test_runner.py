@@ -14,7 +14,7 @@ from savs.backbones import FakeBackbone
 from savs.demo import run_demo
 from savs.demo.outcome import METHODS
 from savs.demo.tasks import note_task
-from savs.errors import DataError
+from savs.errors import BackboneError, DataError
 from savs.features import HeadLayout
 from savs.media import load_image
 
@@ -110,3 +110,9 @@ def test__run_demo__again_into_the_same_folder__differs_only_in_seconds(
 def test__run_demo__more_shots_than_examples__says_so(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="7 shots leave no test example"):
         run_demo(tmp_path, backbone=backbone(), **SETTINGS | {"shots": 7})
+
+
+def test__run_demo__backbone_that_cannot_be_loaded__leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(BackboneError, match="there is no folder"):
+        run_demo(tmp_path / "out", backbone=tmp_path / "nowhere", **SETTINGS)
+    assert list(tmp_path.iterdir()) == []

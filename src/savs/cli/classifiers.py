@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from savs.cli.options import Command
+from savs.cli.options import Command, data_options, error_options, load_options, output_options
+from savs.cli.session import pass_session
 
 if TYPE_CHECKING:
     from savs.model import SAVModel
@@ -17,7 +18,19 @@ __all__ = ["classifier_options", "load_classifier"]
 
 
 def classifier_options() -> Callable[[Command], Command]:
-    """Which backbone a saved classifier may run on."""
+    """All options of a command that runs a saved classifier on data, the session first."""
+    groups = (_backbone_options, error_options, data_options, load_options, output_options)
+
+    def add(command: Command) -> Command:
+        wrapped: Any = pass_session(command)
+        for group in reversed(groups):
+            wrapped = group()(wrapped)
+        return cast(Command, wrapped)
+
+    return add
+
+
+def _backbone_options() -> Callable[[Command], Command]:
     backbone = click.option(
         "--backbone", "-b", metavar="NAME", help="Where the backbone is now [default: as recorded at fit]."
     )

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from savs.cli.answers import answer, placed
 from savs.cli.classifiers import classifier_options, load_classifier
 from savs.cli.failures import ITEM_ERRORS
-from savs.cli.options import data_options, error_options, example_help, load_options, output_options
+from savs.cli.options import example_help
 from savs.cli.output import percent, percents, print_json, show, table
-from savs.cli.session import Session, pass_session
+from savs.cli.session import Session
 
 if TYPE_CHECKING:
-    from savs.examples import Example
+    from savs.examples import ErrorLedger, Example
     from savs.model import SAVModel
 
 __all__ = ["evaluate"]
@@ -34,11 +35,6 @@ NAMES_SHOWN = 5
 @click.argument("classifier", type=click.Path(path_type=Path))
 @click.argument("test", type=click.Path(path_type=Path))
 @classifier_options()
-@error_options()
-@data_options()
-@load_options()
-@output_options()
-@pass_session
 def evaluate(
     session: Session,
     /,
@@ -56,13 +52,15 @@ def evaluate(
     """
     from savs.cli.reading import read_data, split_options
     from savs.datasets import adopt_label_type
+    from savs.examples import ErrorLedger
 
     started = time.perf_counter()
     reading, load = split_options(options)
     model = load_classifier(classifier, backbone, allow_mismatch, load)
-    examples = read_data(test, require_labels=True, max_errors=max_errors, **reading)
+    ledger = ErrorLedger(max_errors)
+    examples = read_data(test, ledger, require_labels=True, **reading)
     examples = adopt_label_type(examples, test, model.classes_.tolist())
-    report = _report(model, examples, max_errors, progress=session.progress)
+    report = _report(model, examples, ledger, progress=session.progress)
     report["seconds"] = round(time.perf_counter() - started, 2)
     if session.as_json:
         print_json(report)
@@ -71,23 +69,26 @@ def evaluate(
     return ITEM_ERRORS if report["n_errors"] else 0
 
 
-def _report(model: SAVModel, examples: list[Example], max_errors: int, *, progress: bool) -> dict[str, Any]:
+def _report(
+    model: SAVModel, examples: list[Example], ledger: ErrorLedger, *, progress: bool
+) -> dict[str, Any]:
     from savs.datasets import warn_of_leaks
     from savs.evaluation import accuracy_report
 
-    found = model.predict_each(examples, max_errors=max_errors, progress=progress)
-    truth = [examples[index].label for index in found.indices.tolist()]
+    by_position = placed(examples, ledger)
+    answers = answer(model, by_position, ledger, progress=progress)
+    truth = {index: example.label for index, example in by_position.items() if example.label is not None}
     classes = model.classes_.tolist()
-    report = accuracy_report([label for label in truth if label is not None], found.labels, classes)
-    leaks = set(model.find_leaks(examples))
-    warn_of_leaks(sorted(leaks), examples)
-    fresh = [row for row, index in enumerate(found.indices.tolist()) if index not in leaks]
-    report["n_errors"] = len(found.errors)
-    report["errors"] = [error.record() for error in found.errors]
+    labels = [label for label, _ in answers.values()]
+    report = accuracy_report([truth[index] for index in answers], labels, classes)
+    leaks = model.find_leaks(examples)
+    warn_of_leaks(leaks, examples)
+    leaked = {list(by_position)[row] for row in leaks}
+    fresh = [truth[index] == label for index, (label, _) in answers.items() if index not in leaked]
+    report["n_errors"] = len(ledger.errors)
+    report["errors"] = [error.record() for error in ledger.errors]
     report["n_leaks"] = len(leaks)
-    report["accuracy_without_leaks"] = (
-        sum(truth[row] == found.labels[row] for row in fresh) / len(fresh) if fresh else None
-    )
+    report["accuracy_without_leaks"] = sum(fresh) / len(fresh) if fresh else None
     _warn_of_unknown(report["unknown_labels"], report["n"], classes)
     return report
 

@@ -11,7 +11,8 @@ code  meaning
 143   terminated (SIGTERM)
 ====  ==========================================================
 
-With ``--json`` a failure or wrong usage also prints ``{"error": {"code", "message"}}`` on stdout.
+With ``--json`` a failure or wrong usage also prints ``{"error": {"code", "message"}}`` on stdout, and
+``"entries"`` with the names of what differs if the backbone is not the classifier's.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ import click
 from savs.cli.output import print_json, printable
 from savs.cli.session import Session
 from savs.cli.signals import SIGINT_CODE, SIGTERM_CODE, Terminated
-from savs.errors import ItemError, SAVsError
+from savs.errors import BackboneMismatchError, ItemError, SAVsError
 
 __all__ = ["FAILED", "ITEM_ERRORS", "USAGE", "remark", "report_failure", "warnings_as_lines"]
 
@@ -54,14 +55,20 @@ def report_failure(error: BaseException, session: Session) -> int:
     if session.as_json:
         # A stdout that cannot be written to may be the very error.
         with suppress(OSError):
-            print_json({"error": {"code": code, "message": message}})
+            print_json({"error": {"code": code, "message": message, **_entries(error)}})
     return USAGE if isinstance(error, click.UsageError) else FAILED
+
+
+def _entries(error: BaseException) -> dict[str, list[str]]:
+    return {"entries": list(error.entries)} if isinstance(error, BackboneMismatchError) else {}
 
 
 def _described(error: BaseException) -> tuple[str, str]:
     """Return an error's stable code and its message."""
     if isinstance(error, ItemError):
         return error.code, str(error)
+    if isinstance(error, BackboneMismatchError):
+        return "backbone_mismatch_error", _with_options(error)
     if isinstance(error, SAVsError):
         return _snake_case(type(error).__name__), str(error)
     if isinstance(error, click.UsageError):
@@ -73,6 +80,12 @@ def _described(error: BaseException) -> tuple[str, str]:
         return "os_error", f"{error.strerror or type(error).__name__}{where}"
     text = " ".join(f"{type(error).__name__}: {error}".split())
     return "internal_error", f"{text[:500]} (a fault in savs; --verbose shows where)"
+
+
+def _with_options(error: BackboneMismatchError) -> str:
+    """Return the message with the command line's own way to accept the difference."""
+    options = " ".join(f"--allow-mismatch {entry}" for entry in error.entries)
+    return str(error).replace(f"allow_mismatch={list(error.entries)!r}", options)
 
 
 def _snake_case(name: str) -> str:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from savs.cli.options import backbone_options, data_options, example_help, load_options, output_options
-from savs.cli.output import percent, percents, print_json, show, table
+from savs.cli.output import print_json, show, table
 from savs.cli.session import Session, pass_session
+from savs.cli.wording import NOT_SCORED, estimate_lines, hits, n_scored
 
 if TYPE_CHECKING:
     from savs.model import SAVModel
 
-__all__ = ["estimate_lines", "fit"]
+__all__ = ["fit"]
 
 HEADS_SHOWN = 5
 CLASSES_SHOWN = 20
@@ -97,7 +98,7 @@ def _summary(model: SAVModel, output: Path, seconds: float) -> dict[str, Any]:
         "classifier": str(output),
         "classes": model.classes_.tolist(),
         "n_shots": counts.total(),
-        "n_scored": sum(count for count in counts.values() if count > 1),
+        "n_scored": n_scored(model.shots_),
         "shots_per_class": {str(label): counts[label] for label in model.classes_.tolist()},
         "heads": [[*head, int(scores[model.layout.position(head)])] for head in model.heads_],
         "n_layers": model.layout.n_layers,
@@ -110,29 +111,19 @@ def _summary(model: SAVModel, output: Path, seconds: float) -> dict[str, Any]:
 
 def _show(summary: dict[str, Any]) -> None:
     best = ", ".join(
-        f"layer {layer} head {index} ({score}/{summary['n_scored']})"
+        f"layer {layer} head {index} ({hits(score, summary['n_scored'])})"
         for layer, index, score in summary["heads"][:HEADS_SHOWN]
     )
+    best = f"best: {best}" if summary["n_scored"] else NOT_SCORED
     folder = shlex.quote(summary["classifier"])
     classes = list(summary["shots_per_class"].items())
     show(table(["class", "shots"], classes[:CLASSES_SHOWN]))
     if len(classes) > CLASSES_SHOWN:
         show(f"... and {len(classes) - CLASSES_SHOWN} more classes; {summary['n_shots']} shots in all")
     show(
-        f"kept {len(summary['heads'])} of {summary['n_heads']} heads; best: {best}",
+        f"kept {len(summary['heads'])} of {summary['n_heads']} heads; {best}",
         *estimate_lines(summary["estimate"]),
         f"saved to {summary['classifier']} after {summary['seconds']:.1f} s; next:",
         f"  savs evaluate {folder} TEST",
         f"  savs predict {folder} DATA -o answers.jsonl",
     )
-
-
-def estimate_lines(estimate: dict[str, Any] | None) -> list[str]:
-    """Return what to expect of a classifier, in words."""
-    if estimate is None:
-        return ["estimated accuracy: none, as no class has two shots"]
-    line = (
-        f"estimated accuracy {percent(estimate['accuracy'])} (leave-one-out over {estimate['n']} shots, "
-        f"95 % interval {percents(estimate['interval'])})"
-    )
-    return [line, f"note: {estimate['note']}"] if estimate.get("note") else [line]

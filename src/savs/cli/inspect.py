@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from savs.cli.fit import estimate_lines
 from savs.cli.head_map import head_map, head_map_lines
 from savs.cli.options import example_help, output_options
 from savs.cli.output import print_json, show, speaks_unicode, table
 from savs.cli.session import Session, pass_session
+from savs.cli.wording import NOT_SCORED, estimate_lines, hits, n_scored
 
 if TYPE_CHECKING:
     from savs.artifact import Artifact
@@ -48,20 +48,16 @@ def _summary(artifact: Artifact) -> dict[str, Any]:
         "n_layers": layout.n_layers,
         "n_heads": layout.n_heads,
         "n_kept": len(artifact.heads),
+        "n_wanted": artifact.n_heads,
         "head_map": head_map(layout, scores),
         "classes": artifact.classes,
         "prompt": artifact.prompt,
         "n_shots": len(artifact.shots),
-        "n_scored": _n_scored(artifact),
+        "n_scored": n_scored(artifact.shots),
         "shots_per_class": {str(label): count for label, count in artifact.shots_per_class.items()},
         "estimate": artifact.estimate,
         "backbone": artifact.fingerprint,
     }
-
-
-def _n_scored(artifact: Artifact) -> int:
-    """Return how many shots a head could hit: the only shot of a class is not scored on itself."""
-    return sum(count for count in artifact.shots_per_class.values() if count > 1)
 
 
 def _show_facts(artifact: Artifact) -> None:
@@ -81,11 +77,16 @@ def _show_facts(artifact: Artifact) -> None:
 
 
 def _show_heads(artifact: Artifact) -> None:
-    scores, layout, n_scored = artifact.head_scores.tolist(), artifact.layout, _n_scored(artifact)
+    scores, layout, scored = artifact.head_scores.tolist(), artifact.layout, n_scored(artifact.shots)
     rows = (
-        (rank, layer, index, f"{scores[layout.position((layer, index))]}/{n_scored}")
+        (rank, layer, index, hits(scores[layout.position((layer, index))], scored))
         for rank, (layer, index) in enumerate(artifact.heads, start=1)
     )
     title = f"{len(artifact.heads)} of {layout.n_heads} heads vote"
     show("", table(["rank", "layer", "head", "hits"], rows, title=title))
+    if artifact.n_heads > len(artifact.heads):
+        show(f"{artifact.n_heads} heads were asked for, but the backbone has no more")
+    if not scored:
+        show(NOT_SCORED)
+        return
     show(*head_map_lines(layout, scores, set(artifact.heads), unicode=speaks_unicode()))

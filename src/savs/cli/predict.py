@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from savs.cli.answers import answer, placed
 from savs.cli.classifiers import classifier_options, load_classifier
 from savs.cli.failures import ITEM_ERRORS, remark
-from savs.cli.options import data_options, error_options, example_help, load_options, output_options
+from savs.cli.options import example_help
 from savs.cli.output import print_json
-from savs.cli.session import Session, pass_session
+from savs.cli.session import Session
 
 if TYPE_CHECKING:
-    from savs.examples import Example
+    from savs.examples import ErrorLedger, Example
     from savs.model import SAVModel
 
 __all__ = ["predict"]
 
-BATCHES_PER_CHUNK = 8
-"""Rows reach the disk in chunks of so many batches."""
+ROWS_PER_CHUNK = 64
+"""Rows reach the disk in chunks; questions on one picture share a pass within a chunk."""
 
 
 @click.command(
@@ -36,11 +37,6 @@ BATCHES_PER_CHUNK = 8
 )
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N examples.")
 @classifier_options()
-@error_options()
-@data_options()
-@load_options()
-@output_options()
-@pass_session
 def predict(
     session: Session,
     /,
@@ -63,54 +59,58 @@ def predict(
     """
     from savs.cli.reading import read_data, split_options
     from savs.cli.targets import check_new_file, rows_to
+    from savs.examples import ErrorLedger
 
     reading, load = split_options(options)
     model = load_classifier(classifier, backbone, allow_mismatch, load)
     if output is not None:
         check_new_file(output, data)
-    examples = read_data(data, max_errors=max_errors, limit=limit, **reading)
-    chunk = BATCHES_PER_CHUNK * load["batch_size"]
+    ledger = ErrorLedger(max_errors)
+    examples = placed(read_data(data, ledger, limit=limit, **reading), ledger)
     with rows_to(output) as stream:
-        n_errors = _write_rows(model, examples, stream, max_errors, chunk, progress=session.progress)
+        n_rows = _write_rows(model, examples, ledger, stream, progress=session.progress)
+    n_errors = len(ledger.errors)
     if output is not None and session.as_json:
-        print_json({"output": str(output), "n": len(examples), "n_errors": n_errors})
+        print_json({"output": str(output), "n": n_rows, "n_errors": n_errors})
     elif output is not None and not session.quiet:
-        remark(f"{len(examples)} rows in {output}" + (f", {n_errors} with errors" if n_errors else ""))
+        remark(f"{n_rows} rows in {output}" + (f", {n_errors} with errors" if n_errors else ""))
     return ITEM_ERRORS if n_errors else 0
 
 
 def _write_rows(
-    model: SAVModel, examples: list[Example], stream: TextIO, max_errors: int, chunk: int, *, progress: bool
+    model: SAVModel,
+    examples: Mapping[int, Example],
+    ledger: ErrorLedger,
+    stream: TextIO,
+    *,
+    progress: bool,
 ) -> int:
-    """Write one row per example, chunk by chunk, and return how many hold an error."""
+    """Write one row per row of the data, chunk by chunk, and return how many."""
     from tqdm import tqdm
 
-    n_errors = 0
-    with tqdm(total=len(examples), unit="ex", delay=2, disable=None if progress else True) as bar:
-        for start in range(0, len(examples), chunk):
-            part = examples[start : start + chunk]
-            left = max_errors if max_errors < 0 else max_errors - n_errors
-            rows = list(_rows(model, part, left))
-            n_errors += sum("error" in row for row in rows)
+    n_rows = len(examples) + len(ledger.errors)
+    with tqdm(total=n_rows, unit="ex", delay=2, disable=None if progress else True) as bar:
+        for start in range(0, n_rows, ROWS_PER_CHUNK):
+            part = range(start, min(start + ROWS_PER_CHUNK, n_rows))
+            rows = _rows(model, examples, part, ledger)
             stream.writelines(json.dumps(row, allow_nan=False) + "\n" for row in rows)
             stream.flush()
             bar.update(len(part))
-    return n_errors
+    return n_rows
 
 
-def _rows(model: SAVModel, examples: list[Example], max_errors: int) -> Iterator[dict[str, Any]]:
-    found = model.predict_each(examples, max_errors=max_errors)
-    answers = dict(
-        zip(found.indices.tolist(), zip(found.labels, found.proba.tolist(), strict=True), strict=True)
-    )
-    errors = iter(found.errors)
+def _rows(
+    model: SAVModel, examples: Mapping[int, Example], part: range, ledger: ErrorLedger
+) -> Iterator[dict[str, Any]]:
+    answers = answer(model, {index: examples[index] for index in part if index in examples}, ledger)
+    errors = ledger.by_index
     names = [str(label) for label in model.classes_.tolist()]
-    for index, example in enumerate(examples):
+    for index in part:
         if index in answers:
             label, shares = answers[index]
             proba = {name: round(share, 6) for name, share in zip(names, shares, strict=True)}
-            yield {"id": example.id, "label": label, "proba": proba}
+            yield {"id": examples[index].id, "label": label, "proba": proba}
         else:
-            record = next(errors).record()
+            record = errors[index].record()
             error = {name: record[name] for name in ("stage", "code", "message")}
-            yield {"id": example.id, "label": None, "proba": None, "error": error}
+            yield {"id": record["id"], "label": None, "proba": None, "error": error}

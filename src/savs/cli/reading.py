@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from savs.errors import DataError
 
 if TYPE_CHECKING:
-    from savs.examples import Example
+    from savs.examples import ErrorLedger, Example
 
 __all__ = ["read_data", "split_options"]
 
@@ -23,23 +23,26 @@ def split_options(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, An
 
 
 def read_data(
-    path: Path, *, require_labels: bool = False, max_errors: int = 0, limit: int | None = None, **options: Any
+    path: Path, ledger: ErrorLedger | None = None, *, require_labels: bool = False, **options: Any
 ) -> list[Example]:
-    """Return the examples of a data file or folder.
+    """Return the examples of a data file or folder; the errors of rows that are none go to the ledger.
+
+    Without a ledger the first error is raised. The options are those of `read_examples`.
 
     Raises
     ------
     DataError
-        If there is nothing to read, or more than `max_errors` media files cannot be used (up to 20 listed,
-        one per line).
+        If more media files cannot be used than the ledger takes (up to 20 listed, one per line).
+    ItemError
+        If more rows are no examples than the ledger takes.
     """
     from savs.datasets import describe_errors, preflight, read_examples
+    from savs.examples import ErrorLedger
 
-    examples = read_examples(path, require_labels=require_labels, **options)[:limit]
-    if not examples:
-        raise DataError(f"{path} holds no examples")
+    ledger = ledger or ErrorLedger()
+    examples = read_examples(path, require_labels=require_labels, ledger=ledger, **options)
     bad = preflight(examples)
-    if 0 <= max_errors < len(bad):
+    if 0 <= ledger.left < len(bad):
         raise DataError(
             f"{len(bad)} of {len(examples)} examples name a file that cannot be used:\n{describe_errors(bad)}"
         )

@@ -64,6 +64,8 @@ def _read_text(path: Path) -> str:
     try:
         # Looked at before it is opened: a pipe would be waited for.
         data = path.read_bytes() if stat.S_ISREG(path.stat().st_mode) else None
+    except FileNotFoundError:
+        raise DataError(f"there is no file {str(path)!r}; check the path") from None
     except (OSError, ValueError):
         raise DataError(f"{path.name!r} cannot be read; check the path and its permissions") from None
     if data is None:

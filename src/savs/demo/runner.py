@@ -81,8 +81,8 @@ def run_demo(
     from savs.demo.picture import draw_results
 
     started, folder = time.perf_counter(), Path(out)
-    _prepare(folder)
     model = backbone if isinstance(backbone, Backbone) else load_backbone(backbone, batch_size=BATCH_SIZE)
+    _prepare(folder)
     outcomes: list[Outcome] = []
     shown: list[dict[str, Any]] = []
     with _one_thread():
