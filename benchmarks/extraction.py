@@ -34,7 +34,7 @@ from benchmarks.overhead import measure_overhead
 from benchmarks.querying import measure_query
 from benchmarks.setting import Counts, Setting
 from benchmarks.shapes import FAMILIES, SIZES, build
-from benchmarks.table import markdown, show, write_between
+from benchmarks.table import has_markers, markdown, show, write_between
 
 __all__ = ["main"]
 
@@ -67,14 +67,16 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--attention", default="sdpa", help="kernels, each measured; what is not installed is skipped"
     )
     defaults = Counts()
-    parser.add_argument("--shots", type=int, default=defaults.shots, help="per class, of 10 classes")
+    parser.add_argument("--shots", type=_positive, default=defaults.shots, help="per class, of 10 classes")
     parser.add_argument(
-        "--queries", type=int, default=defaults.queries, help="pictures of query, batches, equality"
+        "--queries", type=_positive, default=defaults.queries, help="pictures of query, batches, equality"
     )
-    parser.add_argument("--pictures", type=int, default=defaults.pictures, help="with eight questions each")
-    parser.add_argument("--repeats", type=int, default=defaults.repeats)
-    parser.add_argument("--largest-batch", type=int, default=defaults.largest_batch)
-    parser.add_argument("--threads", type=int, default=1, help="of torch")
+    parser.add_argument(
+        "--pictures", type=_positive, default=defaults.pictures, help="with eight questions each"
+    )
+    parser.add_argument("--repeats", type=_positive, default=defaults.repeats)
+    parser.add_argument("--largest-batch", type=_positive, default=defaults.largest_batch)
+    parser.add_argument("--threads", type=_positive, default=1, help="of torch")
     parser.add_argument("--quick", action="store_true", help="least counts: shows that everything runs")
     parser.add_argument("--json", type=Path, help="write all numbers to this file")
     parser.add_argument("--read", type=Path, nargs="+", help="take the numbers of earlier runs instead")
@@ -85,8 +87,27 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     options.measures = _among(parser, options.measures, ALL)
     if options.device == "cuda" and not torch.cuda.is_available() and not options.read:
         parser.error("there is no CUDA device on this machine")
+    _check_files(parser, options)
     options.dtype = options.dtype or ("float32" if options.device == "cpu" else "bfloat16")
     return options
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+def _check_files(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Find out before the long run what would fail after it."""
+    for file in options.read or []:
+        if not file.is_file():
+            parser.error(f"there is no file {file}")
+    if options.json and not options.json.parent.is_dir():
+        parser.error(f"there is no folder {options.json.parent}")
+    if options.write and not has_markers(options.write, f"extraction {options.device}"):
+        parser.error(f"{options.write} is no page with markers for extraction {options.device}")
 
 
 def _among(parser: argparse.ArgumentParser, text: str, known: Any) -> list[str]:
@@ -102,8 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     options = arguments(argv)
     report = _read(options.read) if options.read else _measure(options, argv)
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=1) + "\n")
+    _save(options.json, report)
     findings = [Finding.from_json(finding) for finding in report["findings"]]
     if not options.quiet:
         show(findings)
@@ -112,6 +132,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             options.write, f"extraction {report['machine']['device']}", markdown(findings, report["machine"])
         )
     return 0
+
+
+def _save(file: Path | None, report: dict[str, Any]) -> None:
+    if file is not None:
+        file.write_text(json.dumps(report, indent=1) + "\n")
 
 
 def _read(files: Sequence[Path]) -> dict[str, Any]:
@@ -130,13 +155,20 @@ def _measure(options: argparse.Namespace, argv: Sequence[str]) -> dict[str, Any]
     torch.set_num_threads(options.threads)
     machine = _machine(options, argv)
     findings: list[Finding] = []
+    report: dict[str, Any] = {"machine": machine, "findings": []}
+
+    def keep(more: list[Finding]) -> None:
+        findings.extend(more)
+        report["findings"] = [finding.to_json() for finding in findings]
+        _save(options.json, report)  # a long run that is stopped leaves what it has
+
     with _Progress(options.quiet) as advance:
         for attention in options.attention.split(","):
             for family in options.families:
-                findings += _of_family(options, family, attention, machine, advance)
+                keep(_of_family(options, family, attention, machine, advance))
         if "overhead" in options.measures:
-            findings += measure_overhead(options.device, options.dtype, advance, quick=options.quick)
-    return {"machine": machine, "findings": [finding.to_json() for finding in findings]}
+            keep(measure_overhead(options.device, options.dtype, advance, quick=options.quick))
+    return report
 
 
 def _of_family(

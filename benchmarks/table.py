@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.findings import Finding
 
-__all__ = ["markdown", "show", "write_between"]
+__all__ = ["has_markers", "markdown", "show", "write_between"]
 
 HEADER = ("model", "measure", "value", "spread", "goal", "met")
 
@@ -27,8 +27,8 @@ def show(findings: Sequence[Finding]) -> None:
 def markdown(findings: Sequence[Finding], machine: dict[str, Any]) -> str:
     """Return the table with its machine and notes."""
     lines = [
-        f"Measured on {machine['date']}: {machine['device']}, {machine['threads']} thread(s) of "
-        f"{machine['cores']} cores, {machine['dtype']}, {machine['clock']}; Python {machine['python']}, "
+        f"Measured on {machine['date']}: {machine['device']} ({machine['name']}), "
+        f"{machine['threads']} thread(s) of {machine['cores']} cores, {machine['dtype']}, {machine['clock']}; Python {machine['python']}, "
         f"torch {machine['torch']}, transformers {machine['transformers']}.",
         "",
         *(f"    {command}" for command in machine["commands"]),
@@ -56,6 +56,15 @@ def _number(value: float) -> str:
     return f"{value:.1e}" if abs(value) < 0.01 else f"{value:.3f}" if abs(value) < 2 else f"{value:.2f}"
 
 
+def _markers(section: str) -> tuple[str, str]:
+    return f"<!-- {section}: begin -->", f"<!-- {section}: end -->"
+
+
+def has_markers(page: Path, section: str) -> bool:
+    """Return whether a page exists and has a section's markers."""
+    return page.is_file() and all(marker in page.read_text() for marker in _markers(section))
+
+
 def write_between(page: Path, section: str, text: str) -> None:
     """Replace what stands between a section's markers.
 
@@ -64,10 +73,10 @@ def write_between(page: Path, section: str, text: str) -> None:
     ValueError
         If the page has no such markers.
     """
-    begin, end = f"<!-- {section}: begin -->", f"<!-- {section}: end -->"
-    content = page.read_text()
-    if begin not in content or end not in content:
+    begin, end = _markers(section)
+    if not has_markers(page, section):
         raise ValueError(f"{page} has no markers {begin} and {end}")
+    content = page.read_text()
     head, rest = content.split(begin, 1)
     tail = rest.split(end, 1)[1]
     page.write_text(f"{head}{begin}\n\n{text}\n\n{end}{tail}")
