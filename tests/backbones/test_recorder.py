@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -68,13 +69,16 @@ def test__recording__all_sites_fired__the_pass_ends_there() -> None:
 
 def test__recording__shared_projection__keyed_by_call() -> None:
     model = Layers("abab")
-    sites = [site(model.a, 0), site(model.a, 2)]
+    sites = [site(model.a, 0), replace(site(model.a, 2), call=1)]
     with torch.no_grad(), recording(sites, MASK) as recorded:
+        model(X)
+    with torch.no_grad(), recording(sites[1:], MASK) as alone:
         model(X)
     with torch.no_grad():
         second = model.b(model.a(X))
     assert torch.equal(recorded.vectors[sites[0]], X[range(4), [1, 3, 3, 0]])
     torch.testing.assert_close(recorded.vectors[sites[1]], second[range(4), [1, 3, 3, 0]])
+    assert torch.equal(alone.vectors[sites[1]], recorded.vectors[sites[1]])
 
 
 @pytest.mark.parametrize(

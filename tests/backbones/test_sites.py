@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import json
+import types
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +15,7 @@ import transformers
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from savs.backbones import TransformersBackbone
-from savs.backbones.sites import find_sites
+from savs.backbones.sites import SkippedLayer, find_sites
 from savs.errors import BackboneError
 
 SMALL = {
@@ -220,9 +223,124 @@ def test__find_sites__no_softmax_heads__error_says_what_was_looked_for(kind, opt
     with torch.device("meta"):
         model = getattr(transformers, f"{kind}ForCausalLM")(getattr(transformers, f"{kind}Config")(**options))
     with pytest.raises(
-        BackboneError, match=rf"no attention heads found in {kind}Model: .*o_proj.*heads \* head_dim"
+        BackboneError,
+        match=rf"no attention heads found in {kind}Model, which has 2 x .*o_proj.*heads \* head_dim.*sites=",
     ):
         find_sites(model)
+
+
+def test__find_sites__no_forward_of_its_own__error_names_the_part_that_has_one() -> None:
+    class Whole(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.thinker = build("llama")
+            self.config = self.thinker.config
+
+    with pytest.raises(
+        BackboneError, match=r"Whole has no forward pass of its own; use its part model\.thinker"
+    ):
+        find_sites(Whole())
+
+
+def test__describe__hybrid__json_of_what_is_read_and_what_is_not() -> None:
+    anatomy = find_sites(build("hybrid: linear layers skipped"))
+    assert json.loads(json.dumps(anatomy.describe())) == {
+        "decoder": "Qwen3NextModel",
+        "layers": 2,
+        "layers_with_heads": 1,
+        "sites": 1,
+        "heads": {"4x12": 1},
+        "gated_sites": 1,
+        "skipped": {"linear attention": 1},
+        "sites_from": "rule",
+    }
+    assert anatomy.skipped == (SkippedLayer("model.layers.0.linear_attn", "linear attention"),)
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test__named_sites__the_paths_of_the_rule__the_same_sites(name) -> None:
+    model = build(name)
+    by_rule = find_sites(model)
+    paths = [f"{site.path}:heads={site.n_heads},head_dim={site.head_dim}" for site in by_rule.sites]
+    by_user = find_sites(model, paths)
+    assert by_user.sites == by_rule.sites
+    assert by_user.n_layers == by_rule.n_layers
+    assert by_user.describe()["sites_from"] == "user"
+
+
+def test__named_sites__glob_and_geometry_from_the_module__every_layer_in_order() -> None:
+    model = build("decoupled head_dim")
+    paths = ["model.layers.*.self_attn.o_proj:heads=4"]
+    assert find_sites(model, paths).sites == find_sites(model).sites
+    only = find_sites(model, ["model.layers.1.self_attn.o_proj:head_dim=20"])
+    assert [(site.layer, site.first_index, site.n_heads, site.head_dim) for site in only.sites] == [
+        (1, 0, 4, 20)
+    ]
+    gpt2 = build("gpt2 Conv1D")
+    assert find_sites(gpt2, ["transformer.h.*.attn.c_proj"]).sites == find_sites(gpt2).sites
+
+
+def test__named_sites__an_unknown_name__read_like_the_known_one(family, ask) -> None:
+    built = family("llama")
+    expected = TransformersBackbone(built.model, built.processor).extract([ask("is this a cat?")]).features
+    config = built.model.config
+    other = copy.deepcopy(built.model)
+    for layer in other.model.layers:
+        attention = layer.self_attn
+        attention.my_out = attention.o_proj
+        attention.forward = types.MethodType(_forward_with_my_out, attention)
+        del attention.o_proj
+    with pytest.raises(BackboneError, match=r"sites=\[\.\.\.\]"):
+        find_sites(other)
+    sites = [f"model.layers.*.self_attn.my_out:heads={config.num_attention_heads}"]
+    found = (
+        TransformersBackbone(other, built.processor, sites=sites).extract([ask("is this a cat?")]).features
+    )
+    np.testing.assert_array_equal(found, expected)
+
+
+def _forward_with_my_out(self: Any, *args: Any, **options: Any) -> Any:
+    object.__setattr__(self, "o_proj", self.my_out)
+    return type(self).forward(self, *args, **options)
+
+
+@pytest.mark.parametrize(
+    ("paths", "message"),
+    [
+        ("model.layers.*.self_attn.o_proj", "sites is a list"),
+        ([], "sites is a list"),
+        ([3], "a site is a text"),
+        (
+            ["model.layers.*.self_attn.out"],
+            r"no such module; close to it: .*model\.layers\.\*\.self_attn\.o_proj",
+        ),
+        (
+            ["model.layers.9.self_attn.o_proj"],
+            r"'model\.layers\.9\.self_attn\.o_proj', and the model has no such",
+        ),
+        ([""], "no such module"),
+        (["model.layers.0.self_attn"], r"a LlamaAttention and not a projection; it has .*self_attn\.q_proj"),
+        (["model.norm"], "a LlamaRMSNorm and not a projection"),
+        (
+            ["model.layers.0.mlp.down_proj"],
+            r"takes 48 columns, and LlamaMLP does not tell.*down_proj:heads=8",
+        ),
+        (["model.layers.0.self_attn.o_proj:heads=5"], "heads=5 does not give the 32 columns"),
+        (["model.layers.0.self_attn.o_proj:head_dim=64"], "head_dim=64 does not give the 32 columns"),
+        (["model.layers.0.self_attn.o_proj:heads=4,head_dim=4"], "heads=4 and head_dim=4 does not give"),
+        (["model.layers.0.self_attn.o_proj:heads=0"], "after the colon"),
+        (["model.layers.0.self_attn.o_proj:"], "after the colon"),
+        (["model.layers.0.self_attn.o_proj:heads=4,heads=4"], "after the colon"),
+        (
+            ["model.layers.*.self_attn.o_proj", "model.layers.1.self_attn.o_proj"],
+            r"layers\.1\.self_attn\.o_proj twice",
+        ),
+    ],
+)
+def test__named_sites__wrong__one_line_that_says_what(paths, message) -> None:
+    with pytest.raises(BackboneError, match=message) as raised:
+        find_sites(build("llama"), paths)
+    assert "\n" not in str(raised.value)
 
 
 def rotated(x: np.ndarray, positions: np.ndarray, theta: float) -> np.ndarray:

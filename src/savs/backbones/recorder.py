@@ -67,7 +67,7 @@ def recording(
     Parameters
     ----------
     sites : sequence of AttentionSite
-        A projection shared by several layers is keyed by the order of its calls.
+        A projection shared by several layers is read at the call that each site names.
     attention_mask : Tensor of int, shape (n_examples, n_tokens)
         1 at real tokens.
     decoder : nn.Module, optional
@@ -169,15 +169,17 @@ class _SiteHook:
     def __init__(
         self, sites: list[AttentionSite], recorded: Recorded, reader: _TokenReader, n_wanted: int
     ) -> None:
-        self.pending = list(sites)
+        self.wanted = {site.call: site for site in sites}
+        self.calls = 0
         self.recorded = recorded
         self.reader = reader
         self.n_wanted = n_wanted
 
     def __call__(self, _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if not self.pending:
+        site = self.wanted.get(self.calls)
+        self.calls += 1
+        if site is None:
             return
-        site = self.pending.pop(0)
         tensor = args[0] if args else next(iter(kwargs.values()))
         width = site.n_heads * site.head_dim
         self.recorded.vectors[site] = self.reader.read(tensor, site.path, width)

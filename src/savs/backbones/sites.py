@@ -6,25 +6,31 @@ vector of head m, softmax(q k^T / sqrt(d)) v. Its width is never guessed as hidd
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from savs.backbones.attention_modules import (
     PROJECTIONS,
-    attribute,
     geometry,
     is_gated,
     is_self_attention,
     output_projection,
 )
+from savs.backbones.named_sites import named_projections
+from savs.backbones.skipped import SkippedLayer, skipped_in_layer, skipped_outside
+from savs.backbones.stacks import find_decoder, layer_config, layers_in_order, path_of, text_config
 from savs.errors import BackboneError
 from savs.features import HeadLayout
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Anatomy", "AttentionSite", "find_decoder", "find_sites"]
+    from savs.backbones.base import JSONValue
+
+__all__ = ["Anatomy", "AttentionSite", "SkippedLayer", "find_decoder", "find_sites"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,10 @@ class AttentionSite:
     n_heads, head_dim : int
         Query heads and the width of each.
     gated : bool
-        A gate, norm or mix stands between attention and projection: its input is not the raw head output.
+        A gate, norm, rotation or mix stands between attention and projection: its input is not the raw head
+        output.
+    call : int
+        Which call of the projection in a forward pass it is; above 0 only where layers share a module.
     """
 
     path: str
@@ -52,15 +61,32 @@ class AttentionSite:
     n_heads: int
     head_dim: int
     gated: bool
+    call: int = 0
 
 
 @dataclass(frozen=True)
 class Anatomy:
-    """A model's decoder and its attention sites, in layer order."""
+    """A model's decoder and its attention sites.
+
+    Attributes
+    ----------
+    decoder : nn.Module
+        The language model's stack of layers.
+    n_layers : int
+        Layers that a forward pass runs, with heads or not.
+    sites : tuple of AttentionSite
+        In the order in which they run.
+    skipped : tuple of SkippedLayer
+        What mixes tokens and is not read.
+    named : bool
+        Whether the user named the sites.
+    """
 
     decoder: nn.Module
     n_layers: int
     sites: tuple[AttentionSite, ...]
+    skipped: tuple[SkippedLayer, ...] = ()
+    named: bool = False
 
     @property
     def layout(self) -> HeadLayout:
@@ -80,118 +106,86 @@ class Anatomy:
         """Whether any site is."""
         return any(site.gated for site in self.sites)
 
+    def describe(self) -> dict[str, JSONValue]:
+        """Return a JSON-able record for metadata and people.
 
-def find_sites(model: Any) -> Anatomy:
+        ``layers``, ``layers_with_heads``, ``sites`` and ``gated_sites`` are counts; ``heads`` counts the
+        sites of each geometry, as in ``{"16x128": 28}``; ``skipped`` counts by kind what is not read;
+        ``sites_from`` is ``"rule"`` or ``"user"``.
+        """
+        heads = Counter(f"{site.n_heads}x{site.head_dim}" for site in self.sites)
+        skipped = Counter(layer.kind for layer in self.skipped)
+        return {
+            "decoder": type(self.decoder).__name__,
+            "layers": self.n_layers,
+            "layers_with_heads": len({site.layer for site in self.sites}),
+            "sites": len(self.sites),
+            "heads": dict(heads),
+            "gated_sites": sum(site.gated for site in self.sites),
+            "skipped": dict(skipped),
+            "sites_from": "user" if self.named else "rule",
+        }
+
+
+def find_sites(model: Any, paths: Sequence[str] | None = None) -> Anatomy:
     """Locate the softmax self-attention heads of a model's decoder.
 
     Parameters
     ----------
     model : transformers.PreTrainedModel
         Only looked at.
+    paths : sequence of str, optional
+        The output projections to read instead of those that the rule finds, each as ``path`` or
+        ``path:heads=8,head_dim=64``. ``*`` stands for one part of a path, as a rule the layer's number:
+        ``["model.layers.*.attn.my_out:heads=8"]``. One of the two numbers is enough; without them the module
+        around the projection must tell them. The input of each must be heads * head_dim columns wide.
 
     Raises
     ------
     BackboneError
-        If it has no such heads, naming what was looked for.
+        If it has no such heads, naming what was looked for; or if a path is wrong, naming close ones.
     """
     decoder = find_decoder(model)
-    config = _text_config(model)
-    path, layers = _layer_stack(decoder, attribute(config, "num_hidden_layers"), config)
-    prefix = _path_of(model, decoder)
+    if paths is not None:
+        return _from_user(model, decoder, paths)
+    config = text_config(model)
+    layers = layers_in_order(decoder, config, lambda layer: bool(_found_in(layer, config)))
+    prefix = path_of(model, decoder)
     sites: list[AttentionSite] = []
-    for number, layer in enumerate(layers):
-        first = 0
-        for name, module in _attentions(layer):
-            site = _site(module, _layer_config(config, number), number, first)
-            if site is None:
-                continue
-            found, suffix = site
-            where = ".".join(part for part in (prefix, path, str(number), name, suffix) if part)
-            sites.append(AttentionSite(where, **found))
-            first += found["n_heads"]
-    return Anatomy(decoder, len(layers), tuple(sites))
+    skipped: dict[str, SkippedLayer] = {}
+    for number, (place, layer) in enumerate(layers):
+        path = f"{prefix}.{place}" if prefix else place
+        found = _found_in(layer, layer_config(config, number))
+        sites.extend(_sites(path, number, found))
+        skipped |= {s.path: s for s in skipped_in_layer(path, layer, {id(f.module) for f in found})}
+    if not sites:
+        raise _nothing_found(decoder, prefix)
+    outside = skipped_outside(prefix, decoder, set(_stack_paths(prefix, layers)))
+    return Anatomy(decoder, len(layers), _with_calls(sites), (*skipped.values(), *outside))
 
 
-def find_decoder(model: Any) -> Any:
-    """Return the language model's stack of layers: ``get_decoder()`` to a fixed point."""
-    module = model
-    while hasattr(module, "get_decoder"):
-        inner = module.get_decoder()
-        if inner is module or inner is None:
-            break
-        module = inner
-    if _has_module_list(module):
-        return module
-    return getattr(model, "base_model", model)
+@dataclass(frozen=True)
+class _Found:
+    """An attention module of a layer, by its path there, with its projection and heads."""
+
+    name: str
+    module: Any
+    projection: Any
+    n_heads: int
+    head_dim: int
+    gated: bool
 
 
-def _has_module_list(module: Any) -> bool:
-    from torch import nn
-
-    return any(isinstance(child, nn.ModuleList) for child in module.modules())
-
-
-def _text_config(model: Any) -> Any:
-    config = model.config
-    return config.get_text_config(decoder=True) if hasattr(config, "get_text_config") else config
-
-
-def _layer_config(config: Any, layer: int) -> Any:
-    """Return a layer's own configuration where the model has one; global values are then ambiguous."""
-    per_layer = attribute(config, "per_layer_config")
-    try:
-        return config if per_layer is None else per_layer[layer]
-    except (AttributeError, KeyError, IndexError, TypeError):
-        return config
-
-
-def _layer_stack(decoder: Any, expected: int | None, config: Any) -> tuple[str, Any]:
-    """Return the path and list of the decoder's layers: the outermost list with attention heads in it."""
-    stacks = _outermost(_lists_with_heads(decoder, config))
-    if not stacks:
-        raise BackboneError(
-            f"no attention heads found in {type(decoder).__name__}: looked in its layer lists for softmax "
-            f"self-attention modules with an output projection ({', '.join(PROJECTIONS[:4])}, ...) whose "
-            "input is as wide as heads * head_dim; models without them (Mamba, RWKV, ...) cannot be used"
-        )
-    fitting = _likeliest(stacks, expected)
-    if len(fitting) != 1:
-        names = ", ".join(name for name, _ in stacks)
-        raise BackboneError(
-            f"{type(decoder).__name__} has several stacks of attention layers ({names}), and its "
-            "configuration does not say which one to read"
-        )
-    return fitting[0]
-
-
-def _likeliest(stacks: list[tuple[str, Any]], expected: int | None) -> list[tuple[str, Any]]:
-    """Keep the stacks of the configured length, and of those the ones nearest to the decoder's root."""
-    fitting = [stack for stack in stacks if len(stack[1]) == expected] if len(stacks) > 1 else stacks
-    nearest = min((name.count(".") for name, _ in fitting), default=0)
-    return [(name, stack) for name, stack in fitting if name.count(".") == nearest]
-
-
-def _lists_with_heads(decoder: Any, config: Any) -> list[tuple[str, Any]]:
-    from torch import nn
-
-    return [
-        (name, module)
-        for name, module in decoder.named_modules()
-        if isinstance(module, nn.ModuleList)
-        and any(_site(child, config, 0, 0) for layer in module for _, child in _attentions(layer))
-    ]
-
-
-def _outermost(stacks: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    return [
-        (name, stack)
-        for name, stack in stacks
-        if not any(name.startswith(f"{other}.") for other, _ in stacks)
-    ]
-
-
-def _path_of(model: Any, wanted: Any) -> str:
-    return next((name for name, module in model.named_modules() if module is wanted), "")
+def _found_in(layer: Any, config: Any) -> list[_Found]:
+    """Return the self-attention modules of a layer that can be read, outermost first."""
+    found = []
+    for name, module in _attentions(layer):
+        projection = output_projection(module)
+        sizes = geometry(module, config, projection[2]) if projection else None
+        if projection and sizes:
+            path = ".".join(part for part in (name, projection[0]) if part)
+            found.append(_Found(path, module, projection[1], *sizes, is_gated(module, projection[2])))
+    return found
 
 
 def _attentions(layer: Any) -> Iterator[tuple[str, Any]]:
@@ -205,20 +199,81 @@ def _attentions(layer: Any) -> Iterator[tuple[str, Any]]:
             yield name, module
 
 
-def _site(module: Any, config: Any, layer: int, first: int) -> tuple[dict[str, Any], str] | None:
-    projection = output_projection(module)
-    if projection is None:
-        return None
-    path, target, width = projection
-    sizes = geometry(module, config, width)
-    if sizes is None:
-        return None
-    found = {
-        "projection": target,
-        "layer": layer,
-        "first_index": first,
-        "n_heads": sizes[0],
-        "head_dim": sizes[1],
-        "gated": is_gated(module, width),
-    }
-    return found, path
+def _sites(path: str, layer: int, found: list[_Found]) -> Iterator[AttentionSite]:
+    first = 0
+    for attention in found:
+        yield AttentionSite(
+            f"{path}.{attention.name}",
+            attention.projection,
+            layer,
+            first,
+            attention.n_heads,
+            attention.head_dim,
+            attention.gated,
+        )
+        first += attention.n_heads
+
+
+def _with_calls(sites: Sequence[AttentionSite]) -> tuple[AttentionSite, ...]:
+    """Return the sites with the calls of projections that several layers share numbered."""
+    calls: Counter[int] = Counter()
+    numbered = []
+    for site in sites:
+        numbered.append(replace(site, call=calls[id(site.projection)]))
+        calls[id(site.projection)] += 1
+    return tuple(numbered)
+
+
+def _stack_paths(prefix: str, layers: Sequence[tuple[str, Any]]) -> Iterator[str]:
+    for place, _ in layers:
+        stack = place.rpartition(".")[0]
+        yield f"{prefix}.{stack}" if prefix else stack
+
+
+def _from_user(model: Any, decoder: Any, paths: Sequence[str]) -> Anatomy:
+    named = named_projections(model, paths)
+    first: Counter[int] = Counter()
+    sites = []
+    for one in named:
+        sites.append(
+            AttentionSite(
+                one.path, one.projection, one.layer, first[one.layer], one.n_heads, one.head_dim, one.gated
+            )
+        )
+        first[one.layer] += one.n_heads
+    n_layers = max(_stack_length(model, site) for site in sites)
+    return Anatomy(decoder, n_layers, _with_calls(sites), named=True)
+
+
+def _stack_length(model: Any, site: AttentionSite) -> int:
+    """Return the length of the list of layers that a site is in."""
+    before = list(takewhile(lambda part: not part.isdecimal(), site.path.split(".")))
+    stack = model.get_submodule(".".join(before))
+    return max(len(stack) if _is_list(stack) else 0, site.layer + 1)
+
+
+def _is_list(module: Any) -> bool:
+    from torch import nn
+
+    return isinstance(module, nn.ModuleList)
+
+
+def _nothing_found(decoder: Any, prefix: str) -> BackboneError:
+    seen = Counter(layer.kind for layer in _everything_skipped(decoder, prefix))
+    what = ", ".join(f"{count} x {kind}" for kind, count in seen.items()) or "no layer list"
+    return BackboneError(
+        f"no attention heads found in {type(decoder).__name__}, which has {what}: looked in its layer lists "
+        f"for softmax self-attention modules with an output projection ({', '.join(PROJECTIONS[:4])}, ...) "
+        "whose input is as wide as heads * head_dim; if it has one under another name, give "
+        "its path in sites=[...]"
+    )
+
+
+def _everything_skipped(decoder: Any, prefix: str) -> Iterator[SkippedLayer]:
+    from torch import nn
+
+    stack = max(
+        (m for m in decoder.modules() if isinstance(m, nn.ModuleList)), key=len, default=nn.ModuleList()
+    )
+    for number, layer in enumerate(stack):
+        yield from skipped_in_layer(f"{prefix}.{number}", layer, set())
