@@ -78,7 +78,7 @@ def _throughput(setting: Setting, times: Times, name: str, n_examples: int) -> F
     rates = sorted(n_examples / seconds for seconds in times.used[name])
     who, size = name.split()
     label = "extract" if who == "savs" else "bare prefill, inputs ready"
-    note = f"{n_examples} pictures, {setting.n_tokens} tokens"
+    note = f"{n_examples} pictures, up to {setting.n_tokens} tokens"
     measure = f"{label}, batch size {size}: examples per second"
     return Finding(
         setting.name,

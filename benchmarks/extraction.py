@@ -195,7 +195,7 @@ def _of_family(
     machine["models"][built.name] = (
         f"{built.n_parameters / 1e6:.1f}M parameters and {built.n_vocabulary / 1e6:.1f}M of the vocabulary, "
         f"{setting.anatomy.n_layers} layers, {setting.anatomy.layout.n_heads} heads, "
-        f"{setting.n_tokens} tokens a prompt"
+        f"up to {setting.n_tokens} tokens a prompt"
     )
     findings: list[Finding] = []
     for measure in wanted:

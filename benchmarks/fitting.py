@@ -33,7 +33,7 @@ def measure_fit(setting: Setting) -> list[Finding]:
         warm_up=lambda: plain_pass(setting.built, shots[:2]),
     )
     least = 3.0 if setting.device == "cpu" else 6.0
-    note = f"{counts.classes} classes x {counts.shots} shots, {setting.n_tokens} tokens"
+    note = f"{counts.classes} classes x {counts.shots} shots, up to {setting.n_tokens} tokens"
     return [
         faster(
             setting.name,

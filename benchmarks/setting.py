@@ -70,7 +70,7 @@ class Setting:
 
     @cached_property
     def n_tokens(self) -> int:
-        """Tokens of a typical prompt with one picture."""
+        """Tokens of a prompt with one of the largest pictures."""
         from benchmarks.pictures import QUESTION, ask, jpeg
 
         inputs: dict[str, Any] = plain_inputs(self.built, [ask(jpeg(0), QUESTION)])
