@@ -45,3 +45,10 @@ def test__encode__too_long__error_with_both_numbers(family, ask) -> None:
     assert [batch.indices for batch in batches] == [[0]]
     assert [(failure.index, failure.error.code) for failure in failures] == [(1, "prompt_too_long")]
     assert str(failures[0].error).startswith("its prompt has 107 tokens but the backbone reads at most 50")
+
+
+def test__encode__no_picture_where_one_is_needed__error_says_so(family, ask) -> None:
+    batches, failures = encode(family("paligemma").processor, [ask("red?"), ask("blue?")])
+    assert not batches
+    assert [failure.index for failure in failures] == [1, 0]
+    assert str(failures[0].error).endswith("it has no picture, and this model may need one")

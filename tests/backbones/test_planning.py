@@ -80,6 +80,19 @@ def test__families__special_tokens_differ__not_shared() -> None:
     assert families(Tokens(), items) == ([], items)
 
 
+def test__take__other_number_of_pictures__another_batch() -> None:
+    """In mllama, the text before a picture also attends to what fills up a prompt with fewer pictures."""
+    picture = Image(b"x")
+    waiting = by_length(
+        [prompt(i, "<image>" * n + "red?", *[picture] * n) for i, n in enumerate([1, 2, 1, 0])]
+    )
+    groups = []
+    while waiting:
+        groups.append(take(waiting, 8))
+        del waiting[: len(groups[-1])]
+    assert [sorted(item.index for item in group) for group in groups] == [[1], [0, 2], [3]]
+
+
 def test__families__text__a_long_common_beginning_only() -> None:
     block = "an in-context block " * 20
     alike, rest = families(Tokens(), [prompt(i, f"{block}{i}") for i in range(3)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib.util
 import json
 import subprocess
@@ -218,9 +219,32 @@ def test__broken_torchvision__without_savs__nothing_can_be_imported(broken_torch
     assert "Could not import module 'LlamaForCausalLM'" in found.stderr
 
 
-def test__set_aside__torchvision_that_works__left_alone(tmp_path) -> None:
+@without_torchvision
+def test__load__a_folder_named_torchvision_in_the_way__not_taken_for_it(tmp_path) -> None:
     (tmp_path / "torchvision").mkdir()
-    (tmp_path / "torchvision" / "__init__.py").write_text("working = True\n")
+    script = """
+        from savs.backbones import load_backbone
+        print(load_backbone("tiny").fingerprint["processor_backend"])
+    """
+    found = run(script, tmp_path)
+    assert found.stdout == "pil\n", found.stderr
+    assert "torchvision of unknown version does not work" in found.stderr
+
+
+@without_torchvision
+@pytest.mark.parametrize("named", ["logging", "LlamaTokenizer", "NoSuchProcessor", 7])
+def test__load__processor_class_that_is_none__never_a_traceback(named, folder_of, tmp_path) -> None:
+    folder = copy_of(folder_of("llava"), tmp_path)
+    settings = json.loads((folder / "processor_config.json").read_text())
+    (folder / "processor_config.json").write_text(json.dumps(settings | {"processor_class": named}))
+    with contextlib.suppress(BackboneError):
+        assert "text" in load_backbone(folder).modalities
+
+
+def test__set_aside__torchvision_that_works__left_alone(tmp_path) -> None:
+    for package in ("torchvision", "torchvision/transforms", "torchvision/transforms/v2"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text("working = True\n")
     script = """
         import sys, warnings
         warnings.simplefilter("error")

@@ -30,6 +30,15 @@ def test__render__no_chat_template__plain_text_with_image_tokens(family, ask, pi
     assert render(family("gpt2").processor, ask("red?")).text == "red?"
 
 
+def test__render__processor_that_writes_its_own_image_tokens__text_alone(family, ask, picture) -> None:
+    processor = family("blip2").processor
+    assert render(processor, ask(picture(1), "red?")).text == "red?"
+    with pytest.raises(ExampleError, match=r"^x: it has 2 pictures, but .* exactly one per prompt$"):
+        render(processor, ask(picture(1), picture(2), "same?", id="x"))
+    with pytest.raises(ExampleError, match=r"^x: it has 0 pictures, but .* exactly one per prompt$"):
+        render(processor, ask("red?", id="x"))
+
+
 def test__render__text_template__content_is_a_string(family) -> None:
     turns = (Message("system", (Text("be brief"),)), Message("user", (Text("red"), Text("?"))))
     found = render(family("llama").processor, Example(turns))

@@ -33,7 +33,7 @@ def set_aside_broken_torchvision() -> None:
     if "torchvision" in sys.modules or importlib.util.find_spec("torchvision") is None:
         return
     try:
-        importlib.import_module("torchvision")
+        importlib.import_module("torchvision.transforms.v2")  # what image processors use
     except Exception as error:  # a native library fails at import in many ways
         _block()
         warnings.warn(

@@ -121,9 +121,10 @@ def for_pictures(processor_class: Any) -> Any:
     """Return a class that opens pictures and text where the given one cannot be opened, or None."""
     if getattr(processor_class, "is_dummy", False):
         return _recovered(processor_class)
-    if processor_class is None or not any("video" in name for name in processor_class.get_attributes()):
+    if not hasattr(processor_class, "get_attributes"):
         return None
-    return _without_video(processor_class)
+    videos = any("video" in name for name in processor_class.get_attributes())
+    return _without_video(processor_class) if videos else None
 
 
 def _without_video(processor_class: Any) -> Any:
