@@ -40,7 +40,7 @@ def run_task(
     task : Task
         The problem.
     backbone : Backbone
-        The frozen model; every example passes it once for its head vectors and once for its last-layer state.
+        The frozen model; every example passes it once, for its head vectors and its last-layer state.
     shots, n_draws, seed : int
         Shots per class, and number and seed of the draws, which are the same for all methods.
     zero_shot_items : int
@@ -55,9 +55,10 @@ def run_task(
     labels = np.asarray(task.labels)
     support, test = first_draw(task, shots, seed)
     examples = _prompted(task.prompt, task.examples)
-    rows = backbone.extract(examples).features
+    found = backbone.extract(examples, states=True)
+    rows = found.features
     parts = {f"{part} alone": _one_part(task, backbone, part) for part in task.parts}
-    methods = {"sav": _heads(rows, labels, backbone), **_others(task, backbone, examples, labels)}
+    methods = {"sav": _heads(rows, labels, backbone), **_others(task, found.states, labels)}
     methods |= {name: _heads(table, labels, backbone) for name, table in parts.items()}
     results = run_draws(labels, methods, shots=shots, draws=n_draws, seed=seed)
     answers = _zero_shot(task, backbone, zero_shot_items)
@@ -107,10 +108,7 @@ def _heads(rows: NDArray[np.float32], labels: NDArray[Any], backbone: Backbone) 
     return on_features(rows, labels, SAVClassifier(N_HEADS, backbone.layout).fit)
 
 
-def _others(
-    task: Task, backbone: Backbone, examples: Sequence[Example], labels: NDArray[Any]
-) -> dict[str, Method]:
-    states = backbone.last_layer_states(examples)
+def _others(task: Task, states: Any, labels: NDArray[Any]) -> dict[str, Method]:
     return {
         "last_layer": lambda shots, test: last_layer(states[shots], labels[shots], states[test]).labels,
         "majority": lambda shots, test: majority_class(labels[shots], len(test)).labels,
