@@ -1,0 +1,150 @@
+"""Duplicates taken out, small parts put together, leftovers deleted; safe beside readers, writers and itself.
+
+Every part with a row that stands elsewhere too is written anew, and an old part goes only when all its rows
+are durable in new ones. Two processes that prune at once therefore lose nothing, whatever each of them has
+seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
+
+from savs.features.store.buffering import Buffer
+from savs.features.store.files import reached, remove_stale, sync_folder
+from savs.features.store.parts import BadPartError, Part, write_part
+from savs.features.store.shelf import Shelf
+
+__all__ = ["Pruned", "prune"]
+
+
+class Pruned(NamedTuple):
+    """What `prune` did.
+
+    Attributes
+    ----------
+    duplicates : int
+        Rows that stood elsewhere too.
+    parts_before, parts_after : int
+        Number of parts.
+    quarantined : int
+        Damaged parts deleted.
+    temporary : int
+        Files of killed processes deleted.
+    """
+
+    duplicates: int
+    parts_before: int
+    parts_after: int
+    quarantined: int
+    temporary: int
+
+
+def prune(shelf: Shelf, part_rows: int) -> Pruned:
+    """Prune the parts on a shelf; see the module.
+
+    Raises
+    ------
+    OSError
+        If a part cannot be written or deleted; nothing is lost then.
+    """
+    shelf.refresh()
+    before, n_rows = len(shelf.parts), sum(part.n_rows for part in shelf.parts.values())
+    old = _to_rewrite(shelf, part_rows)
+    if old:
+        kept = _rewrite(shelf, old, part_rows)
+        reached("pruned-written")
+        for part in old:
+            if part.path.name not in kept:
+                part.path.unlink(missing_ok=True)
+                reached("pruned-deleted")
+        sync_folder(shelf.folder)
+        shelf.refresh()
+    duplicates = n_rows - sum(part.n_rows for part in shelf.parts.values())
+    return Pruned(
+        max(duplicates, 0), before, len(shelf.parts), _empty_quarantine(shelf), _remove_stale(shelf)
+    )
+
+
+def _to_rewrite(shelf: Shelf, part_rows: int) -> list[Part]:
+    """Return the parts that share a row with another, and the small ones if there are several of a kind."""
+    owners: dict[bytes, str] = {}
+    chosen: set[str] = set()
+    for name, part in shelf.parts.items():
+        for key in part.keys:
+            owner = owners.setdefault(key, name)
+            if owner != name:
+                chosen |= {owner, name}
+        if len(set(part.keys)) < part.n_rows:
+            chosen.add(name)
+    for with_states in (False, True):
+        small = {
+            name
+            for name, part in shelf.parts.items()
+            if part.has_states is with_states and 2 * part.n_rows <= part_rows
+        }
+        chosen |= small if len(small) > 1 else set()
+    # Rows with final hidden states come first: they are the ones to keep.
+    return sorted(
+        (shelf.parts[name] for name in chosen), key=lambda part: (not part.has_states, part.path.name)
+    )
+
+
+def _rewrite(shelf: Shelf, old: Sequence[Part], part_rows: int) -> set[str]:
+    """Write the rows of the old parts, each once, and return the new parts' names."""
+    names: set[str] = set()
+    seen: set[bytes] = set()
+    for with_states in (True, False):
+        buffer = Buffer(shelf.description, part_rows, with_states)
+        for part in old:
+            if part.has_states is with_states:
+                names |= _add(shelf, part, buffer, seen)
+        if len(buffer):
+            names.add(write_part(shelf.folder, shelf.description, buffer.columns(set())).name)
+    return names
+
+
+def _add(shelf: Shelf, part: Part, buffer: Buffer, seen: set[bytes]) -> set[str]:
+    try:
+        columns = _read(shelf, part)
+    except BadPartError as error:
+        shelf.set_aside(part.path.name, str(error))
+        return set()
+    except FileNotFoundError:
+        # Another process has pruned it: its rows are in a new part.
+        return set()
+    names: set[str] = set()
+    rows = [
+        row for key, row in dict(zip(part.keys, range(part.n_rows), strict=True)).items() if key not in seen
+    ]
+    while rows:
+        batch, rows = rows[: buffer.space], rows[buffer.space :]
+        keys = [part.keys[row] for row in batch]
+        seen.update(keys)
+        buffer.add(keys, {name: values[batch] for name, values in columns.items()})
+        if not buffer.space:
+            names.add(write_part(shelf.folder, shelf.description, buffer.columns(set())).name)
+            buffer.clear()
+    return names
+
+
+def _read(shelf: Shelf, part: Part) -> dict[str, NDArray[Any]]:
+    with part.path.open("rb", buffering=0) as file:
+        columns = shelf.description.columns
+        return {name: part.read(file.fileno(), columns[name]) for name in part.starts if name != "key"}
+
+
+def _empty_quarantine(shelf: Shelf) -> int:
+    deleted = 0
+    for path in shelf.quarantined():
+        with suppress(OSError):
+            path.unlink()
+            deleted += 1
+    return deleted
+
+
+def _remove_stale(shelf: Shelf) -> int:
+    return remove_stale(shelf.folder) + remove_stale(shelf.folder.parent)
