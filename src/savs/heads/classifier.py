@@ -10,10 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from savs.errors import ActivationError
 from savs.features import Head, HeadLayout
 from savs.heads.centroids import class_centroids
 from savs.heads.labels import check_label_types, encode_labels
+from savs.heads.rows import check_finite, resolve_layout
 from savs.heads.scoring import head_scores
 from savs.heads.selection import check_n_heads, select_heads
 from savs.heads.similarity import nearest_classes, similarity_blocks
@@ -119,8 +119,8 @@ class SAVClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if y is not None and not isinstance(y, np.ndarray):
             check_label_types(y)  # type: ignore[arg-type]  # before NumPy merges 1 and "1"
         rows, labels = validate_data(self, X, y, dtype=[np.float64, np.float32], ensure_all_finite=False)
-        layout = _resolve_layout(self.layout, rows.shape[1])
-        _check_finite(rows, layout)
+        layout = resolve_layout(self.layout, rows.shape[1])
+        check_finite(rows, layout)
         classes, codes = encode_labels(labels)
         centroids = class_centroids(rows, codes, len(classes))
         scores = head_scores(rows, codes, centroids, layout)
@@ -211,7 +211,7 @@ class SAVClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         rows = validate_data(self, X, reset=False, dtype=[np.float64, np.float32], ensure_all_finite=False)
         kept = self.layout_.select(self.heads_)
         vectors = rows[:, self.layout_.column_indices(self.heads_)]
-        _check_finite(vectors, kept)
+        check_finite(vectors, kept)
         votes = np.empty((len(rows), kept.n_heads), dtype=np.intp)
         for block, positions, similarities in similarity_blocks(vectors, self.centroids_, kept):
             votes[block, positions] = nearest_classes(similarities).T
@@ -251,38 +251,6 @@ class SAVClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.classes_, self.heads_, self.head_scores_ = classes, heads, scores
         self.centroids_, self.layout_ = centroids, layout
         return self
-
-
-def _resolve_layout(layout: HeadLayout | tuple[int, int, int] | None, width: int) -> HeadLayout:
-    if layout is None:
-        return HeadLayout.uniform(1, 1, width)
-    if isinstance(layout, tuple) and len(layout) == 3:
-        layout = HeadLayout.uniform(*layout)
-    if not isinstance(layout, HeadLayout):
-        raise ValueError(
-            f"layout must be a HeadLayout, (n_layers, n_heads, head_dim) or None, got {layout!r}"
-        )
-    if layout.width != width:
-        raise ValueError(f"X has {width} columns, but the layout needs {layout.width}")
-    return layout
-
-
-def _check_finite(rows: NDArray[np.floating], layout: HeadLayout) -> None:
-    """Raise `ActivationError` naming the first bad row and its head."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(rows.sum()):  # cheap: a NaN or an infinity survives every sum
-            return
-    bad = next(
-        ((i, np.flatnonzero(~np.isfinite(row))) for i, row in enumerate(rows) if not np.isfinite(row).all()),
-        None,
-    )
-    if bad is not None:
-        ends = np.cumsum(layout.dims)
-        head = layout.heads[int(np.searchsorted(ends, bad[1][0], side="right"))]
-        raise ActivationError(
-            f"row {bad[0]} has NaN or inf in layer {head.layer}, head {head.index}",
-            code="activation_not_finite",
-        )
 
 
 def _check_parts(

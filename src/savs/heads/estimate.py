@@ -16,8 +16,9 @@ from savs.features import HeadLayout
 from savs.heads.classifier import SAVClassifier
 from savs.heads.intervals import wilson_interval
 from savs.heads.labels import check_label_types, encode_labels
+from savs.heads.probabilities import brier_score, expected_calibration_error
 
-__all__ = ["Estimate", "estimate_accuracy", "leave_one_out_folds"]
+__all__ = ["Estimate", "estimate_accuracy", "leave_one_out_folds", "summarise_left_out"]
 
 _FEW_IN_ALL = 30
 _FEW_PER_CLASS = 5
@@ -40,6 +41,10 @@ class Estimate:
         narrow; classifiers with one shot less per class are a little worse than the one fitted on all.
     note : str or None
         What the number cannot support, in one line.
+    ece : float or None
+        Expected calibration error of the probabilities of the left-out shots, where there are probabilities.
+    brier : float or None
+        Their Brier score, 0 to 2.
     """
 
     accuracy: float
@@ -47,6 +52,8 @@ class Estimate:
     n: int
     interval: tuple[float, float]
     note: str | None = None
+    ece: float | None = None
+    brier: float | None = None
 
     def __post_init__(self) -> None:
         low, high = self.interval  # a list after a round trip through JSON
@@ -107,7 +114,7 @@ def estimate_accuracy(
         classifier = SAVClassifier(n_heads=n_heads, layout=layout).fit(rows[kept], codes[kept])
         truth.append(codes[held_out])
         answers.append(classifier.predict(rows[held_out]))
-    return _summary(np.concatenate(truth), np.concatenate(answers), codes) if truth else None
+    return summarise_left_out(np.concatenate(truth), np.concatenate(answers), codes) if truth else None
 
 
 def leave_one_out_folds(codes: NDArray[np.intp], seed: int, max_folds: int) -> list[NDArray[np.intp]]:
@@ -140,7 +147,23 @@ def _codes(labels: ArrayLike) -> NDArray[np.intp]:
     return encode_labels(np.asarray(labels))[1]
 
 
-def _summary(truth: NDArray[np.intp], answers: NDArray[np.intp], codes: NDArray[np.intp]) -> Estimate:
+def summarise_left_out(
+    truth: NDArray[np.intp],
+    answers: NDArray[np.intp],
+    codes: NDArray[np.intp],
+    probabilities: NDArray[np.float64] | None = None,
+) -> Estimate:
+    """Return the estimate from predictions of left-out shots.
+
+    Parameters
+    ----------
+    truth, answers : ndarray of int, shape (n_left_out,)
+        True and predicted class indices.
+    codes : ndarray of int, shape (n_shots,)
+        Class indices of all shots.
+    probabilities : ndarray of float64, shape (n_left_out, n_classes), optional
+        Predicted probabilities.
+    """
     correct = int(np.count_nonzero(truth == answers))
     return Estimate(
         accuracy=correct / len(truth),
@@ -148,6 +171,8 @@ def _summary(truth: NDArray[np.intp], answers: NDArray[np.intp], codes: NDArray[
         n=len(truth),
         interval=wilson_interval(correct, len(truth)),
         note=_note(truth, np.bincount(codes)),
+        ece=None if probabilities is None else expected_calibration_error(probabilities, truth),
+        brier=None if probabilities is None else brier_score(probabilities, truth),
     )
 
 

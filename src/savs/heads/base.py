@@ -1,0 +1,300 @@
+"""`HeadClassifier`: what all estimators on head vectors share, from input checks to probabilities.
+
+A subclass says how scores come from the shots (`_fit_shots`) and how new rows are scored
+(`_raw_scores`); this module turns scores into calibrated probabilities, labels and saved states.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from savs.features import Head, HeadLayout
+from savs.heads.labels import check_label_types, encode_labels
+from savs.heads.probabilities import fit_temperature, log_softmax
+from savs.heads.rows import check_finite, resolve_layout
+from savs.heads.shots import Shots
+from savs.heads.similarity import nearest_classes
+
+__all__ = ["FittedScores", "HeadClassifier", "State"]
+
+_CHUNK_VALUES = 1 << 22
+"""How many float64 values of features and scores a prediction holds at once (32 MiB)."""
+
+
+class FittedScores(NamedTuple):
+    """What a subclass learns from the shots.
+
+    Attributes
+    ----------
+    left_out : ndarray of float64, shape (n_shots, n_classes)
+        Score of each shot from the others.
+    heads : list of Head
+        The heads that new rows are read at, best first.
+    arrays : dict of str to ndarray
+        Everything else that scoring needs, by name.
+    """
+
+    left_out: NDArray[np.float64]
+    heads: list[Head]
+    arrays: dict[str, NDArray[Any]]
+
+
+class State(NamedTuple):
+    """A fitted estimator as plain data: arrays by name, and JSON-able settings."""
+
+    arrays: dict[str, NDArray[Any]]
+    settings: dict[str, Any]
+
+
+class HeadClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Base of the estimators on head vectors.
+
+    Attributes
+    ----------
+    classes_ : ndarray, shape (n_classes,)
+        The classes, sorted.
+    heads_ : list of Head
+        The heads in use, best first.
+    layout_ : HeadLayout
+        The layout in use.
+    temperature_ : float
+        What scores are divided by, fitted on leave-one-out scores.
+    left_out_ : ndarray of float64, shape (n_shots, n_classes)
+        Calibrated log probabilities of each shot under what the other shots say; rows of sole shots of
+        their class are NaN. Heads, weights and temperature were chosen with the shot: see
+        `savs.heads.honest` for an estimate that repeats those choices.
+    n_features_in_ : int
+        Number of columns of X.
+    """
+
+    classes_: NDArray[Any]
+    heads_: list[Head]
+    layout_: HeadLayout
+    temperature_: float
+    left_out_: NDArray[np.float64]
+    n_features_in_: int
+    layout: HeadLayout | tuple[int, int, int] | None
+    priors: str | ArrayLike
+
+    @abstractmethod
+    def _fit_shots(self, shots: Shots) -> FittedScores:
+        """Learn from the shots."""
+
+    @abstractmethod
+    def _raw_scores(self, rows: NDArray[np.floating], layout: HeadLayout) -> NDArray[np.float64]:
+        """Score rows that hold the heads in use, in the order of `heads_`; `layout` is theirs."""
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Learn from the shots.
+
+        Parameters
+        ----------
+        X : array-like of float, shape (n_shots, width)
+            Feature rows.
+        y : array-like of str, int or bool, shape (n_shots,)
+            Labels, all of one type. A float array of whole numbers is taken too, as everywhere in
+            scikit-learn.
+
+        Returns
+        -------
+        HeadClassifier
+            Itself.
+
+        Raises
+        ------
+        DataError
+            If the labels are of mixed or unusable types, or of fewer than two classes.
+        ActivationError
+            If X has a NaN or an infinite value; names the row and the head.
+        ValueError
+            If X does not fit the layout or `y`, or a parameter is out of its range.
+        """
+        if y is not None and not isinstance(y, np.ndarray):
+            check_label_types(y)  # type: ignore[arg-type]  # before NumPy merges 1 and "1"
+        rows, labels = validate_data(self, X, y, dtype=[np.float64, np.float32], ensure_all_finite=False)
+        layout = resolve_layout(self.layout, rows.shape[1])
+        check_finite(rows, layout)
+        classes, codes = encode_labels(labels)
+        return self._fit_codes(classes, Shots(rows, codes, len(classes), layout))
+
+    def _fit_codes(self, classes: NDArray[Any], shots: Shots) -> Self:
+        priors = class_priors(self.priors, shots.counts)
+        fitted = self._fit_shots(shots)
+        kept = shots.can_be_left_out
+        self.classes_, self.layout_, self.n_features_in_ = classes, shots.layout, shots.layout.width
+        self.heads_, self.arrays_ = fitted.heads, fitted.arrays
+        self.log_priors_ = np.log(priors)
+        self.temperature_ = self._temperature(fitted.left_out[kept], shots.codes[kept])
+        left_out = np.full(fitted.left_out.shape, np.nan)
+        if kept.any():
+            left_out[kept] = self._calibrated(fitted.left_out[kept])
+        self.left_out_ = left_out
+        return self
+
+    def _temperature(self, scores: NDArray[np.float64], codes: NDArray[np.intp]) -> float:
+        return fit_temperature(scores, codes)
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """Return the most probable class of each row, shape (n_examples,); ties go to the first class."""
+        winners = nearest_classes(self._log_probabilities(X))
+        return np.asarray(self.classes_[winners])
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Return calibrated probabilities, shape (n_examples, n_classes)."""
+        return np.asarray(np.exp(self._log_probabilities(X)))
+
+    def predict_log_proba(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Return the logarithm of `predict_proba`."""
+        return self._log_probabilities(X)
+
+    def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Return log probabilities, so that the largest wins.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_examples, n_classes), or (n_examples,) for two classes
+            For two classes, the second one's value minus the first one's, as scikit-learn wants it.
+        """
+        values = self._log_probabilities(X)
+        return values if len(self.classes_) > 2 else values[:, 1] - values[:, 0]
+
+    def for_kept_heads(self) -> Self:
+        """Return the same classifier for rows that hold only `heads_`, in their order."""
+        check_is_fitted(self)
+        state = self.to_state()
+        layout = self.layout_.select(self.heads_)
+        return type(self).from_state(State(state.arrays, {**state.settings, "layout": layout.to_json()}))
+
+    def to_state(self) -> State:
+        """Return everything a prediction needs: arrays by name, and JSON-able settings."""
+        check_is_fitted(self)
+        arrays = {"left_out": self.left_out_, "log_priors": self.log_priors_, **self._state_arrays()}
+        return State(
+            arrays,
+            {
+                "estimator": type(self).__name__,
+                "parameters": _plain_parameters(self.get_params(deep=False)),
+                "classes": self.classes_.tolist(),
+                "classes_dtype": self.classes_.dtype.str if self.classes_.dtype != object else "O",
+                "layout": self.layout_.to_json(),
+                "heads": [list(head) for head in self.heads_],
+                "temperature": self.temperature_,
+                **self._state_settings(),
+            },
+        )
+
+    @classmethod
+    def from_state(cls, state: State) -> Self:
+        """Return the fitted estimator that `to_state` described.
+
+        Raises
+        ------
+        ValueError
+            If the state is of another estimator or incomplete.
+        """
+        arrays, settings = state
+        if settings.get("estimator") != cls.__name__:
+            raise ValueError(f"this is the state of {settings.get('estimator')!r}, not of {cls.__name__}")
+        missing = {"classes", "layout", "heads", "temperature", "parameters"} - set(settings)
+        missing |= {"left_out", "log_priors"} - set(arrays)
+        if missing:
+            raise ValueError(f"the state lacks {', '.join(sorted(missing))}")
+        layout = HeadLayout.from_json(settings["layout"])
+        made = cls(**{**settings["parameters"], "layout": layout})
+        dtype = settings["classes_dtype"]
+        made.classes_ = np.array(settings["classes"], dtype=object if dtype == "O" else dtype)
+        made.layout_, made.n_features_in_ = layout, layout.width
+        made.heads_ = [Head(*head) for head in settings["heads"]]
+        made.temperature_ = float(settings["temperature"])
+        made.left_out_, made.log_priors_ = arrays["left_out"], arrays["log_priors"]
+        made._restore(arrays, settings)
+        return made
+
+    def _state_arrays(self) -> dict[str, NDArray[Any]]:
+        return {f"rule.{name}": array for name, array in self.arrays_.items()}
+
+    def _state_settings(self) -> dict[str, Any]:
+        return {}
+
+    def _restore(self, arrays: Mapping[str, NDArray[Any]], settings: Mapping[str, Any]) -> None:  # noqa: ARG002
+        self.arrays_ = {
+            name.removeprefix("rule."): array for name, array in arrays.items() if name.startswith("rule.")
+        }
+
+    def _log_probabilities(self, X: ArrayLike) -> NDArray[np.float64]:
+        check_is_fitted(self)
+        rows = validate_data(self, X, reset=False, dtype=[np.float64, np.float32], ensure_all_finite=False)
+        layout = self.layout_.select(self.heads_)
+        columns = None if layout == self.layout_ else self.layout_.column_indices(self.heads_)
+        logs = np.empty((len(rows), len(self.classes_)))
+        step = max(1, _CHUNK_VALUES // (layout.width + layout.n_heads * len(self.classes_)))
+        for start in range(0, len(rows), step):
+            part = rows[start : start + step]
+            part = part if columns is None else part[:, columns]
+            check_finite_from(part, layout, start)
+            logs[start : start + step] = self._calibrated(self._raw_scores(part, layout))
+        return logs
+
+    def _calibrated(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return log probabilities under the fitted temperature and the class priors."""
+        return log_softmax(scores / self.temperature_ + self.log_priors_)
+
+
+def check_finite_from(rows: NDArray[np.floating], layout: HeadLayout, start: int) -> None:
+    """As `check_finite` for rows that begin at `start` of what the caller handed in."""
+    from savs.errors import ActivationError
+
+    try:
+        check_finite(rows, layout)
+    except ActivationError as error:
+        first = int(str(error).split()[1])
+        message = str(error).replace(f"row {first} ", f"row {first + start} ", 1)
+        raise ActivationError(message, code=error.code) from None
+
+
+def class_priors(priors: object, counts: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return the prior probability of each class.
+
+    Parameters
+    ----------
+    priors : "uniform", "empirical" or array-like of float
+        Equal, as frequent as among the shots, or given in the order of the sorted classes.
+    counts : ndarray of int, shape (n_classes,)
+        Shots of each class.
+
+    Raises
+    ------
+    ValueError
+        If given priors are not one positive number per class.
+    """
+    if isinstance(priors, str):
+        if priors == "uniform":
+            return np.full(len(counts), 1 / len(counts))
+        if priors == "empirical":
+            return np.asarray(counts / counts.sum())
+        raise ValueError(f"priors must be 'uniform', 'empirical' or one number per class, got {priors!r}")
+    given = np.asarray(priors, dtype=np.float64)
+    if given.shape != counts.shape or not (np.isfinite(given) & (given > 0)).all():
+        raise ValueError(f"priors must be {len(counts)} positive numbers, one per class")
+    return np.asarray(given / given.sum())
+
+
+def _plain_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    plain: dict[str, Any] = {}
+    for name, value in parameters.items():
+        if name == "layout":
+            continue
+        if isinstance(value, np.ndarray | np.generic):
+            plain[name] = value.tolist()
+        elif isinstance(value, Sequence) and not isinstance(value, str):
+            plain[name] = [list(one) if isinstance(one, tuple) else one for one in value]
+        else:
+            plain[name] = value
+    return plain

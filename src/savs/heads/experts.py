@@ -1,0 +1,67 @@
+"""Single methods by name, as mixtures and the command line ask for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from savs.features import HeadLayout
+from savs.heads.base import HeadClassifier
+from savs.heads.kernel_classifiers import KernelDiscriminantClassifier, KernelRidgeClassifier
+from savs.heads.voters import HeadVoteClassifier
+
+__all__ = ["DEFAULT_EXPERTS", "EXPERTS", "make_expert"]
+
+
+def _votes(**settings: Any) -> Callable[..., HeadClassifier]:
+    return lambda **common: HeadVoteClassifier(**settings, **common)
+
+
+def _ridge(**settings: Any) -> Callable[..., HeadClassifier]:
+    return lambda **common: KernelRidgeClassifier(**settings, **common)
+
+
+def _discriminant(**settings: Any) -> Callable[..., HeadClassifier]:
+    return lambda **common: KernelDiscriminantClassifier(**settings, **common)
+
+
+EXPERTS: dict[str, Callable[..., HeadClassifier]] = {
+    "majority": _votes(rule="cosine", scoring="in_sample", voting="majority"),
+    "majority_left_out": _votes(rule="cosine", voting="majority"),
+    "soft": _votes(rule="cosine"),
+    "soft_all": _votes(rule="cosine", n_heads="all"),
+    "calm": _votes(rule="cosine", voting="class_conditional"),
+    "hec_v": _votes(rule="hec_v", scoring="in_sample"),
+    "hec_left_out": _votes(rule="gaussian", temperature=None),
+    "gaussian_oas": _votes(rule="oas"),
+    "nearest_shot": _votes(rule="nearest"),
+    "tip": _votes(rule="near"),
+    "kernel_ridge": _ridge(),
+    "kernel_ridge_rbf": _ridge(kernel="rbf"),
+    "discriminant": _discriminant(),
+    "discriminant_uncentred": _discriminant(centre=False, sharpness=8.0, weighting="error"),
+}
+"""Makers by name, each called with ``layout`` and optionally ``priors``; from simple to complex."""
+
+DEFAULT_EXPERTS = ("hec_left_out", "kernel_ridge", "discriminant", "discriminant_uncentred")
+"""What mixtures are made of; docs/methods.md has the measurements behind the choice."""
+
+
+def make_expert(
+    name: str,
+    layout: HeadLayout | tuple[int, int, int] | None = None,
+    priors: str | ArrayLike | None = None,
+) -> HeadClassifier:
+    """Return an unfitted estimator by name.
+
+    Raises
+    ------
+    ValueError
+        If there is no such name.
+    """
+    if name not in EXPERTS:
+        raise ValueError(f"no method {name!r}; there are {', '.join(EXPERTS)}")
+    common: dict[str, Any] = {"layout": layout} if priors is None else {"layout": layout, "priors": priors}
+    return EXPERTS[name](**common)

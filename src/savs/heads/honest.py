@@ -1,0 +1,77 @@
+"""What accuracy to expect of any estimator on new examples, from the shots alone.
+
+Shots are left out, some of every class at a time, the estimator is fitted again from scratch without them
+(selection of heads, weights, penalties and temperatures included) and predicts them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+
+from savs.heads.base import HeadClassifier
+from savs.heads.estimate import Estimate, leave_one_out_folds, summarise_left_out
+from savs.heads.shots import Shots
+
+__all__ = ["estimate_from_shots", "left_out_log_probabilities", "nested_folds"]
+
+
+def nested_folds(codes: NDArray[np.intp], max_folds: int, seed: int = 0) -> list[NDArray[np.intp]]:
+    """Return which shots each fold leaves out; every class keeps at least one shot in every fold.
+
+    Parameters
+    ----------
+    codes : ndarray of int, shape (n_shots,)
+        Class indices.
+    max_folds : int
+        Largest number of folds, at least 2. A class with fewer shots than that has one left out per fold.
+    seed : int, default=0
+        Decides which shots go together.
+
+    Examples
+    --------
+    >>> [len(fold) for fold in nested_folds(np.array([0, 0, 0, 0, 1, 1, 2]), 2)]
+    [3, 3]
+    """
+    single = leave_one_out_folds(codes, seed, int(np.bincount(codes).max()))
+    folds = [np.concatenate(single[start::max_folds]) for start in range(min(max_folds, len(single)))]
+    return [fold for fold in folds if len(fold)]
+
+
+def left_out_log_probabilities(
+    classifier: HeadClassifier, shots: Shots, folds: Sequence[NDArray[np.intp]]
+) -> NDArray[np.float64]:
+    """Return log probabilities of the left-out shots under an estimator that is fitted without them.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_shots, n_classes)
+        NaN for shots that no fold leaves out.
+    """
+    logs = np.full((len(shots.codes), shots.n_classes), np.nan)
+    classes = np.arange(shots.n_classes)
+    for fold in folds:
+        fitted = clone(classifier).set_params(layout=shots.layout)._fit_codes(classes, shots.without(fold))
+        logs[fold] = fitted.predict_log_proba(shots.rows[fold])
+    return logs
+
+
+def estimate_from_shots(log_probabilities: NDArray[np.float64], codes: NDArray[np.intp]) -> Estimate | None:
+    """Return the estimate from log probabilities of left-out shots; None where no shot was left out.
+
+    Parameters
+    ----------
+    log_probabilities : ndarray of float64, shape (n_shots, n_classes)
+        NaN rows were not left out.
+    codes : ndarray of int, shape (n_shots,)
+        True classes.
+    """
+    tested = np.isfinite(log_probabilities).all(axis=1)
+    if not tested.any():
+        return None
+    return summarise_left_out(
+        codes[tested], log_probabilities[tested].argmax(axis=1), codes, np.exp(log_probabilities[tested])
+    )

@@ -1,0 +1,159 @@
+"""Scores of heads from probabilities of left-out shots, their ranking, and how many to keep.
+
+A head's score is the mean over shots of the true class's probability, or of its margin over the best other
+class: finer than hits, which tie. Shots that are alone in their class have no score.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from savs.features import HeadLayout
+from savs.heads.probabilities import log_softmax
+
+__all__ = [
+    "choose_n_heads",
+    "fit_head_temperatures",
+    "margins",
+    "rank_heads",
+    "soft_weights",
+    "true_class_values",
+]
+
+_GRID = np.geomspace(0.03, 30.0, 16)
+_NUMBERS_TRIED = (1, 2, 3, 5, 7, 10, 14, 28, 40, 60, 80, 120)
+_ROUND = 12
+"""Scores are compared to so many decimals: rounding of sums is no difference between heads."""
+
+
+def true_class_values(
+    probabilities: NDArray[np.float64], codes: NDArray[np.intp], criterion: str
+) -> NDArray[np.float64]:
+    """Return each head's value of each shot.
+
+    Parameters
+    ----------
+    probabilities : ndarray of float64, shape (n_heads, n_shots, n_classes)
+        Class probabilities of the shots.
+    codes : ndarray of int, shape (n_shots,)
+        True classes.
+    criterion : "probability" or "margin"
+        The true class's probability, or that less the largest other one.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_heads, n_shots)
+        Values.
+    """
+    if criterion not in ("probability", "margin"):
+        raise ValueError(f"criterion must be 'probability' or 'margin', got {criterion!r}")
+    if criterion == "margin":
+        return margins(probabilities, codes)
+    return np.asarray(probabilities[:, np.arange(len(codes)), codes])
+
+
+def margins(probabilities: NDArray[np.float64], codes: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return the true class's probability less the largest other one, shape (n_heads, n_shots)."""
+    rows = np.arange(len(codes))
+    true = probabilities[:, rows, codes]
+    others = probabilities.copy()
+    others[:, rows, codes] = -np.inf
+    return np.asarray(true - others.max(axis=2))
+
+
+def fit_head_temperatures(scores: NDArray[np.float64], codes: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return for each head the temperature with the largest likelihood of left-out shots.
+
+    Parameters
+    ----------
+    scores : ndarray of float64, shape (n_heads, n_shots, n_classes)
+        Leave-one-out scores.
+    codes : ndarray of int, shape (n_shots,)
+        True classes.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_heads,)
+        From a grid relative to the head's own spread; 1 where its scores do not differ.
+    """
+    if not len(codes):
+        return np.ones(len(scores))
+    centred = scores - scores.mean(axis=2, keepdims=True)
+    spreads = centred.std(axis=(1, 2))
+    spreads = np.where(spreads > 0, spreads, 1.0)
+    centred /= spreads[:, None, None]
+    rows = np.arange(len(codes))
+    losses = [-log_softmax(centred / t)[:, rows, codes].mean(axis=1) for t in _GRID]
+    # the largest of equally good ones
+    best = len(_GRID) - 1 - np.argmin(np.round(losses[::-1], _ROUND), axis=0)
+    return np.asarray(spreads * _GRID[best])
+
+
+def rank_heads(values: NDArray[np.float64], layout: HeadLayout) -> NDArray[np.intp]:
+    """Return positions of the heads, best mean value first; equal ones by (layer, index).
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (n_heads, n_shots)
+        From `true_class_values`; without shots the heads stay in (layer, index) order.
+    layout : HeadLayout
+        The heads.
+    """
+    scores = values.mean(axis=1) if values.shape[1] else np.zeros(len(values))
+    heads = np.array(layout.heads)
+    return np.lexsort((heads[:, 1], heads[:, 0], -np.round(scores, _ROUND)))
+
+
+def soft_weights(losses: NDArray[np.float64], sharpness: float) -> NDArray[np.float64]:
+    """Return weights proportional to ``exp(-sharpness * (loss - best))``, summing to 1.
+
+    Examples
+    --------
+    >>> soft_weights(np.array([0.0, np.log(3.0)]), 1.0)
+    array([0.75, 0.25])
+    """
+    weights = np.exp(-sharpness * (losses - losses.min()))
+    return np.asarray(weights / weights.sum())
+
+
+def choose_n_heads(values: NDArray[np.float64], default: int) -> tuple[int, dict[int, float]]:
+    """Choose how many heads to keep, by leave-one-out with the ranking repeated without each shot.
+
+    For every shot the heads are ranked by the other shots' values, and the shot's loss with the k best is
+    ``-log`` of the mean probability of its true class. The smallest mean loss wins, unless the default's is
+    within one standard error (of the paired differences) of it.
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (n_heads, n_shots)
+        Probabilities of the true class.
+    default : int
+        What to keep where the shots do not say otherwise; all heads where there are fewer.
+
+    Returns
+    -------
+    n_heads : int
+        The choice.
+    losses : dict of int to float
+        Mean loss for every number tried.
+    """
+    n_heads, n_shots = values.shape
+    default = min(default, n_heads)
+    if n_shots < 2:
+        return default, {}
+    tried = sorted(
+        {default, n_heads, *(k for k in (1, 2, 3, 5, 7, 10, 14, 28, 40, 60, 80, 120) if k < n_heads)}
+    )
+    per_shot = np.empty((len(tried), n_shots))
+    totals = values.sum(axis=1)
+    for shot in range(n_shots):
+        order = np.argsort(-np.round(totals - values[:, shot], _ROUND), kind="stable")
+        means = np.cumsum(values[order, shot])[np.array(tried) - 1] / tried
+        per_shot[:, shot] = -np.log(np.maximum(means, 1e-9))
+    losses = per_shot.mean(axis=1)
+    best = int(losses.argmin())
+    difference = per_shot[tried.index(default)] - per_shot[best]
+    error = float(difference.std(ddof=1)) / np.sqrt(n_shots)
+    chosen = default if difference.mean() <= error else tried[best]
+    return chosen, {k: float(loss) for k, loss in zip(tried, losses, strict=True)}

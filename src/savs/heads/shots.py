@@ -1,0 +1,138 @@
+"""`Shots`: the labelled feature rows of a fit, and how every rule walks over them, some heads at a time.
+
+All rules are computed from the same walk: blocks of heads of one width, as float64 arrays
+``(n_block_heads, n_rows, head_dim)`` that fit the cache. Each head is scaled by a power of two so that no
+square overflows; the scale is that of the shots and belongs to the head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from savs.features import HeadGroup, HeadLayout
+from savs.heads.scaling import power_of_two_scale
+
+__all__ = ["HeadBlock", "Shots", "head_blocks", "unit_vectors"]
+
+_BLOCK_VALUES = 1 << 19
+"""How many float64 values of head vectors are held at once (4 MiB); one head at least."""
+
+
+class HeadBlock(NamedTuple):
+    """Some heads of one width.
+
+    Attributes
+    ----------
+    positions : ndarray of int, shape (n_block_heads,)
+        Where they stand in the layout.
+    vectors : ndarray of float64, shape (n_block_heads, n_rows, head_dim)
+        Their vectors; a copy that may be overwritten.
+    """
+
+    positions: NDArray[np.intp]
+    vectors: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Shots:
+    """Labelled feature rows.
+
+    Attributes
+    ----------
+    rows : ndarray of float, shape (n_shots, width)
+        Finite feature rows.
+    codes : ndarray of int, shape (n_shots,)
+        Class index of each; every class occurs.
+    n_classes : int
+        Number of classes.
+    layout : HeadLayout
+        Which columns belong to which head.
+    memo : dict
+        What several rules need of these shots, computed once: head losses, kernels.
+    """
+
+    rows: NDArray[np.floating]
+    codes: NDArray[np.intp]
+    n_classes: int
+    layout: HeadLayout
+    memo: dict[Any, NDArray[np.float64]] = field(default_factory=dict, compare=False, repr=False)
+
+    @cached_property
+    def counts(self) -> NDArray[np.intp]:
+        """Shots of each class, shape (n_classes,)."""
+        return np.bincount(self.codes, minlength=self.n_classes)
+
+    @cached_property
+    def membership(self) -> NDArray[np.float64]:
+        """One-hot labels, shape (n_shots, n_classes)."""
+        return np.eye(self.n_classes)[self.codes]
+
+    @cached_property
+    def can_be_left_out(self) -> NDArray[np.bool_]:
+        """Which shots have another one of their class, shape (n_shots,); a sole one may not score itself."""
+        return np.asarray(self.counts[self.codes] > 1)
+
+    def blocks(self, positions: NDArray[np.intp] | None = None) -> Iterator[HeadBlock]:
+        """Walk over all heads, or over those at `positions` of the layout."""
+        return head_blocks(self.rows, self.layout, positions)
+
+    def without(self, rows: NDArray[np.intp]) -> Shots:
+        """Return the shots without some; classes keep their indices, and each must keep a shot."""
+        kept = np.ones(len(self.codes), dtype=bool)
+        kept[rows] = False
+        return Shots(self.rows[kept], self.codes[kept], self.n_classes, self.layout)
+
+
+def head_blocks(
+    rows: NDArray[np.floating], layout: HeadLayout, positions: NDArray[np.intp] | None = None
+) -> Iterator[HeadBlock]:
+    """Walk over the heads of feature rows, a block of bounded size at a time.
+
+    Parameters
+    ----------
+    rows : ndarray of float, shape (n_rows, width)
+        Feature rows.
+    layout : HeadLayout
+        Their layout.
+    positions : ndarray of int, optional
+        Only the heads that stand here.
+    """
+    wanted = None if positions is None else np.isin(np.arange(layout.n_heads), positions)
+    for group in layout.groups:
+        kept = slice(None) if wanted is None else wanted[group.positions]
+        places, columns = group.positions[kept], group.columns[kept]
+        step = max(1, _BLOCK_VALUES // max(1, len(rows) * group.columns.shape[1]))
+        for start in range(0, len(places), step):
+            piece = HeadGroup(places[start : start + step], columns[start : start + step])
+            yield HeadBlock(piece.positions, _vectors(rows, piece.columns))
+
+
+def unit_vectors(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return vectors of length 1 along the last axis; a zero vector stays zero.
+
+    Examples
+    --------
+    >>> unit_vectors(np.array([[3e200, 4e200], [0.0, 0.0]]))
+    array([[0.6, 0.8],
+           [0. , 0. ]])
+    """
+    peaks = np.abs(vectors).max(axis=-1, keepdims=True, initial=0.0)
+    scaled = vectors * power_of_two_scale(peaks)
+    norms = np.sqrt(np.einsum("...d,...d->...", scaled, scaled))[..., None]
+    return np.asarray(np.divide(scaled, norms, out=np.zeros_like(scaled), where=norms > 0))
+
+
+def _vectors(rows: NDArray[np.floating], columns: NDArray[np.intp]) -> NDArray[np.float64]:
+    n_heads, head_dim = columns.shape
+    flat = columns.ravel()
+    # A slice is read faster than a list of columns.
+    adjacent = int(flat[-1] - flat[0]) + 1 == len(flat)
+    picked = rows[:, flat[0] : flat[-1] + 1] if adjacent else rows[:, flat]
+    split = picked.reshape(len(rows), n_heads, head_dim).transpose(1, 0, 2)
+    return np.array(split, dtype=np.float64, order="C")

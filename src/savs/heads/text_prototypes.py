@@ -1,0 +1,210 @@
+"""`TextPrototypeClassifier`: class names read through the same heads (HEC-T), and with shots (HEC-VT)."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from savs.features import Head, HeadLayout
+from savs.heads.base import FittedScores, HeadClassifier, State
+from savs.heads.experts import make_expert
+from savs.heads.labels import check_label_types
+from savs.heads.mixture import mix
+from savs.heads.probabilities import fit_temperature, log_softmax, softmax
+from savs.heads.ranking import rank_heads
+from savs.heads.rows import check_finite, resolve_layout
+from savs.heads.shots import Shots, head_blocks, unit_vectors
+
+__all__ = ["TextPrototypeClassifier", "default_heads"]
+
+_SHARES = np.linspace(0.0, 1.0, 21)
+_SMALLEST = 1e-9
+
+
+class TextPrototypeClassifier(HeadClassifier):
+    """Class vectors from text-only prompts with the class names; shots choose heads and are mixed in.
+
+    Parameters
+    ----------
+    prototypes : array-like of float, shape (n_classes, width), default=None
+        Feature row of each class's text prompt, in the order of the sorted classes.
+    n_heads : int, default=20
+        How many heads are read: the best by leave-one-out where there are shots, else `default_heads`.
+    expert : str or None, default="hec_left_out"
+        The method on the shots whose probabilities are mixed in; None leaves the text alone.
+    layout, priors
+        As for `HeadVoteClassifier`.
+
+    Attributes
+    ----------
+    shot_share_ : float
+        Weight of the shots' probabilities, 0 to 1, with the largest likelihood of left-out shots; the
+        smallest of equally good ones. 0 without shots.
+    text_temperature_ : float
+        What the text scores are divided by.
+
+    Notes
+    -----
+    [HEC] HEC-T: ``l_k = -1/2 |x - t_k|^2`` on unit vectors, tau = 1, mean of the heads' probabilities. With
+    shots tau is fitted and heads are ranked by the probability of the shots' true classes (no shot enters
+    its own score: prototypes come from text). HEC-VT: ``p = (1 - a) p_T + a p_V``.
+    """
+
+    shot_share_: float
+    text_temperature_: float
+    expert_: HeadClassifier | None
+
+    def __init__(
+        self,
+        prototypes: ArrayLike | None = None,
+        *,
+        n_heads: int = 20,
+        expert: str | None = "hec_left_out",
+        layout: HeadLayout | tuple[int, int, int] | None = None,
+        priors: str | ArrayLike = "uniform",
+    ) -> None:
+        self.prototypes = prototypes
+        self.n_heads = n_heads
+        self.expert = expert
+        self.layout = layout
+        self.priors = priors
+
+    def fit_names(self, classes: ArrayLike) -> Self:
+        """Take the class names alone: zero-shot, no example at all.
+
+        Parameters
+        ----------
+        classes : array-like, shape (n_classes,)
+            Sorted class labels, one per row of `prototypes`.
+
+        Raises
+        ------
+        ValueError
+            If the classes are not sorted, or not one per prototype.
+        """
+        check_label_types(classes)  # type: ignore[arg-type]
+        names = np.asarray(classes)
+        prototypes = np.asarray(self.prototypes, dtype=np.float64)
+        layout = resolve_layout(self.layout, prototypes.shape[1])
+        prototypes = self._checked(len(names), layout)
+        if len(names) < 2 or not (names[:-1] < names[1:]).all():
+            raise ValueError("classes must be at least two, sorted, each once")
+        self.classes_, self.layout_, self.n_features_in_ = names, layout, layout.width
+        self.heads_ = default_heads(layout, self.n_heads)
+        self.arrays_ = {"text": prototypes[:, layout.column_indices(self.heads_)]}
+        self.expert_, self.shot_share_, self.text_temperature_, self.temperature_ = None, 0.0, 1.0, 1.0
+        self.left_out_ = np.empty((0, len(names)))
+        self.log_priors_ = np.full(len(names), -np.log(len(names)))
+        return self
+
+    def _fit_shots(self, shots: Shots) -> FittedScores:
+        prototypes = self._checked(shots.n_classes, shots.layout)
+        values = np.zeros((shots.layout.n_heads, len(shots.codes)))
+        rows = np.arange(len(shots.codes))
+        for positions, scores in _text_scores(shots.rows, prototypes, shots.layout):
+            values[positions] = softmax(scores)[:, rows, shots.codes]
+        order = rank_heads(values, shots.layout)[: self.n_heads]
+        heads = [shots.layout.heads[position] for position in order]
+        columns, layout = shots.layout.column_indices(heads), shots.layout.select(heads)
+        arrays = {"text": prototypes[:, columns]}
+        text = _pooled(shots.rows[:, columns], arrays["text"], layout)
+        self.text_temperature_ = fit_temperature(text, shots.codes)
+        text = log_softmax(text / self.text_temperature_)
+        self.expert_, self.shot_share_ = None, 0.0
+        if self.expert is None or not shots.can_be_left_out.any():
+            return FittedScores(text, heads, arrays)
+        expert = make_expert(self.expert, shots.layout)._fit_codes(np.arange(shots.n_classes), shots)
+        self.shot_share_ = _best_share(text, expert.left_out_, shots)
+        if self.shot_share_ == 0:
+            return FittedScores(text, heads, arrays)
+        self.expert_ = expert
+        left_out = mix([text, np.nan_to_num(expert.left_out_)], self._shares())
+        used = [*heads, *(head for head in expert.heads_ if head not in heads)]
+        return FittedScores(left_out, used, arrays | {"n_text_heads": np.array(len(heads))})
+
+    def _raw_scores(self, rows: NDArray[np.floating], layout: HeadLayout) -> NDArray[np.float64]:
+        count = int(self.arrays_.get("n_text_heads", np.array(layout.n_heads)))
+        heads = list(layout.heads[:count])
+        text = _pooled(rows[:, layout.column_indices(heads)], self.arrays_["text"], layout.select(heads))
+        text = log_softmax(text / self.text_temperature_)
+        if self.expert_ is None:
+            return text
+        own = layout.select(self.expert_.heads_)
+        scores = self.expert_._raw_scores(rows[:, layout.column_indices(self.expert_.heads_)], own)
+        return mix([text, self.expert_._calibrated(scores)], self._shares())
+
+    def _shares(self) -> NDArray[np.float64]:
+        return np.array([1 - self.shot_share_, self.shot_share_])
+
+    def _checked(self, n_classes: int, layout: HeadLayout) -> NDArray[np.float64]:
+        prototypes = np.asarray(self.prototypes, dtype=np.float64)
+        if prototypes.shape != (n_classes, layout.width):
+            raise ValueError(
+                f"prototypes must be of shape {(n_classes, layout.width)}, one row per class, "
+                f"got {prototypes.shape}"
+            )
+        check_finite(prototypes, layout)
+        return prototypes
+
+    def _state_arrays(self) -> dict[str, NDArray[Any]]:
+        inner: dict[str, NDArray[Any]] = {} if self.expert_ is None else self.expert_.to_state().arrays
+        return super()._state_arrays() | {f"expert/{name}": array for name, array in inner.items()}
+
+    def _state_settings(self) -> dict[str, Any]:
+        return {
+            "shot_share": self.shot_share_,
+            "text_temperature": self.text_temperature_,
+            "expert": None if self.expert_ is None else self.expert_.to_state().settings,
+        }
+
+    def _restore(self, arrays: Any, settings: Any) -> None:
+        super()._restore(arrays, settings)
+        self.shot_share_ = float(settings["shot_share"])
+        self.text_temperature_ = float(settings["text_temperature"])
+        self.expert_ = None
+        if settings["expert"] is not None:
+            inner = {n.removeprefix("expert/"): a for n, a in arrays.items() if n.startswith("expert/")}
+            kind = type(make_expert(str(self.expert)))
+            self.expert_ = kind.from_state(State(inner, settings["expert"]))
+
+
+def default_heads(layout: HeadLayout, n_heads: int) -> list[Head]:
+    """Return the heads that are read where no shot chooses: of the middle of the second half of the layers.
+
+    Parameters
+    ----------
+    layout : HeadLayout
+        All heads.
+    n_heads : int
+        How many; by distance of their layer from three quarters of the depth, then by (layer, index).
+    """
+    middle = 0.75 * (layout.n_layers - 1)
+    return sorted(layout.heads, key=lambda head: (abs(head.layer - middle), head))[:n_heads]
+
+
+def _text_scores(rows: NDArray[np.floating], prototypes: NDArray[np.float64], layout: HeadLayout) -> Any:
+    """Yield positions and ``-1/2 |x - t_k|^2`` up to a constant of x, (n_block_heads, n_rows, n_classes)."""
+    for positions, vectors in head_blocks(rows, layout):
+        spans = [layout.columns(layout.heads[position]) for position in positions]
+        text = unit_vectors(np.stack([prototypes[:, span] for span in spans]))
+        yield positions, unit_vectors(vectors) @ text.transpose(0, 2, 1)
+
+
+def _pooled(
+    rows: NDArray[np.floating], prototypes: NDArray[np.float64], layout: HeadLayout
+) -> NDArray[np.float64]:
+    pooled = np.zeros((len(rows), len(prototypes)))
+    for _, scores in _text_scores(rows, prototypes, layout):
+        pooled += softmax(scores).sum(axis=0)
+    return np.log(np.maximum(pooled / layout.n_heads, _SMALLEST))
+
+
+def _best_share(text: NDArray[np.float64], left_out: NDArray[np.float64], shots: Shots) -> float:
+    usable = shots.can_be_left_out
+    truth = shots.codes[usable][:, None]
+    of_text = np.exp(np.take_along_axis(text[usable], truth, axis=1))
+    of_shots = np.exp(np.take_along_axis(left_out[usable], truth, axis=1))
+    losses = [-np.log(np.maximum((1 - a) * of_text + a * of_shots, 1e-12)).mean() for a in _SHARES]
+    return float(_SHARES[int(np.argmin(np.round(losses, 12)))])

@@ -1,0 +1,289 @@
+"""`HeadVoteClassifier`: every kept head scores the classes by itself, and the scores are pooled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from savs.features import HeadLayout
+from savs.heads.base import FittedScores, HeadClassifier
+from savs.heads.estimate import leave_one_out_folds
+from savs.heads.probabilities import softmax
+from savs.heads.ranking import (
+    choose_n_heads,
+    fit_head_temperatures,
+    margins,
+    rank_heads,
+    soft_weights,
+    true_class_values,
+)
+from savs.heads.rules import HeadRule, make_rule
+from savs.heads.selection import check_n_heads
+from savs.heads.shots import Shots
+from savs.heads.similarity import nearest_classes
+from savs.heads.voting import decision_values
+from savs.heads.walking import fit_every_head, score_every_head
+
+__all__ = ["HeadVoteClassifier"]
+
+_SMALLEST = 1e-9
+"""Pooled probabilities below this count as this."""
+
+_SHARPNESS = 4.0
+"""Of the soft weights of all heads."""
+
+_FOLDS = 5
+
+
+class HeadVoteClassifier(HeadClassifier):
+    """Few-shot classifier that pools the class probabilities, or the votes, of the best heads.
+
+    Parameters
+    ----------
+    rule : {"cosine", "gaussian", "hec_v", "oas", "nearest", "near"}, default="cosine"
+        How a head scores classes; see `savs.heads.rules`.
+    scoring : {"leave_one_out", "in_sample", "cross_validated"}, default="leave_one_out"
+        Where the probabilities come from by which heads are ranked: the closed form without the shot, the
+        fit on all shots (as published), or refits without a fifth of each class.
+    voting : {"soft", "majority", "class_conditional"}, default="soft"
+        "soft": mean probability. "majority": one vote per head, ties as in `SAVClassifier`.
+        "class_conditional": [CALM], weights per head and class from margins.
+    n_heads : int, "auto" or "all", default=20
+        How many heads to keep; "auto" chooses by leave-one-out and stays with 20 within one standard error;
+        "all" keeps all, weighted by ``exp(-4 (loss - best))`` of their leave-one-out log loss.
+    criterion : {"probability", "margin"}, default="probability"
+        What heads are ranked by.
+    temperature : float, "auto" or None, default="auto"
+        What a head's scores are divided by: "auto" uses its authors' number where there is one and else
+        fits one per head on leave-one-out scores; None always fits.
+    layout : HeadLayout, (n_layers, n_heads, head_dim) or None, default=None
+        Which columns of X belong to which head. None takes the whole row as one head.
+    heads : sequence of (layer, index) or None, default=None
+        Only these heads may be kept, for example ones found on another task.
+    priors : "uniform", "empirical" or array-like of float, default="uniform"
+        Class priors.
+
+    Attributes
+    ----------
+    head_scores_ : ndarray of float64, shape (n_heads of the layout,)
+        Mean of `criterion` over the shots, in layout order; NaN for heads outside `heads`.
+    n_heads_losses_ : dict of int to float
+        Mean leave-one-out loss for every number of heads tried by "auto".
+
+    References
+    ----------
+    [SAV] arXiv:2412.00142; [HEC] arXiv:2603.24181; [CALM] arXiv:2602.07077; [Tip] Zhang et al., ECCV 2022.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.array([[1.0, 0, 5, 5], [1, 1, 5, 5], [0, 1, 5, 5], [-1, 1, 5, 5]])
+    >>> y = ["cat", "cat", "dog", "dog"]
+    >>> classifier = HeadVoteClassifier(n_heads=1, layout=(1, 2, 2)).fit(X, y)
+    >>> classifier.heads_, classifier.predict([[3.0, 1, 5, 5], [-2, 1, 5, 5]]).tolist()
+    ([Head(layer=0, index=0)], ['cat', 'dog'])
+    """
+
+    head_scores_: NDArray[np.float64]
+    n_heads_losses_: dict[int, float]
+
+    def __init__(
+        self,
+        rule: str = "cosine",
+        *,
+        scoring: str = "leave_one_out",
+        voting: str = "soft",
+        n_heads: int | str = 20,
+        criterion: str = "probability",
+        temperature: float | str | None = "auto",
+        layout: HeadLayout | tuple[int, int, int] | None = None,
+        heads: Any = None,
+        priors: str | ArrayLike = "uniform",
+    ) -> None:
+        self.rule = rule
+        self.scoring = scoring
+        self.voting = voting
+        self.n_heads = n_heads
+        self.criterion = criterion
+        self.temperature = temperature
+        self.layout = layout
+        self.heads = heads
+        self.priors = priors
+
+    def _fit_shots(self, shots: Shots) -> FittedScores:
+        rule = self._checked_rule()
+        allowed = _allowed_positions(self.heads, shots.layout)
+        ranked = _rate_heads(self, rule, shots, allowed)
+        self.head_scores_, self.n_heads_losses_ = ranked.scores, {}
+        positions, weights = self._choose(ranked, shots)
+        heads = [shots.layout.heads[position] for position in positions]
+        kept = Shots(
+            shots.rows[:, shots.layout.column_indices(heads)],
+            shots.codes,
+            shots.n_classes,
+            shots.layout.select(heads),
+        )
+        arrays = fit_every_head(rule, kept)
+        arrays |= {"codes": shots.codes, "weights": weights, "temperatures": ranked.temperatures[positions]}
+        scores = ((block.positions, rule.left_out_scores(block.vectors, kept)) for block in kept.blocks())
+        return FittedScores(self._pool(scores, arrays, len(shots.codes)), heads, arrays)
+
+    def _raw_scores(self, rows: NDArray[np.floating], layout: HeadLayout) -> NDArray[np.float64]:
+        scores = score_every_head(
+            make_rule(self.rule), self.arrays_, rows, layout, self.arrays_["codes"].astype(np.intp)
+        )
+        return self._pool(scores, self.arrays_, len(rows))
+
+    def _checked_rule(self) -> HeadRule:
+        if self.voting not in ("soft", "majority", "class_conditional"):
+            raise ValueError(f"voting must be 'soft', 'majority' or 'class_conditional', got {self.voting!r}")
+        if self.scoring not in ("leave_one_out", "in_sample", "cross_validated"):
+            raise ValueError(
+                f"scoring must be 'leave_one_out', 'in_sample' or 'cross_validated', got {self.scoring!r}"
+            )
+        if self.n_heads not in ("auto", "all"):
+            check_n_heads(self.n_heads)
+        fixed = self.temperature
+        if fixed not in ("auto", None) and not (isinstance(fixed, int | float) and 0 < fixed < np.inf):
+            raise ValueError(f"temperature must be a positive number, 'auto' or None, got {fixed!r}")
+        return make_rule(self.rule)
+
+    def _choose(self, ranked: _Rated, shots: Shots) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+        """Return positions of the kept heads, best first, and their weights (n_kept, n_classes)."""
+        n_classes = shots.n_classes
+        order = ranked.order
+        if self.n_heads == "all":
+            weights = soft_weights(ranked.losses[order], _SHARPNESS)
+            return order, np.repeat(weights[:, None], n_classes, axis=1)
+        count = 20 if self.n_heads == "auto" else min(int(self.n_heads), len(order))
+        if self.n_heads == "auto":
+            count, self.n_heads_losses_ = choose_n_heads(ranked.values, count)
+        if self.voting == "class_conditional":
+            return _class_conditional(ranked, count)
+        kept = order[:count]
+        return kept, np.full((len(kept), n_classes), 1 / len(kept))
+
+    def _pool(self, scores: Any, arrays: dict[str, NDArray[Any]], n_rows: int) -> NDArray[np.float64]:
+        weights, temperatures = arrays["weights"], arrays["temperatures"]
+        if self.voting == "majority":
+            votes = np.empty((n_rows, len(weights)), dtype=np.intp)
+            for positions, block in scores:
+                votes[:, positions] = nearest_classes(block).T
+            return decision_values(votes, weights.shape[1])
+        pooled = np.zeros((n_rows, weights.shape[1]))
+        for positions, block in scores:
+            shares = softmax(block / temperatures[positions, None, None])
+            pooled += np.einsum("hnc,hc->nc", shares, weights[positions])
+        return np.log(np.maximum(pooled, _SMALLEST))
+
+    def _state_settings(self) -> dict[str, Any]:
+        return {"head_scores": [None if np.isnan(score) else float(score) for score in self.head_scores_]}
+
+    def _restore(self, arrays: Any, settings: Any) -> None:
+        super()._restore(arrays, settings)
+        self.head_scores_ = np.array(
+            [np.nan if score is None else score for score in settings["head_scores"]], dtype=np.float64
+        )
+        self.n_heads_losses_ = {}
+
+
+class _Rated:
+    """Heads of a layout, rated on the shots; rows in layout order."""
+
+    def __init__(self, n_heads: int, n_shots: int, n_classes: int) -> None:
+        self.values = np.zeros((n_heads, n_shots))
+        self.scores = np.full(n_heads, np.nan)
+        self.losses = np.full(n_heads, np.inf)
+        self.temperatures = np.ones(n_heads)
+        self.reliability = np.zeros((n_heads, n_classes))
+        self.order = np.empty(0, dtype=np.intp)
+
+
+def _rate_heads(
+    settings: HeadVoteClassifier, rule: HeadRule, shots: Shots, allowed: NDArray[np.intp]
+) -> _Rated:
+    """Walk once over all heads: temperature, value of every shot, log loss, reliability per class."""
+    usable = shots.can_be_left_out
+    codes = shots.codes[usable]
+    rated = _Rated(shots.layout.n_heads, len(codes), shots.n_classes)
+    for positions, vectors in shots.blocks(allowed):
+        scores = _scores_of_shots(settings.scoring, rule, vectors, shots)[:, usable]
+        rated.temperatures[positions] = _temperatures(settings.temperature, rule, scores, codes)
+        shares = softmax(scores / rated.temperatures[positions, None, None])
+        values = true_class_values(shares, codes, settings.criterion)
+        rated.values[positions] = values
+        rated.scores[positions] = values.mean(axis=1) if len(codes) else 0.0
+        true = shares[:, np.arange(len(codes)), codes]
+        rated.losses[positions] = -np.log(np.maximum(true, 1e-6)).mean(axis=1) if len(codes) else 0.0
+        if settings.voting == "class_conditional":
+            rated.reliability[positions] = _reliability(shares, codes, shots.n_classes)
+    order = rank_heads(np.where(np.isnan(rated.scores), -np.inf, rated.scores)[:, None], shots.layout)
+    rated.order = order[: len(allowed)]
+    return rated
+
+
+def _scores_of_shots(
+    scoring: str, rule: HeadRule, vectors: NDArray[np.float64], shots: Shots
+) -> NDArray[np.float64]:
+    if scoring == "leave_one_out":
+        return rule.left_out_scores(vectors, shots)
+    if scoring == "in_sample":
+        return rule.scores(vectors, rule.fit(vectors, shots), shots.codes)
+    scores = np.zeros((len(vectors), len(shots.codes), shots.n_classes))
+    for fold in _merge(leave_one_out_folds(shots.codes, 0, int(shots.counts.max())), shots.counts):
+        rest = shots.without(fold)
+        kept = np.ones(len(shots.codes), dtype=bool)
+        kept[fold] = False
+        scores[:, fold] = rule.scores(vectors[:, fold], rule.fit(vectors[:, kept], rest), rest.codes)
+    return scores
+
+
+def _merge(folds: list[NDArray[np.intp]], counts: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+    """Join folds of one shot per class into at most `_FOLDS` that leave every class a shot."""
+    if counts[counts > 1].size and counts[counts > 1].min() < _FOLDS:
+        return folds
+    return [np.concatenate(folds[start::_FOLDS]) for start in range(min(_FOLDS, len(folds)))]
+
+
+def _temperatures(
+    wanted: float | str | None, rule: HeadRule, scores: NDArray[np.float64], codes: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    fixed = rule.default_temperature if wanted == "auto" else wanted
+    if fixed is None:
+        return fit_head_temperatures(scores, codes)
+    return np.full(len(scores), float(fixed))
+
+
+def _reliability(shares: NDArray[np.float64], codes: NDArray[np.intp], n_classes: int) -> NDArray[np.float64]:
+    """Return r of [CALM]: per head and class, the mean positive margin over its shots."""
+    gained = np.maximum(margins(shares, codes), 0.0)
+    membership = np.eye(n_classes)[codes]
+    return np.asarray(gained @ membership / np.maximum(membership.sum(axis=0), 1))
+
+
+def _class_conditional(rated: _Rated, count: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Return the union of each class's `count` most reliable heads, and weights that sum to 1 per class.
+
+    A class for which no head has a positive margin (sole shots among them) trusts the best heads in all.
+    """
+    rank = np.empty(len(rated.scores), dtype=np.intp)
+    rank[rated.order] = np.arange(len(rated.order))
+    weights = np.zeros_like(rated.reliability)
+    for code in range(weights.shape[1]):
+        trust = rated.reliability[rated.order, code]
+        best = rated.order[np.argsort(-np.round(trust, 12), kind="stable")[:count]]
+        mass = rated.reliability[best, code]
+        weights[best, code] = mass / mass.sum() if mass.sum() > 0 else 1 / len(best)
+    kept = rated.order[(weights[rated.order] > 0).any(axis=1)]
+    return kept, weights[kept]
+
+
+def _allowed_positions(heads: Any, layout: HeadLayout) -> NDArray[np.intp]:
+    if heads is None:
+        return np.arange(layout.n_heads)
+    try:
+        return np.array(sorted({layout.position(tuple(head)) for head in heads}), dtype=np.intp)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"heads must be (layer, index) pairs of the layout; {error} is none") from None

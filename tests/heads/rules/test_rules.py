@@ -1,0 +1,192 @@
+"""Every rule against plain loops, and its leave-one-out against fitting again without the shot."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from savs.features import HeadLayout
+from savs.heads.rules import RULES, CosineRule, GaussianRule, NearestShotRule, make_rule
+from savs.heads.shots import Shots
+
+QUICK = settings(max_examples=15, deadline=None)
+DIM = 4
+LAYOUT = HeadLayout.uniform(1, 3, DIM)
+
+
+def make(counts=(4, 3, 5), seed=0, noise=1.0):
+    rng = np.random.default_rng(seed)
+    codes = rng.permutation(np.repeat(np.arange(len(counts)), counts))
+    means = rng.standard_normal((len(counts), LAYOUT.width))
+    rows = noise * rng.standard_normal((len(codes), LAYOUT.width)) + means[codes]
+    return Shots(rows, codes, len(counts), LAYOUT)
+
+
+def vectors_of(shots):
+    (block,) = shots.blocks()
+    return block.vectors
+
+
+def cosine(a, b):
+    norms = np.sqrt(sum(x * x for x in a)) * np.sqrt(sum(x * x for x in b))
+    return sum(x * y for x, y in zip(a, b, strict=True)) / norms if norms > 0 else 0.0
+
+
+def cosine_oracle(vectors, codes, query):
+    return [
+        cosine(query, np.mean([v for v, c in zip(vectors, codes, strict=True) if c == k], axis=0))
+        for k in range(max(codes) + 1)
+    ]
+
+
+def gaussian_oracle(vectors, codes, query, oas=False, prior=False):
+    """[HEC] equations in plain numpy, one head, one query."""
+    unit = [v / np.linalg.norm(v) for v in vectors]
+    x = query / np.linalg.norm(query)
+    n_classes, n, d = max(codes) + 1, len(codes), len(query)
+    means = [
+        np.mean([u for u, c in zip(unit, codes, strict=True) if c == k], axis=0) for k in range(n_classes)
+    ]
+    scatter = sum(np.outer(u - means[c], u - means[c]) for u, c in zip(unit, codes, strict=True))
+    if oas:
+        freedom = n - n_classes
+        s = scatter / freedom
+        a, b = np.trace(s @ s), np.trace(s) ** 2
+        rho = min(1.0, ((1 - 2 / d) * a + b) / ((freedom + 1 - 2 / d) * (a - b / d)))
+        precision = np.linalg.inv((1 - rho) * s + rho * np.trace(s) / d * np.eye(d))
+    else:
+        s = scatter / (n - 1)
+        precision = d * np.linalg.pinv((n - 1) * s + np.trace(s) * np.eye(d))
+    scores = [-0.5 * (x - mean) @ precision @ (x - mean) for mean in means]
+    shares = [np.mean([c == k for c in codes]) for k in range(n_classes)]
+    return np.array(scores) + (np.log(shares) if prior else 0)
+
+
+def nearest_oracle(vectors, codes, query, centre, beta):
+    cosines = [cosine(query - centre, v - centre) for v in vectors]
+    by_class = [[s for s, c in zip(cosines, codes, strict=True) if c == k] for k in range(max(codes) + 1)]
+    if beta is None:
+        return [max(one) for one in by_class]
+    return [np.log(np.mean([np.exp(-beta * (1 - s)) for s in one])) for one in by_class]
+
+
+def oracle(name, vectors, codes, query, centre):
+    if name == "cosine":
+        return cosine_oracle(vectors, codes, query)
+    if name in ("gaussian", "hec_v", "oas"):
+        return gaussian_oracle(vectors, codes, query, oas=name == "oas", prior=name == "hec_v")
+    return nearest_oracle(vectors, codes, query, centre, RULES[name].beta)
+
+
+def up_to_constant(scores):
+    return scores - np.mean(scores, axis=-1, keepdims=True)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test__scores__plain_loop__equal(name):
+    shots, queries = make(), make(seed=9).rows.reshape(-1, 3, DIM)
+    rule, vectors = RULES[name], vectors_of(shots)
+    found = rule.scores(queries.transpose(1, 0, 2).copy(), rule.fit(vectors, shots), shots.codes)
+    for head in range(3):
+        centre = vectors[head].mean(axis=0)
+        for row, query in enumerate(queries[:, head]):
+            wanted = oracle(name, vectors[head], shots.codes.tolist(), query, centre)
+            assert up_to_constant(found[head, row]) == pytest.approx(up_to_constant(wanted), abs=1e-9)
+
+
+@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("counts", [(4, 3, 5), (2, 2), (1, 3, 2), (9, 2)])
+def test__left_out__refit_without_the_shot__equal(name, counts):
+    shots = make(counts, seed=3)
+    rule, vectors = RULES[name], vectors_of(shots)
+    found = rule.left_out_scores(vectors.copy(), shots)
+    for shot in np.flatnonzero(shots.can_be_left_out):
+        rest = np.arange(len(shots.codes)) != shot
+        codes = shots.codes[rest].tolist()
+        if name == "oas" and len(codes) <= len(counts):
+            continue  # no degree of freedom: the rule takes one, the formula has none
+        for head in range(3):
+            centre = vectors[head].mean(axis=0)  # the centre knows no labels and stays
+            wanted = oracle(name, vectors[head][rest], codes, vectors[head][shot], centre)
+            assert up_to_constant(found[head, shot]) == pytest.approx(up_to_constant(wanted), abs=1e-8)
+
+
+@pytest.mark.parametrize("name", RULES)
+@QUICK
+@given(seed=st.integers(0, 1000), power=st.integers(-600, 600))
+def test__rescaled_head__same_scores(name, seed, power):
+    shots = make(seed=seed)
+    rule, vectors = RULES[name], vectors_of(shots)
+    scaled = vectors * 2.0**power
+    assert rule.left_out_scores(scaled.copy(), shots) == pytest.approx(
+        rule.left_out_scores(vectors.copy(), shots), abs=1e-9
+    )
+
+
+@pytest.mark.parametrize("name", RULES)
+@QUICK
+@given(seed=st.integers(0, 1000))
+def test__order_of_shots_and_classes__changes_nothing(name, seed):
+    shots = make(seed=seed)
+    order = np.random.default_rng(seed).permutation(len(shots.codes))
+    renamed = np.array([2, 0, 1])
+    other = Shots(shots.rows[order], renamed[shots.codes[order]], 3, LAYOUT)
+    rule = RULES[name]
+    one, two = rule.left_out_scores(vectors_of(shots), shots), rule.left_out_scores(vectors_of(other), other)
+    assert two[:, :, renamed] == pytest.approx(one[:, order], abs=1e-9)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test__fault_20__zero_vectors__finite_scores(name):
+    shots = make()
+    shots.rows[0] = 0
+    shots.rows[:, :DIM] = 0
+    rule, vectors = RULES[name], vectors_of(shots)
+    assert np.isfinite(rule.left_out_scores(vectors.copy(), shots)).all()
+    scores = rule.scores(np.zeros_like(vectors), rule.fit(vectors.copy(), shots), shots.codes)
+    assert np.isfinite(scores).all()
+    if name == "cosine":
+        assert not scores.any()
+
+
+@pytest.mark.parametrize("name", RULES)
+def test__identical_shots__finite_scores(name):
+    shots = Shots(np.ones((6, LAYOUT.width)), np.array([0, 1, 0, 1, 0, 1]), 2, LAYOUT)
+    rule, vectors = RULES[name], vectors_of(shots)
+    assert np.isfinite(rule.left_out_scores(vectors.copy(), shots)).all()
+    assert np.isfinite(rule.scores(vectors, rule.fit(vectors.copy(), shots), shots.codes)).all()
+
+
+def test__cosine__other_shots_cancel__no_direction_from_rounding():
+    rows = np.array([[0.1, 0.7], [0.3, 0.2], [-0.3, -0.2], [1.0, 0.0]])
+    shots = Shots(rows, np.array([0, 0, 0, 1]), 2, HeadLayout.uniform(1, 1, 2))
+    assert CosineRule().left_out_scores(vectors_of(shots), shots)[0, 0, 0] == 0
+
+
+def test__gaussian__larger_ridge__nearer_to_centroids():
+    shots = make()
+    vectors = vectors_of(shots)
+    wide = GaussianRule(ridge=1e9).left_out_scores(vectors.copy(), shots)
+    unit = vectors / np.linalg.norm(vectors, axis=2, keepdims=True)
+    for head in range(3):
+        for shot in range(len(shots.codes)):
+            rest = np.arange(len(shots.codes)) != shot
+            far = [
+                np.sum((unit[head, shot] - unit[head][rest & (shots.codes == k)].mean(axis=0)) ** 2)
+                for k in range(3)
+            ]
+            assert wide[head, shot].argmax() == np.argmin(far)
+
+
+def test__nearest__far_class__no_underflow():
+    rows = np.array([[1.0, 0.0], [1.0, 0.1], [-1.0, 0.0], [-1.0, 0.1]])
+    shots = Shots(rows, np.array([0, 0, 1, 1]), 2, HeadLayout.uniform(1, 1, 2))
+    rule = NearestShotRule(beta=1e4, centre=False)
+    assert np.isfinite(rule.left_out_scores(vectors_of(shots), shots)).all()
+
+
+def test__make_rule__unknown__error():
+    with pytest.raises(ValueError, match="rule must be one of"):
+        make_rule("euclid")

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from savs.errors import DataError
+from savs.features import Head, HeadLayout
+from savs.heads.experts import make_expert
+from savs.heads.head_sets import HeadSet, jaccard, stability
+from savs.heads.multi_label import MultiLabelClassifier
+from savs.heads.shots import Shots
+from savs.heads.suspects import left_out_votes, suspect_shots
+
+LAYOUT = HeadLayout.from_layers([(0, 4, 3), (1, 2, 5)])
+
+
+def make(seed=0, n=20, signal=3.0):
+    rng = np.random.default_rng(seed)
+    codes = np.arange(n) % 2
+    rows = rng.standard_normal((n, LAYOUT.width)) + signal * np.outer(codes - 0.5, np.ones(LAYOUT.width))
+    return rows, codes
+
+
+def test__head_set__json_and_another_task__same_heads():
+    rows, codes = make()
+    chosen = make_expert("soft", LAYOUT).set_params(n_heads=2).fit(rows, codes)
+    saved = json.loads(json.dumps(HeadSet(tuple(chosen.heads_), chosen.layout_).to_json()))
+    again = HeadSet.from_json(saved)
+    other_rows, other_codes = make(5)
+    other = (
+        make_expert("soft", LAYOUT).set_params(heads=again.for_layout(LAYOUT)).fit(other_rows, other_codes)
+    )
+    assert set(other.heads_) == set(chosen.heads_)
+
+
+def test__head_set__another_layout_or_bad_heads__error():
+    heads = HeadSet((Head(1, 1),), LAYOUT)
+    with pytest.raises(ValueError, match="no head like layer 1, head 1"):
+        heads.for_layout(HeadLayout.uniform(2, 2, 3))
+    for bad in [(), (Head(0, 0), Head(0, 0)), (Head(7, 0),)]:
+        with pytest.raises(ValueError, match="one or more heads"):
+            HeadSet(bad, LAYOUT)
+    with pytest.raises(ValueError, match="'heads' and 'layout'"):
+        HeadSet.from_json({"heads": []})
+
+
+def test__overlap__by_hand():
+    assert jaccard([], []) == 1
+    assert jaccard([(0, 0)], [(0, 1)]) == 0
+    assert stability([[(0, 0)], [(0, 0)], [(0, 1)]]) == pytest.approx(1 / 3)
+    assert stability([[(0, 0)]]) is None
+
+
+def test__suspects__flipped_label__found_first():
+    rows, codes = make()
+    wrong = codes.copy()
+    wrong[6] = 1 - wrong[6]
+    votes = left_out_votes(Shots(rows, wrong, 2, LAYOUT))
+    suspects = suspect_shots(votes, wrong, 2)
+    assert suspects[0].shot == 6
+    assert suspects[0].suggested == codes[6]
+    assert suspects[0].doubt > suspects[0].support
+    assert not suspect_shots(left_out_votes(Shots(rows, codes, 2, LAYOUT)), codes, 2)
+
+
+def test__left_out_votes__sole_shot_and_chosen_heads():
+    rows, codes = make()
+    codes = codes.copy()
+    codes[0] = 2
+    votes = left_out_votes(Shots(rows, codes, 3, LAYOUT), np.array([1, 4]))
+    assert votes.shape == (20, 2)
+    assert (votes[0] == -1).all()
+    assert (votes[1:] >= 0).all()
+    whole = left_out_votes(Shots(rows, codes, 3, LAYOUT))
+    assert np.array_equal(whole[:, [1, 4]], votes)
+
+
+def test__multi_label__one_set_of_heads_each_label_right():
+    rng = np.random.default_rng(0)
+    table = rng.integers(0, 2, (60, 3))
+    rows = 0.5 * rng.standard_normal((60, LAYOUT.width))
+    for label, head in enumerate([(0, 1), (0, 3), (1, 0)]):
+        rows[:, LAYOUT.columns(head)] += 3 * table[:, [label]] - 1.5
+    fitted = MultiLabelClassifier(make_expert("hec_left_out", LAYOUT).set_params(n_heads=3)).fit(rows, table)
+    assert {frozenset(one.heads_) for one in fitted.classifiers_} == {frozenset({(0, 1), (0, 3), (1, 0)})}
+    assert (fitted.predict(rows) == table).mean() > 0.95
+    assert fitted.predict_proba(rows).shape == (60, 3)
+    ridge = MultiLabelClassifier(make_expert("kernel_ridge", LAYOUT)).fit(rows, table)
+    assert (ridge.predict(rows) == table).mean() > 0.95
+
+
+@pytest.mark.parametrize("table", [[0, 1, 1], [[0, 2], [1, 0], [1, 1]], [[0, 1], [1, 1], [1, 1]]])
+def test__multi_label__unusable_table__error(table):
+    with pytest.raises(DataError, match="label"):
+        MultiLabelClassifier(make_expert("soft", LAYOUT)).fit(np.eye(3, LAYOUT.width), table)

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from savs.heads.probabilities import (
+    expected_calibration_error,
+    fit_temperature,
+    log_losses,
+    log_softmax,
+    softmax,
+)
+
+
+def draw(seed=0, n=400, scale=1.0, signal=1.0):
+    rng = np.random.default_rng(seed)
+    logits = signal * rng.standard_normal((n, 3))
+    codes = np.array([rng.choice(3, p=row) for row in softmax(logits)])
+    return scale * logits, codes
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 50.0])
+def test__temperature__labels_drawn_from_scores__gives_back_the_scale(scale):
+    scores, codes = draw(scale=scale, signal=2.0, n=2000)
+    assert fit_temperature(scores, codes) == pytest.approx(scale, rel=0.15)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 99), power=st.integers(-30, 30), shift=st.floats(-5, 5))
+def test__temperature__scaled_and_shifted_scores__scales_alike(seed, power, shift):
+    scores, codes = draw(seed, n=30)
+    rows = shift * np.random.default_rng(seed).standard_normal((30, 1))
+    found = fit_temperature((scores + rows) * 2.0**power, codes)
+    assert found == pytest.approx(fit_temperature(scores, codes) * 2.0**power, rel=1e-6)
+
+
+def test__temperature__all_right__not_certain():
+    codes = np.arange(30) % 3
+    scores = np.eye(3)[codes]
+    shares = softmax(scores / fit_temperature(scores, codes))
+    assert 0.9 < shares.max() < 0.999
+
+
+def test__temperature__nothing_to_fit__one():
+    assert fit_temperature(np.zeros((4, 2)), np.array([0, 1, 0, 1])) == 1
+    assert fit_temperature(np.empty((0, 2)), np.empty(0, dtype=int)) == 1
+
+
+def test__softmax__huge_scores__finite():
+    assert softmax(np.array([[1e300, -1e300]])).tolist() == [[1, 0]]
+    assert np.exp(log_softmax(np.array([0.0, 1.0]))).sum() == pytest.approx(1)
+
+
+def test__log_losses__by_hand():
+    assert log_losses(np.log([[0.2, 0.8], [0.5, 0.5]]), np.array([0, 1])) == pytest.approx(
+        -np.log([0.2, 0.5])
+    )
+
+
+def test__calibration_error__by_hand_and_calibrated():
+    shares = np.array([[0.9, 0.1], [0.9, 0.1], [0.4, 0.6], [0.35, 0.65]])
+    # bin of 0.9: confidence 0.9, accuracy 0.5; bin of 0.6: confidence 0.625, accuracy 1
+    wanted = (2 * 0.4 + 2 * 0.375) / 4
+    assert expected_calibration_error(shares, np.array([0, 1, 1, 1])) == pytest.approx(wanted)
+    scores, codes = draw(n=20_000)
+    assert expected_calibration_error(softmax(scores), codes) < 0.02

@@ -1,0 +1,182 @@
+"""Pooling of head scores: ranking, numbers of heads, votes, class-conditional weights."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from savs.features import Head, HeadLayout
+from savs.heads import SAVClassifier
+from savs.heads.experts import make_expert
+from savs.heads.probabilities import softmax
+from savs.heads.ranking import choose_n_heads, fit_head_temperatures, rank_heads, true_class_values
+from savs.heads.rules import RULES
+from savs.heads.shots import Shots
+from savs.heads.voters import HeadVoteClassifier
+
+LAYOUT = HeadLayout.from_layers([(0, 4, 3), (1, 3, 5)])
+
+
+def make(seed=0, counts=(6, 6, 6), noise=1.0):
+    rng = np.random.default_rng(seed)
+    codes = np.repeat(np.arange(len(counts)), counts)
+    means = rng.standard_normal((len(counts), LAYOUT.width))
+    means[:, : LAYOUT.width // 2] *= 0.2
+    rows = noise * rng.standard_normal((len(codes), LAYOUT.width)) + means[codes]
+    return rows, codes, noise * rng.standard_normal((25, LAYOUT.width)) + means[rng.integers(0, 3, 25)]
+
+
+def test__hec_v__paper_step_by_step__same_probabilities_and_heads():
+    rows, codes, queries = make(counts=(6, 4, 8))
+    fitted = make_expert("hec_v", LAYOUT).set_params(n_heads=3).fit(rows, codes)
+    scores, pooled = {}, {}
+    for head in LAYOUT.heads:
+        columns = LAYOUT.columns(head)
+        x = rows[:, columns] / np.linalg.norm(rows[:, columns], axis=1, keepdims=True)
+        q = queries[:, columns] / np.linalg.norm(queries[:, columns], axis=1, keepdims=True)
+        means = np.array([x[codes == k].mean(axis=0) for k in range(3)])
+        n, d = x.shape
+        s = sum(np.outer(a - means[c], a - means[c]) for a, c in zip(x, codes, strict=True)) / (n - 1)
+        p = d * np.linalg.pinv((n - 1) * s + 1.0 * np.trace(s) * np.eye(d))
+        prior = np.log(np.bincount(codes) / n)
+
+        def z(points, means=means, p=p, prior=prior):
+            logits = [[-0.5 * (a - m) @ p @ (a - m) for m in means] for a in points]
+            return softmax((np.array(logits) + prior) / 10)
+
+        scores[head] = z(x)[np.arange(n), codes].mean()
+        pooled[head] = z(q)
+    best = sorted(LAYOUT.heads, key=lambda head: -scores[head])[:3]
+    assert fitted.heads_ == best
+    assert fitted.head_scores_ == pytest.approx([scores[head] for head in LAYOUT.heads])
+    mean = np.mean([pooled[head] for head in best], axis=0)
+    assert fitted.predict(queries).tolist() == mean.argmax(axis=1).tolist()
+    raw = fitted._raw_scores(queries[:, LAYOUT.column_indices(best)], LAYOUT.select(best))
+    assert np.exp(raw) == pytest.approx(mean)
+
+
+def test__leave_one_out_majority__plain_loop__same_scores():
+    rows, codes, _ = make()
+    fitted = HeadVoteClassifier(voting="majority", temperature=0.1, n_heads=3, layout=LAYOUT).fit(rows, codes)
+    for position, head in enumerate(LAYOUT.heads):
+        x = rows[:, LAYOUT.columns(head)]
+        total = 0.0
+        for shot in range(len(x)):
+            rest = np.arange(len(x)) != shot
+            means = [x[rest & (codes == k)].mean(axis=0) for k in range(3)]
+            cosines = [x[shot] @ m / np.linalg.norm(x[shot]) / np.linalg.norm(m) for m in means]
+            total += softmax(np.array(cosines) / 0.1)[codes[shot]]
+        assert fitted.head_scores_[position] == pytest.approx(total / len(x))
+
+
+def test__in_sample_majority__same_heads_as_votes__labels_of_published_rule():
+    rows, codes, queries = make()
+    published = SAVClassifier(n_heads=7, layout=LAYOUT).fit(rows, codes)
+    ours = HeadVoteClassifier(
+        voting="majority", scoring="in_sample", n_heads=7, heads=published.heads_, layout=LAYOUT
+    ).fit(rows, codes)
+    votes = published.votes(queries)
+    order = [published.heads_.index(head) for head in ours.heads_]
+    for row, answer in zip(votes[:, order], ours.predict(queries), strict=True):
+        counts = np.bincount(row, minlength=3)
+        leaders = {k for k in range(3) if counts[k] == counts.max()}
+        assert answer == next(vote for vote in row if vote in leaders)
+
+
+def test__class_conditional__plain_loop__same_scores():
+    rows, codes, queries = make()
+    fitted = HeadVoteClassifier(voting="class_conditional", temperature=0.2, n_heads=2, layout=LAYOUT).fit(
+        rows, codes
+    )
+    shots = Shots(rows, codes, 3, LAYOUT)
+    reliability, shares = np.zeros((7, 3)), np.zeros((7, len(queries), 3))
+    for positions, vectors in shots.blocks():
+        left_out = softmax(RULES["cosine"].left_out_scores(vectors.copy(), shots) / 0.2)
+        parameters = RULES["cosine"].fit(vectors, shots)
+        for place, head in enumerate(positions):
+            x = queries[:, LAYOUT.columns(LAYOUT.heads[head])]
+            cosines = x @ parameters["centroids"][place].T / np.linalg.norm(x, axis=1, keepdims=True)
+            shares[head] = softmax(cosines / 0.2)
+            for k in range(3):
+                gains = [
+                    max(0.0, left_out[place, i, k] - max(np.delete(left_out[place, i], k)))
+                    for i in np.flatnonzero(codes == k)
+                ]
+                reliability[head, k] = np.mean(gains)
+    wanted = np.zeros((len(queries), 3))
+    for k in range(3):
+        best = np.argsort(-reliability[:, k])[:2]
+        weights = reliability[best, k] / reliability[best, k].sum()
+        wanted[:, k] = (weights[:, None] * shares[best, :, k]).sum(axis=0)
+    raw = fitted._raw_scores(queries[:, LAYOUT.column_indices(fitted.heads_)], LAYOUT.select(fitted.heads_))
+    assert np.exp(raw) == pytest.approx(wanted)
+
+
+def test__cross_validated__shots_never_score_themselves():
+    rng = np.random.default_rng(0)
+    rows, codes = rng.standard_normal((40, 60)), np.repeat([0, 1], 20)
+    scores = {
+        scoring: HeadVoteClassifier("gaussian", scoring=scoring, temperature=0.2, layout=(1, 1, 60)).fit(
+            rows, codes
+        )
+        for scoring in ("in_sample", "cross_validated", "leave_one_out")
+    }
+    assert scores["in_sample"].head_scores_[0] > 0.9
+    assert scores["cross_validated"].head_scores_[0] < 0.7
+    assert scores["leave_one_out"].head_scores_[0] < 0.7
+
+
+def test__n_heads__auto_all_integer():
+    rng = np.random.default_rng(0)
+    codes = np.repeat([0, 1], 15)
+    rows = 2 * rng.standard_normal((30, LAYOUT.width))
+    rows[:, LAYOUT.columns((1, 2))] += 6 * codes[:, None] - 3
+    few = HeadVoteClassifier("gaussian", temperature=None, n_heads="auto", layout=LAYOUT).fit(rows, codes)
+    assert few.heads_[0] == Head(1, 2)
+    assert len(few.heads_) == min(few.n_heads_losses_, key=few.n_heads_losses_.get) < 7
+    everything = HeadVoteClassifier("gaussian", n_heads="all", layout=LAYOUT).fit(rows, codes)
+    assert len(everything.heads_) == 7
+    weights = everything.arrays_["weights"][:, 0]
+    assert weights[0] == weights.max()
+    assert weights.sum() == pytest.approx(1)
+    assert len(HeadVoteClassifier(n_heads=50, layout=LAYOUT).fit(rows, codes).heads_) == 7
+
+
+def test__choose_n_heads__plain_loop__same_losses():
+    values = np.random.default_rng(0).uniform(0.05, 0.95, (6, 9))
+    chosen, losses = choose_n_heads(values, 4)
+    for k, loss in losses.items():
+        per_shot = []
+        for shot in range(9):
+            others = np.delete(values, shot, axis=1).mean(axis=1)
+            best = np.argsort(-others)[:k]
+            per_shot.append(-np.log(values[best, shot].mean()))
+        assert loss == pytest.approx(np.mean(per_shot))
+    assert chosen in losses
+    assert choose_n_heads(values[:, :1], 4) == (4, {})
+
+
+def test__given_heads__only_these_are_kept():
+    rows, codes, _ = make()
+    fitted = HeadVoteClassifier(heads=[(1, 2), (0, 1)], layout=LAYOUT).fit(rows, codes)
+    assert set(fitted.heads_) == {Head(1, 2), Head(0, 1)}
+    assert np.isnan(fitted.head_scores_).sum() == 5
+
+
+def test__margin__true_class_less_best_other():
+    shares = np.array([[[0.5, 0.3, 0.2], [0.1, 0.6, 0.3]]])
+    assert true_class_values(shares, np.array([0, 2]), "margin") == pytest.approx(np.array([[0.2, -0.3]]))
+
+
+def test__ranking__equal_scores__lower_layer_and_index_first():
+    layout = HeadLayout(((2, 0), (0, 1), (0, 0)), (1, 1, 1))
+    assert rank_heads(np.array([[0.5], [0.5], [0.5]]), layout).tolist() == [2, 1, 0]
+
+
+def test__head_temperatures__informative_head_sharper_than_noise():
+    rng = np.random.default_rng(0)
+    codes = np.repeat([0, 1], 30)
+    scores = rng.standard_normal((2, 60, 2))
+    scores[0, np.arange(60), codes] += 4
+    sharp, flat = fit_head_temperatures(scores, codes)
+    assert sharp < flat
