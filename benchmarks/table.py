@@ -29,7 +29,8 @@ def markdown(findings: Sequence[Finding], machine: dict[str, Any]) -> str:
     lines = [
         f"Measured on {machine['date']}: {machine['device']} ({machine['name']}), "
         f"{machine['threads']} thread(s) of {machine['cores']} cores, {machine['dtype']}, "
-        f"{machine['clock']}; Python {machine['python']}, torch {machine['torch']}, transformers {machine['transformers']}.",
+        f"{machine['clock']}; Python {machine['python']}, torch {machine['torch']}, "
+        f"transformers {machine['transformers']}.",
         "",
         *(f"    {command}" for command in machine["commands"]),
         "",
