@@ -1,0 +1,97 @@
+"""Keys of stored features: the same key only for what a backbone reads as the same.
+
+A key is the sha256 of, in this order and each with its length: the version of this scheme, the backbone's
+identity (`store_identity`: model, commit, weights, processor and template, dtype ...), the background behind
+transparent pixels, the rendered prompt, whether special tokens are added, and the content hash of every
+picture: encoded bytes of a file, pixels with mode and size of a PIL image, values with type and shape of an
+array. Neither ids nor labels nor Python's `hash` are in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from savs.backbones.base import Backbone
+from savs.backbones.rendering import Rendered, render
+from savs.errors import ItemError
+from savs.examples import Example, Image, Text
+from savs.media import DEFAULT_LIMITS, MediaLimits, content_hash
+
+__all__ = ["RECORDED_ONLY", "feature_key", "feature_keys", "store_identity"]
+
+_VERSION = b"savs features 1"  # another number when savs renders prompts or converts pictures differently
+
+RECORDED_ONLY = frozenset({"source", "revision", "attn_implementation", "layers", "gated", "versions"})
+"""Entries of a fingerprint that two backbones with the same vectors may differ in; new ones count as
+identity."""
+
+
+def store_identity(fingerprint: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries of a backbone's fingerprint that decide its vectors, for `FeatureStore.open`.
+
+    They must agree exactly: a model from the hub, with a commit, and a copy of it in a folder, without, have
+    different stores.
+    """
+    return {name: value for name, value in fingerprint.items() if name not in RECORDED_ONLY}
+
+
+def feature_key(
+    rendered: Rendered, identity: Mapping[str, Any], limits: MediaLimits = DEFAULT_LIMITS
+) -> bytes:
+    """Return the key of a prompt's features, 32 bytes.
+
+    Parameters
+    ----------
+    rendered : Rendered
+        The prompt as the processor takes it.
+    identity : mapping
+        `store_identity` of the backbone.
+    limits : MediaLimits
+        Those that the pictures are read with; the background is part of the key.
+
+    Raises
+    ------
+    MediaError
+        If a picture cannot be read.
+    """
+    spelled = json.dumps(dict(identity), sort_keys=True, separators=(",", ":"))
+    digest = hashlib.sha256()
+    for field in (
+        _VERSION,
+        spelled.encode(),
+        bytes(limits.background),
+        rendered.text.encode(errors="surrogatepass"),
+        b"special tokens" if rendered.add_special_tokens else b"none",
+        *(content_hash(image.source, limits).encode() for image in rendered.images),
+    ):
+        digest.update(f"{len(field)} ".encode() + field)
+    return digest.digest()
+
+
+def feature_keys(backbone: Backbone, examples: Sequence[Example]) -> list[bytes | None]:
+    """Return each example's key; None for one that cannot be rendered or read: `extract` says why."""
+    identity = store_identity(backbone.fingerprint)
+    return [_key_or_none(backbone, example, identity) for example in examples]
+
+
+def _key_or_none(backbone: Backbone, example: Example, identity: Mapping[str, Any]) -> bytes | None:
+    try:
+        return feature_key(_rendered(backbone, example), identity)
+    except ItemError:
+        return None
+
+
+def _rendered(backbone: Backbone, example: Example) -> Rendered:
+    processor = getattr(backbone, "processor", None)
+    if processor is not None:
+        return render(processor, example)
+    # A stand-in without a processor reads the messages as they are.
+    turns = [
+        [message.role, *(part.text if isinstance(part, Text) else None for part in message.parts)]
+        for message in example.messages
+    ]
+    images = tuple(part for part in example.parts if isinstance(part, Image))
+    return Rendered(json.dumps(turns), images, add_special_tokens=False)

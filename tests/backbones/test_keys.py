@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image as PILImage
+
+from savs.artifact import IDENTITY
+from savs.backbones.fake import FakeBackbone
+from savs.backbones.keys import RECORDED_ONLY, feature_key, feature_keys, store_identity
+from savs.backbones.rendering import Rendered
+from savs.errors import MediaError
+from savs.examples import Example, Image, Message, Text
+from savs.media import MediaLimits
+
+IDENTITY_OF_A_MODEL = {
+    "model_class": "Lmm",
+    "config_digest": "c",
+    "weights_digest": "w",
+    "commit": "1",
+    "processor_digest": "p",
+    "dtype": "float32",
+}
+
+
+def png(pixels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    PILImage.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+PIXELS = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)
+
+
+def key(text="Is it red?", pictures=(PIXELS,), special=True, limits=None, **changes) -> bytes:
+    rendered = Rendered(text, tuple(Image(picture) for picture in pictures), special)
+    options = {} if limits is None else {"limits": limits}
+    return feature_key(rendered, IDENTITY_OF_A_MODEL | changes, **options)
+
+
+def test__fault_28__everything_that_decides_the_vectors__changes_the_key():
+    image = PILImage.fromarray(PIXELS)
+    others = [
+        key(text="Is it blue?"),
+        key(pictures=()),
+        key(pictures=(PIXELS, PIXELS)),
+        key(pictures=(PIXELS[::-1].copy(),)),
+        key(special=False),
+        key(limits=MediaLimits(background=(0, 0, 0))),
+        key(pictures=(png(PIXELS),)),
+        key(pictures=(image,)),
+        *[key(**{name: "other"}) for name in IDENTITY_OF_A_MODEL],
+        key(commit=None),
+    ]
+    assert len({key(), *others}) == len(others) + 1
+    assert all(len(value) == 32 for value in others)
+
+
+def test__fault_28__same_pixel_bytes_of_another_size_mode_or_type__other_keys():
+    flat = np.arange(48, dtype=np.uint8)
+    images = [
+        PILImage.frombytes("L", (8, 6), flat.tobytes()),
+        PILImage.frombytes("L", (6, 8), flat.tobytes()),
+        PILImage.frombytes("P", (8, 6), flat.tobytes()),
+        PILImage.frombytes("RGB", (4, 4), flat.tobytes()),
+        flat.reshape(6, 8),
+        flat.reshape(8, 6),
+        flat.reshape(4, 4, 3),
+        flat.reshape(6, 8).view(np.int8),
+    ]
+    assert len({key(pictures=(image,)) for image in images}) == len(images)
+
+
+def test__fault_28__order_and_borders__are_part_of_the_key():
+    other = PIXELS + 1
+    assert key(pictures=(PIXELS, other)) != key(pictures=(other, PIXELS))
+    assert key(text="ab", dtype="c") != key(text="b", dtype="ca")
+
+
+def test__file_and_its_bytes__same_key(tmp_path):
+    path = tmp_path / "picture.png"
+    path.write_bytes(png(PIXELS))
+    (tmp_path / "copy.png").write_bytes(png(PIXELS))
+    assert key(pictures=(path,)) == key(pictures=(png(PIXELS),)) == key(pictures=(tmp_path / "copy.png",))
+
+
+def test__unreadable_picture__error_alone_none_among_others(tmp_path):
+    gone = tmp_path / "gone.png"
+    with pytest.raises(MediaError):
+        key(pictures=(gone,))
+    examples = [
+        Example((Message("user", (Image(gone), Text("x"))),)),
+        Example((Message("user", (Text("x"),)),)),
+    ]
+    assert [value is None for value in feature_keys(FakeBackbone(), examples)] == [True, False]
+
+
+def test__fault_28__id_label_and_columns__are_not_in_the_key():
+    backbone, messages = FakeBackbone(), (Message("user", (Text("x"),)),)
+    examples = [
+        Example(messages, label="a", id="1", fields={"c": 1}),
+        Example(messages, label="b", id="2"),
+        Example((Message("system", (Text("x"),)), Message("user", (Text("x"),)))),
+    ]
+    first, second, third = feature_keys(backbone, examples)
+    assert first == second != third
+    assert feature_keys(FakeBackbone(seed=1), examples[:1]) != [first]
+
+
+def test__fault_28__another_process__same_key():
+    code = (
+        "from savs.backbones.fake import FakeBackbone; from savs.backbones.keys import feature_keys; "
+        "from savs.examples import Example, Message, Text; "
+        "print(feature_keys(FakeBackbone(), [Example((Message('user', (Text('x'),)),))])[0].hex())"
+    )
+    seeds = ("1", "2")
+    out = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in seeds
+    }
+    here = feature_keys(FakeBackbone(), [Example((Message("user", (Text("x"),)),))])[0]
+    assert out == {here.hex() + "\n"}
+
+
+def test__store_identity__what_a_classifier_must_agree_on_and_nothing_recorded_only():
+    fingerprint = dict.fromkeys([*IDENTITY, *RECORDED_ONLY, "something new"], "x")
+    assert store_identity(fingerprint).keys() == {*IDENTITY, "something new"}
+    assert not set(IDENTITY) & RECORDED_ONLY
