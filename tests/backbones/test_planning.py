@@ -34,8 +34,22 @@ def test__take__pictures_and_texts_apart_longest_first__each_once(family, exampl
     assert [{bool(item.rendered.images) for item in group} for group in groups] == [{True}, {True}, {False}]
     assert max(map(len, groups)) == 3
     shown = [item.rendered for group in groups for item in group if item.rendered.images]
-    sizes = [(len(rendered.images), len(rendered.text)) for rendered in shown]
-    assert sizes == sorted(sizes, reverse=True)
+    counts = [len(rendered.images) for rendered in shown]
+    assert counts == sorted(counts, reverse=True)
+
+
+def test__by_length__pictures_of_one_size_together_then_texts_of_one_length() -> None:
+    import numpy as np
+
+    small, large = (Image(np.zeros((side, side, 3), np.uint8)) for side in (56, 560))
+    items = [
+        prompt(0, "<image>?", small),
+        prompt(1, "<image>?", large),
+        prompt(2, "<image>" + "a longer question " * 3, small),
+        prompt(3, "<image>" + "a longer question " * 3, large),
+        prompt(4, "text alone " * 900),
+    ]
+    assert [item.index for item in by_length(items)] == [3, 1, 2, 0, 4]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import struct
 import threading
 import warnings
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile, ImageOps
 
 from savs.errors import MediaError
-from savs.media import DEFAULT_LIMITS, MediaLimits, MediaWarning, content_hash, load_image
+from savs.media import DEFAULT_LIMITS, MediaLimits, MediaWarning, content_hash, image_area, load_image
 from savs.media.decoding import decode, pillow_at_work
 
 FORMATS = ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"]
@@ -427,3 +428,26 @@ def test__fault_28__pixels__mode_size_palette_and_type_are_in_the_hash() -> None
     assert len({content_hash(source) for source in sources}) == len(sources)
     assert content_hash(photo()) == content_hash(photo().copy())
     assert content_hash(np.asarray(photo())) == content_hash(np.asfortranarray(np.asarray(photo())))
+
+
+def test__image_area__of_every_form__from_the_header_alone(tmp_path) -> None:
+    pixels = np.zeros((30, 50, 3), np.uint8)
+    image = Image.fromarray(pixels)
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (600, 700, 3), np.uint8)).save(buffer, "png")
+    path = tmp_path / "a.png"
+    path.write_bytes(buffer.getvalue())
+    assert len(buffer.getvalue()) > 65536
+    assert [image_area(source) for source in (pixels, image, buffer.getvalue(), path)] == [
+        1500,
+        1500,
+        420000,
+        420000,
+    ]
+
+
+def test__image_area__what_is_no_picture__nothing_and_no_error(tmp_path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    sources = [b"", b"no picture", tmp_path / "gone.png", tmp_path, pipe, np.zeros(3, np.uint8)]
+    assert [image_area(source) for source in sources] == [0] * len(sources)

@@ -11,9 +11,11 @@ from typing import Any
 from savs.backbones.rendering import Rendered, image_token, render
 from savs.errors import ItemError
 from savs.examples import Example, Image
+from savs.media import image_area
 
 __all__ = ["Failure", "Item", "by_length", "families", "render_all", "take"]
 
+_CHARACTERS_PER_TOKEN, _PIXELS_PER_TOKEN = 4, 28 * 28
 _MIN_COMMON_CHARACTERS = 120
 _LARGEST_FAMILY = 64  # prepared as a whole, so that memory stays bounded
 
@@ -47,8 +49,8 @@ def render_all(processor: Any, examples: Sequence[Example]) -> tuple[list[Item],
 
 
 def by_length(items: Iterable[Item]) -> list[Item]:
-    """Return them with and without pictures apart, the longest first: what does not fit shows at once."""
-    return sorted(items, key=lambda item: _kind(item.rendered), reverse=True)
+    """Return them by number of pictures and by length, the longest first: what does not fit shows at once."""
+    return sorted(items, key=lambda item: (*_kind(item.rendered), _length(item.rendered)), reverse=True)
 
 
 def take(items: Sequence[Item], size: int) -> list[Item]:
@@ -62,11 +64,17 @@ def take(items: Sequence[Item], size: int) -> list[Item]:
 def _mixable(first: Item, second: Item) -> bool:
     # Some families take no pictures beside plain text; in mllama, the text before a picture also attends to
     # the blank pictures that fill up a prompt with fewer.
-    return _kind(first.rendered)[:3] == _kind(second.rendered)[:3]
+    return _kind(first.rendered) == _kind(second.rendered)
 
 
-def _kind(rendered: Rendered) -> tuple[bool, bool, int, int]:
-    return bool(rendered.images), rendered.add_special_tokens, len(rendered.images), len(rendered.text)
+def _kind(rendered: Rendered) -> tuple[bool, bool, int]:
+    return bool(rendered.images), rendered.add_special_tokens, len(rendered.images)
+
+
+def _length(rendered: Rendered) -> float:
+    """Return about how many tokens a prompt has; larger pictures have more of them in many families."""
+    pixels = sum(image_area(image.source) for image in rendered.images)
+    return len(rendered.text) / _CHARACTERS_PER_TOKEN + pixels / _PIXELS_PER_TOKEN
 
 
 def families(processor: Any, items: Sequence[Item]) -> tuple[list[list[Item]], list[Item]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from savs.media.images import content_hash, load_image
+from savs.media.images import content_hash, image_area, load_image
 from savs.media.limits import DEFAULT_LIMITS, MediaLimits, MediaWarning
 from savs.media.paths import resolve_media_path
 
@@ -11,6 +11,7 @@ __all__ = [
     "MediaLimits",
     "MediaWarning",
     "content_hash",
+    "image_area",
     "load_image",
     "resolve_media_path",
 ]

@@ -25,9 +25,9 @@ from PIL import (
 )
 
 from savs.errors import MediaError
-from savs.media.limits import MediaLimits, MediaWarning, too_many_pixels
+from savs.media.limits import DEFAULT_LIMITS, MediaLimits, MediaWarning, too_many_pixels
 
-__all__ = ["ALLOWED_FORMATS", "decode", "pillow_at_work", "undecodable"]
+__all__ = ["ALLOWED_FORMATS", "decode", "pillow_at_work", "size_in_header", "undecodable"]
 
 ALLOWED_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 """Pillow's names of the formats that are read. MPO, a JPEG with extra pictures behind it, counts as JPEG."""
@@ -117,6 +117,18 @@ def decode(data: bytes, limits: MediaLimits) -> Image.Image:
             "an animated or multi-page picture: only its first frame is used", MediaWarning, stacklevel=3
         )
     return image
+
+
+def size_in_header(data: bytes) -> tuple[int, int]:
+    """Return width and height from the first bytes of an encoded picture.
+
+    Raises
+    ------
+    MediaError
+        If they are no header of a format that is read.
+    """
+    with pillow_at_work():
+        return _open(data, DEFAULT_LIMITS).size
 
 
 def _open(data: bytes, limits: MediaLimits) -> ImageFile.ImageFile:

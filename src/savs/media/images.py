@@ -17,11 +17,13 @@ from PIL import Image, ImageOps
 from savs.errors import MediaError
 from savs.examples.pictures import a_type
 from savs.media.conversion import array_to_image, to_rgb
-from savs.media.decoding import ALLOWED_FORMATS, decode, pillow_at_work, undecodable
+from savs.media.decoding import ALLOWED_FORMATS, decode, pillow_at_work, size_in_header, undecodable
 from savs.media.limits import DEFAULT_LIMITS, MediaLimits
 from savs.media.paths import read_media_file
 
-__all__ = ["Source", "content_hash", "load_image"]
+__all__ = ["Source", "content_hash", "image_area", "load_image"]
+
+_HEADER_BYTES = 65536
 
 Source = Path | bytes | Image.Image | NDArray[Any]
 """What a picture can be given as; see `savs.examples.Image`."""
@@ -76,6 +78,31 @@ def content_hash(source: Source, limits: MediaLimits = DEFAULT_LIMITS) -> str:
         header = f"array {source.dtype.str} {source.shape} "
         return hashlib.sha256(header.encode() + source.tobytes()).hexdigest()
     return _hash_pil(_own_copy(source, limits))
+
+
+def image_area(source: Source) -> int:
+    """Return a picture's number of pixels as its header has it; 0 if that cannot be told from its beginning.
+
+    For planning only: nothing is decoded, and a bad picture is no error yet.
+    """
+    if isinstance(source, np.ndarray):
+        return int(source.shape[0] * source.shape[1]) if source.ndim >= 2 else 0
+    if isinstance(source, Image.Image):
+        return int(source.size[0] * source.size[1])
+    try:
+        width, height = size_in_header(_beginning(source))
+    except (MediaError, OSError):
+        return 0
+    return width * height
+
+
+def _beginning(source: Path | bytes) -> bytes:
+    if isinstance(source, bytes):
+        return source[:_HEADER_BYTES]
+    if not source.is_file():  # a pipe would block
+        return b""
+    with source.open("rb") as file:
+        return file.read(_HEADER_BYTES)
 
 
 def _pixels(source: Source, limits: MediaLimits) -> Image.Image:
