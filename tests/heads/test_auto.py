@@ -84,7 +84,7 @@ def test__auto__report_says_what_and_why():
     fitted = AutoClassifier(FEW, layout=LAYOUT).fit(rows, codes)
     report = json.loads(json.dumps(fitted.selection_report_))
     assert report["chosen"] == fitted.chosen_ == list(fitted.experts_)
-    assert set(report["candidates"]) == {"majority", *FEW, "hec_v", "mixture"}
+    assert set(report["candidates"]) == {"votes", *FEW, "hec_v", "mixture"}
     assert report["why"]
     assert report["n_shots_left_out"] == 24
     mixed = MixtureClassifier(fitted.chosen_, layout=LAYOUT).fit(rows, codes)

@@ -14,6 +14,8 @@ from savs.heads.kernel_classifiers import (
     ridge_left_out,
 )
 from savs.heads.kernels import (
+    Frame,
+    frame_of_shots,
     head_losses,
     linear_weights,
     rbf_kernel_to_shots,
@@ -52,7 +54,7 @@ def test__shot_kernel__plain_loop__equal(gamma):
     shots, weights = make(), np.array([0.5, 0.2, 0.3])
     means = shots.rows.mean(axis=0)
     wanted = kernel_oracle(shots.rows, shots.rows, means, weights, gamma)
-    assert shot_kernel(shots, means, weights, gamma) == pytest.approx(wanted)
+    assert shot_kernel(shots, Frame(means), weights, gamma) == pytest.approx(wanted)
 
 
 def test__new_rows__primal_of_dual_and_rbf__plain_loop_equal():
@@ -67,7 +69,7 @@ def test__new_rows__primal_of_dual_and_rbf__plain_loop_equal():
         axis=1,
     )
     wanted = kernel_oracle(rows, shots.rows, means, weights, None) @ dual
-    assert units @ linear_weights(shots, means, weights, dual).T == pytest.approx(wanted)
+    assert units @ linear_weights(shots, Frame(means), weights, dual).T == pytest.approx(wanted)
     of_shots = np.concatenate(
         [
             (part := (shots.rows - means)[:, LAYOUT.columns(head)])
@@ -76,13 +78,13 @@ def test__new_rows__primal_of_dual_and_rbf__plain_loop_equal():
         ],
         axis=1,
     )
-    found = rbf_kernel_to_shots(rows, of_shots, LAYOUT, means, weights, 0.7)
+    found = rbf_kernel_to_shots(rows, of_shots, LAYOUT, Frame(means), weights, 0.7)
     assert found == pytest.approx(kernel_oracle(rows, shots.rows, means, weights, 0.7))
 
 
 def test__coordinates__give_back_the_kernel_and_linear_functions():
     shots = make()
-    kernel = shot_kernel(shots, shots.rows.mean(axis=0), np.ones(3) / 3, None)
+    kernel = shot_kernel(shots, frame_of_shots(shots, "before"), np.ones(3) / 3, None)
     coordinates, lift = shot_coordinates(kernel)
     assert coordinates @ coordinates.T == pytest.approx(kernel)
     function = np.random.default_rng(0).standard_normal(coordinates.shape[1])
@@ -92,7 +94,7 @@ def test__coordinates__give_back_the_kernel_and_linear_functions():
 @pytest.mark.parametrize("counts", [(5, 4, 6), (2, 9, 3)])
 def test__ridge_left_out__solving_without_the_shot__equal(counts):
     shots = make(counts)
-    kernel = shot_kernel(shots, shots.rows.mean(axis=0), np.ones(3) / 3, None) + 1
+    kernel = shot_kernel(shots, frame_of_shots(shots, "before"), np.ones(3) / 3, None) + 1
     balance = shots.counts[shots.codes] * 3 / len(shots.codes)
     penalties = np.array([0.01, 1.0])
     fits = ridge_left_out(kernel, shots.membership, balance, penalties)
@@ -110,7 +112,9 @@ def test__ridge_left_out__solving_without_the_shot__equal(counts):
 @pytest.mark.parametrize("ridge", [0.05, 2.0])
 def test__discriminant_left_out__refit_without_the_shot__equal(counts, ridge):
     shots = make(counts)
-    coordinates, _ = shot_coordinates(shot_kernel(shots, shots.rows.mean(axis=0), np.ones(3) / 3, None))
+    coordinates, _ = shot_coordinates(
+        shot_kernel(shots, frame_of_shots(shots, "before"), np.ones(3) / 3, None)
+    )
     ((scores, parameters),) = left_out_gaussian_scores(coordinates, shots, np.array([ridge]))
     d = coordinates.shape[1]
 
@@ -184,3 +188,22 @@ def test__too_many_shots__clear_error(monkeypatch):
     monkeypatch.setattr(kernels, "MAX_KERNEL_SHOTS", 10)
     with pytest.raises(DataError, match="15 shots are too many"):
         KernelRidgeClassifier(layout=LAYOUT).fit(make().rows, make().codes)
+
+
+def test__centring_after__plain_loop__same_kernel():
+    shots, weights = make(), np.array([0.5, 0.2, 0.3])
+    wanted = np.zeros((len(shots.codes), len(shots.codes)))
+    for head, weight in zip(LAYOUT.heads, weights, strict=True):
+        vectors = shots.rows[:, LAYOUT.columns(head)]
+        unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        residuals = unit - unit.mean(axis=0)
+        wanted += weight * residuals @ residuals.T / np.mean(np.sum(residuals**2, axis=1))
+    found = shot_kernel(shots, frame_of_shots(shots, "after"), weights, None)
+    assert found == pytest.approx(wanted)
+    assert np.trace(found) == pytest.approx(len(found))
+
+
+def test__centring_none__plain_loop__same_kernel():
+    shots, weights = make(), np.ones(3) / 3
+    wanted = kernel_oracle(shots.rows, shots.rows, np.zeros(LAYOUT.width), weights, None)
+    assert shot_kernel(shots, frame_of_shots(shots, "none"), weights, None) == pytest.approx(wanted)

@@ -65,7 +65,7 @@ def test__fusion__useless_text__shots_take_over():
 def test__fusion__useless_shots__share_may_be_zero():
     text, rows, codes, queries = make(text_noise=0.0)
     shuffled = np.random.default_rng(5).standard_normal(rows.shape) * 0.01 + text[codes]
-    fitted = TextPrototypeClassifier(text, layout=LAYOUT, expert="majority").fit(shuffled, codes)
+    fitted = TextPrototypeClassifier(text, layout=LAYOUT, expert="votes").fit(shuffled, codes)
     assert 0 <= fitted.shot_share_ <= 1
     noise_labels = TextPrototypeClassifier(text, layout=LAYOUT).fit(rows, np.roll(codes, 1))
     assert np.isfinite(noise_labels.predict_proba(queries)).all()

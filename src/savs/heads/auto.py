@@ -22,7 +22,7 @@ from savs.heads.shots import Shots
 
 __all__ = ["AutoClassifier"]
 
-_SIMPLE = ("majority", "hec_v")
+_SIMPLE = ("votes", "hec_v")
 """Rules that are no part of the mixture but may win alone."""
 
 _SAFE = 2.0

@@ -210,7 +210,8 @@ class SAVClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         rows = validate_data(self, X, reset=False, dtype=[np.float64, np.float32], ensure_all_finite=False)
         kept = self.layout_.select(self.heads_)
-        vectors = rows[:, self.layout_.column_indices(self.heads_)]
+        all_columns = kept.heads == self.layout_.heads
+        vectors = rows if all_columns else np.take(rows, self.layout_.column_indices(self.heads_), axis=1)
         check_finite(vectors, kept)
         votes = np.empty((len(rows), kept.n_heads), dtype=np.intp)
         for block, positions, similarities in similarity_blocks(vectors, self.centroids_, kept):

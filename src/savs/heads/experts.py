@@ -28,24 +28,25 @@ def _discriminant(**settings: Any) -> Callable[..., HeadClassifier]:
 
 
 EXPERTS: dict[str, Callable[..., HeadClassifier]] = {
-    "majority": _votes(rule="cosine", scoring="in_sample", voting="majority"),
-    "majority_left_out": _votes(rule="cosine", voting="majority"),
+    "votes": _votes(rule="cosine", scoring="in_sample", voting="majority"),
+    "votes_left_out": _votes(rule="cosine", voting="majority"),
     "soft": _votes(rule="cosine"),
     "soft_all": _votes(rule="cosine", n_heads="all"),
     "calm": _votes(rule="cosine", voting="class_conditional"),
     "hec_v": _votes(rule="hec_v", scoring="in_sample"),
-    "hec_left_out": _votes(rule="gaussian", temperature=None),
+    "hec_left_out": _votes(rule="gaussian"),
     "gaussian_oas": _votes(rule="oas"),
     "nearest_shot": _votes(rule="nearest"),
     "tip": _votes(rule="near"),
     "kernel_ridge": _ridge(),
     "kernel_ridge_rbf": _ridge(kernel="rbf"),
     "discriminant": _discriminant(),
-    "discriminant_uncentred": _discriminant(centre=False, sharpness=8.0, weighting="error"),
+    "discriminant_uncentred": _discriminant(centring="none", sharpness=8.0, weighting="error"),
+    "discriminant_scaled": _discriminant(centring="after", sharpness=8.0, weighting="error"),
 }
 """Makers by name, each called with ``layout`` and optionally ``priors``; from simple to complex."""
 
-DEFAULT_EXPERTS = ("hec_left_out", "kernel_ridge", "discriminant", "discriminant_uncentred")
+DEFAULT_EXPERTS = ("hec_left_out", "kernel_ridge", "discriminant_scaled")
 """What mixtures are made of; docs/methods.md has the measurements behind the choice."""
 
 

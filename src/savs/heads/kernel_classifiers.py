@@ -15,6 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from savs.features import HeadLayout
 from savs.heads.base import FittedScores, HeadClassifier
 from savs.heads.kernels import (
+    Frame,
+    frame_of_shots,
     head_losses,
     linear_weights,
     rbf_kernel_to_shots,
@@ -49,7 +51,7 @@ class _KernelClassifier(HeadClassifier):
     weighting: str
     kernel: str
     gamma: float
-    centre: bool
+    centring: str
 
     head_weights_: NDArray[np.float64]
     penalty_: float
@@ -61,28 +63,31 @@ class _KernelClassifier(HeadClassifier):
     def _fit_shots(self, shots: Shots) -> FittedScores:
         gamma = self._checked_gamma()
         weights = soft_weights(head_losses(shots, self.weighting), self.sharpness)
-        means = shots.rows.mean(axis=0, dtype=np.float64) * bool(self.centre)
-        key = ("kernel", gamma, self.sharpness, self.weighting, bool(self.centre))
+        frame = frame_of_shots(shots, self.centring)
+        key = ("kernel", gamma, self.sharpness, self.weighting, self.centring)
         if key not in shots.memo:
-            shots.memo[key] = shot_kernel(shots, means, weights, gamma)
+            shots.memo[key] = shot_kernel(shots, frame, weights, gamma)
         fit = self._solve(shots.memo[key], shots)
         self.head_weights_, self.penalty_ = weights, fit.penalty
-        arrays: dict[str, NDArray[Any]] = {"means": means, "offsets": fit.offsets}
+        arrays: dict[str, NDArray[Any]] = {"means": frame.means, "offsets": fit.offsets}
+        if frame.scales is not None:
+            arrays["scales"] = frame.scales
         if gamma is None:
-            arrays["weights"] = linear_weights(shots, means, weights, fit.dual)
+            arrays["weights"] = linear_weights(shots, frame, weights, fit.dual)
         else:
-            arrays |= {"dual": fit.dual, "head_weights": weights, "units": _unit_rows(shots, means)}
+            arrays |= {"dual": fit.dual, "head_weights": weights, "units": _unit_rows(shots, frame)}
         return FittedScores(fit.left_out, list(shots.layout.heads), arrays)
 
     def _raw_scores(self, rows: NDArray[np.floating], layout: HeadLayout) -> NDArray[np.float64]:
         arrays = self.arrays_
+        frame = Frame(arrays["means"], arrays.get("scales"))
         if self.kernel == "rbf":
             kernel = rbf_kernel_to_shots(
-                rows, arrays["units"], layout, arrays["means"], arrays["head_weights"], self.gamma
+                rows, arrays["units"], layout, frame, arrays["head_weights"], self.gamma
             )
             return np.asarray(kernel @ arrays["dual"] + arrays["offsets"])
         scores = np.tile(arrays["offsets"], (len(rows), 1))
-        for positions, units in unit_blocks(rows, layout, arrays["means"]):
+        for positions, units in unit_blocks(rows, layout, frame):
             for position, unit in zip(positions, units, strict=True):
                 scores += unit @ arrays["weights"][:, layout.columns(layout.heads[position])].T
         return scores
@@ -90,6 +95,8 @@ class _KernelClassifier(HeadClassifier):
     def _checked_gamma(self) -> float | None:
         if self.kernel not in ("linear", "rbf"):
             raise ValueError(f"kernel must be 'linear' or 'rbf', got {self.kernel!r}")
+        if self.kernel == "rbf" and self.centring == "after":
+            raise ValueError("an RBF kernel needs vectors of length 1: centring 'before' or 'none'")
         for name in ("gamma", "sharpness"):
             value = getattr(self, name)
             if not isinstance(value, int | float) or not 0 <= value < np.inf:
@@ -118,8 +125,9 @@ class KernelRidgeClassifier(_KernelClassifier):
         Which loss; see `savs.heads.kernels.head_losses`.
     gamma : float, default=2
         Of the RBF kernel ``exp(-gamma (1 - cosine))``.
-    centre : bool, default=True
-        Whether heads are centred on the mean of the shots.
+    centring : {"before", "after", "none"}, default="before"
+        Whether heads are centred on the mean of the shots before their vectors are brought to length 1, or
+        after (linear kernel only), or not at all; see `savs.heads.kernels.frame_of_shots`.
     layout, priors
         As for `HeadVoteClassifier`.
 
@@ -143,7 +151,7 @@ class KernelRidgeClassifier(_KernelClassifier):
         sharpness: float = 4.0,
         weighting: str = "log_loss",
         gamma: float = 2.0,
-        centre: bool = True,
+        centring: str = "before",
         layout: HeadLayout | tuple[int, int, int] | None = None,
         priors: str | ArrayLike = "uniform",
     ) -> None:
@@ -151,7 +159,7 @@ class KernelRidgeClassifier(_KernelClassifier):
         self.sharpness = sharpness
         self.weighting = weighting
         self.gamma = gamma
-        self.centre = centre
+        self.centring = centring
         self.layout = layout
         self.priors = priors
 
@@ -179,7 +187,7 @@ class KernelDiscriminantClassifier(_KernelClassifier):
     ----------
     kernel : {"linear", "rbf"}, default="linear"
         Per-head kernel on unit vectors; kernels are summed over heads.
-    sharpness, weighting, gamma, centre, layout, priors
+    sharpness, weighting, gamma, centring, layout, priors
         As for `KernelRidgeClassifier`.
 
     Attributes
@@ -197,7 +205,7 @@ class KernelDiscriminantClassifier(_KernelClassifier):
         sharpness: float = 4.0,
         weighting: str = "log_loss",
         gamma: float = 2.0,
-        centre: bool = True,
+        centring: str = "before",
         layout: HeadLayout | tuple[int, int, int] | None = None,
         priors: str | ArrayLike = "uniform",
     ) -> None:
@@ -205,7 +213,7 @@ class KernelDiscriminantClassifier(_KernelClassifier):
         self.sharpness = sharpness
         self.weighting = weighting
         self.gamma = gamma
-        self.centre = centre
+        self.centring = centring
         self.layout = layout
         self.priors = priors
 
@@ -257,9 +265,9 @@ def _fitted_loss(scores: NDArray[np.float64], codes: NDArray[np.intp]) -> float:
     return float(log_losses(scores / fit_temperature(scores, codes), codes).mean())
 
 
-def _unit_rows(shots: Shots, means: NDArray[np.float64]) -> NDArray[np.float64]:
+def _unit_rows(shots: Shots, frame: Frame) -> NDArray[np.float64]:
     rows = np.empty((len(shots.codes), shots.layout.width))
-    for positions, units in unit_blocks(shots.rows, shots.layout, means):
+    for positions, units in unit_blocks(shots.rows, shots.layout, frame):
         for position, unit in zip(positions, units, strict=True):
             rows[:, shots.layout.columns(shots.layout.heads[position])] = unit
     return rows

@@ -7,6 +7,7 @@ weight and not by its scale. Only matrices of shots by shots are held, whatever 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ from savs.heads.shots import HeadBlock, Shots, head_blocks, unit_vectors
 
 __all__ = [
     "MAX_KERNEL_SHOTS",
+    "Frame",
+    "frame_of_shots",
     "head_losses",
     "linear_weights",
     "rbf_kernel_to_shots",
@@ -33,6 +36,7 @@ MAX_KERNEL_SHOTS = 6_000
 _SMALLEST = 1e-6
 _TAU = 10.0
 _RANK = 1e-10
+_NOTHING = 1e-24
 
 
 def head_losses(shots: Shots, weighting: str) -> NDArray[np.float64]:
@@ -69,18 +73,64 @@ def _remember_losses(shots: Shots) -> None:
     shots.memo["losses", "log_loss"], shots.memo["losses", "error"] = losses, errors
 
 
-def unit_blocks(
-    rows: NDArray[np.floating], layout: HeadLayout, means: NDArray[np.float64]
-) -> Iterator[HeadBlock]:
-    """Walk over head vectors less `means` (width,), of length 1."""
-    place = {position: layout.columns(head) for position, head in enumerate(layout.heads)}
+class Frame(NamedTuple):
+    """How head vectors are brought to one scale.
+
+    Attributes
+    ----------
+    means : ndarray of float64, shape (width,)
+        What is taken off; zeros where nothing is.
+    scales : ndarray of float64, shape (n_heads,), or None
+        None: `means` are taken off first, then vectors are brought to length 1. Else vectors are brought to
+        length 1 first, `means` are taken off, and each head is multiplied by its scale.
+    """
+
+    means: NDArray[np.float64]
+    scales: NDArray[np.float64] | None = None
+
+
+def frame_of_shots(shots: Shots, centring: str) -> Frame:
+    """Return the frame that the shots set.
+
+    Parameters
+    ----------
+    shots : Shots
+        The shots.
+    centring : "before", "after" or "none"
+        Whether the shots' mean is taken off before vectors are brought to length 1, or after (then each head
+        is scaled so that its shots have a mean square of 1), or not at all.
+    """
+    if centring not in ("before", "after", "none"):
+        raise ValueError(f"centring must be 'before', 'after' or 'none', got {centring!r}")
+    means = np.zeros(shots.layout.width)
+    if centring == "none":
+        return Frame(means)
+    if centring == "before":
+        return Frame(shots.rows.mean(axis=0, dtype=np.float64))
+    scales = np.zeros(shots.layout.n_heads)
+    for positions, vectors in shots.blocks():
+        for position, unit in zip(positions, unit_vectors(vectors), strict=True):
+            mean = unit.mean(axis=0)
+            means[shots.layout.columns(shots.layout.heads[position])] = mean
+            square = float(((unit - mean) ** 2).sum(axis=1).mean())
+            scales[position] = 1 / np.sqrt(square) if square > _NOTHING else 0.0
+    return Frame(means, scales)
+
+
+def unit_blocks(rows: NDArray[np.floating], layout: HeadLayout, frame: Frame) -> Iterator[HeadBlock]:
+    """Walk over head vectors in the frame of the shots."""
     for positions, vectors in head_blocks(rows, layout):
-        centres = np.stack([means[place[int(position)]] for position in positions])
-        yield HeadBlock(positions, unit_vectors(vectors - centres[:, None]))
+        spans = [layout.columns(layout.heads[position]) for position in positions]
+        centres = np.stack([frame.means[span] for span in spans])[:, None]
+        if frame.scales is None:
+            yield HeadBlock(positions, unit_vectors(vectors - centres))
+        else:
+            scales = frame.scales[positions][:, None, None]
+            yield HeadBlock(positions, (unit_vectors(vectors) - centres) * scales)
 
 
 def shot_kernel(
-    shots: Shots, means: NDArray[np.float64], weights: NDArray[np.float64], gamma: float | None
+    shots: Shots, frame: Frame, weights: NDArray[np.float64], gamma: float | None
 ) -> NDArray[np.float64]:
     """Return ``sum_h w_h k(u_h, v_h)`` of all pairs of shots, shape (n_shots, n_shots).
 
@@ -88,8 +138,8 @@ def shot_kernel(
     ----------
     shots : Shots
         The shots.
-    means : ndarray of float64, shape (width,)
-        Centre of the heads.
+    frame : Frame
+        How head vectors are brought to one scale.
     weights : ndarray of float64, shape (n_heads,)
         Weight of each head.
     gamma : float or None
@@ -107,7 +157,7 @@ def shot_kernel(
             "use fewer shots per class or a method that votes by heads"
         )
     kernel = np.zeros((n_shots, n_shots))
-    for positions, units in unit_blocks(shots.rows, shots.layout, means):
+    for positions, units in unit_blocks(shots.rows, shots.layout, frame):
         if gamma is None:
             # one wide product instead of one per head
             wide = (units * np.sqrt(weights[positions])[:, None, None]).transpose(1, 0, 2)
@@ -120,13 +170,13 @@ def shot_kernel(
 
 
 def linear_weights(
-    shots: Shots, means: NDArray[np.float64], weights: NDArray[np.float64], dual: NDArray[np.float64]
+    shots: Shots, frame: Frame, weights: NDArray[np.float64], dual: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Return the primal form of a linear kernel's dual coefficients.
 
     Parameters
     ----------
-    shots, means, weights
+    shots, frame, weights
         As for `shot_kernel`.
     dual : ndarray of float64, shape (n_shots, n_classes)
         Coefficients of the shots.
@@ -138,7 +188,7 @@ def linear_weights(
     """
     primal = np.empty((dual.shape[1], shots.layout.width))
     heads = shots.layout.heads
-    for positions, units in unit_blocks(shots.rows, shots.layout, means):
+    for positions, units in unit_blocks(shots.rows, shots.layout, frame):
         for position, unit in zip(positions, units, strict=True):
             primal[:, shots.layout.columns(heads[position])] = weights[position] * (dual.T @ unit)
     return primal
@@ -148,13 +198,13 @@ def rbf_kernel_to_shots(
     rows: NDArray[np.floating],
     units: NDArray[np.floating],
     layout: HeadLayout,
-    means: NDArray[np.float64],
+    frame: Frame,
     weights: NDArray[np.float64],
     gamma: float,
 ) -> NDArray[np.float64]:
     """Return the RBF kernel of new rows with shots given as centred unit vectors (n_shots, width)."""
     kernel = np.zeros((len(rows), len(units)))
-    for positions, vectors in unit_blocks(rows, layout, means):
+    for positions, vectors in unit_blocks(rows, layout, frame):
         for position, vector in zip(positions, vectors, strict=True):
             of_shots = units[:, layout.columns(layout.heads[position])]
             kernel += weights[position] * np.exp(gamma * (vector @ of_shots.T - 1))
