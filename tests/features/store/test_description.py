@@ -113,3 +113,20 @@ def test__wrong_option__value_error_and_nothing_made(folder, options):
     with pytest.raises(ValueError, match=next(iter(options))):
         FeatureStore.open(folder, FINGERPRINT, LAYOUT, **options)
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("value", [float("nan"), object(), b"bytes"])
+def test__fingerprint_that_is_no_json__value_error_and_nothing_made(folder, value):
+    with pytest.raises(ValueError, match="fingerprint"):
+        FeatureStore.open(folder, {"entry": value}, LAYOUT)
+    assert not folder.exists()
+
+
+def test__folder_that_cannot_be_named_or_listed__one_line_error(folder):
+    with pytest.raises(StoreError, match="too long"):
+        FeatureStore.open(folder / ("a" * 300), FINGERPRINT, LAYOUT)
+    FeatureStore.open(folder, FINGERPRINT, LAYOUT)
+    (folder / "parts").rmdir()
+    (folder / "parts").write_text("a file")
+    with pytest.raises(StoreError, match="cannot read"):
+        FeatureStore.existing(folder)

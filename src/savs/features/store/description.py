@@ -18,12 +18,26 @@ from savs.features.layout import HeadLayout
 from savs.features.store.files import create
 from savs.features.store.numbers import DTYPES, STORED
 
-__all__ = ["KEY_BYTES", "Column", "Description", "layer_columns", "read_description", "write_description"]
+__all__ = [
+    "FILE_NAME",
+    "KEY_BYTES",
+    "Column",
+    "Description",
+    "Selection",
+    "compact",
+    "layer_columns",
+    "layer_name",
+    "read_description",
+    "write_description",
+]
 
 SCHEMA_VERSION = 1
 FILE_NAME = "store.json"
 KEY_BYTES = 32
 _LARGEST_FILE = 64 * 2**20
+
+Selection = slice | NDArray[np.intp]
+"""Indices of rows or columns."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +72,7 @@ class Description:
     Raises
     ------
     ValueError
-        If the dtype is another or the width is not positive.
+        If the dtype is another, the width is not positive, or the fingerprint is not JSON.
     """
 
     fingerprint: Mapping[str, Any]
@@ -72,6 +86,10 @@ class Description:
         width = self.states_width
         if width is not None and (type(width) is not int or width < 1):
             raise ValueError(f"states_width is a positive integer or None, not {width!r}")
+        try:
+            json.dumps(dict(self.fingerprint), allow_nan=False).encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ValueError(f"a fingerprint holds JSON values: {error}") from error
 
     @cached_property
     def id(self) -> str:
@@ -170,6 +188,13 @@ class Description:
 def layer_name(layer: int) -> str:
     """Return the name of a layer's column."""
     return f"layer_{layer:03d}"
+
+
+def compact(indices: NDArray[np.intp]) -> Selection:
+    """Return consecutive indices as a slice, which copies much faster."""
+    if len(indices) and np.array_equal(indices, np.arange(indices[0], indices[0] + len(indices))):
+        return slice(int(indices[0]), int(indices[0]) + len(indices))
+    return indices
 
 
 def layer_columns(layout: HeadLayout) -> dict[int, NDArray[np.intp]]:

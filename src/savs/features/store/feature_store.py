@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -19,6 +20,7 @@ from savs.features.store.description import (
     FILE_NAME,
     KEY_BYTES,
     Description,
+    compact,
     layer_name,
     read_description,
     write_description,
@@ -37,6 +39,7 @@ __all__ = ["FeatureStore", "StoredRows"]
 
 LOCK = ".lock"
 _PART_ROWS, _PART_BYTES = 256, 128 * 2**20
+_THREADS, _WORTH_THREADS = 4, 16 * 2**20
 _MOST_PART_ROWS = 2**14  # Parquet writers begin a new page at 20 000
 
 
@@ -243,8 +246,7 @@ class FeatureStore:
         self._shelf.refresh()
         self._from_buffer(job)
         while places := self._places(job):
-            for part, pairs in places:
-                self._from_part(part, pairs, job)
+            self._from_parts(places, job)
         job.finish()
         return StoredRows(job.features, job.found, job.states)
 
@@ -275,15 +277,17 @@ class FeatureStore:
         StoreError
             If a part cannot be written and ``on_full="raise"``.
         """
-        rows = _checked(keys)
+        rows, features = _checked(keys), np.asarray(features)
         _check_shape("features", features, (len(rows), self.description.layout.width))
         if states is not None:
+            states = np.asarray(states)
             _check_shape("states", states, (len(rows), self._check_states()))
         new = self._new(rows, states is not None)
         while new and self.caching:
             buffer = self._buffer_for(states is not None)
             batch, new = new[: buffer.space], new[buffer.space :]
-            columns = self._packed(features[batch], None if states is None else states[batch])
+            taken = compact(np.asarray(batch, dtype=np.intp))
+            columns = self._packed(features[taken], None if states is None else states[taken])
             buffer.add([rows[index] for index in batch], columns)
             if not buffer.space:
                 self.flush()
@@ -384,7 +388,7 @@ class FeatureStore:
 
     def _packed(self, features: NDArray[Any], states: NDArray[Any] | None) -> dict[str, NDArray[Any]]:
         packed = pack(features, self.description.dtype)
-        columns = {layer_name(layer): packed[:, of] for layer, of in self.description.layers.items()}
+        columns = {layer_name(layer): packed[:, compact(of)] for layer, of in self.description.layers.items()}
         if states is not None:
             columns["states"] = pack(states, self.description.dtype)
         return columns
@@ -399,19 +403,26 @@ class FeatureStore:
                 grouped.setdefault(part.path.name, (part, []))[1].append((row, int(position)))
         return list(grouped.values())
 
-    def _from_part(self, part: Part, pairs: list[tuple[int, int]], job: Job) -> None:
-        """Read rows of a part; one that cannot be read is out of the index afterwards."""
-        try:
-            with part.path.open("rb", buffering=0) as file:
-                scratch = np.empty(part.n_rows * job.widest, np.uint8)
-                job.fill(pairs, lambda column: part.read(file.fileno(), column, scratch))
-        except BadPartError as error:
+    def _from_parts(self, places: list[tuple[Part, list[tuple[int, int]]]], job: Job) -> None:
+        """Read rows of parts, several at a time; one that cannot be read is out of the index afterwards."""
+        most = _THREADS if job.n_bytes > _WORTH_THREADS else 1
+        n_threads = min(len(places), os.cpu_count() or 1, most)
+        if n_threads == 1:
+            errors = [_read_part(part, pairs, job) for part, pairs in places]
+        else:
+            with ThreadPoolExecutor(n_threads, thread_name_prefix="savs-store-read") as pool:
+                errors = list(pool.map(lambda place: _read_part(place[0], place[1], job), places))
+        for (part, _), error in zip(places, errors, strict=True):
+            self._note(part, error)
+
+    def _note(self, part: Part, error: BadPartError | OSError | None) -> None:
+        if isinstance(error, BadPartError):
             self._shelf.set_aside(part.path.name, str(error))
-        except FileNotFoundError:
+        elif isinstance(error, FileNotFoundError):
             # Pruned by another process: the rows are in a new part.
             self._shelf.forget([part.path.name])
             self._shelf.refresh()
-        except OSError as error:
+        elif error is not None:
             self._shelf.ignore(part.path.name, f"it cannot be read: {error.strerror or error}")
 
     def _from_buffer(self, job: Job) -> None:
@@ -438,6 +449,17 @@ class FeatureStore:
                 StoreWarning,
                 stacklevel=3,
             )
+
+
+def _read_part(part: Part, pairs: list[tuple[int, int]], job: Job) -> BadPartError | OSError | None:
+    """Read rows of a part and return why they cannot be read, if so."""
+    try:
+        with part.path.open("rb", buffering=0) as file:
+            scratch = np.empty(part.n_rows * job.widest, np.uint8)
+            job.fill(pairs, lambda column: part.read(file.fileno(), column, scratch))
+    except (BadPartError, OSError) as error:
+        return error
+    return None
 
 
 def _checked(keys: Sequence[bytes]) -> list[bytes]:

@@ -10,12 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from savs.features.layout import HeadLayout
-from savs.features.store.description import Column, Description, layer_columns, layer_name
+from savs.features.store.description import (
+    Column,
+    Description,
+    Selection,
+    compact,
+    layer_columns,
+    layer_name,
+)
 from savs.features.store.numbers import unpack
 
 __all__ = ["Job"]
 
-Selection = slice | NDArray[np.intp]
 Read = Callable[[Column], NDArray[Any]]
 
 
@@ -64,6 +70,11 @@ class Job:
             self._copies.append(_Copy(column, whole, whole, self.states))
 
     @property
+    def n_bytes(self) -> int:
+        """Bytes that all wanted rows take."""
+        return self.features.nbytes + (0 if self.states is None else self.states.nbytes)
+
+    @property
     def widest(self) -> int:
         """Bytes that a row of the widest column takes."""
         return max(copy.column.n_bytes for copy in self._copies)
@@ -78,8 +89,8 @@ class Job:
         read : callable
             Returns all rows of a stored column, shape (n_rows, width), valid until it is called again.
         """
-        which = _short(np.asarray([row for row, _ in pairs], dtype=np.intp))
-        positions = _short(np.asarray([position for _, position in pairs], dtype=np.intp))
+        which = compact(np.asarray([row for row, _ in pairs], dtype=np.intp))
+        positions = compact(np.asarray([position for _, position in pairs], dtype=np.intp))
         for copy in self._copies:
             self._put(read(copy.column)[which][:, copy.source], positions, copy)
         self.found[positions] = True
@@ -107,13 +118,6 @@ def _needed(description: Description, wanted: HeadLayout, out: NDArray[np.float3
         within[columns] = np.arange(len(columns))
     stored = description.layout.column_indices(wanted.heads)
     return [
-        _Copy(description.columns[layer_name(layer)], _short(within[stored[target]]), _short(target), out)
+        _Copy(description.columns[layer_name(layer)], compact(within[stored[target]]), compact(target), out)
         for layer, target in layer_columns(wanted).items()
     ]
-
-
-def _short(indices: NDArray[np.intp]) -> Selection:
-    """Return consecutive indices as a slice, which copies much faster."""
-    if len(indices) and np.array_equal(indices, np.arange(indices[0], indices[0] + len(indices))):
-        return slice(int(indices[0]), int(indices[0]) + len(indices))
-    return indices

@@ -59,12 +59,20 @@ class Shelf:
         self._ignored: set[str] = set()
 
     def refresh(self) -> None:
-        """Take in parts that were added since, and forget those that are gone."""
+        """Take in parts that were added since, and forget those that are gone.
+
+        Raises
+        ------
+        StoreError
+            If the folder cannot be listed.
+        """
         try:
             with os.scandir(self.folder) as entries:
                 names = {entry.name for entry in entries if is_part_name(entry.name)}
         except FileNotFoundError:
             names = set()
+        except OSError as error:
+            raise StoreError(f"cannot read {self.folder}: {error.strerror or error}") from error
         self.forget(self.parts.keys() - names)
         for name in sorted(names - self.parts.keys() - self._ignored):
             self.take_in(self.folder / name)
@@ -130,7 +138,7 @@ class Shelf:
         """Return the parts that were set aside."""
         try:
             return sorted(path for path in self.quarantine.iterdir() if path.is_file())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
 
     def _note(self, part: Part) -> None:
@@ -152,9 +160,15 @@ def check_folder(folder: Path) -> None:
     StoreError
         Naming what it is.
     """
-    if folder.exists() and not folder.is_dir():
+    try:
+        folder.stat()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StoreError(f"cannot use {folder} for a store: {error.strerror or error}") from error
+    if not folder.is_dir():
         raise StoreError(f"{folder} is a file: name a new or empty folder for the store")
-    if folder.is_dir() and not (folder / FILE_NAME).exists():
+    if not (folder / FILE_NAME).exists():
         ours = {PARTS, QUARANTINE}
         foreign = sorted(
             path.name for path in folder.iterdir() if path.name not in ours and not path.name.startswith(".")
