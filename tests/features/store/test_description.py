@@ -124,7 +124,7 @@ def test__fingerprint_that_is_no_json__value_error_and_nothing_made(folder, valu
 
 def test__folder_that_cannot_be_named_or_listed__one_line_error(folder):
     with pytest.raises(StoreError, match="too long"):
-        FeatureStore.open(folder / ("a" * 300), FINGERPRINT, LAYOUT)
+        FeatureStore.open(folder.with_name("a" * 300), FINGERPRINT, LAYOUT)
     FeatureStore.open(folder, FINGERPRINT, LAYOUT)
     (folder / "parts").rmdir()
     (folder / "parts").write_text("a file")
