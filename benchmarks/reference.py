@@ -17,7 +17,7 @@ import torch
 
 from benchmarks.plain import plain_inputs
 from benchmarks.shapes import Built
-from savs.backbones.sites import Anatomy, AttentionSite
+from savs.backbones.anatomy.sites import Anatomy, AttentionSite
 from savs.examples import Example
 
 __all__ = ["Reference", "fit_reference", "read_heads"]

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from benchmarks.plain import plain_inputs
 from benchmarks.shapes import Built
-from savs.backbones.sites import Anatomy, find_sites
+from savs.backbones.anatomy.sites import Anatomy, find_sites
 from savs.backbones.transformers_backbone import TransformersBackbone
 
 __all__ = ["Counts", "Setting"]

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from savs.backbones.batching import BatchEncoder
-from savs.backbones.planning import render_all
+from savs.backbones.passes.batching import BatchEncoder
+from savs.backbones.passes.planning import render_all
 from savs.backbones.rendering import render
 from savs.errors import BackboneError, ExampleError
 from savs.examples import Example, Message, Text

@@ -15,10 +15,10 @@ from PIL import Image as PILImage
 from tests.backbones.families.reference import projections, reference
 
 from savs.backbones import Backbone, TransformersBackbone
-from savs.backbones.batching import BatchEncoder
-from savs.backbones.frozen import accepted_inputs, frozen
-from savs.backbones.planning import by_length, render_all, take
-from savs.backbones.recorder import recording
+from savs.backbones.passes.batching import BatchEncoder
+from savs.backbones.passes.frozen import accepted_inputs, frozen
+from savs.backbones.passes.planning import by_length, render_all, take
+from savs.backbones.passes.recorder import recording
 from savs.errors import ActivationError, BackboneError, ExampleError, MediaError
 from savs.examples import Example, Image, Message, Text
 from savs.features import Head
@@ -207,7 +207,9 @@ def test__extract__processor_refuses_one__only_that_one_is_lost(
     built, good = family("qwen2_vl"), examples_for("qwen2_vl")
     # An aspect ratio that Qwen's picture processor refuses, within savs' own limits.
     thin = np.zeros((20, 900, 3), dtype=np.uint8)
-    monkeypatch.setattr("savs.backbones.batching.load_image", lambda source: PILImage.fromarray(source))
+    monkeypatch.setattr(
+        "savs.backbones.passes.batching.load_image", lambda source: PILImage.fromarray(source)
+    )
     monkeypatch.setattr(built.processor.image_processor, "size", built.processor.image_processor.size)
     wide = np.zeros((2, 900, 3), dtype=np.uint8)
     backbone = TransformersBackbone(built.model, built.processor, batch_size=8)

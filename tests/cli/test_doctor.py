@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from savs.backbones.modes import find_mode
+from savs.backbones.loading.modes import find_mode
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ import torch
 import transformers
 
 from savs.backbones import TransformersBackbone, load_backbone
-from savs.backbones.modes import find_mode, store_mode
+from savs.backbones.loading.modes import find_mode, store_mode
 from savs.doctor import examine
 
 # transformers 5.23 makes training labels for PaliGemma with an outdated numpy call.

@@ -13,7 +13,7 @@ from savs.backbones.prompts import PromptTemplate
 
 if TYPE_CHECKING:
     from savs.backbones.fake import FakeBackbone
-    from savs.backbones.loading import load_backbone
+    from savs.backbones.loading.load import load_backbone
     from savs.backbones.transformers_backbone import TransformersBackbone
 
 __all__ = [
@@ -29,7 +29,7 @@ __all__ = [
 _LAZY = {
     "FakeBackbone": "savs.backbones.fake",
     "TransformersBackbone": "savs.backbones.transformers_backbone",
-    "load_backbone": "savs.backbones.loading",
+    "load_backbone": "savs.backbones.loading.load",
 }
 
 

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 import savs
-from savs.backbones.offloading import weights
-from savs.backbones.quantization import quantization_state
+from savs.backbones.loading.quantization import quantization_state
+from savs.backbones.loading.wrapping import adapter_state
+from savs.backbones.passes.offloading import weights
 from savs.backbones.rendering import chat_template, tokenizer_of
-from savs.backbones.wrapping import adapter_state
 
 if TYPE_CHECKING:
+    from savs.backbones.anatomy.sites import Anatomy
     from savs.backbones.base import JSONValue
-    from savs.backbones.sites import Anatomy
 
 __all__ = ["config_digest", "fingerprint", "processor_digest", "weights_digest"]
 

@@ -10,18 +10,18 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from savs.backbones.anatomy.sites import Anatomy, find_sites
 from savs.backbones.base import Extraction, JSONValue, RunReport
-from savs.backbones.batching import Batch, BatchEncoder
 from savs.backbones.fingerprint import fingerprint
-from savs.backbones.frozen import accepted_inputs, frozen
-from savs.backbones.generation import generate_answers
-from savs.backbones.memory import BatchSize, check_batch_size
-from savs.backbones.offloading import input_device
-from savs.backbones.passes import Passes
-from savs.backbones.reading import Reading
+from savs.backbones.loading.wrapping import unwrapped
+from savs.backbones.passes.batching import Batch, BatchEncoder
+from savs.backbones.passes.frozen import accepted_inputs, frozen
+from savs.backbones.passes.generation import generate_answers
+from savs.backbones.passes.memory import BatchSize, check_batch_size
+from savs.backbones.passes.offloading import input_device
+from savs.backbones.passes.passes import Passes
+from savs.backbones.passes.reading import Reading
 from savs.backbones.rendering import reads_images
-from savs.backbones.sites import Anatomy, find_sites
-from savs.backbones.wrapping import unwrapped
 from savs.errors import BackboneError
 from savs.examples import Example
 from savs.examples.ledger import ErrorLedger
@@ -51,7 +51,8 @@ class TransformersBackbone:
         Read what prompts on the same pictures have in common only once. Compared with the full pass once per
         call and kind of prompt; where they differ, every prompt is read in full.
     sites : sequence of str, optional
-        Paths of the output projections, where they cannot be found; see `savs.backbones.sites.find_sites`.
+        Paths of the output projections, where they cannot be found; see `find_sites` in
+        `savs.backbones.anatomy.sites`.
 
     Attributes
     ----------

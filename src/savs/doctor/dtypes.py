@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from savs.backbones.offloading import input_device
+from savs.backbones.passes.offloading import input_device
 from savs.doctor.comparing import tolerance
 from savs.doctor.reading import read
 from savs.doctor.report import Check

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from savs.backbones import TransformersBackbone
-from savs.backbones.modes import Mode, remove_mode, store_mode
+from savs.backbones.loading.modes import Mode, remove_mode, store_mode
 from savs.doctor.basis import check_contrasts, check_reference, check_repetition
 from savs.doctor.batches import check_batches, check_mixed, check_padding, check_processor, check_shuffled
 from savs.doctor.dtypes import DTYPES, check_dtype

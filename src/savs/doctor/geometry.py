@@ -1,6 +1,6 @@
 """Whether the declared heads are those that the attention computes.
 
-Two witnesses, both independent of `savs.backbones.sites`: the functions in transformers' attention registry,
+Two witnesses, both independent of `find_sites`: the functions in transformers' attention registry,
 which see (batch, tokens, heads, head_dim), and for models that bypass them the shape of the softmax before a
 projection.
 """
@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from savs.backbones.frozen import accepted_inputs, frozen, model_failures
-from savs.backbones.sites import AttentionSite
+from savs.backbones.anatomy.sites import AttentionSite
+from savs.backbones.passes.frozen import accepted_inputs, frozen, model_failures
 from savs.doctor.reading import encode
 from savs.doctor.report import Check
 from savs.doctor.subject import Subject

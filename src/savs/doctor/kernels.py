@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from savs.backbones.loading import quiet
-from savs.backbones.offloading import input_device
+from savs.backbones.loading.load import quiet
+from savs.backbones.passes.offloading import input_device
 from savs.doctor.report import Check, Verdict
 from savs.doctor.subject import Subject
 from savs.errors import SAVsError

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from savs.backbones.frozen import accepted_inputs, frozen, model_failures
+from savs.backbones.anatomy.sites import AttentionSite
+from savs.backbones.passes.frozen import accepted_inputs, frozen, model_failures
 from savs.backbones.rendering import render, tokenizer_of
-from savs.backbones.sites import AttentionSite
 from savs.errors import BackboneError
 from savs.examples import Example
 from savs.media import load_image

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from savs.backbones.base import JSONValue
-from savs.backbones.modes import Mode
+from savs.backbones.loading.modes import Mode
 
 __all__ = ["Check", "Report", "Timing", "Verdict"]
 

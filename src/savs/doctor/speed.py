@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Sequence
 from functools import partial
 
-from savs.backbones.modes import Mode, checked_versions
+from savs.backbones.loading.modes import Mode, checked_versions
 from savs.doctor.kernels import kernel_in_use, under_kernel
 from savs.doctor.probes import Probe
 from savs.doctor.report import Timing

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from savs.backbones import TransformersBackbone
-from savs.backbones.memory import BatchSize
-from savs.backbones.offloading import input_device
-from savs.backbones.sites import AttentionSite
+from savs.backbones.anatomy.sites import AttentionSite
+from savs.backbones.passes.memory import BatchSize
+from savs.backbones.passes.offloading import input_device
 from savs.doctor.comparing import compare, flips, tolerance
 from savs.doctor.probes import Probe, probes
 from savs.doctor.reading import read

@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from savs.backbones.frozen import frozen, run_forward
-from savs.backbones.recorder import recording
-from savs.backbones.sites import Anatomy, AttentionSite
+from savs.backbones.anatomy.sites import Anatomy, AttentionSite
+from savs.backbones.passes.frozen import frozen, run_forward
+from savs.backbones.passes.recorder import recording
 
 
 @dataclass

@@ -1,0 +1,1 @@
+"""Where a model's attention heads are: decoder, layers, sites, and what is skipped."""

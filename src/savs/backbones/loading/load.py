@@ -1,0 +1,212 @@
+"""`load_backbone`: a name, a folder or a model object to a `TransformersBackbone`. Remote code never runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+from savs.backbones.loading.checkpoints import load_config, load_model
+from savs.backbones.loading.image_backends import set_aside_broken_torchvision
+from savs.backbones.loading.places import Place, local_place
+from savs.backbones.loading.processors import load_processor
+from savs.backbones.loading.requests import Request
+from savs.errors import BackboneError
+
+if TYPE_CHECKING:
+    import torch
+
+    from savs.backbones.loading.processors import ImageBackend
+    from savs.backbones.transformers_backbone import TransformersBackbone
+
+__all__ = ["load_backbone"]
+
+
+def load_backbone(
+    name_or_model: Any,
+    *,
+    processor: Any = None,
+    revision: str | None = None,
+    dtype: str | torch.dtype | None = None,
+    device: str | torch.device | None = None,
+    device_map: str | dict[str, Any] | None = None,
+    max_memory: dict[int | str, int | str] | None = None,
+    offload_folder: str | os.PathLike[str] | None = None,
+    quantization: Any = None,
+    attn_implementation: str | None = None,
+    image_backend: ImageBackend | None = None,
+    batch_size: int | Literal["auto"] | None = None,
+    prefix_reuse: bool | None = None,
+    sites: Sequence[str] | None = None,
+    progress: bool = True,
+) -> TransformersBackbone:
+    """Load a frozen model with its processor.
+
+    Parameters
+    ----------
+    name_or_model : str, Path, transformers.PreTrainedModel or peft.PeftModel
+        ``"tiny"`` for the model installed with savs, a folder in hub layout (nothing is downloaded then), a
+        hub id, or a model object, which is used as it is and never changed. A folder or hub id may be a PEFT
+        adapter's: its base model is loaded, then the adapter. A compiled model is read uncompiled.
+    processor : transformers processor or tokenizer, optional
+        Needed with a model object; otherwise replaces the folder's own.
+    revision : str, optional
+        Branch, tag or commit on the hub; a folder has none.
+    dtype : str or torch.dtype, optional
+        By default float32 on a CPU and the checkpoint's own on an accelerator; float16 with ``"bnb-8bit"``.
+    device : str or torch.device, optional
+        By default the first accelerator (CUDA), else the CPU.
+    device_map : str or dict, optional
+        Spreads the model over devices, main memory and disk, such as ``"auto"``; instead of `device`.
+    max_memory : dict, optional
+        With `device_map`: how much each device may take, such as ``{0: "20GiB", "cpu": "60GiB"}``.
+    offload_folder : str or Path, optional
+        With `device_map`: where weights that fit nowhere else are kept; those of safetensors files are
+        read from there.
+    quantization : str, mapping or transformers configuration object, optional
+        ``"bnb-4bit"``, ``"bnb-8bit"`` (bitsandbytes), ``"torchao-int8"`` (torchao, weights only), or other
+        settings.
+        A folder whose weights are quantised already says so itself.
+    attn_implementation : str, optional
+        Attention kernel, such as ``"sdpa"`` or ``"eager"``; by default the model's own choice.
+    image_backend : {"pil", "torchvision"}, optional
+        What prepares the pixels; by default torchvision where it works and the model has it, else PIL.
+    batch_size : int or "auto", optional
+        Examples per forward pass; by default what ``savs doctor`` found for this model, else ``"auto"``.
+    prefix_reuse : bool, optional
+        Read what prompts on the same pictures share only once; by default what ``savs doctor`` found, else
+        yes.
+    sites : sequence of str, optional
+        Paths of the output projections, where they cannot be found; see `find_sites` in
+        `savs.backbones.anatomy.sites`.
+    progress : bool, default=True
+        Show downloads on a terminal.
+
+    Raises
+    ------
+    BackboneError
+        In one line: what is missing, unsupported or broken, and what to do.
+    """
+    set_aside_broken_torchvision()
+    if not isinstance(name_or_model, (str, os.PathLike)):
+        model = _model_object(name_or_model, processor)
+        own, place = False, None
+    else:
+        place = _place(name_or_model, revision, progress)
+        request = Request(
+            dtype,
+            device,
+            device_map,
+            max_memory,
+            offload_folder,
+            quantization,
+            attn_implementation,
+            image_backend,
+        )
+        with quiet():
+            model, processor = _load(place, request, processor, progress)
+        own = attn_implementation is None
+    return _backbone(model, processor, place, _mode(model, processor, batch_size, prefix_reuse, own), sites)
+
+
+def _backbone(
+    model: Any,
+    processor: Any,
+    place: Place | None,
+    mode: tuple[int | Literal["auto"], bool],
+    sites: Sequence[str] | None,
+) -> TransformersBackbone:
+    from savs.backbones.transformers_backbone import TransformersBackbone
+
+    return TransformersBackbone(
+        model,
+        processor,
+        source=None if place is None else place.source,
+        revision=None if place is None else place.revision,
+        commit=None if place is None else place.commit,
+        batch_size=mode[0],
+        prefix_reuse=mode[1],
+        sites=sites,
+    )
+
+
+def _mode(
+    model: Any,
+    processor: Any,
+    batch_size: int | Literal["auto"] | None,
+    prefix_reuse: bool | None,
+    set_kernel: bool,
+) -> tuple[int | Literal["auto"], bool]:
+    from savs.backbones.loading.modes import apply_mode
+
+    return apply_mode(model, processor, batch_size, prefix_reuse, set_kernel=set_kernel)
+
+
+def _place(name: str | os.PathLike[str], revision: str | None, progress: bool) -> Place:
+    place = local_place(name)
+    if place is None:
+        from savs.backbones.loading.hub import hub_place
+
+        place = hub_place(os.fspath(name), revision, progress=progress)
+    return place
+
+
+def _load(place: Place, request: Request, processor: Any, progress: bool) -> tuple[Any, Any]:
+    """Return the model, on its devices, and the processor."""
+    if place.is_adapter:
+        return _load_adapted(place, request, processor, progress)
+    config = load_config(place)
+    options = request.options(place.source, config)
+    found = processor if processor is not None else load_processor(place, config, request.image_backend)
+    model = load_model(place, config, options, request.attn_implementation)
+    return request.placed(model, place.source), found
+
+
+def _load_adapted(place: Place, request: Request, processor: Any, progress: bool) -> tuple[Any, Any]:
+    from savs.backbones.loading.adapters import add_adapter, base_of, own_processor
+
+    name, revision = base_of(place)
+    try:
+        base = _place(name, revision, progress)
+        if base.is_adapter:
+            raise BackboneError(f"{base.source} is an adapter itself")
+        model, found = _load(base, request, processor, progress)
+    except BackboneError as error:
+        raise BackboneError(f"{place.source}: its base model cannot be used: {error}") from error
+    if processor is None and own_processor(place, base):
+        found = load_processor(place, model.config, request.image_backend)
+    return add_adapter(model, place), found
+
+
+def _model_object(model: Any, processor: Any) -> Any:
+    from transformers import PreTrainedModel
+
+    from savs.backbones.loading.wrapping import unwrapped
+
+    inner = unwrapped(model)
+    if not isinstance(inner, PreTrainedModel):
+        raise BackboneError(
+            f"a backbone is a name, a folder or a transformers model, not {type(model).__name__}"
+        )
+    if processor is None:
+        raise BackboneError("a model object needs its processor: load_backbone(model, processor=...)")
+    return inner
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence transformers' own loading bars, and leave its settings as they were."""
+    from transformers.utils import logging as transformers_logging
+
+    logging: Any = transformers_logging  # partly untyped
+
+    shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if shown:
+            logging.enable_progress_bar()

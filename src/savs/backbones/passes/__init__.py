@@ -1,0 +1,1 @@
+"""Examples through the model: planned, encoded ahead, run without a trace, read at the last real token."""

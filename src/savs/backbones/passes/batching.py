@@ -1,0 +1,229 @@
+"""Rendered prompts to model inputs: the processor's own call, padded on the right, with errors per item."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from savs.backbones.passes.planning import Failure, Item
+from savs.backbones.rendering import image_token, reads_images, tokenizer_of
+from savs.errors import ExampleError, ItemError
+from savs.examples.ledger import ErrorLedger
+from savs.media import load_image
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image as PILImage
+
+__all__ = ["Batch", "BatchEncoder", "ErrorLedger", "Loaded", "PaddingSide"]
+
+PaddingSide = Literal["left", "right"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Model inputs of some examples.
+
+    Attributes
+    ----------
+    items : list of Item
+        Which examples they are.
+    inputs : dict
+        Everything the processor gave, as tensors; ``attention_mask`` is always there.
+    sizes : list of list of (int, int)
+        Width and height of every example's pictures, in pixels.
+    """
+
+    items: list[Item]
+    inputs: dict[str, Any]
+    sizes: list[list[tuple[int, int]]] = field(default_factory=list)
+
+    @property
+    def indices(self) -> list[int]:
+        """Positions of the examples."""
+        return [item.index for item in self.items]
+
+    @property
+    def attention_mask(self) -> torch.Tensor:
+        """1 at real tokens, shape (n_examples, n_tokens)."""
+        mask: torch.Tensor = self.inputs["attention_mask"]
+        return mask
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest prompt."""
+        return int(self.attention_mask.sum(1).max())
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A prompt with its pictures decoded."""
+
+    item: Item
+    images: list[PILImage.Image]
+
+
+class BatchEncoder:
+    """Turns rendered prompts into model inputs with the processor's own call, never changing the processor.
+
+    Parameters
+    ----------
+    processor : transformers processor or tokenizer
+        Called with the padding side per call; its own setting stays.
+    max_tokens : int or None
+        Longer prompts are refused: the model has no positions for them.
+    pinned : bool, default=False
+        Put the inputs into page-locked memory, from which CUDA copies while it computes.
+
+    Attributes
+    ----------
+    lock : threading.RLock
+        Held while the processor works: tokenizers fail when two threads use one.
+    """
+
+    def __init__(self, processor: Any, max_tokens: int | None = None, *, pinned: bool = False) -> None:
+        self.processor = processor
+        self.max_tokens = max_tokens
+        self.pinned = pinned
+        self.lock = threading.RLock()
+        self._can_pad = tokenizer_of(processor).pad_token_id is not None
+
+    def encode(
+        self, items: Sequence[Item], padding_side: PaddingSide = "right"
+    ) -> tuple[list[Batch], list[Failure]]:
+        """Return one batch of the items that can be encoded, or several if they cannot be padded together."""
+        loaded, failures = load(items)
+        batches: list[Batch] = []
+        alone = not self._can_pad and reads_images(self.processor)
+        for group in [[entry] for entry in loaded] if alone else [loaded] if loaded else []:
+            more, failed = self._encode(group, padding_side)
+            batches += more
+            failures += failed
+        return batches, failures
+
+    def _encode(self, loaded: list[Loaded], padding_side: PaddingSide) -> tuple[list[Batch], list[Failure]]:
+        """Encode together; if that fails, find the culprits one by one."""
+        try:
+            return [self.encode_together(loaded, padding_side)], []
+        except Exception as error:
+            if len(loaded) == 1:
+                return [], [
+                    Failure(loaded[0].item.index, _refused(self.processor, error, bool(loaded[0].images)))
+                ]
+        each = [self._encode([entry], padding_side) for entry in loaded]
+        return [batch for batches, _ in each for batch in batches], [f for _, failed in each for f in failed]
+
+    def encode_together(
+        self, loaded: Sequence[Loaded], padding_side: PaddingSide = "right", processor: Any = None
+    ) -> Batch:
+        """Return one batch; whatever the processor raises passes through.
+
+        Parameters
+        ----------
+        loaded : sequence of Loaded
+        padding_side : {"right", "left"}
+        processor : transformers processor, optional
+            Called instead of the encoder's own.
+
+        Raises
+        ------
+        ExampleError
+            If a prompt is empty or too long for the model.
+        """
+        texts = [entry.item.rendered.text for entry in loaded]
+        special = loaded[0].item.rendered.add_special_tokens
+        if not self._can_pad and len(loaded) > 1:
+            inputs: dict[str, Any] = _pad_by_hand(tokenizer_of(self.processor), texts, special, padding_side)
+        else:
+            images = [entry.images for entry in loaded]
+            with self.lock:
+                inputs = _call(processor or self.processor, texts, images, special, padding_side)
+        if "attention_mask" not in inputs:
+            if len(loaded) > 1:
+                raise ValueError("the processor gives no attention mask")
+            inputs["attention_mask"] = inputs["input_ids"].new_ones(inputs["input_ids"].shape)
+        self._check_length(inputs)
+        sizes = [[image.size for image in entry.images] for entry in loaded]
+        if self.pinned:
+            inputs = {name: _pin(value) for name, value in inputs.items()}
+        return Batch([entry.item for entry in loaded], inputs, sizes)
+
+    def _check_length(self, inputs: dict[str, Any]) -> None:
+        longest = int(inputs["attention_mask"].sum(1).max())
+        if longest == 0:
+            raise ExampleError("its prompt is empty", code="empty_example")
+        if self.max_tokens is not None and longest > self.max_tokens:
+            raise ExampleError(
+                f"its prompt has {longest} tokens but the backbone reads at most {self.max_tokens}; shorten "
+                "the text or use fewer or smaller pictures",
+                code="prompt_too_long",
+            )
+
+
+def load(items: Sequence[Item]) -> tuple[list[Loaded], list[Failure]]:
+    """Decode the pictures of some prompts; the same picture object is decoded once."""
+    loaded: list[Loaded] = []
+    failures: list[Failure] = []
+    for item in items:
+        try:
+            loaded.append(Loaded(item, [load_image(image.source) for image in item.rendered.images]))
+        except ItemError as error:
+            failures.append(Failure(item.index, error))
+    return loaded, failures
+
+
+def _call(
+    processor: Any,
+    texts: list[str],
+    images: list[list[PILImage.Image]],
+    special: bool,
+    padding_side: PaddingSide,
+) -> dict[str, Any]:
+    options: dict[str, Any] = {"return_tensors": "pt", "add_special_tokens": special}
+    if len(texts) > 1:
+        options |= {"padding": True, "padding_side": padding_side}
+    if any(images):
+        options["images"] = images
+    inputs = dict(processor(text=texts, **options))
+    inputs.pop("labels", None)  # some give training targets, which would make the model compute a loss
+    return inputs
+
+
+def _pin(value: Any) -> Any:
+    return value.pin_memory() if hasattr(value, "pin_memory") else value
+
+
+def _pad_by_hand(
+    tokenizer: Any, texts: list[str], special: bool, padding_side: PaddingSide
+) -> dict[str, torch.Tensor]:
+    """Tokenize without a pad token: any id will do where the mask is 0."""
+    import torch
+
+    ids = [tokenizer(text, add_special_tokens=special)["input_ids"] for text in texts]
+    width = max(map(len, ids))
+    input_ids = torch.zeros((len(ids), width), dtype=torch.long)
+    mask = torch.zeros_like(input_ids)
+    for row, tokens in enumerate(ids):
+        where = slice(0, len(tokens)) if padding_side == "right" else slice(width - len(tokens), width)
+        input_ids[row, where] = torch.tensor(tokens, dtype=torch.long)
+        mask[row, where] = 1
+    return {"input_ids": input_ids, "attention_mask": mask}
+
+
+def _refused(processor: Any, error: Exception, has_pictures: bool) -> ItemError:
+    if isinstance(error, ItemError):
+        return error
+    token = image_token(processor)
+    hint = ""
+    if token and isinstance(error, ValueError):
+        hint = f"; its text may hold the model's own {token} token"
+    if reads_images(processor) and not has_pictures:
+        hint = "; it has no picture, and this model may need one"
+    refused = ExampleError(
+        f"{type(processor).__name__} cannot process it ({type(error).__name__}){hint}",
+        code="processor_refused",
+    )
+    refused.__cause__ = error
+    return refused

@@ -1,0 +1,211 @@
+"""Questions that begin alike on the same pictures: the common beginning goes through the model once.
+
+The keys and values of the common tokens are kept, repeated for every question, and the rest of each prompt
+is read on top of them, padded on the right and without an attention mask: positions follow from the length of
+what is kept. Whether a model does that rightly is checked on its own vectors (`Passes`).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from savs.backbones.passes.batching import Batch, BatchEncoder, Loaded, load
+from savs.backbones.passes.planning import Failure, Item
+from savs.backbones.rendering import image_token, reads_images, tokenizer_of
+
+__all__ = ["SharedBatch", "encode_family", "forward_prefix", "suffix_inputs"]
+
+_MIN_SAVED = 0.25  # share of all tokens; below, the second pass costs more than it saves
+_PER_TOKEN = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids", "cross_attention_mask")
+
+
+@dataclass(frozen=True)
+class SharedBatch:
+    """Prompts with a common beginning.
+
+    Attributes
+    ----------
+    items : list of Item
+        Which examples they are.
+    prefix : dict
+        Model inputs of the common beginning, pictures included, as a batch of one.
+    suffixes : list of dict
+        Per example, the inputs of its remaining tokens, each tensor of shape (1, n_suffix, ...).
+    whole : Batch
+        The last example in full: the check compares with it.
+    """
+
+    items: list[Item]
+    prefix: dict[str, Any]
+    suffixes: list[dict[str, torch.Tensor]]
+    whole: Batch
+
+    @property
+    def n_prefix(self) -> int:
+        """Tokens of the common beginning."""
+        return int(self.prefix["input_ids"].shape[1])
+
+    @property
+    def signature(self) -> tuple[bool, tuple[str, ...]]:
+        """What kind of prompts these are: the check is made once for each kind."""
+        return bool(self.whole.sizes and self.whole.sizes[0]), tuple(sorted(self.prefix))
+
+
+def encode_family(
+    encoder: BatchEncoder, family: Sequence[Item]
+) -> tuple[SharedBatch | None, list[Item], list[Failure]]:
+    """Encode prompts that show the same pictures and begin alike.
+
+    Returns
+    -------
+    shared : SharedBatch or None
+        None if too few tokens would be saved.
+    left : list of Item
+        Those to read in full instead: all, or none.
+    failures : list of Failure
+        Those that cannot be encoded.
+    """
+    loaded, failures = load(family)
+    processor = _with_remembered_pictures(encoder.processor)
+    batches: list[Batch] = []
+    for entry in _same_pictures(loaded):
+        try:
+            batches.append(encoder.encode_together([entry], processor=processor))
+        except Exception:  # the plain way finds out what is wrong with it and says so
+            return None, [item for item in family if item.index not in {f.index for f in failures}], failures
+    shared = _share(batches, _image_token_id(encoder.processor))
+    return shared, [] if shared else [entry.item for entry in loaded], failures
+
+
+def _same_pictures(loaded: list[Loaded]) -> list[Loaded]:
+    return [Loaded(entry.item, loaded[0].images) for entry in loaded]
+
+
+def _share(batches: list[Batch], image_token_id: int | None) -> SharedBatch | None:
+    if len(batches) < 2:
+        return None
+    ids = [batch.inputs["input_ids"][0].tolist() for batch in batches]
+    common = _common(ids)
+    total = sum(map(len, ids))
+    if common * (len(ids) - 1) < _MIN_SAVED * total:
+        return None
+    if image_token_id is not None and any(image_token_id in tokens[common:] for tokens in ids):
+        return None
+    return SharedBatch(
+        [batch.items[0] for batch in batches],
+        _cut(batches[0].inputs, slice(None, common), keep_rest=True),
+        [_cut(batch.inputs, slice(common, None), keep_rest=False) for batch in batches],
+        batches[-1],
+    )
+
+
+def _common(ids: list[list[int]]) -> int:
+    """Return the length of the common beginning; every prompt keeps at least one token of its own."""
+    shortest = min(map(len, ids)) - 1
+    return next((i for i in range(shortest) if len({tokens[i] for tokens in ids}) > 1), shortest)
+
+
+def _cut(inputs: dict[str, Any], where: slice, *, keep_rest: bool) -> dict[str, Any]:
+    found = {name: inputs[name][:, where] for name in _PER_TOKEN if name in inputs}
+    return {**inputs, **found} if keep_rest else found
+
+
+def _image_token_id(processor: Any) -> int | None:
+    token = image_token(processor)
+    return None if token is None else tokenizer_of(processor).convert_tokens_to_ids(token)
+
+
+def _with_remembered_pictures(processor: Any) -> Any:
+    """Return a processor that computes the pixels of the same pictures once; the given one is not changed."""
+    if not reads_images(processor):
+        return processor
+    remembering = copy.copy(processor)
+    remembering.image_processor = _Remembered(processor.image_processor)
+    return remembering
+
+
+class _Remembered:
+    """An image processor that keeps its last answer."""
+
+    def __init__(self, wrapped: Callable[..., Any]) -> None:
+        self._wrapped = wrapped
+        self._key: Any = None
+        self._answer: Any = None
+
+    def __call__(self, images: Any, *args: Any, **options: Any) -> Any:
+        key = _identities(images), repr(args), repr(sorted(options.items()))
+        if self._key != key:
+            self._answer = self._wrapped(images, *args, **options)
+            self._key = key
+        return copy.copy(self._answer)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._wrapped, name)
+
+
+def _identities(images: Any) -> Any:
+    return [_identities(image) for image in images] if isinstance(images, (list, tuple)) else id(images)
+
+
+def forward_prefix(shared: SharedBatch, config: Any, run: Callable[[dict[str, Any]], None]) -> Any:
+    """Read the common beginning and return the keys and values of its tokens.
+
+    Parameters
+    ----------
+    shared : SharedBatch
+    config : transformers.PreTrainedConfig
+        The decoder's: it says what each layer keeps.
+    run : callable
+        Runs the model on the inputs, as deep as it is wanted.
+    """
+    from transformers import DynamicCache
+
+    cache = DynamicCache(config=config)
+    run({**shared.prefix, "past_key_values": cache, "use_cache": True})
+    if cache.get_seq_length() != shared.n_prefix:
+        raise ValueError(f"{cache.get_seq_length()} of {shared.n_prefix} tokens were kept")
+    return cache
+
+
+def suffix_inputs(
+    cache: Any, suffixes: Sequence[dict[str, torch.Tensor]], *, last: bool
+) -> tuple[dict[str, Any], torch.Tensor]:
+    """Return model inputs of some suffixes on top of a kept prefix, and their attention mask.
+
+    Parameters
+    ----------
+    cache : transformers.Cache
+        Of a batch of one; used up if `last`.
+    suffixes : sequence of dict
+        As in `SharedBatch`.
+    last : bool
+        Nothing else will be read on top of this prefix.
+
+    Returns
+    -------
+    inputs : dict
+        Without an attention mask: padding comes after every real token, which never sees it.
+    attention_mask : Tensor of int, shape (n_examples, n_tokens)
+        1 at real tokens, for the recorder.
+    """
+    kept = cache if last else copy.deepcopy(cache)
+    kept.reorder_cache(torch.zeros(len(suffixes), dtype=torch.long))
+    width = max(suffix["input_ids"].shape[1] for suffix in suffixes)
+    inputs: dict[str, Any] = {
+        name: torch.cat([_widened(suffix[name], width) for suffix in suffixes])
+        for name in ("input_ids", "attention_mask", "cross_attention_mask")
+        if name in suffixes[0]
+    }
+    mask = inputs.pop("attention_mask")
+    return {**inputs, "past_key_values": kept, "use_cache": True}, mask
+
+
+def _widened(tensor: torch.Tensor, width: int) -> torch.Tensor:
+    """Pad on the right with zeros, shape (1, width, ...)."""
+    missing = width - tensor.shape[1]
+    return torch.cat([tensor, tensor.new_zeros((1, missing, *tensor.shape[2:]))], dim=1)

@@ -1,0 +1,200 @@
+"""Reads head vectors off a forward pass: one pre-hook per attention site, last real token only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from savs.errors import BackboneError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from savs.backbones.anatomy.sites import AttentionSite
+
+__all__ = ["Recorded", "RecordingComplete", "last_real_tokens", "recording"]
+
+
+class RecordingComplete(BaseException):
+    """Raised inside the forward pass once everything wanted is there; never leaves this package.
+
+    Not an `Exception`, so that no model code catches it by accident.
+    """
+
+
+@dataclass
+class Recorded:
+    """What a forward pass left behind.
+
+    Attributes
+    ----------
+    vectors : dict of AttentionSite to Tensor
+        float32, on the CPU after the pass, each of shape (n_examples, n_heads * head_dim).
+    states : Tensor or None
+        float32, on the CPU after the pass, shape (n_examples, hidden_size), the decoder's final hidden state.
+    """
+
+    vectors: dict[AttentionSite, torch.Tensor] = field(default_factory=dict)
+    states: torch.Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.vectors) + (self.states is not None)
+
+
+def last_real_tokens(attention_mask: torch.Tensor) -> torch.Tensor:
+    """Return the index of the last position whose mask is 1, shape (n_examples,); right for any padding side.
+
+    Raises
+    ------
+    BackboneError
+        If an example has no real token.
+    """
+    real = attention_mask.ne(0)
+    if not bool(real.any(dim=1).all()):
+        raise BackboneError("a prompt has no tokens")
+    return real.shape[1] - 1 - real.flip(1).int().argmax(dim=1)
+
+
+@contextmanager
+def recording(
+    sites: Sequence[AttentionSite], attention_mask: torch.Tensor, decoder: nn.Module | None = None
+) -> Iterator[Recorded]:
+    """Record the given sites during the forward pass inside the block; end the pass when all have fired.
+
+    Parameters
+    ----------
+    sites : sequence of AttentionSite
+        A projection shared by several layers is read at the call that each site names.
+    attention_mask : Tensor of int, shape (n_examples, n_tokens)
+        1 at real tokens.
+    decoder : nn.Module, optional
+        Record its final hidden state as well.
+
+    Raises
+    ------
+    BackboneError
+        If a projection's input is not laid out as (example, token, column) over the same tokens as the mask
+        (a wrong token is never read silently), or if the pass ended without everything wanted.
+    """
+    recorded = Recorded()
+    reader = _TokenReader(attention_mask)
+    n_wanted = len(sites) + (decoder is not None)
+    handles = []
+    try:
+        for projection, shared in _by_projection(sites):
+            hook = _SiteHook(shared, recorded, reader, n_wanted)
+            handles.append(projection.register_forward_pre_hook(hook, with_kwargs=True))
+        if decoder is not None:
+            handles.append(decoder.register_forward_hook(_StateHook(recorded, reader, n_wanted)))
+        with _until_complete():
+            yield recorded
+        _check_complete(recorded, sites, decoder is not None)
+        _to_cpu(recorded)
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _to_cpu(recorded: Recorded) -> None:
+    # Only now: copying inside the pass would make an accelerator wait at every layer.
+    for site, vectors in recorded.vectors.items():
+        recorded.vectors[site] = vectors.cpu()
+    if recorded.states is not None:
+        recorded.states = recorded.states.cpu()
+
+
+def _check_complete(recorded: Recorded, sites: Sequence[AttentionSite], with_states: bool) -> None:
+    missing = [site.path for site in sites if site not in recorded.vectors]
+    if missing:
+        raise BackboneError(
+            f"{len(missing)} of {len(sites)} attention layers did not run, first {missing[0]}"
+        )
+    if with_states and recorded.states is None:
+        raise BackboneError("the decoder did not run")
+
+
+@contextmanager
+def _until_complete() -> Iterator[None]:
+    try:
+        yield
+    except RecordingComplete:
+        return
+
+
+def _by_projection(sites: Sequence[AttentionSite]) -> list[tuple[nn.Module, list[AttentionSite]]]:
+    found: dict[int, tuple[nn.Module, list[AttentionSite]]] = {}
+    for site in sites:
+        found.setdefault(id(site.projection), (site.projection, []))[1].append(site)
+    return list(found.values())
+
+
+class _TokenReader:
+    """Takes the last real token of every example out of a layer's tensor."""
+
+    def __init__(self, attention_mask: torch.Tensor) -> None:
+        self.shape = tuple(attention_mask.shape)
+        self._last = last_real_tokens(attention_mask)
+        self._where: dict[torch.device, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def _places(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        import torch
+
+        if device not in self._where:
+            rows = torch.arange(len(self._last), device=device)
+            self._where[device] = rows, self._last.to(device)
+        return self._where[device]
+
+    def read(self, tensor: torch.Tensor, where: str, width: int | None = None) -> torch.Tensor:
+        import torch
+
+        n_examples, n_tokens = self.shape
+        shape = tuple(tensor.shape)
+        if len(shape) == 2 and n_examples * n_tokens == shape[0]:
+            tensor = tensor.view(n_examples, n_tokens, -1)  # some models fold the batch away
+        if tuple(tensor.shape[:2]) != self.shape:
+            raise BackboneError(
+                f"{where} works on {shape[:-1]} tokens where the prompt has {self.shape}; the last token "
+                "cannot be told, so this architecture is not supported"
+            )
+        values = tensor.detach()[self._places(tensor.device)].reshape(n_examples, -1)
+        if width is not None and values.shape[1] != width:
+            raise BackboneError(f"{where} takes {values.shape[1]} columns, expected {width}")
+        return values.to(dtype=torch.float32, copy=True)
+
+
+class _SiteHook:
+    def __init__(
+        self, sites: list[AttentionSite], recorded: Recorded, reader: _TokenReader, n_wanted: int
+    ) -> None:
+        self.wanted = {site.call: site for site in sites}
+        self.calls = 0
+        self.recorded = recorded
+        self.reader = reader
+        self.n_wanted = n_wanted
+
+    def __call__(self, _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        site = self.wanted.get(self.calls)
+        self.calls += 1
+        if site is None:
+            return
+        tensor = args[0] if args else next(iter(kwargs.values()))
+        width = site.n_heads * site.head_dim
+        self.recorded.vectors[site] = self.reader.read(tensor, site.path, width)
+        if len(self.recorded) == self.n_wanted:
+            raise RecordingComplete
+
+
+class _StateHook:
+    def __init__(self, recorded: Recorded, reader: _TokenReader, n_wanted: int) -> None:
+        self.recorded = recorded
+        self.reader = reader
+        self.n_wanted = n_wanted
+
+    def __call__(self, _module: nn.Module, _args: Any, output: Any) -> None:
+        states = output if hasattr(output, "shape") else output[0]
+        self.recorded.states = self.reader.read(states, "the decoder")
+        if len(self.recorded) == self.n_wanted:
+            raise RecordingComplete

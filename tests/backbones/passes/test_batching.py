@@ -1,0 +1,54 @@
+"""Padding, nested pictures and errors per item."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from savs.backbones.passes.batching import BatchEncoder
+from savs.backbones.passes.planning import by_length, render_all
+
+
+def encode(processor, examples, side="right", max_tokens=None):
+    items, _ = render_all(processor, examples)
+    return BatchEncoder(processor, max_tokens).encode(by_length(items), side)
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2", "gemma3"])
+@pytest.mark.parametrize("side", ["left", "right"])
+def test__encode__padding__real_tokens_are_those_of_each_alone(name, side, family, ask) -> None:
+    processor = family(name).processor
+    tokenizer = getattr(processor, "tokenizer", processor)
+    before = tokenizer.padding_side, tokenizer.pad_token
+    examples = [ask("red?"), ask("the red dog sat on a blue mat"), ask("a")]
+    ((batch,), _) = encode(processor, examples, side)
+    for row, index in enumerate(batch.indices):
+        ((alone,), _) = encode(processor, [examples[index]])
+        ids, mask = batch.inputs["input_ids"][row], batch.attention_mask[row].bool()
+        assert ids[mask].tolist() == alone.inputs["input_ids"][0].tolist()
+        padded = mask if side == "right" else mask.flip(0)
+        assert torch.equal(padded, padded.sort(descending=True).values)
+    assert (tokenizer.padding_side, tokenizer.pad_token) == before
+
+
+def test__encode__pictures__nested_in_the_order_of_the_texts(family, ask, picture) -> None:
+    examples = [ask(picture(1), "a?"), ask(picture(2), picture(3), "the same?")]
+    ((batch,), _) = encode(family("llava").processor, examples)
+    assert batch.indices == [1, 0]
+    singles = [encode(family("llava").processor, [e])[0][0].inputs["pixel_values"] for e in examples]
+    assert torch.equal(batch.inputs["pixel_values"], torch.cat([singles[1], singles[0]]))
+
+
+def test__encode__too_long__error_with_both_numbers(family, ask) -> None:
+    examples = [ask("a", id="s"), ask("!" * 90, id="l")]
+    batches, failures = encode(family("qwen3").processor, examples, max_tokens=50)
+    assert [batch.indices for batch in batches] == [[0]]
+    assert [(failure.index, failure.error.code) for failure in failures] == [(1, "prompt_too_long")]
+    assert str(failures[0].error).startswith("its prompt has 107 tokens but the backbone reads at most 50")
+
+
+def test__encode__no_picture_where_one_is_needed__error_says_so(family, ask) -> None:
+    batches, failures = encode(family("paligemma").processor, [ask("red?"), ask("blue?")])
+    assert not batches
+    assert [failure.index for failure in failures] == [1, 0]
+    assert str(failures[0].error).endswith("it has no picture, and this model may need one")
