@@ -8,7 +8,7 @@ import pytest
 from savs.features import Head, HeadLayout
 from savs.heads import SAVClassifier
 from savs.heads.experts import make_expert
-from savs.heads.probabilities import softmax
+from savs.heads.probabilities import fit_temperature, softmax
 from savs.heads.ranking import choose_n_heads, fit_head_temperatures, rank_heads, true_class_values
 from savs.heads.rules import RULES
 from savs.heads.shots import Shots
@@ -143,17 +143,27 @@ def test__n_heads__auto_all_integer():
 
 
 def test__choose_n_heads__plain_loop__same_losses():
-    values = np.random.default_rng(0).uniform(0.05, 0.95, (6, 9))
-    chosen, losses = choose_n_heads(values, 4)
+    rng = np.random.default_rng(0)
+    codes = np.arange(12) % 3
+    shares = softmax(rng.standard_normal((6, 12, 3)) + 2 * np.eye(3)[codes])
+    chosen, losses = choose_n_heads(shares, codes, 4)
+    assert set(losses) == {1, 2, 3, 4, 5, 6}
     for k, loss in losses.items():
-        per_shot = []
-        for shot in range(9):
-            others = np.delete(values, shot, axis=1).mean(axis=1)
-            best = np.argsort(-others)[:k]
-            per_shot.append(-np.log(values[best, shot].mean()))
-        assert loss == pytest.approx(np.mean(per_shot))
+        scores = np.log(shares[:k].mean(axis=0))
+        temperature = fit_temperature(scores, codes)
+        wanted = [-np.log(softmax(row / temperature)[code]) for row, code in zip(scores, codes, strict=True)]
+        assert loss == pytest.approx(np.mean(wanted))
     assert chosen in losses
-    assert choose_n_heads(values[:, :1], 4) == (4, {})
+    assert choose_n_heads(shares[:, :1], codes[:1], 4) == (4, {})
+
+
+def test__choose_n_heads__noise_after_two_heads__two_clearly_better_than_default():
+    rng = np.random.default_rng(0)
+    codes = np.arange(90) % 3
+    scores = rng.standard_normal((20, 90, 3))
+    scores[:2] += 3 * np.eye(3)[codes]
+    scores[2:] *= 4
+    assert choose_n_heads(softmax(scores), codes, 20)[0] in (1, 2, 3)
 
 
 def test__given_heads__only_these_are_kept():

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from savs.features import HeadLayout
-from savs.heads.probabilities import log_softmax
+from savs.heads.probabilities import fit_temperature, log_losses, log_softmax
 
 __all__ = [
     "choose_n_heads",
@@ -117,17 +117,21 @@ def soft_weights(losses: NDArray[np.float64], sharpness: float) -> NDArray[np.fl
     return np.asarray(weights / weights.sum())
 
 
-def choose_n_heads(values: NDArray[np.float64], default: int) -> tuple[int, dict[int, float]]:
-    """Choose how many heads to keep, by leave-one-out with the ranking repeated without each shot.
+def choose_n_heads(
+    shares: NDArray[np.float64], codes: NDArray[np.intp], default: int
+) -> tuple[int, dict[int, float]]:
+    """Choose how many heads to keep, by the log loss of left-out shots.
 
-    For every shot the heads are ranked by the other shots' values, and the shot's loss with the k best is
-    ``-log`` of the mean probability of its true class. The smallest mean loss wins, unless the default's is
-    within one standard error (of the paired differences) of it.
+    For every number k the mean probability of the k best heads is calibrated by one temperature, as in the
+    classifier itself. The smallest mean loss wins, unless the default's is within one standard error (of the
+    paired differences) of it.
 
     Parameters
     ----------
-    values : ndarray of float64, shape (n_heads, n_shots)
-        Probabilities of the true class.
+    shares : ndarray of float64, shape (n_heads, n_shots, n_classes)
+        Class probabilities of left-out shots, best head first.
+    codes : ndarray of int, shape (n_shots,)
+        True classes.
     default : int
         What to keep where the shots do not say otherwise; all heads where there are fewer.
 
@@ -138,22 +142,19 @@ def choose_n_heads(values: NDArray[np.float64], default: int) -> tuple[int, dict
     losses : dict of int to float
         Mean loss for every number tried.
     """
-    n_heads, n_shots = values.shape
+    n_heads, n_shots, n_classes = shares.shape
     default = min(default, n_heads)
     if n_shots < 2:
         return default, {}
-    tried = sorted(
-        {default, n_heads, *(k for k in (1, 2, 3, 5, 7, 10, 14, 28, 40, 60, 80, 120) if k < n_heads)}
-    )
-    per_shot = np.empty((len(tried), n_shots))
-    totals = values.sum(axis=1)
-    for shot in range(n_shots):
-        order = np.argsort(-np.round(totals - values[:, shot], _ROUND), kind="stable")
-        means = np.cumsum(values[order, shot])[np.array(tried) - 1] / tried
-        per_shot[:, shot] = -np.log(np.maximum(means, 1e-9))
-    losses = per_shot.mean(axis=1)
-    best = int(losses.argmin())
-    difference = per_shot[tried.index(default)] - per_shot[best]
+    losses: dict[int, NDArray[np.float64]] = {}
+    pooled = np.zeros((n_shots, n_classes))
+    for count, share in enumerate(shares, start=1):
+        pooled += share
+        if count in (default, n_heads, *_NUMBERS_TRIED):
+            scores = np.log(np.maximum(pooled / count, 1e-9))
+            losses[count] = log_losses(scores / fit_temperature(scores, codes), codes)
+    best = min(losses, key=lambda count: float(np.round(losses[count].mean(), _ROUND)))
+    difference = losses[default] - losses[best]
     error = float(difference.std(ddof=1)) / np.sqrt(n_shots)
-    chosen = default if difference.mean() <= error else tried[best]
-    return chosen, {k: float(loss) for k, loss in zip(tried, losses, strict=True)}
+    chosen = default if difference.mean() <= error else best
+    return chosen, {count: float(loss.mean()) for count, loss in losses.items()}

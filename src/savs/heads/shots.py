@@ -78,6 +78,12 @@ class Shots:
         """Which shots have another one of their class, shape (n_shots,); a sole one may not score itself."""
         return np.asarray(self.counts[self.codes] > 1)
 
+    def class_sums(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the sums of head vectors by class, (n_block_heads, n_classes, head_dim)."""
+        order = np.argsort(self.codes, kind="stable")
+        starts = np.searchsorted(self.codes[order], np.arange(self.n_classes))
+        return np.asarray(np.add.reduceat(vectors[:, order], starts, axis=1))
+
     def blocks(self, positions: NDArray[np.intp] | None = None) -> Iterator[HeadBlock]:
         """Walk over all heads, or over those at `positions` of the layout."""
         return head_blocks(self.rows, self.layout, positions)

@@ -36,6 +36,9 @@ _SHARPNESS = 4.0
 
 _FOLDS = 5
 
+_MOST_TRIED = 120
+"""More heads than this are not tried by n_heads="auto"."""
+
 
 class HeadVoteClassifier(HeadClassifier):
     """Few-shot classifier that pools the class probabilities, or the votes, of the best heads.
@@ -159,7 +162,8 @@ class HeadVoteClassifier(HeadClassifier):
             return order, np.repeat(weights[:, None], n_classes, axis=1)
         count = 20 if self.n_heads == "auto" else min(int(self.n_heads), len(order))
         if self.n_heads == "auto":
-            count, self.n_heads_losses_ = choose_n_heads(ranked.values, count)
+            shares = _left_out_shares(make_rule(self.rule), shots, ranked)
+            count, self.n_heads_losses_ = choose_n_heads(shares, shots.codes[shots.can_be_left_out], count)
         if self.voting == "class_conditional":
             return _class_conditional(ranked, count)
         kept = order[:count]
@@ -222,6 +226,18 @@ def _rate_heads(
     order = rank_heads(np.where(np.isnan(rated.scores), -np.inf, rated.scores)[:, None], shots.layout)
     rated.order = order[: len(allowed)]
     return rated
+
+
+def _left_out_shares(rule: HeadRule, shots: Shots, rated: _Rated) -> NDArray[np.float64]:
+    """Return class probabilities of left-out shots, (n_best, n_left_out, n_classes), best head first."""
+    best, usable = rated.order[:_MOST_TRIED], shots.can_be_left_out
+    place = {int(position): rank for rank, position in enumerate(best)}
+    shares = np.empty((len(best), int(usable.sum()), shots.n_classes))
+    for positions, vectors in shots.blocks(best):
+        scores = rule.left_out_scores(vectors, shots)[:, usable]
+        found = softmax(scores / rated.temperatures[positions, None, None])
+        shares[[place[int(position)] for position in positions]] = found
+    return shares
 
 
 def _scores_of_shots(

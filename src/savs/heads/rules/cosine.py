@@ -26,7 +26,7 @@ class CosineRule:
 
     def fit(self, vectors: NDArray[np.float64], shots: Shots) -> Parameters:
         """Learn unit centroids, ``centroids`` of shape (n_block_heads, n_classes, head_dim)."""
-        return {"centroids": unit_vectors(shots.membership.T @ _scaled(vectors))}
+        return {"centroids": unit_vectors(shots.class_sums(_scaled(vectors)))}
 
     def scores(
         self,
@@ -40,7 +40,7 @@ class CosineRule:
     def left_out_scores(self, vectors: NDArray[np.float64], shots: Shots) -> NDArray[np.float64]:
         """Return cosines; a shot's own class has the centroid of the others, (sum - h) / (n - 1)."""
         vectors = _scaled(vectors)
-        sums = shots.membership.T @ vectors
+        sums = shots.class_sums(vectors)
         dots = vectors @ sums.transpose(0, 2, 1)
         own_sums = np.einsum("hcd,hcd->hc", sums, sums)
         squares = np.einsum("hnd,hnd->hn", vectors, vectors)

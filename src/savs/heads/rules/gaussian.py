@@ -178,7 +178,7 @@ def left_out_gaussian_scores(
 
 
 def _scatter(vectors: NDArray[np.float64], shots: Shots) -> _Scatter:
-    means = (shots.membership.T @ vectors) / shots.counts[:, None]
+    means = shots.class_sums(vectors) / shots.counts[:, None]
     residuals = vectors - means[:, shots.codes]
     values, basis = np.linalg.eigh(residuals.transpose(0, 2, 1) @ residuals)
     values = np.where(values > _TINY * values[:, -1:], values, 0.0)
