@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from savs.features import Head, HeadLayout
     from savs.heads import SAVClassifier
     from savs.model import SAVModel
+    from savs.together import predict_together
 
 __version__ = "0.1.0"
 
@@ -33,6 +34,7 @@ _HOMES = {
     "as_examples": "savs.examples",
     "draw_shots": "savs.datasets",
     "load_backbone": "savs.backbones",
+    "predict_together": "savs.together",
     "read_examples": "savs.datasets",
 }
 
@@ -51,6 +53,7 @@ __all__ = [
     "as_examples",
     "draw_shots",
     "load_backbone",
+    "predict_together",
     "read_examples",
 ]
 

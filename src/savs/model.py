@@ -275,12 +275,27 @@ class SAVModel:
         progress : bool, default=False
             Show a progress bar.
         """
-        voters = self._voters
         kept = self._extract(examples, self.heads_, ErrorLedger(max_errors), progress=progress)
-        if not len(kept.features):
-            return Predictions(kept.indices, [], np.empty((0, len(voters.classes_))), kept.errors)
-        labels = voters.predict(kept.features).tolist()
-        return Predictions(kept.indices, labels, voters.predict_proba(kept.features), kept.errors)
+        return Predictions(kept.indices, *self.answer(kept.features), kept.errors)
+
+    def answer(self, features: NDArray[np.float32]) -> tuple[list[Label], NDArray[np.float64]]:
+        """Return labels and vote shares for rows that hold the kept heads' vectors.
+
+        Parameters
+        ----------
+        features : ndarray of float32, shape (n_examples, width)
+            As `head_vectors` gives them for ``heads_``; may have no rows.
+
+        Returns
+        -------
+        labels : list of label
+        proba : ndarray of float64, shape (n_examples, n_classes)
+            Columns in the order of ``classes_``.
+        """
+        voters = self._voters
+        if not len(features):
+            return [], np.empty((0, len(voters.classes_)))
+        return voters.predict(features).tolist(), voters.predict_proba(features)
 
     def find_leaks(self, examples: Sequence[Any]) -> list[int]:
         """Return the indices of examples whose prompted content, text and media bytes, is that of a shot.
