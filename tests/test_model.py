@@ -10,6 +10,7 @@ from savs import HeadLayout, SAVClassifier, SAVModel, as_examples
 from savs.backbones import PromptTemplate
 from savs.backbones.fake import FakeBackbone
 from savs.backbones.fingerprint import weights_digest
+from savs.backbones.stored import Counts, StoredBackbone
 from savs.datasets import DataWarning
 from savs.errors import (
     ArtifactError,
@@ -18,6 +19,8 @@ from savs.errors import (
     DataError,
     ExampleError,
     ItemError,
+    StoreError,
+    StoreMismatchError,
 )
 
 ONE_SHOT_IS_ENOUGH = pytest.mark.filterwarnings("ignore:every class has one shot")
@@ -335,3 +338,71 @@ def test__fault_30__refused_entries__are_an_attribute(tmp_path):
     assert refused.value.entries == ("layout", "weights_digest", "processor_digest")
     assert all(entry in str(refused.value) for entry in refused.value.entries)
     assert "\n" not in str(refused.value)
+
+
+def test__store__other_labels_and_heads__no_forward_pass(tmp_path):
+    first = SAVModel(FakeBackbone(layout=LAYOUT), n_heads=5, store=tmp_path).fit(TEXTS, LABELS)
+    assert first.heads_ == fitted().heads_
+    assert first.store_counts == Counts(len(TEXTS), 0, len(TEXTS))
+    assert first.predict(["new", *TEXTS]).tolist() == fitted().predict(["new", *TEXTS]).tolist()
+    backbone = FakeBackbone(layout=LAYOUT)
+    second = SAVModel(backbone, n_heads=3, store=str(tmp_path)).fit(TEXTS, LABELS[::-1])
+    plain = SAVModel(FakeBackbone(layout=LAYOUT), n_heads=3).fit(TEXTS, LABELS[::-1])
+    np.testing.assert_array_equal(second.predict_proba(["new", "new"]), plain.predict_proba(["new", "new"]))
+    assert (second.heads_, backbone.n_forward) == (plain.heads_, 0)
+    assert second.store_counts == Counts(len(TEXTS) + 2, len(TEXTS) + 2, 0)
+    SAVModel(backbone, n_heads=5, prompt="What? {question}", store=tmp_path).fit(TEXTS, LABELS)
+    assert backbone.n_forward == len(TEXTS)
+
+
+def test__store__saved_and_loaded__same_answers_and_files_as_without(tmp_path):
+    backbone = ModelBackbone()
+    model = SAVModel(backbone, n_heads=5, store=tmp_path / "store").fit(TEXTS, LABELS)
+    model.save_pretrained(tmp_path / "kept")
+    SAVModel(backbone, n_heads=5).fit(TEXTS, LABELS).save_pretrained(tmp_path / "plain")
+    kept, plain = (
+        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("kept", "plain")
+    )
+    assert kept == plain
+    seen = backbone.n_forward
+    loaded = SAVModel.from_pretrained(tmp_path / "kept", backbone=backbone, store=tmp_path / "store")
+    assert loaded.store_counts == Counts()
+    assert loaded.predict(TEXTS).tolist() == model.predict(TEXTS).tolist()
+    assert backbone.n_forward == seen
+    assert isinstance(loaded.backbone, StoredBackbone)
+    loaded.save_pretrained(tmp_path / "again")
+    shared = SAVModel.from_pretrained(tmp_path / "kept", backbone=model.backbone, store=tmp_path / "store")
+    assert shared.backbone is model.backbone
+    backbone.model.weight.data[0, 0] += 1
+    with pytest.raises(ArtifactError, match="weights have changed"):
+        model.save_pretrained(tmp_path / "kept")
+
+
+def test__store__errors__at_their_places(tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    model = SAVModel(FakeBackbone(layout=LAYOUT), n_heads=5, store=tmp_path / "s").fit(TEXTS, LABELS)
+    queries = ["new", tmp_path / "bad.png", 3, TEXTS[0]]
+    for spared in (1, 2):
+        before = model.store_counts
+        found, plain = (m.predict_each(queries, max_errors=2) for m in (model, fitted()))
+        assert found.indices.tolist() == plain.indices.tolist() == [0, 3]
+        assert found.labels == plain.labels
+        assert [e.record() for e in found.errors] == [e.record() for e in plain.errors]
+        assert model.store_counts.stored - before.stored == spared
+    with pytest.raises(ItemError):
+        model.predict_each(queries, max_errors=1)
+
+
+def test__fault_24__store_of_another_backbone__refused_at_first_use_and_again(tmp_path):
+    SAVModel(FakeBackbone(layout=LAYOUT), n_heads=5, store=tmp_path).fit(TEXTS, LABELS)
+    other = SAVModel(FakeBackbone(layout=LAYOUT, seed=1), n_heads=5, store=tmp_path)
+    for _ in range(2):
+        with pytest.raises(StoreMismatchError, match="weights_digest: "):
+            other.fit(TEXTS, LABELS)
+
+
+def test__store__folder_with_other_files__refused_before_the_backbone_is_loaded(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(StoreError, match="holds other files"):
+        SAVModel.from_backbone("no/such/backbone", store=tmp_path)
+    assert fitted().store_counts is None

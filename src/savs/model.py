@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from savs.artifact import Artifact, Shot, check_backbone, load_artifact, save_artifact
 from savs.backbones import Backbone, Extraction, PromptTemplate, load_backbone
+from savs.backbones.stored import Counts, StoredBackbone, with_store
 from savs.datasets import check_support, example_hash, find_leaks
 from savs.errors import ArtifactError, BackboneError, DataError, ItemError
 from savs.examples import DataWarning, ErrorLedger, Example, Label, as_examples
@@ -68,6 +69,9 @@ class SAVModel:
         own text is all.
     n_heads : int, default=20
         Number of heads to keep; all of them, with a warning at `fit`, if the backbone has fewer.
+    store : path, optional
+        Folder of a feature store, made if it is not there: what the backbone says about an example is kept
+        in it and never computed again, whatever the labels, `n_heads` or other settings.
 
     Attributes
     ----------
@@ -95,9 +99,19 @@ class SAVModel:
     array(['warm'], dtype='<U4')
     """
 
-    def __init__(self, backbone: Backbone, *, prompt: str | None = None, n_heads: int = 20) -> None:
+    _store: Path | None  # not opened yet; None too once the backbone is wrapped
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        *,
+        prompt: str | None = None,
+        n_heads: int = 20,
+        store: str | os.PathLike[str] | None = None,
+    ) -> None:
         self._backbone: Backbone | None = backbone
         self._resolve: Callable[[], Backbone] | None = None
+        self._set_store(store)
         self.n_heads = n_heads
         self._set_prompt(prompt)
 
@@ -109,6 +123,7 @@ class SAVModel:
         prompt: str | None = None,
         n_heads: int = 20,
         lazy: bool = False,
+        store: str | os.PathLike[str] | None = None,
         **load_options: Any,
     ) -> Self:
         """Load a backbone by name and wrap it.
@@ -122,6 +137,8 @@ class SAVModel:
             As for `SAVModel`.
         lazy : bool, default=False
             Load the backbone only when it is first needed: `fit` checks the shots before.
+        store
+            As for `SAVModel`.
         **load_options
             As for `savs.load_backbone`: revision, dtype, device, device_map, attn_implementation, batch_size,
             processor.
@@ -130,8 +147,11 @@ class SAVModel:
         ------
         BackboneError
             If it cannot be loaded or has no attention heads that can be read.
+        StoreError
+            If the store's folder holds something else, or the features of another backbone.
         """
         model = cls.__new__(cls)
+        model._set_store(store)
         model._backbone = None
         model._resolve = partial(load_backbone, backbone, **load_options)
         model.n_heads = n_heads
@@ -147,7 +167,17 @@ class SAVModel:
             if self._resolve is None:
                 raise RuntimeError("a model without a backbone")
             self._backbone = self._resolve()
+        if self._store is not None:
+            self._backbone = with_store(self._backbone, self._store)
+            self._store = None
         return self._backbone
+
+    @property
+    def store_counts(self) -> Counts | None:
+        """How many examples the store spared so far, all calls together; None without a store."""
+        if isinstance(self._backbone, StoredBackbone):
+            return self._backbone.total
+        return None if self._store is None else Counts()
 
     @property
     def prompt(self) -> str | None:
@@ -173,6 +203,14 @@ class SAVModel:
             return str(named) if isinstance(named, str | os.PathLike) else named
         source = None if self._backbone is None else self._backbone.fingerprint.get("source")
         return source if source is not None else self._backbone
+
+    def _set_store(self, store: str | os.PathLike[str] | None) -> None:
+        """Note a store; it is opened together with the backbone, but a wrong folder is refused now."""
+        self._store = None if store is None else Path(store)
+        if self._store is not None:
+            from savs.features.store.shelf import check_folder
+
+            check_folder(self._store)
 
     def _set_prompt(self, prompt: str | None) -> None:
         self._prompt = prompt
@@ -335,6 +373,7 @@ class SAVModel:
         *,
         backbone: Any = None,
         allow_mismatch: Sequence[str] = (),
+        store: str | os.PathLike[str] | None = None,
         **load_options: Any,
     ) -> Self:
         """Read a saved classifier; its backbone is loaded when it is first needed.
@@ -347,6 +386,8 @@ class SAVModel:
             Where the backbone is now; by default the place recorded at fit.
         allow_mismatch : sequence of str
             Entries of the fingerprint that may differ, such as ``"dtype"``; everything else is refused.
+        store
+            As for `SAVModel`.
         **load_options
             As for `savs.load_backbone`; revision, dtype and attention kernel are those of the fit by default.
 
@@ -354,12 +395,15 @@ class SAVModel:
         ------
         ArtifactError
             If the folder is not an intact classifier.
+        StoreError
+            If the store's folder holds something else; at the first use, if it is another backbone's.
         BackboneMismatchError
             At the first use, if the backbone is not the one it was fitted on.
         """
         artifact = load_artifact(Path(folder))
         model = cls.__new__(cls)
         model._restore(artifact)
+        model._set_store(store)
         model._backbone = None
         model._resolve = _Resolver(artifact, backbone, tuple(allow_mismatch), load_options)
         if isinstance(backbone, Backbone):

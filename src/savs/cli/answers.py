@@ -1,15 +1,18 @@
-"""Answers and errors of a run, each at the position of its example in the data."""
+"""What a run comes to: answers and errors, each at the position of its example, and what the store spared."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from savs.cli.failures import remark
+from savs.cli.session import Session
+
 if TYPE_CHECKING:
     from savs.examples import ErrorLedger, Example, Label
     from savs.model import SAVModel
 
-__all__ = ["answer", "placed"]
+__all__ = ["answer", "placed", "tell_store"]
 
 
 def placed(examples: list[Example], ledger: ErrorLedger) -> dict[int, Example]:
@@ -28,3 +31,15 @@ def answer(
     answered = [indices[row] for row in found.indices.tolist()]
     ledger.note_rest(examples, set(answered), found.errors)
     return dict(zip(answered, zip(found.labels, found.proba.tolist(), strict=True), strict=True))
+
+
+def tell_store(model: SAVModel, session: Session) -> dict[str, dict[str, int]]:
+    """Say how many examples the store spared, and return it for ``--json``; nothing without a store."""
+    counts = model.store_counts
+    if counts is None:
+        return {}
+    if not session.quiet:
+        remark(
+            f"{counts.stored} of {counts.examples} examples from the store, {counts.computed} forward passes"
+        )
+    return {"store": {"from_store": counts.stored, "computed": counts.computed}}

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from savs.cli.options import Command, data_options, error_options, load_options, output_options
+from savs.cli.options import (
+    Command,
+    data_options,
+    error_options,
+    load_options,
+    output_options,
+    store_option,
+)
 from savs.cli.session import pass_session
 
 if TYPE_CHECKING:
@@ -19,7 +26,7 @@ __all__ = ["classifier_options", "load_classifier"]
 
 def classifier_options() -> Callable[[Command], Command]:
     """All options of a command that runs a saved classifier on data, the session first."""
-    groups = (_backbone_options, error_options, data_options, load_options, output_options)
+    groups = (_backbone_options, error_options, data_options, load_options, store_option, output_options)
 
     def add(command: Command) -> Command:
         wrapped: Any = pass_session(command)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from savs.cli.answers import answer, placed
+from savs.cli.answers import answer, placed, tell_store
 from savs.cli.classifiers import classifier_options, load_classifier
 from savs.cli.failures import ITEM_ERRORS
 from savs.cli.options import example_help
@@ -62,6 +62,7 @@ def evaluate(
     examples = adopt_label_type(examples, test, model.classes_.tolist())
     report = _report(model, examples, ledger, progress=session.progress)
     report["seconds"] = round(time.perf_counter() - started, 2)
+    report |= tell_store(model, session)
     if session.as_json:
         print_json(report)
     else:

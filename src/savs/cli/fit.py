@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from savs.cli.options import backbone_options, data_options, example_help, load_options, output_options
+from savs.cli.answers import tell_store
+from savs.cli.options import (
+    backbone_options,
+    data_options,
+    example_help,
+    load_options,
+    output_options,
+    store_option,
+)
 from savs.cli.output import print_json, show, table
 from savs.cli.session import Session, pass_session
 from savs.cli.wording import NOT_SCORED, estimate_lines, hits, n_scored
@@ -47,6 +55,7 @@ CLASSES_SHOWN = 20
 @data_options()
 @backbone_options()
 @load_options()
+@store_option()
 @output_options()
 @pass_session
 def fit(
@@ -74,6 +83,8 @@ def fit(
 
     started = time.perf_counter()
     data, load = split_options(options)
+    if "store" in load and load["store"].resolve() == output.resolve():
+        raise click.BadParameter("it is the output; name another folder", param_hint="--store")
     check_target(output)
     check_writable(output)
     examples = read_data(train, require_labels=True, **data)
@@ -82,7 +93,7 @@ def fit(
     model = SAVModel.from_backbone(backbone, prompt=prompt, n_heads=n_heads, lazy=True, **load)
     model.fit(examples, progress=session.progress)
     model.save_pretrained(output)
-    summary = _summary(model, output, time.perf_counter() - started)
+    summary = _summary(model, output, time.perf_counter() - started) | tell_store(model, session)
     if session.as_json:
         print_json(summary)
     elif not session.quiet:

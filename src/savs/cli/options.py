@@ -19,6 +19,7 @@ __all__ = [
     "example_help",
     "load_options",
     "output_options",
+    "store_option",
 ]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -110,6 +111,18 @@ def backbone_options() -> Callable[[Command], Command]:
             callback=lambda _context, _option, paths: list(paths) or None,
             help="Path of an output projection whose heads are read, * for the layer; where none are found.",
         ),
+    )
+
+
+def store_option() -> Callable[[Command], Command]:
+    """Where the backbone's vectors are kept between runs."""
+    return _all(
+        click.option(
+            "--store",
+            type=click.Path(path_type=Path, file_okay=False),
+            metavar="DIR",
+            help="Feature store: an example in it needs no forward pass, others are added; made if missing.",
+        )
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from savs.cli.answers import answer, placed
+from savs.cli.answers import answer, placed, tell_store
 from savs.cli.classifiers import classifier_options, load_classifier
 from savs.cli.failures import ITEM_ERRORS, remark
 from savs.cli.options import example_help
@@ -55,7 +55,7 @@ def predict(
     one picture. An example that cannot be read gets the label null and its error.
 
     A file named by --output appears when it is complete; a run that ends early leaves its rows beside it.
-    With --output, --json prints {"output", "n", "n_errors"}.
+    With --output, --json prints {"output", "n", "n_errors"}, and "store" with --store.
     """
     from savs.cli.reading import read_data, split_options
     from savs.cli.targets import check_new_file, rows_to
@@ -70,8 +70,9 @@ def predict(
     with rows_to(output) as stream:
         n_rows = _write_rows(model, examples, ledger, stream, progress=session.progress)
     n_errors = len(ledger.errors)
+    spared = tell_store(model, session)
     if output is not None and session.as_json:
-        print_json({"output": str(output), "n": n_rows, "n_errors": n_errors})
+        print_json({"output": str(output), "n": n_rows, "n_errors": n_errors, **spared})
     elif output is not None and not session.quiet:
         remark(f"{n_rows} rows in {output}" + (f", {n_errors} with errors" if n_errors else ""))
     return ITEM_ERRORS if n_errors else 0

@@ -1,0 +1,357 @@
+"""`StoredBackbone`: a backbone that looks into a feature store before it runs its model.
+
+Whatever the caller wants, a row that is computed is computed whole, so that the next caller finds all heads.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from savs.backbones.base import Backbone, Extraction, JSONValue, RunReport
+from savs.backbones.keys import feature_keys, store_identity
+from savs.errors import BackboneError, ItemError
+from savs.examples import Example
+from savs.examples.ledger import ErrorLedger
+from savs.features import Head, HeadLayout
+
+if TYPE_CHECKING:
+    from savs.features.store import FeatureStore
+
+__all__ = ["Counts", "StoredBackbone", "with_store"]
+
+Rows = NDArray[np.float32]
+_Keys = dict[int, bytes | None]  # by position of the example
+
+
+@dataclass
+class Counts:
+    """What a store was good for.
+
+    Attributes
+    ----------
+    examples : int
+        Examples handed in.
+    stored : int
+        Those whose row was in the store.
+    computed : int
+        Rows that the model computed; examples with the same content share one.
+    """
+
+    examples: int = 0
+    stored: int = 0
+    computed: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        """Return both together."""
+        return Counts(
+            self.examples + other.examples, self.stored + other.stored, self.computed + other.computed
+        )
+
+
+@dataclass
+class _Call:
+    """One call of `extract`: what is wanted, and what is there so far, by position of the example."""
+
+    examples: Sequence[Example]
+    columns: NDArray[np.intp]
+    states_wanted: bool
+    ledger: ErrorLedger
+    features: Rows
+    done: NDArray[np.bool_]
+    states: Rows | None = None
+
+    def put(self, positions: Sequence[int], features: Rows, states: Rows | None) -> None:
+        """Take in rows of the wanted heads."""
+        if not positions:
+            return
+        self.features[positions] = features
+        self.done[positions] = True
+        if states is not None:
+            if self.states is None:
+                self.states = np.empty((len(self.examples), states.shape[1]), np.float32)
+            self.states[positions] = states
+
+
+class StoredBackbone:
+    """A `Backbone` around another one and a `FeatureStore` of its vectors; see `with_store`.
+
+    Attributes that are not listed are those of the backbone inside.
+
+    Parameters
+    ----------
+    backbone : Backbone
+    store : FeatureStore
+        Opened with ``store_identity(backbone.fingerprint)`` and the backbone's layout.
+
+    Attributes
+    ----------
+    backbone, store
+        As given.
+    last, total : Counts
+        Of the last call of `extract`, and of all calls.
+    report : RunReport
+        How the rows that the last call of `extract` had to compute went through the model.
+    """
+
+    def __init__(self, backbone: Backbone, store: FeatureStore) -> None:
+        self.backbone = backbone
+        self.store = store
+        self.last, self.total = Counts(), Counts()
+        self.report = RunReport()
+
+    @property
+    def layout(self) -> HeadLayout:
+        """The heads of a full feature row."""
+        return self.backbone.layout
+
+    @property
+    def fingerprint(self) -> Mapping[str, JSONValue]:
+        """That of the backbone inside."""
+        return self.backbone.fingerprint
+
+    @property
+    def modalities(self) -> frozenset[str]:
+        """The content parts that the model reads."""
+        return self.backbone.modalities
+
+    @property
+    def n_computed(self) -> int:
+        """Rows that the model computed in the last call of `extract`."""
+        return self.last.computed
+
+    @property
+    def n_stored(self) -> int:
+        """Examples of the last call of `extract` whose row was in the store."""
+        return self.last.stored
+
+    def __getattr__(self, name: str) -> Any:
+        # Copying and unpickling ask before `backbone` is there.
+        if name == "backbone" or name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.backbone, name)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.backbone!r}, {str(self.store.folder)!r})"
+
+    def extract(
+        self,
+        examples: Sequence[Example],
+        heads: Sequence[Head] | None = None,
+        *,
+        max_errors: int = 0,
+        progress: bool = False,
+        states: bool = False,
+    ) -> Extraction:
+        """Return head vectors, from the store as far as it has them.
+
+        The others are computed in chunks of ``store.part_rows`` examples, at full depth, and each chunk is on
+        the disk before the next one begins: a process that is killed repeats one chunk at most. Vectors from
+        the store are, bit for bit, those that were computed. See `savs.backbones.base.Backbone.extract`.
+
+        Raises
+        ------
+        ItemError
+            When more than `max_errors` examples cannot be read; those that are in the store count too.
+        BackboneError
+            If the model fails, or a wanted head does not exist.
+        StoreError
+            If the store cannot be written and was opened with ``on_full="raise"``.
+        """
+        (layout, columns), n = _selected(self.layout, heads), len(examples)
+        call = _Call(
+            examples,
+            columns,
+            states,
+            ErrorLedger(max_errors),
+            np.empty((n, layout.width), np.float32),
+            np.zeros(n, bool),
+        )
+        self.last, self.report = Counts(), RunReport(n_examples=n)
+        with _bar(n, progress) as bar:
+            for start in range(0, n, self.store.part_rows):
+                part = range(start, min(start + self.store.part_rows, n))
+                self._read(call, part, layout)
+                bar.update(len(part))
+        return self._result(call)
+
+    def last_layer_states(self, examples: Sequence[Example]) -> Rows:
+        """Return the decoder's final hidden states, shape (n_examples, hidden_size); stored if the store may.
+
+        Raises
+        ------
+        ItemError
+            For the first example that cannot be read.
+        """
+        if self.store.description.states_width is None:
+            return self.backbone.last_layer_states(examples)
+        found = self.extract(examples, self.layout.heads[:1], states=True).states
+        return np.empty((0, self.store.description.states_width), np.float32) if found is None else found
+
+    def generate(self, examples: Sequence[Example], *, max_new_tokens: int = 16) -> list[str]:
+        """Return the model's own answers; they are not stored."""
+        return self.backbone.generate(examples, max_new_tokens=max_new_tokens)
+
+    def _read(self, call: _Call, part: range, layout: HeadLayout) -> None:
+        """Find or compute the rows of a chunk."""
+        keys: _Keys = dict(
+            zip(part, feature_keys(self.backbone, [call.examples[i] for i in part]), strict=True)
+        )
+        counts = Counts(len(part), self._find(call, keys, layout), 0)
+        # Counted before the model runs, so that they hold too if it fails.
+        self._count(counts)
+        left = {index: key for index, key in keys.items() if not call.done[index]}
+        if left:
+            self._compute(call, left)
+
+    def _find(self, call: _Call, keys: _Keys, layout: HeadLayout) -> int:
+        """Take in the rows that the store has, and return how many."""
+        if call.states_wanted and self.store.description.states_width is None:
+            return 0
+        known = {index: key for index, key in keys.items() if key is not None}
+        got = self.store.get(list(known.values()), layout.heads, states=call.states_wanted)
+        places = [index for index, found in zip(known, got.found, strict=True) if found]
+        call.put(places, got.features[got.found], None if got.states is None else got.states[got.found])
+        return len(places)
+
+    def _compute(self, call: _Call, left: _Keys) -> None:
+        """Run the model on each content once, store the rows, and hand them to all examples with it."""
+        alike: dict[bytes | int, list[int]] = {}
+        for index, key in left.items():
+            alike.setdefault(index if key is None else key, []).append(index)
+        groups = list(alike.values())
+        wants = call.states_wanted or self.store.description.states_width is not None
+        # Errors are named after the example's place among all, not among those that are left.
+        asked = [_named(call.examples[group[0]], group[0]) for group in groups]
+        found = self.backbone.extract(asked, None, max_errors=call.ledger.left, states=wants)
+        self._add_report(len(found.indices))
+        self._count(Counts(computed=len(found.indices)))
+        done = [groups[row] for row in found.indices.tolist()]
+        self._keep(found, [left[group[0]] for group in done])
+        self._hand_out(call, found, done)
+        rest = np.delete(np.arange(len(groups)), found.indices).tolist()
+        _note(call, list(zip((groups[row] for row in rest), found.errors, strict=True)))
+
+    def _keep(self, found: Extraction, keys: Sequence[bytes | None]) -> None:
+        rows = [row for row, key in enumerate(keys) if key is not None]
+        kept_states = found.states if self.store.description.states_width is not None else None
+        self.store.append(
+            [key for key in keys if key is not None],
+            found.features[rows],
+            None if kept_states is None else kept_states[rows],
+        )
+        self.store.flush()
+
+    def _hand_out(self, call: _Call, found: Extraction, groups: Sequence[Sequence[int]]) -> None:
+        places = [index for group in groups for index in group]
+        rows = np.asarray([row for row, group in enumerate(groups) for _ in group], dtype=np.intp)
+        states = found.states[rows] if call.states_wanted and found.states is not None else None
+        call.put(places, found.features[np.ix_(rows, call.columns)], states)
+
+    def _result(self, call: _Call) -> Extraction:
+        indices = np.flatnonzero(call.done)
+        states = call.states
+        if call.states_wanted and states is None:
+            states = self.backbone.last_layer_states([])  # of no rows, but as wide as any
+        if len(indices) < len(call.examples):
+            call.features = call.features[indices]
+            states = None if states is None or not len(states) else states[indices]
+        return Extraction(call.features, indices, call.ledger.errors, states)
+
+    def _count(self, counts: Counts) -> None:
+        self.last, self.total = self.last + counts, self.total + counts
+
+    def _add_report(self, n_computed: int) -> None:
+        """Add what the backbone says of its last call."""
+        part = getattr(self.backbone, "report", RunReport(n_forward=n_computed))
+        for name in ("n_forward", "n_prefixes", "n_reused", "n_out_of_memory"):
+            setattr(self.report, name, getattr(self.report, name) + getattr(part, name))
+        self.report.batch_size = part.batch_size
+        self.report.prefix_failure = self.report.prefix_failure or part.prefix_failure
+        self.report.checked |= part.checked
+
+
+def with_store(backbone: Backbone, folder: str | os.PathLike[str]) -> StoredBackbone:
+    """Return a backbone that keeps its vectors, as float32, in a folder; one that does already is returned.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        If it has another store, that one is left.
+    folder : path
+        Made if it is not there.
+
+    Raises
+    ------
+    StoreMismatchError
+        If the folder holds the features of another backbone, with the entries that differ.
+    StoreError
+        If it holds something else.
+
+    Warns
+    -----
+    StoreWarning
+        Once, if the folder cannot be written: the run goes on and keeps nothing.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from savs.backbones.fake import FakeBackbone
+    >>> from savs.examples import as_examples
+    >>> backbone = with_store(FakeBackbone(), tempfile.mkdtemp())
+    >>> for text in ("red", "red"):
+    ...     _ = backbone.extract(as_examples([text]))
+    ...     print(backbone.n_computed, backbone.n_stored)
+    1 0
+    0 1
+    """
+    from savs.features.store import FeatureStore
+
+    if isinstance(backbone, StoredBackbone):
+        if backbone.store.folder.resolve() == Path(folder).resolve():
+            return backbone
+        backbone = backbone.backbone
+    store = FeatureStore.open(folder, store_identity(backbone.fingerprint), backbone.layout, dtype="float32")
+    return StoredBackbone(backbone, store)
+
+
+def _named(example: Example, index: int) -> Example:
+    return example if example.id else replace(example, id=str(index))
+
+
+def _note(call: _Call, failed: Sequence[tuple[Sequence[int], ItemError]]) -> None:
+    """Note the error of each content for all its examples, in their order and each under its own name."""
+    errors = {
+        index: error if index == group[0] else type(error)(error.message, code=error.code)
+        for group, error in failed
+        for index in group
+    }
+    for index, error in sorted(errors.items()):
+        call.ledger.add(index, call.examples[index], error)
+
+
+def _selected(layout: HeadLayout, heads: Sequence[Head] | None) -> tuple[HeadLayout, NDArray[np.intp]]:
+    """Return the wanted heads and their columns, or what a backbone says of wrong ones."""
+    try:
+        wanted = layout if heads is None else layout.select(heads)
+        return wanted, layout.column_indices(wanted.heads)
+    except KeyError as error:
+        raise BackboneError(f"this backbone has no head {tuple(error.args[0])}") from None
+    except ValueError as error:
+        raise BackboneError(f"the wanted heads cannot be used: {error}") from None
+
+
+@contextmanager
+def _bar(total: int, progress: bool) -> Iterator[Any]:
+    """Show a bar on stderr if asked to, stderr is a terminal and it takes longer than two seconds."""
+    from tqdm import tqdm
+
+    with tqdm(total=total, unit="example", delay=2, disable=None if progress else True, leave=False) as bar:
+        yield bar
