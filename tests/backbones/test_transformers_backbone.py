@@ -6,6 +6,7 @@ That vectors are right is in `test_contract.py`.
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -301,3 +302,16 @@ def test__progress__not_a_terminal__stderr_stays_empty(family, ask, capsys) -> N
     built = family("llama")
     TransformersBackbone(built.model, built.processor).extract([ask("a")] * 3, progress=True)
     assert capsys.readouterr() == ("", "")
+
+
+def test__extract__two_threads_on_one_model__each_gets_its_own_vectors(family, ask) -> None:
+    built = family("qwen3")
+    backbones = [TransformersBackbone(built.model, built.processor, batch_size=1) for _ in range(2)]
+    asked = [[ask(f"{word} number {i}") for i in range(12)] for word in ("red", "dog")]
+    expected = [backbones[0].extract(examples).features for examples in asked]
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(3):
+            found = pool.map(lambda one, examples: one.extract(examples).features, backbones, asked)
+            for rows, right in zip(found, expected, strict=True):
+                np.testing.assert_array_equal(rows, right)
+    assert not any(module._forward_pre_hooks for module in built.model.modules())

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -24,7 +26,8 @@ def frozen(model: nn.Module) -> Iterator[Callable[[], None]]:
 
     Models remember things between calls: training flags, rope offsets, rescaled rotary tables, and the
     capturing hooks that transformers installs for good at the first call. All of that is put back, also after
-    an exception. Gradients are switched off by `torch.no_grad`, not by inference mode, whose tensors would
+    an exception. Threads that run the same model wait for each other: hooks of one would read what another's
+    examples give. Gradients are switched off by `torch.no_grad`, not by inference mode, whose tensors would
     break the caller's training if a module kept one.
 
     Yields
@@ -32,18 +35,28 @@ def frozen(model: nn.Module) -> Iterator[Callable[[], None]]:
     callable
         Makes the model forget, inside the block, what it remembers of the calls before.
     """
-    before = [(module, *_snapshot(module)) for module in model.modules()]
+    with _lock_of(model):
+        before = [(module, *_snapshot(module)) for module in model.modules()]
 
-    def forget() -> None:
-        _restore_all(before)
-        _make_ready(model)
+        def forget() -> None:
+            _restore_all(before)
+            _make_ready(model)
 
-    try:
-        _make_ready(model)
-        with torch.no_grad(), uncompiled(model):
-            yield forget
-    finally:
-        _restore_all(before)
+        try:
+            _make_ready(model)
+            with torch.no_grad(), uncompiled(model):
+                yield forget
+        finally:
+            _restore_all(before)
+
+
+_LOCKS: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
+_NEW_LOCK = threading.Lock()
+
+
+def _lock_of(model: nn.Module) -> threading.RLock:
+    with _NEW_LOCK:
+        return _LOCKS.setdefault(model, threading.RLock())
 
 
 def _make_ready(model: nn.Module) -> None:

@@ -101,9 +101,9 @@ def families(processor: Any, items: Sequence[Item]) -> tuple[list[list[Item]], l
     return kept, [item for item in items if item.index not in inside]
 
 
-def _sorting(item: Item) -> tuple[int, str, str]:
-    pictures = _pictures(item.rendered)
-    return len(pictures), repr(pictures), item.rendered.text
+def _sorting(item: Item) -> tuple[int, int, str]:
+    # Equal pictures have equal hashes; which of two different ones comes first does not matter.
+    return len(item.rendered.images), hash(_pictures(item.rendered)), item.rendered.text
 
 
 def _runs(items: list[Item], token: str | None) -> list[list[Item]]:
@@ -146,5 +146,5 @@ def _identity(image: Image) -> Hashable:
     if isinstance(source, Path):
         return "path", str(source)
     if isinstance(source, bytes):
-        return "bytes", len(source), hash(source)
+        return "bytes", source
     return "object", id(source)
