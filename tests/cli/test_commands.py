@@ -21,7 +21,7 @@ def error_lines(error: str) -> list[str]:
     return error.splitlines()
 
 
-@pytest.mark.parametrize("command", ["demo", "doctor", "fit", "predict", "evaluate", "inspect"])
+@pytest.mark.parametrize("command", ["demo", "doctor", "fit", "predict", "evaluate", "compare", "inspect"])
 def test__help_of_every_command__shows_an_example(command, savs):
     code, text, _ = savs(command, "--help")
     assert code == 0

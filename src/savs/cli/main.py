@@ -16,7 +16,7 @@ from savs.cli.signals import Terminated, catch_sigterm
 
 __all__ = ["cli", "main", "run"]
 
-COMMANDS = ("demo", "fit", "predict", "evaluate", "inspect", "doctor", "store")
+COMMANDS = ("demo", "fit", "predict", "evaluate", "compare", "inspect", "doctor", "store")
 """In the order a newcomer needs them; each is the module of that name."""
 
 EPILOG = """\b

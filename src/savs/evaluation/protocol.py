@@ -95,13 +95,18 @@ def run_draws(
     return DrawResults(correct, [test for _, test in splits])
 
 
-def draw_rows(labels: ArrayLike, shots: int, seed: int | Sequence[int]) -> tuple[Rows, Rows]:
+def draw_rows(
+    labels: ArrayLike, shots: int, seed: int | Sequence[int], *, leave: int = 1
+) -> tuple[Rows, Rows]:
     """Draw `shots` rows of each class at random, and return them and all other rows, each ascending.
+
+    Of one seed, fewer shots are among more shots. Every class keeps at least `leave` rows, 0 where the test
+    set is another one.
 
     Raises
     ------
     DataError
-        If a class has not more than `shots` examples.
+        If a class has fewer than `shots` + `leave` examples.
     ValueError
         If `shots` is below 1.
 
@@ -114,8 +119,9 @@ def draw_rows(labels: ArrayLike, shots: int, seed: int | Sequence[int]) -> tuple
     if shots < 1:
         raise ValueError(f"shots must be at least 1, got {shots}")
     classes, codes = encode_labels(_label_array(labels))
-    if np.bincount(codes).min() <= shots:
-        raise DataError(f"{shots} shots leave no test example of some class: {count_classes(classes, codes)}")
+    if np.bincount(codes).min() < shots + leave:
+        lack = "leave no test example of some class" if leave else "are more than some class has"
+        raise DataError(f"{shots} shots {lack}: {count_classes(classes, codes)}")
     rng = np.random.default_rng(seed)
     drawn = np.concatenate(
         [rng.permutation(np.flatnonzero(codes == code))[:shots] for code in range(len(classes))]

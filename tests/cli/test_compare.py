@@ -1,0 +1,108 @@
+"""`savs compare` as its users call it, on a small random LMM."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+ASKED = ("sav", "auto", "hec_v", "calm", "nearest_shot", "zero_shot", "majority")
+
+
+def test__json__one_number_of_shots__has_the_documented_shape(train, backbone, savs):
+    arguments = ("--shots", 2, "--draws", 2, "--zero-shot-items", 4, "--prompt", "Which colour?", "--json")
+    code, text, error = savs("compare", train, "-b", backbone, "--methods", ",".join(ASKED), *arguments)
+    assert (code, error, text.count("\n")) == (0, "", 1)
+    found = json.loads(text)
+    assert (found["data"], found["shots"]) == (str(train), 2)
+    assert tuple(found["methods"]) == ASKED
+    for figures in found["methods"].values():
+        assert len(figures["accuracy"]) == 2
+        assert figures["seconds"] >= 0
+        assert isinstance(figures["bytes"], int)
+    assert found["methods"]["majority"]["accuracy"] == [0.5, 0.5]
+    assert found["zero_shot"]["items"] == 4
+
+
+def test__table__names_methods_rivals_and_what_was_asked(train, backbone, savs, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "140")
+    code, text, error = savs(
+        "compare", train, "-b", backbone, "--shots", "1,2", "--draws", 2, "--zero-shot-items", 3
+    )
+    assert (code, error) == (0, "")
+    for words in (
+        "1 shots per class, draws: 2, test items: 6",
+        "2 shots per class, draws: 2, test items: 4",
+        "last_layer",
+        "mixture",
+        "+- sav",
+        "zero_shot: 3 test items asked",
+    ):
+        assert words in text
+
+
+def test__fixed_test__is_the_test_of_every_draw(train, test_folder, backbone, savs):
+    arguments = ("--methods", "sav,majority", "--shots", 4, "--draws", 2, "--json")
+    code, text, _ = savs("compare", train, "-b", backbone, "--test", test_folder, *arguments)
+    assert code == 0
+    assert json.loads(text)["n_test"] == [6, 6]
+
+
+def test__fixed_test_of_the_same_pictures__warns(train, backbone, savs):
+    arguments = ("--methods", "sav,majority", "--shots", 2, "--draws", 1, "--json")
+    code, text, error = savs("compare", train, "-b", backbone, "--test", train, *arguments)
+    assert code == 0
+    assert "8 of 8 test examples are in the data of the shots too" in error
+    assert json.loads(text)["n_test"] == [4]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--methods", "sav,best"), "'best'; there are sav, votes, "),
+        (("--methods", ","), "no method is named"),
+        (("--shots", "5,x"), "such as 5 or 5,10,20"),
+        (("--shots", "0"), "positive numbers"),
+        (("--draws", "0"), "--draws"),
+    ],
+)
+def test__wrong_usage__exit_2_before_anything_is_read(arguments, words, tmp_path, savs):
+    code, text, error = savs("compare", tmp_path / "gone", "-b", "gone", *arguments)
+    assert (code, text) == (2, "")
+    assert words in " ".join(error.split())
+
+
+def test__fault_13__too_few_for_the_shots__one_line_before_any_model(train, savs):
+    code, _, error = savs("compare", train, "-b", "no-such-model", "--shots", "2,4")
+    assert (code, error.count("\n")) == (1, 1)
+    assert "4 shots leave no test example of some class" in error
+    assert "4" in error
+
+
+def test__fault_13__one_class__one_line_before_any_model(tmp_path, draw, savs):
+    (tmp_path / "d" / "red").mkdir(parents=True)
+    for index in range(3):
+        draw("red", index).save(tmp_path / "d" / "red" / f"{index}.png")
+    code, _, error = savs("compare", tmp_path / "d", "-b", "no-such-model", "--shots", 1)
+    assert (code, error.count("\n")) == (1, 1)
+    assert "'red' has 3" in error
+
+
+def test__unreadable_rows__max_errors__exit_3_and_the_rest_is_compared(rows, backbone, savs):
+    items = [{"text": f"number {i}", "label": "ab"[i % 2]} for i in range(8)]
+    data = rows(*items, {"image": "broken.png", "label": "a"}, {"image": "gone.png", "label": "b"})
+    arguments = ("compare", data, "-b", backbone, "--methods", "sav,majority", "--shots", 2, "--draws", 1)
+    code, text, _ = savs(*arguments, "--max-errors", 2, "--json")
+    found = json.loads(text)
+    assert code == 3
+    assert found["n_errors"] == 2
+    assert {error["id"] for error in found["errors"]} == {"data.jsonl:9", "data.jsonl:10"}
+    assert found["n_test"] == [4]
+    assert savs(*arguments, "--max-errors", 1)[0] == 1
+    assert savs(*arguments)[0] == 1
+
+
+def test__prompt_with_an_unknown_column__one_line(train, savs):
+    code, _, error = savs("compare", train, "-b", "no-such-model", "--prompt", "{nothing}?", "--shots", 2)
+    assert (code, error.count("\n")) == (1, 1)
+    assert "nothing" in error

@@ -1,0 +1,273 @@
+from __future__ import annotations
+
+import json
+import warnings
+
+import numpy as np
+import pytest
+from PIL import Image as PILImage
+
+from savs.backbones import PromptTemplate, load_backbone
+from savs.backbones.fake import FakeBackbone
+from savs.baselines import last_layer
+from savs.errors import DataError
+from savs.evaluation import draw_rows, paired_bootstrap
+from savs.evaluation.comparison import compare_methods
+from savs.evaluation.contenders import KNOWN
+from savs.evaluation.results import Trial, bootstrap_over_items
+from savs.examples import DataWarning, as_examples
+from savs.heads import make_method
+
+COLOURS = {"blue": (60, 70, 180), "red": (180, 70, 60)}
+
+
+def pictures(per_class, first_seed=0):
+    arrays, labels = [], []
+    for name, colour in COLOURS.items():
+        for index in range(per_class):
+            noise = np.random.default_rng(first_seed + len(arrays)).normal(0, 60, (32, 32, 3))
+            pixels = (np.asarray(colour) + noise).clip(0, 255).astype(np.uint8)
+            arrays.append(PILImage.fromarray(pixels))
+            labels.append(
+                name if (index + first_seed) % 5 else "red"
+            )  # some labels are wrong: not all is easy
+    template = PromptTemplate("Which colour?")
+    return [template.apply(example) for example in as_examples(arrays, labels)]
+
+
+def words(n, prefix="w"):
+    return as_examples([f"{prefix}{i}" for i in range(n)], ["yes" if i % 2 else "no" for i in range(n)])
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return load_backbone("tiny")
+
+
+@pytest.fixture(scope="module")
+def found(tiny):
+    return compare_methods(tiny, pictures(10), methods=KNOWN, shots=[2, 3], draws=2, zero_shot_items=6)
+
+
+def test__tiny__every_method_has_figures(found):
+    record = json.loads(json.dumps(found.record(), allow_nan=False))
+    assert set(record["methods"]) == set(KNOWN)
+    assert record["shots"] == [2, 3]
+    for name, figures in record["methods"].items():
+        assert not figures["failures"]["2"], name
+        for count in ("2", "3"):
+            assert len(figures["accuracy"][count]) == 2
+            assert all(0 <= value <= 1 for value in figures["accuracy"][count])
+            assert figures["bytes"][count] > 0 or name == "zero_shot"
+    assert record["zero_shot"]["items"] == 6
+    assert record["methods"]["sav"]["against_sav"] == {"2": None, "3": None}
+    assert record["methods"]["kernel_ridge"]["bytes"]["3"] > record["methods"]["majority"]["bytes"]["3"]
+
+
+def test__tiny__accuracies_are_those_of_single_fits(tiny, found):
+    examples = pictures(10)
+    labels = np.array([example.label for example in examples])
+    read = tiny.extract(examples, states=True)
+    for draw in range(2):
+        drawn, test = draw_rows(labels, 3, (0, draw))
+        for name in ("sav", "hec_v"):
+            fitted = make_method(name, tiny.layout).fit(read.features[drawn], labels[drawn])
+            expected = sum(fitted.predict(read.features[[i]])[0] == labels[i] for i in test) / len(test)
+            assert found.accuracies(name, 3)[draw] == pytest.approx(expected)
+        nearest = last_layer(read.states[drawn], labels[drawn], read.states[test]).labels
+        expected = np.mean(np.array(nearest) == labels[test])
+        assert found.accuracies("last_layer", 3)[draw] == pytest.approx(expected)
+
+
+def test__one_pass__for_all_methods_shots_and_draws(monkeypatch):
+    backbone, calls = FakeBackbone(), []
+    extract = backbone.extract
+
+    def note(examples, **options):
+        calls.append((len(examples), options["states"]))
+        return extract(examples, **options)
+
+    monkeypatch.setattr(backbone, "extract", note)
+    compare_methods(backbone, words(12), methods=["sav", "last_layer", "auto"], shots=[2, 3], draws=3)
+    assert calls == [(12, True)]
+
+
+def test__one_number_of_shots__plain_figures():
+    record = compare_methods(
+        FakeBackbone(), words(12), methods=["sav", "majority"], shots=[2], draws=3
+    ).record()
+    assert record["shots"] == 2
+    assert len(record["methods"]["sav"]["accuracy"]) == 3
+    assert isinstance(record["methods"]["sav"]["seconds"], float)
+    assert isinstance(record["methods"]["sav"]["bytes"], int)
+    assert record["methods"]["sav"]["against_baseline"]["name"] == "majority"
+
+
+def test__fault__copies_of_shots__are_never_judged():
+    examples = [*words(8), *words(8)]
+    found = compare_methods(FakeBackbone(), examples, methods=["sav"], shots=[2], draws=4)
+    for draw, trial in enumerate(found.trials["sav", 2]):
+        labels = [example.label for example in examples]
+        shots = {examples[row].text for row in draw_rows(labels, 2, (0, draw))[0]}
+        judged = {examples[row].text for row in trial.rows}
+        assert not shots & judged
+        assert judged | shots == {example.text for example in examples}
+
+
+def test__only_copies_left__says_so():
+    examples = as_examples(["a", "a", "b", "b"], ["x", "x", "y", "y"])
+    with pytest.raises(DataError, match="not a copy of a shot"):
+        compare_methods(FakeBackbone(), examples, methods=["sav"], shots=[1])
+
+
+def test__fixed_test__judges_it_alone_and_uses_all_shots():
+    found = compare_methods(
+        FakeBackbone(), words(6), methods=["sav"], shots=[3], draws=2, test=words(4, prefix="t")
+    )
+    assert [trial.rows.tolist() for trial in found.trials["sav", 3]] == [[6, 7, 8, 9]] * 2
+
+
+def test__fixed_test_with_leaks__warns_and_leaves_them_out():
+    examples = words(6)
+    with pytest.warns(DataWarning, match="2 of 6 test examples are in the data of the shots too"):
+        found = compare_methods(
+            FakeBackbone(),
+            examples,
+            methods=["sav"],
+            shots=[3],
+            draws=1,
+            test=[*examples[:2], *words(4, prefix="t")],
+        )
+    assert found.n_test == {3: [4]}
+
+
+def test__test_label_of_another_type__counts_as_wrong():
+    examples = as_examples(["a", "b", "c", "d"], [0, 1, 0, 1])
+    with pytest.warns(DataWarning, match="label that no shot has"):
+        found = compare_methods(
+            FakeBackbone(),
+            examples,
+            methods=["majority"],
+            shots=[2],
+            draws=1,
+            test=as_examples(["e", "f"], ["0", "1"]),
+        )
+    assert found.accuracies("majority", 2) == [0.0]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [(DataError("cannot\nanswer"), "cannot answer"), (MemoryError(), "it needs more memory than there is")],
+)
+def test__method_that_cannot_use_a_draw__is_reported_and_the_others_go_on(error, told, monkeypatch):
+    calls = []
+
+    def refuse(*_args, **_options):
+        calls.append(1)
+        raise error
+
+    backbone = FakeBackbone()
+    monkeypatch.setattr(backbone, "generate", refuse)
+    found = compare_methods(backbone, words(8), methods=["zero_shot", "sav"], shots=[2], draws=2)
+    record = found.record()
+    assert record["methods"]["zero_shot"]["accuracy"] == [None, None]
+    assert record["methods"]["zero_shot"]["failures"] == {"0": told, "1": told}
+    assert record["zero_shot"] is None
+    assert record["best_baseline"] is None
+    assert None not in record["methods"]["sav"]["accuracy"]
+    assert len(calls) == 1  # not again in every draw
+
+
+def test__zero_shot__is_asked_once_per_item_and_classes_take_turns():
+    backbone, asked = FakeBackbone(), []
+    answer = backbone.generate
+
+    def note(examples, **options):
+        asked.extend(example.label for example in examples)
+        return answer(examples, **options)
+
+    backbone.generate = note
+    found = compare_methods(
+        backbone, words(20), methods=["zero_shot"], shots=[1, 2], draws=3, zero_shot_items=6
+    )
+    assert sorted(asked) == ["no"] * 3 + ["yes"] * 3
+    assert found.record()["zero_shot"]["items"] == 6
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"methods": ["best"]}, "no method 'best'; there are sav, "),
+        ({"methods": []}, "needs a method"),
+        ({"draws": 0}, "at least one draw"),
+        ({"shots": [0]}, "at least one shot"),
+        ({"shots": [4]}, "4 shots leave no test example of some class"),
+        ({"shots": [5], "test": words(2, "t")}, "5 shots are more than some class has"),
+    ],
+)
+def test__bad_request__is_refused_before_the_model_runs(settings, message):
+    backbone = FakeBackbone()
+    with pytest.raises(ValueError, match=message):
+        compare_methods(backbone, words(8), **settings)
+    assert backbone.n_forward == 0
+
+
+def test__one_class__is_refused():
+    with pytest.raises(DataError, match="two classes; 'a' has 2"):
+        compare_methods(FakeBackbone(), as_examples(["x", "y"], ["a", "a"]))
+
+
+def test__unreadable_examples__are_left_out_up_to_max_errors(tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    examples = [*words(8), *as_examples([tmp_path / "broken.png"], ["yes"])]
+    found = compare_methods(FakeBackbone(), examples, methods=["sav"], shots=[2], draws=1, max_errors=1)
+    assert [error.code for error in found.errors] == ["image_undecodable"]
+    assert found.n_test == {2: [4]}
+    with pytest.raises(ValueError, match="no complete picture"):
+        compare_methods(FakeBackbone(), examples, methods=["sav"], shots=[2], draws=1)
+
+
+def test__class_lost_to_errors__is_refused(tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    broken = [*as_examples([tmp_path / "broken.png"] * 3, ["maybe"] * 3)]
+    with pytest.raises(DataError, match="no example of class 'maybe' can be read"):
+        compare_methods(FakeBackbone(), [*words(8), *broken], methods=["sav"], shots=[1], max_errors=-1)
+
+
+def trial(rows, correct):
+    return Trial(np.array(rows), np.array(correct, dtype=bool), 0.0, 0)
+
+
+def test__bootstrap_over_items__one_draw__is_the_paired_bootstrap():
+    rng = np.random.default_rng(0)
+    ours, theirs = rng.random(60) < 0.8, rng.random(60) < 0.6
+    one = bootstrap_over_items([trial(range(60), ours)], [trial(range(60), theirs)])
+    assert one == pytest.approx(paired_bootstrap(ours, theirs), abs=0.02)
+    assert one.value == pytest.approx(ours.mean() - theirs.mean())
+
+
+def test__bootstrap_over_items__repeated_draws__are_no_further_items():
+    rng = np.random.default_rng(0)
+    ours, theirs = rng.random(60) < 0.8, rng.random(60) < 0.6
+    pair = [trial(range(60), ours)], [trial(range(60), theirs)]
+    once = bootstrap_over_items(*pair)
+    five = bootstrap_over_items(pair[0] * 5, pair[1] * 5)
+    assert five == pytest.approx(once)
+
+
+def test__bootstrap_over_items__only_common_items_count():
+    found = bootstrap_over_items([trial([3, 1, 2], [1, 0, 1])], [trial([2, 3, 9], [0, 1, 1])])
+    assert found.value == 0.5
+    assert bootstrap_over_items([trial([1], [1])], [trial([2], [1])]) is None
+
+
+def test__same_seed__same_figures():
+    def run(seed):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            return compare_methods(FakeBackbone(), words(20), methods=["sav"], shots=[3], seed=seed)
+
+    assert run(1).accuracies("sav", 3) == run(1).accuracies("sav", 3)
+    assert [t.rows.tolist() for t in run(1).trials["sav", 3]] != [
+        t.rows.tolist() for t in run(2).trials["sav", 3]
+    ]
