@@ -238,7 +238,7 @@ def test__examine__weights_on_disk__safe_and_no_second_copy(patient, tmp_path) -
 
 
 def test__fault_21__another_token_than_the_last__caught(patient, monkeypatch) -> None:
-    from savs.backbones import recorder
+    from savs.backbones.passes import recorder
 
     honest = recorder.last_real_tokens
     monkeypatch.setattr(recorder, "last_real_tokens", lambda mask: honest(mask) - 1)
