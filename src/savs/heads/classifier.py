@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,15 +11,20 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from savs.features import Head, HeadLayout
+from savs.heads.base import State
 from savs.heads.centroids import class_centroids
 from savs.heads.labels import check_label_types, encode_labels
 from savs.heads.rows import check_finite, resolve_layout
 from savs.heads.scoring import head_scores
 from savs.heads.selection import check_n_heads, select_heads
+from savs.heads.shots import Shots
 from savs.heads.similarity import nearest_classes, similarity_blocks
 from savs.heads.voting import decision_values, vote_shares
 
 __all__ = ["SAVClassifier"]
+
+_SMALLEST = 1e-9
+"""Shares of votes below this count as this where their logarithm is taken."""
 
 
 class SAVClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -115,16 +120,21 @@ class SAVClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         ValueError
             If X does not fit the layout or `y`, or `n_heads` is not a positive integer.
         """
-        n_kept = check_n_heads(self.n_heads)
+        check_n_heads(self.n_heads)
         if y is not None and not isinstance(y, np.ndarray):
             check_label_types(y)  # type: ignore[arg-type]  # before NumPy merges 1 and "1"
         rows, labels = validate_data(self, X, y, dtype=[np.float64, np.float32], ensure_all_finite=False)
         layout = resolve_layout(self.layout, rows.shape[1])
         check_finite(rows, layout)
         classes, codes = encode_labels(labels)
-        centroids = class_centroids(rows, codes, len(classes))
-        scores = head_scores(rows, codes, centroids, layout)
-        heads = select_heads(scores, layout, n_kept)
+        return self._fit_codes(classes, Shots(rows, codes, len(classes), layout))
+
+    def _fit_codes(self, classes: NDArray[Any], shots: Shots) -> Self:
+        layout = shots.layout
+        centroids = class_centroids(shots.rows, shots.codes, shots.n_classes)
+        scores = head_scores(shots.rows, shots.codes, centroids, layout)
+        heads = select_heads(scores, layout, check_n_heads(self.n_heads))
+        self.n_features_in_ = layout.width
         return self._learn(classes, heads, scores, centroids[:, layout.column_indices(heads)], layout)
 
     @classmethod
@@ -194,6 +204,36 @@ class SAVClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             layout=self.layout_.select(self.heads_),
         )
 
+    def to_state(self) -> State:
+        """Return everything a prediction needs: arrays by name, and JSON-able settings."""
+        check_is_fitted(self)
+        arrays = {"head_scores": self.head_scores_, "centroids": self.centroids_}
+        return State(
+            arrays,
+            {
+                "estimator": type(self).__name__,
+                "parameters": {"n_heads": self.n_heads},
+                "classes": self.classes_.tolist(),
+                "layout": self.layout_.to_json(),
+                "heads": [list(head) for head in self.heads_],
+            },
+        )
+
+    @classmethod
+    def from_state(cls, state: State) -> Self:
+        """Return the estimator that `to_state` described; `ValueError` for another one's or a damaged state."""
+        arrays, settings = state
+        if settings.get("estimator") != cls.__name__ or set(arrays) != {"head_scores", "centroids"}:
+            raise ValueError(f"this is not the state of {cls.__name__}")
+        return cls.from_parts(
+            classes=settings["classes"],
+            heads=settings["heads"],
+            head_scores=arrays["head_scores"],
+            centroids=arrays["centroids"],
+            layout=HeadLayout.from_json(settings["layout"]),
+            n_heads=settings["parameters"]["n_heads"],
+        )
+
     def votes(self, X: ArrayLike) -> NDArray[np.intp]:
         """Return the class index that each kept head votes for.
 
@@ -229,6 +269,14 @@ class SAVClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Where two classes have equal shares, `predict` knows which one wins; these shares do not say.
         """
         return vote_shares(self.votes(X), len(self.classes_))
+
+    def log_shares(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Return logarithms of vote shares after the bonus that settles ties, so that the largest wins.
+
+        Shares below 1e-9 count as that. Shape (n_examples, n_classes); rows of the exponentials sum to 1.
+        """
+        values = np.maximum(decision_values(self.votes(X), len(self.classes_)), _SMALLEST)
+        return cast("NDArray[np.float64]", np.log(values / values.sum(axis=1, keepdims=True)))
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return vote counts plus a bonus below one that settles ties, so that the largest value wins.

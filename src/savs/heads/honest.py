@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from savs.heads.base import HeadClassifier
+from savs.heads.classifier import SAVClassifier
 from savs.heads.estimate import Estimate, leave_one_out_folds, summarise_left_out
 from savs.heads.shots import Shots
 
@@ -42,7 +43,7 @@ def nested_folds(codes: NDArray[np.intp], max_folds: int, seed: int = 0) -> list
 
 
 def left_out_log_probabilities(
-    classifier: HeadClassifier, shots: Shots, folds: Sequence[NDArray[np.intp]]
+    classifier: HeadClassifier | SAVClassifier, shots: Shots, folds: Sequence[NDArray[np.intp]]
 ) -> NDArray[np.float64]:
     """Return log probabilities of the left-out shots under an estimator that is fitted without them.
 
@@ -55,7 +56,9 @@ def left_out_log_probabilities(
     classes = np.arange(shots.n_classes)
     for fold in folds:
         fitted = clone(classifier).set_params(layout=shots.layout)._fit_codes(classes, shots.without(fold))
-        logs[fold] = fitted.predict_log_proba(shots.rows[fold])
+        left_out = shots.rows[fold]
+        published = isinstance(fitted, SAVClassifier)
+        logs[fold] = fitted.log_shares(left_out) if published else fitted.predict_log_proba(left_out)
     return logs
 
 

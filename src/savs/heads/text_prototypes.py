@@ -152,6 +152,11 @@ class TextPrototypeClassifier(HeadClassifier):
         inner: dict[str, NDArray[Any]] = {} if self.expert_ is None else self.expert_.to_state().arrays
         return super()._state_arrays() | {f"expert/{name}": array for name, array in inner.items()}
 
+    def to_state(self) -> State:
+        """Return everything a prediction needs; the prototypes of all heads are not part of it."""
+        arrays, settings = super().to_state()
+        return State(arrays, {**settings, "parameters": {**settings["parameters"], "prototypes": None}})
+
     def _state_settings(self) -> dict[str, Any]:
         return {
             "shot_share": self.shot_share_,
