@@ -90,8 +90,8 @@ def test__altered_store_json__refused(folder, change):
 def test__newer_schema__says_so(folder):
     FeatureStore.open(folder, FINGERPRINT, LAYOUT)
     path = folder / "store.json"
-    path.write_text(path.read_text().replace('"schema_version": 1', '"schema_version": 2'))
-    with pytest.raises(StoreError, match="schema 2"):
+    path.write_text(path.read_text().replace('"schema_version": 2', '"schema_version": 3'))
+    with pytest.raises(StoreError, match="schema 3"):
         FeatureStore.existing(folder)
 
 

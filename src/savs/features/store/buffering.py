@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from savs.features.store.description import KEY_BYTES, Description
 
-__all__ = ["Buffer"]
+__all__ = ["Buffer", "as_key_column"]
 
 
 class Buffer:

@@ -31,7 +31,7 @@ __all__ = [
     "write_description",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 FILE_NAME = "store.json"
 KEY_BYTES = 32
 _LARGEST_FILE = 64 * 2**20

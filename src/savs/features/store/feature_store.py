@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from savs.errors import StoreError
 from savs.features.layout import HeadLayout
-from savs.features.store.buffering import Buffer
+from savs.features.store.buffering import Buffer, as_key_column
 from savs.features.store.description import (
     FILE_NAME,
     KEY_BYTES,
@@ -27,6 +27,7 @@ from savs.features.store.description import (
 )
 from savs.features.store.files import locked, remove_stale
 from savs.features.store.numbers import pack
+from savs.features.store.parquet import LARGEST_PAGE
 from savs.features.store.parts import BadPartError, Part, write_part
 from savs.features.store.pruning import Pruned, prune
 from savs.features.store.reading import Job
@@ -40,7 +41,7 @@ __all__ = ["FeatureStore", "StoredRows"]
 LOCK = ".lock"
 _PART_ROWS, _PART_BYTES = 256, 128 * 2**20
 _THREADS, _WORTH_THREADS = 4, 16 * 2**20
-_MOST_PART_ROWS = 2**14  # Parquet writers begin a new page at 20 000
+_MOST_PART_ROWS = 2**14
 
 
 class StoredRows(NamedTuple):
@@ -88,8 +89,9 @@ class FeatureStore:
     ) -> None:
         if on_full not in {"warn", "raise"}:
             raise ValueError(f"on_full is 'warn' or 'raise', not {on_full!r}")
-        if part_rows is not None and not 1 <= part_rows <= _MOST_PART_ROWS:
-            raise ValueError(f"part_rows must be from 1 to {_MOST_PART_ROWS}, not {part_rows}")
+        most = min(_MOST_PART_ROWS, LARGEST_PAGE // max(c.n_bytes for c in description.columns.values()))
+        if part_rows is not None and not 1 <= part_rows <= most:
+            raise ValueError(f"part_rows must be from 1 to {most}, not {part_rows}")
         self.folder = folder
         self.description = description
         self.part_rows = part_rows or max(1, min(_PART_ROWS, _PART_BYTES // description.row_bytes))
@@ -288,7 +290,10 @@ class FeatureStore:
             batch, new = new[: buffer.space], new[buffer.space :]
             taken = compact(np.asarray(batch, dtype=np.intp))
             columns = self._packed(features[taken], None if states is None else states[taken])
-            buffer.add([rows[index] for index in batch], columns)
+            batch_keys = [rows[index] for index in batch]
+            if len(batch) == self.part_rows and self._written(batch_keys, columns):
+                continue
+            buffer.add(batch_keys, columns)
             if not buffer.space:
                 self.flush()
 
@@ -313,6 +318,20 @@ class FeatureStore:
         except OSError as error:
             self._cannot_write(error)
         buffer.clear()
+
+    def _written(self, keys: list[bytes], columns: Mapping[str, NDArray[Any]]) -> bool:
+        """Write rows that fill a part from where they lie; False if they must go through the buffer."""
+        try:
+            with locked(self.folder / LOCK):
+                self._shelf.refresh()
+                if any(self._stored(key, "states" in columns) for key in keys):
+                    return False
+                whole = {"key": as_key_column(keys), **columns}
+                self._shelf.take_in(write_part(self._shelf.folder, self.description, whole))
+        except OSError:
+            # The buffer keeps them, tries once more and says why it cannot.
+            return False
+        return True
 
     def info(self) -> dict[str, Any]:
         """Return what the store holds.

@@ -1,9 +1,10 @@
-"""One part of a store: an immutable Parquet file, named by the sha256 of its bytes.
+"""One part of a store: an immutable Parquet file, named by its content.
 
 Columns are fixed-size binary values, one for each row: plain, uncompressed, without nulls, one page each. The
-values of a column therefore are the last ``n_rows * width`` bytes of its chunk, and are read from there
-directly: decoding Parquet lists costs several times as much as reading. Their digests stand in the file's
-metadata; values are used only after they have been checked, so that damage anywhere, in the footer too,
+values of a column therefore are the last ``n_rows * width`` bytes of its chunk; they are written from the
+memory in which they lie and read from there directly: what Parquet encoders do costs several times as much as
+the disk. Their digests stand in the footer, and values are used only after they have been checked. The name
+is the sha256 of all other bytes of the file, the footer with the digests among them, so that damage anywhere
 shows.
 """
 
@@ -12,10 +13,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import queue
 import re
-import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,12 +28,16 @@ from numpy.typing import NDArray
 from savs.features.store.description import KEY_BYTES, Column, Description
 from savs.features.store.digests import column_digest
 from savs.features.store.files import reached, whole_file, write_all
+from savs.features.store.parquet import MAGIC, Chunk, footer, page_header
 
-__all__ = ["SUFFIX", "BadPartError", "Part", "file_digest", "is_part_name", "open_part", "write_part"]
+__all__ = ["SUFFIX", "BadPartError", "Part", "check_part", "is_part_name", "open_part", "write_part"]
 
 SUFFIX = ".parquet"
 _NAME = re.compile(r"[0-9a-f]{64}\.parquet")
 _LARGEST_PAGE_HEADER = 4096
+_WORTH_A_THREAD = 2**19
+_LARGEST_REST = 64 * 2**20
+_WRITER = "savs"
 
 
 class BadPartError(Exception):
@@ -106,8 +110,8 @@ def write_part(folder: Path, description: Description, columns: Mapping[str, NDA
     folder : Path
     description : Description
     columns : mapping of str to ndarray
-        C-contiguous arrays of shape (n_rows, width) by column name, as they are stored: all columns of the
-        description, ``states`` only if these rows have them.
+        Arrays of shape (n_rows, width) by column name, in the stored dtype: all columns of the description,
+        ``states`` only if these rows have them.
 
     Raises
     ------
@@ -115,18 +119,14 @@ def write_part(folder: Path, description: Description, columns: Mapping[str, NDA
         If it cannot be written; nothing is left of it.
     """
     specs = [spec for name, spec in description.columns.items() if name in columns]
-    digests = {spec.name: column_digest(columns[spec.name]) for spec in specs}
-    table = pa.Table.from_arrays(
-        [_binary(columns[spec.name], spec) for spec in specs], schema=_schema(description, specs, digests)
-    )
     with whole_file(folder) as (descriptor, finish):
-        sink = _HashedFile(descriptor)
-        try:
-            _encode(table, sink)
-            reached("encoded")
-        finally:
-            sink.close()
-        return finish(sink.hexdigest() + SUFFIX)
+        rest = hashlib.sha256()
+        for piece, is_value in _pieces(description, specs, columns):
+            if not is_value:
+                rest.update(piece)
+            write_all(descriptor, piece)
+        reached("encoded")
+        return finish(rest.hexdigest() + SUFFIX)
 
 
 def open_part(path: Path, description: Description) -> Part:
@@ -153,75 +153,78 @@ def open_part(path: Path, description: Description) -> Part:
     return Part(path, part.n_rows, n_bytes, split, starts, digests)
 
 
-def file_digest(path: Path) -> str:
-    """Return the sha256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def check_part(part: Part, description: Description) -> None:
+    """Read every byte of a part.
+
+    Raises
+    ------
+    BadPartError
+        If it is not what was written.
+    OSError
+        If it is gone or may not be read.
+    """
+    rest, end = hashlib.sha256(), 0
+    with part.path.open("rb", buffering=0) as file:
+        for name, start in part.starts.items():
+            rest.update(_bytes_between(file.fileno(), end, start))
+            column = description.columns[name]
+            part.read(file.fileno(), column)
+            end = start + part.n_rows * column.n_bytes
+        rest.update(_bytes_between(file.fileno(), end, part.n_bytes))
+    if rest.hexdigest() != part.path.stem:
+        raise BadPartError("the sha256 of its headers and footer is not its name")
 
 
-class _HashedFile:
-    """What the Parquet encoder writes to: a file whose bytes are hashed on another thread on their way."""
-
-    closed = False
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._written = 0
-        self._sha256 = hashlib.sha256()
-        self._pieces: queue.Queue[bytes | None] = queue.Queue(maxsize=4)
-        self._thread = threading.Thread(target=self._hash, name="savs-store-sha256", daemon=True)
-        self._thread.start()
-
-    def _hash(self) -> None:
-        while (piece := self._pieces.get()) is not None:
-            self._sha256.update(piece)
-
-    def write(self, piece: bytes) -> int:
-        self._pieces.put(piece)
-        write_all(self._descriptor, piece)
-        self._written += len(piece)
-        return len(piece)
-
-    def tell(self) -> int:
-        return self._written
-
-    def flush(self) -> None:
-        """Do nothing: nothing is held back."""
-
-    def close(self) -> None:
-        if not self.closed:
-            self.closed = True
-            self._pieces.put(None)
-            self._thread.join()
-
-    def hexdigest(self) -> str:
-        return self._sha256.hexdigest()
-
-
-def _encode(table: pa.Table, sink: _HashedFile) -> None:
-    # One page for each column, whatever its size.
-    options = {
-        "row_group_size": len(table),
-        "data_page_size": 2**31 - 1,
-        "write_batch_size": len(table),
-        "compression": "none",
-        "use_dictionary": False,
-        "write_statistics": False,
-        "version": "2.6",
-        "data_page_version": "1.0",
-    }
-    pq.write_table(table, pa.PythonFile(sink, mode="w"), **options)
-
-
-def _binary(values: NDArray[Any], spec: Column) -> pa.FixedSizeBinaryArray:
-    buffers = [None, pa.py_buffer(np.ascontiguousarray(values))]
-    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(spec.n_bytes), len(values), buffers)
-
-
-def _schema(description: Description, specs: list[Column], digests: Mapping[str, str]) -> pa.Schema:
-    fields = [pa.field(spec.name, pa.binary(spec.n_bytes), nullable=False) for spec in specs]
+def _pieces(
+    description: Description, specs: list[Column], columns: Mapping[str, NDArray[Any]]
+) -> Iterator[tuple[bytes | memoryview, bool]]:
+    """Yield the bytes of a part in order, and whether they are values."""
+    n_rows = len(columns["key"])
+    chunks: list[Chunk] = []
+    digests: dict[str, str] = {}
+    offset = len(MAGIC)
+    yield MAGIC, False
+    for spec, (values, digests[spec.name]) in zip(specs, _digested(specs, columns), strict=True):
+        header = page_header(n_rows, values.nbytes)
+        yield header, False
+        yield memoryview(values.reshape(-1).view(np.uint8)), True
+        chunks.append(Chunk(spec.name, spec.n_bytes, offset, len(header)))
+        offset += len(header) + values.nbytes
     facts = {"store": description.id, "dtype": description.dtype, "digests": digests}
-    return pa.schema(fields, metadata={"savs": json.dumps(facts)})
+    yield footer(chunks, n_rows, {"savs": json.dumps(facts)}, _WRITER), False
+
+
+def _digested(specs: list[Column], columns: Mapping[str, NDArray[Any]]) -> Iterator[tuple[NDArray[Any], str]]:
+    """Yield each column's values without gaps, valid until the next, and their digest."""
+    # One column at a time goes through memory that stays in the processor's cache.
+    widest = max(len(columns[spec.name]) * spec.n_bytes for spec in specs)
+    memories = np.empty((2, widest), np.uint8)
+
+    def prepare(number: int) -> tuple[NDArray[Any], str]:
+        spec = specs[number]
+        values = _gathered(columns[spec.name], spec, memories[number % 2])
+        return values, column_digest(values)
+
+    if widest < _WORTH_A_THREAD:
+        yield from map(prepare, range(len(specs)))
+        return
+    # While one column is written, another thread makes the next one ready.
+    with ThreadPoolExecutor(1, thread_name_prefix="savs-store-write") as pool:
+        ahead = pool.submit(prepare, 0)
+        for number in range(len(specs)):
+            ready = ahead.result()
+            if number + 1 < len(specs):
+                ahead = pool.submit(prepare, number + 1)
+            yield ready
+
+
+def _gathered(values: NDArray[Any], spec: Column, scratch: NDArray[np.uint8]) -> NDArray[Any]:
+    """Return values without gaps, in `scratch` if they have any."""
+    if values.flags.c_contiguous:
+        return values
+    whole = scratch[: len(values) * spec.n_bytes].view(spec.dtype).reshape(values.shape)
+    whole[...] = values
+    return whole
 
 
 def _footer(file: Any) -> Any:
@@ -276,6 +279,15 @@ def _start(metadata: Any, number: int, spec: Column, n_bytes: int) -> int:
     if not plain or not 0 < header <= _LARGEST_PAGE_HEADER or offset < 4 or offset + length > n_bytes:
         raise BadPartError(f"column {spec.name} is not stored as savs does")
     return int(offset + header)
+
+
+def _bytes_between(descriptor: int, start: int, stop: int) -> bytes:
+    # Between columns there are page headers only; what lies further apart no savs wrote.
+    if not 0 <= stop - start <= _LARGEST_REST:
+        raise BadPartError("its columns do not follow each other")
+    memory = np.empty(stop - start, np.uint8)
+    _read_into(descriptor, memory, start)
+    return memory.tobytes()
 
 
 def _read_into(descriptor: int, memory: NDArray[np.uint8], offset: int) -> None:

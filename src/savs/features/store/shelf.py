@@ -11,7 +11,7 @@ from typing import NamedTuple
 from savs.errors import StoreError
 from savs.features.store.description import FILE_NAME, Description
 from savs.features.store.files import reached, sync_folder
-from savs.features.store.parts import BadPartError, Part, file_digest, is_part_name, open_part
+from savs.features.store.parts import BadPartError, Part, check_part, is_part_name, open_part
 
 __all__ = ["PARTS", "BadPart", "Shelf", "StoreWarning", "check_folder"]
 
@@ -122,12 +122,13 @@ class Shelf:
         self._report(name, reason, "its rows are computed again")
 
     def verify(self, advance: Callable[[int], object]) -> None:
-        """Compare every part's sha256 with its name; `advance` is told the bytes of each."""
+        """Read every byte of every part; `advance` is told the bytes of each."""
         self.refresh()
         for name, part in list(self.parts.items()):
             try:
-                if file_digest(part.path) != part.path.stem:
-                    self.set_aside(name, "its sha256 is not its name")
+                check_part(part, self.description)
+            except BadPartError as error:
+                self.set_aside(name, str(error))
             except FileNotFoundError:
                 self.forget([name])
             except OSError as error:

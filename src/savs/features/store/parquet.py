@@ -1,0 +1,147 @@
+"""The bytes around the values of a part: Parquet page headers and footer, in Thrift's compact protocol.
+
+Only what a part needs: one row group, required columns of fixed-size binary values, plain, uncompressed, one
+data page each. The encoders of pyarrow copy every value twice on the way; with the few dozen bytes made here
+the values are written from where they lie. Fields and numbers: parquet.thrift of apache/parquet-format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+__all__ = ["LARGEST_PAGE", "MAGIC", "Chunk", "footer", "page_header"]
+
+MAGIC = b"PAR1"
+LARGEST_PAGE = 2**31 - 1
+"""Bytes that the values of a column may take: page sizes are 32-bit integers."""
+
+_I32, _I64, _BINARY, _LIST, _STRUCT = 5, 6, 8, 9, 12
+_FIXED_LEN_BYTE_ARRAY, _REQUIRED, _PLAIN, _RLE, _UNCOMPRESSED, _DATA_PAGE = 7, 0, 0, 3, 0, 0
+
+Field = tuple[int, int, bytes]  # number, type, encoded value
+
+
+class Chunk(NamedTuple):
+    """A column that was written.
+
+    Attributes
+    ----------
+    name : str
+    width : int
+        Bytes of one value.
+    offset : int
+        Where its page header begins in the file.
+    n_header : int
+        Bytes of the page header.
+    """
+
+    name: str
+    width: int
+    offset: int
+    n_header: int
+
+
+def page_header(n_rows: int, n_bytes: int) -> bytes:
+    """Return what stands before the values of a column, `n_bytes` in all."""
+    values = _struct([_i32(1, n_rows), _i32(2, _PLAIN), _i32(3, _RLE), _i32(4, _RLE)])
+    return _struct([_i32(1, _DATA_PAGE), _i32(2, n_bytes), _i32(3, n_bytes), (5, _STRUCT, values)])
+
+
+def footer(chunks: Sequence[Chunk], n_rows: int, metadata: Mapping[str, str], writer: str) -> bytes:
+    """Return what stands after the last column, to the end of the file."""
+    root = _struct([_binary(4, b"schema"), _i32(5, len(chunks))])
+    n_bytes = sum(chunk.n_header + n_rows * chunk.width for chunk in chunks)
+    group = _struct(
+        [
+            (1, _LIST, _list(_STRUCT, [_column_chunk(chunk, n_rows) for chunk in chunks])),
+            _i64(2, n_bytes),
+            _i64(3, n_rows),
+        ]
+    )
+    pairs = [_struct([_binary(1, key.encode()), _binary(2, text.encode())]) for key, text in metadata.items()]
+    body = _struct(
+        [
+            _i32(1, 2),
+            (2, _LIST, _list(_STRUCT, [root, *map(_schema_element, chunks)])),
+            _i64(3, n_rows),
+            (4, _LIST, _list(_STRUCT, [group])),
+            (5, _LIST, _list(_STRUCT, pairs)),
+            _binary(6, writer.encode()),
+        ]
+    )
+    return body + len(body).to_bytes(4, "little") + MAGIC
+
+
+def _schema_element(chunk: Chunk) -> bytes:
+    return _struct(
+        [
+            _i32(1, _FIXED_LEN_BYTE_ARRAY),
+            _i32(2, chunk.width),
+            _i32(3, _REQUIRED),
+            _binary(4, chunk.name.encode()),
+        ]
+    )
+
+
+def _column_chunk(chunk: Chunk, n_rows: int) -> bytes:
+    n_bytes = chunk.n_header + n_rows * chunk.width
+    metadata = _struct(
+        [
+            _i32(1, _FIXED_LEN_BYTE_ARRAY),
+            (2, _LIST, _list(_I32, [_zigzag(_PLAIN), _zigzag(_RLE)])),
+            (3, _LIST, _list(_BINARY, [_text(chunk.name.encode())])),
+            _i32(4, _UNCOMPRESSED),
+            _i64(5, n_rows),
+            _i64(6, n_bytes),
+            _i64(7, n_bytes),
+            _i64(9, chunk.offset),
+        ]
+    )
+    # The format wants 0 where the metadata stands in the footer only.
+    return _struct([_i64(2, 0), (3, _STRUCT, metadata)])
+
+
+def _i32(number: int, value: int) -> Field:
+    return number, _I32, _zigzag(value)
+
+
+def _i64(number: int, value: int) -> Field:
+    return number, _I64, _zigzag(value)
+
+
+def _binary(number: int, value: bytes) -> Field:
+    return number, _BINARY, _text(value)
+
+
+def _struct(fields: Iterable[Field]) -> bytes:
+    """Return fields in ascending order with their headers: the distance to the last number, the type."""
+    encoded, last = bytearray(), 0
+    for number, kind, value in fields:
+        encoded.append((number - last) << 4 | kind)
+        encoded += value
+        last = number
+    return bytes(encoded) + b"\0"
+
+
+def _list(kind: int, items: Sequence[bytes]) -> bytes:
+    n = len(items)
+    head = bytes([n << 4 | kind]) if n < 15 else bytes([0xF0 | kind]) + _varint(n)
+    return head + b"".join(items)
+
+
+def _text(value: bytes) -> bytes:
+    return _varint(len(value)) + value
+
+
+def _zigzag(value: int) -> bytes:
+    return _varint(value << 1 if value >= 0 else (-value << 1) - 1)
+
+
+def _varint(value: int) -> bytes:
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
