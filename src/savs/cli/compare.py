@@ -10,6 +10,7 @@ import click
 
 from savs.cli.failures import ITEM_ERRORS
 from savs.cli.options import (
+    DATA,
     backbone_options,
     data_options,
     error_options,
@@ -33,7 +34,7 @@ __all__ = ["compare"]
         'savs compare pictures/ -b tiny --prompt "What is in this picture?" --shots 5,10 --draws 5'
     ),
 )
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("data", type=DATA)
 @click.option("--backbone", "-b", required=True, metavar="NAME", help="tiny, a model folder or a hub id.")
 @click.option(
     "--methods", metavar="A,B,...", help="Names from docs/methods.md, majority, last_layer and zero_shot."
@@ -46,7 +47,7 @@ __all__ = ["compare"]
 )
 @click.option(
     "--test",
-    type=click.Path(path_type=Path),
+    type=DATA,
     help="Fixed test set [default: what of DATA the draw leaves].",
 )
 @click.option("--prompt", metavar="TEXT", help="Question put to the model, as in savs fit.")
@@ -68,12 +69,12 @@ __all__ = ["compare"]
 def compare(
     session: Session,
     /,
-    data: Path,
+    data: Path | str,
     backbone: str,
     methods: str | None,
     shots: str,
     draws: int,
-    test: Path | None,
+    test: Path | str | None,
     prompt: str | None,
     seed: int,
     zero_shot_items: int,
@@ -144,7 +145,9 @@ def _counts(text: str) -> list[int]:
     return list(dict.fromkeys(int(part) for part in parts))
 
 
-def _read(path: Path, ledger: ErrorLedger, prompt: str | None, reading: dict[str, Any]) -> list[Example]:
+def _read(
+    path: Path | str, ledger: ErrorLedger, prompt: str | None, reading: dict[str, Any]
+) -> list[Example]:
     """Return the examples of a data file with the prompt applied; the ledger takes those that cannot be."""
     from savs.backbones import PromptTemplate
     from savs.cli.answers import placed
@@ -157,7 +160,7 @@ def _read(path: Path, ledger: ErrorLedger, prompt: str | None, reading: dict[str
 
 
 def _test_set(
-    path: Path, ledger: ErrorLedger, prompt: str | None, reading: dict[str, Any], pool: list[Example]
+    path: Path | str, ledger: ErrorLedger, prompt: str | None, reading: dict[str, Any], pool: list[Example]
 ) -> list[Example]:
     from savs.datasets import adopt_label_type
     from savs.errors import DataError

@@ -13,7 +13,7 @@ import click
 from savs.cli.answers import answer, placed, tell_store
 from savs.cli.classifiers import classifier_options, load_classifier
 from savs.cli.failures import ITEM_ERRORS
-from savs.cli.options import example_help
+from savs.cli.options import DATA, example_help
 from savs.cli.output import percent, percents, print_json, show, table
 from savs.cli.session import Session
 
@@ -33,13 +33,13 @@ NAMES_SHOWN = 5
     epilog=example_help("savs evaluate my-classifier test.jsonl"),
 )
 @click.argument("classifier", type=click.Path(path_type=Path))
-@click.argument("test", type=click.Path(path_type=Path))
+@click.argument("test", type=DATA)
 @classifier_options()
 def evaluate(
     session: Session,
     /,
     classifier: Path,
-    test: Path,
+    test: Path | str,
     backbone: str | None,
     allow_mismatch: tuple[str, ...],
     max_errors: int,

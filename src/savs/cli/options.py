@@ -12,6 +12,7 @@ import click
 from savs.cli.session import remember
 
 __all__ = [
+    "DATA",
     "Command",
     "backbone_options",
     "data_options",
@@ -44,6 +45,23 @@ class BatchSizeOption(click.ParamType["int | str"]):
         )
 
 
+class DataSource(click.ParamType["Path | str"]):
+    """A path, or the address of a hub data set, which stays a text."""
+
+    name = "path|hf://owner/name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path | str:
+        """Return the path or the address."""
+        if isinstance(value, str) and value.startswith("hf://"):
+            return value
+        path: Path = click.Path(path_type=Path).convert(value, param, ctx)
+        return path
+
+
+DATA = DataSource()
+"""The type of an argument that names data."""
+
+
 def _all(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
     return lambda command: reduce(lambda wrapped, option: option(wrapped), reversed(options), command)
 
@@ -54,9 +72,15 @@ def example_help(*lines: str) -> str:
 
 
 def data_options() -> Callable[[Command], Command]:
-    """Columns and places of a data file."""
+    """Columns and places of data, and which part of a data set."""
     return _all(
-        click.option("--image-column", metavar="NAME", help="Column with the picture."),
+        click.option(
+            "--image-column",
+            metavar="NAME",
+            multiple=True,
+            callback=lambda _context, _option, names: names or None,
+            help="Column with the picture; repeat it for several pictures.",
+        ),
         click.option("--text-column", metavar="NAME", help="Column with the example's own text."),
         click.option("--label-column", metavar="NAME", help="Column with the label."),
         click.option("--id-column", metavar="NAME", help="Column with the example's id."),
@@ -65,6 +89,9 @@ def data_options() -> Callable[[Command], Command]:
             type=click.Path(path_type=Path, exists=True, file_okay=False),
             help="Folder that media paths are relative to [default: the data file's own].",
         ),
+        click.option("--split", metavar="NAME", help="Part of a data set that has several, such as train."),
+        click.option("--config", metavar="NAME", help="Configuration of a hub data set."),
+        click.option("--data-revision", metavar="REV", help="Branch, tag or commit of a hub data set."),
         click.option("--allow-outside", is_flag=True, help="Accept media paths that lead out of the root."),
     )
 

@@ -12,20 +12,30 @@ if TYPE_CHECKING:
 
 __all__ = ["read_data", "split_options"]
 
-DATA_OPTIONS = {"image_column", "text_column", "label_column", "id_column", "root", "allow_outside"}
+DATA_OPTIONS = {
+    "image_column": "image_column",
+    "text_column": "text_column",
+    "label_column": "label_column",
+    "id_column": "id_column",
+    "root": "root",
+    "allow_outside": "allow_outside",
+    "split": "split",
+    "config": "config",
+    "data_revision": "revision",  # --revision is the backbone's
+}
 
 
 def split_options(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the options of `read_examples` and those of `load_backbone` that were given."""
-    data = {name: value for name, value in options.items() if name in DATA_OPTIONS}
+    data = {DATA_OPTIONS[name]: value for name, value in options.items() if name in DATA_OPTIONS}
     load = {name: value for name, value in options.items() if name not in DATA_OPTIONS and value is not None}
     return data, load
 
 
 def read_data(
-    path: Path, ledger: ErrorLedger | None = None, *, require_labels: bool = False, **options: Any
+    source: Path | str, ledger: ErrorLedger | None = None, *, require_labels: bool = False, **options: Any
 ) -> list[Example]:
-    """Return the examples of a data file or folder; the errors of rows that are none go to the ledger.
+    """Return the examples of a file, folder or data set; the errors of rows that are none go to the ledger.
 
     Without a ledger the first error is raised. The options are those of `read_examples`.
 
@@ -40,7 +50,7 @@ def read_data(
     from savs.examples import ErrorLedger
 
     ledger = ledger or ErrorLedger()
-    examples = read_examples(path, require_labels=require_labels, ledger=ledger, **options)
+    examples = read_examples(source, require_labels=require_labels, ledger=ledger, **options)
     bad = preflight(examples)
     if 0 <= ledger.left < len(bad):
         raise DataError(

@@ -7,6 +7,7 @@ from savs.datasets.label_types import adopt_label_type
 from savs.datasets.preflight import describe_errors, preflight
 from savs.datasets.reading import read_examples
 from savs.datasets.splits import draw_shots, split_draws
+from savs.datasets.streaming import count_rows, iter_examples
 from savs.datasets.support import check_support
 from savs.examples import DataWarning
 
@@ -14,11 +15,13 @@ __all__ = [
     "DataWarning",
     "adopt_label_type",
     "check_support",
+    "count_rows",
     "describe_errors",
     "draw_shots",
     "example_hash",
     "find_duplicates",
     "find_leaks",
+    "iter_examples",
     "preflight",
     "read_examples",
     "split_draws",

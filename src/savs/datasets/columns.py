@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,17 +25,27 @@ __all__ = ["Columns"]
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of columns; None means the public SAVs names."""
+    """Names of columns; None means the public SAVs names. Several of pictures are several pictures."""
 
-    image: str | None = None
+    image: str | Sequence[str] | None = None
     text: str | None = None
     label: str | None = None
     id: str | None = None
 
     @property
+    def images(self) -> tuple[str, ...]:
+        """The columns of pictures that were named."""
+        return (self.image,) if isinstance(self.image, str) else tuple(self.image or ())
+
+    @property
     def named(self) -> tuple[str, ...]:
         """The columns that were named."""
-        return tuple(name for name in (self.image, self.text, self.label, self.id) if name is not None)
+        return (*self.images, *(name for name in (self.text, self.label, self.id) if name is not None))
+
+    @property
+    def id_names(self) -> tuple[str, ...]:
+        """The columns that may hold the id."""
+        return ID_FIELDS if self.id is None else (self.id,)
 
     def to_example(self, row: Row, root: Path) -> Example:
         """Return a row's example; its ``fields`` are the row's own columns but for the label.
@@ -51,7 +61,7 @@ class Columns:
             if name not in row.cells:
                 columns = ", ".join(map(repr, row.cells))
                 raise DataError(f"{row.where}: there is no column {name!r}; columns: {columns}")
-        if self.label is not None and self.label in (self.image, self.text):
+        if self.label is not None and self.label in (*self.images, self.text):
             raise DataError(
                 f"column {self.label!r} is named for the label and for the content: the answer must not "
                 "stand in the prompt"
@@ -59,16 +69,14 @@ class Columns:
         example = row_to_example(self._renamed(row.cells), root)
         chosen = example.id if self.id is None else as_id(row.cells[self.id])
         label = self.label if self.label is not None else example.label_column
-        fields = {name: cell for name, cell in row.cells.items() if name != label}
+        fields = {name: _field(cell) for name, cell in row.cells.items() if name != label}
         return replace(example, id=chosen, fields=fields, label_column=label)
 
     def id_of(self, row: Row) -> str | None:
         """Return a row's own id, or None if it has none that can be used."""
-        names = ID_FIELDS if self.id is None else (self.id,)
+        named = [row.cells[name] for name in self.id_names if not is_missing(row.cells.get(name))]
         try:
-            return next(
-                (as_id(row.cells[name]) for name in names if not is_missing(row.cells.get(name))), None
-            )
+            return as_id(named[0]) if named else None
         except ItemError:
             return None
 
@@ -76,9 +84,9 @@ class Columns:
         """Put the named columns in place of the public names, and take empty labels away."""
         # A label in a column that is read as text or picture by default is the label alone.
         renamed = {name: cell for name, cell in cells.items() if name != self.label}
-        if self.image is not None:
+        if self.images:
             renamed = {name: cell for name, cell in renamed.items() if not is_image_field(name)}
-            renamed["image"] = cells[self.image]
+            renamed["images"] = [part for name in self.images for part in _as_list(cells[name])]
         if self.text is not None:
             renamed = {name: cell for name, cell in renamed.items() if name not in {*TEXT_FIELDS, "messages"}}
             renamed["question"] = cells[self.text]
@@ -89,3 +97,14 @@ class Columns:
         if self.id is not None:
             renamed = {name: cell for name, cell in renamed.items() if name not in ID_FIELDS}
         return renamed
+
+
+def _as_list(cell: Any) -> list[Any]:
+    return cell if isinstance(cell, list) else [cell]
+
+
+def _field(cell: Any) -> Any:
+    """Return a cell for prompts: of a medium its path, as its bytes are in the example and no text."""
+    if isinstance(cell, dict) and cell.keys() == {"bytes", "path"}:
+        return cell["path"]
+    return cell

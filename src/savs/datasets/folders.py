@@ -7,15 +7,14 @@ import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 from savs.errors import DataError, ItemError
-from savs.examples import DataWarning, ErrorLedger, Example, as_example
+from savs.examples import DataWarning, Example, as_example
 from savs.examples.pictures import IMAGE_SUFFIXES
 from savs.media import resolve_media_path
 
-__all__ = ["natural_order", "read_folder"]
+__all__ = ["PictureFolder", "natural_order", "scan_folder"]
 
 _DEEPEST = 32
 _SPLITS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
@@ -27,22 +26,53 @@ class _Found:
     skipped: list[str] = field(default_factory=list)
 
 
-def read_folder(
-    folder: Path, *, allow_outside: bool = False, limit: int | None = None, ledger: ErrorLedger | None = None
-) -> list[Example]:
-    """Return the pictures of a folder in natural order, ids by relative path.
+@dataclass(frozen=True)
+class PictureFolder:
+    """The pictures of a folder in natural order.
+
+    Attributes
+    ----------
+    path : Path
+        The folder.
+    pictures : tuple of Path
+        The files.
+    labelled : bool
+        Whether each folder inside is a class.
+    """
+
+    path: Path
+    pictures: tuple[Path, ...]
+    labelled: bool
+
+    def example(self, picture: Path, *, allow_outside: bool = False) -> Example:
+        """Return the example of one of the pictures, its id the relative path.
+
+        Raises
+        ------
+        ItemError
+            If its link leads out of the folder, or its name is not valid Unicode.
+        """
+        relative = picture.relative_to(self.path)
+        try:
+            resolved = resolve_media_path(relative, self.path, allow_outside=allow_outside)
+            label = relative.parts[0] if self.labelled else None
+            return as_example(resolved, label=label, id=relative.as_posix())
+        except ItemError as error:
+            error.id = relative.as_posix().encode(errors="backslashreplace").decode()
+            raise
+
+
+def scan_folder(folder: Path) -> PictureFolder:
+    """Return the pictures of a folder; none is opened.
 
     With folders inside, each of them is a class and holds its pictures at any depth; without, no picture has
-    a label. `limit` and `ledger` are those of `savs.datasets.read_examples`.
+    a label.
 
     Raises
     ------
     DataError
         If there are no pictures, a class folder has none, pictures lie both beside and in folders, or the
         folders are parts of a split (train, test) and not classes.
-    ItemError
-        If a picture's link leads out of the folder, or a name is not valid Unicode, and `ledger` takes no
-        more errors.
 
     Warns
     -----
@@ -54,16 +84,14 @@ def read_folder(
     if not found.pictures:
         raise DataError(f"{folder.name} holds 0 pictures ({', '.join(sorted(IMAGE_SUFFIXES))})")
     classes = _class_folders(folder, found)
-    make = partial(_example, folder=folder, labelled=bool(classes), allow_outside=allow_outside)
-    examples = (ledger or ErrorLedger()).collect(make, dict(enumerate(found.pictures[:limit])))
     if found.skipped:
         warnings.warn(
             f"{folder.name}: {len(found.skipped)} entries are hidden, links to folders or no pictures and "
             f"were skipped, such as {found.skipped[0]!r}",
             DataWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
-    return list(examples.values())
+    return PictureFolder(folder, tuple(found.pictures), bool(classes))
 
 
 def natural_order(name: str) -> tuple[tuple[int, int, str], ...]:
@@ -118,7 +146,8 @@ def _class_folders(folder: Path, found: _Found) -> list[str]:
         )
     if classes and _SPLITS.issuperset(name.lower() for name in classes):
         raise DataError(
-            f"{folder.name} holds the parts of a split ({', '.join(classes)}), not classes; name one of them"
+            f"{folder.name} holds the parts of a split ({', '.join(classes)}), not classes; name one of "
+            f"them, as the folder or as the split"
         )
     _check_filled(folder, set(classes))
     return classes
@@ -129,14 +158,3 @@ def _check_filled(folder: Path, classes: set[str]) -> None:
         for entry in _entries(folder):
             if _is_folder(entry) and not entry.name.startswith(".") and entry.name not in classes:
                 raise DataError(f"the class folder {entry.name!r} holds 0 pictures; fill it or remove it")
-
-
-def _example(path: Path, *, folder: Path, labelled: bool, allow_outside: bool) -> Example:
-    relative = path.relative_to(folder)
-    try:
-        resolved = resolve_media_path(relative, folder, allow_outside=allow_outside)
-        label = relative.parts[0] if labelled else None
-        return as_example(resolved, label=label, id=relative.as_posix())
-    except ItemError as error:
-        error.id = relative.as_posix().encode(errors="backslashreplace").decode()
-        raise

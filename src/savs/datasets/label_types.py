@@ -6,28 +6,28 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from savs.datasets.sources import is_untyped
 from savs.examples import Example, Label
 
 __all__ = ["adopt_label_type"]
 
-_UNTYPED = (".csv", ".tsv")
-
 
 def adopt_label_type(
-    examples: Sequence[Example], path: Path | str, classes: Sequence[Label]
+    examples: Sequence[Example], source: Path | str, classes: Sequence[Label]
 ) -> list[Example]:
     """Return the examples with labels of the classes' type, if they come from a place that has only text.
 
     Parameters
     ----------
     examples : sequence of Example
-        As read from `path`.
-    path : Path or str
-        A CSV or TSV file or a folder; labels of any other file have types of their own and stay as they are.
+        As read from `source`.
+    source : Path or str
+        A CSV or TSV file or a folder of pictures; labels of any other have types of their own and stay as
+        they are.
     classes : sequence of label
         A text label that reads like exactly one of them becomes it; any other stays.
     """
-    if not Path(path).is_dir() and Path(path).suffix.lower() not in _UNTYPED:
+    if not is_untyped(source):
         return list(examples)
     by_text = {str(label): label for label in classes}
     return [replace(example, label=by_text.get(str(example.label), example.label)) for example in examples]

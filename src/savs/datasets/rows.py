@@ -1,91 +1,87 @@
-"""Data files to rows, each with its place in the file: JSONL, JSON, CSV and TSV in UTF-8."""
+"""`Row`, and text files to rows: JSONL, JSON, CSV and TSV in UTF-8, each row with its place in the file.
+
+These formats have readers of our own, because those of the ``datasets`` library change what the file says
+(measured with version 5.2): ``1`` and ``"1"`` become one label, whole numbers beyond 64 bits become decimals,
+``2020-01-01`` becomes a time, ``01`` becomes 1 and ``NA`` nothing in a CSV file, a second column of one name
+is renamed, a short CSV row is filled up; an error names a row of a block, not the line; and every file is
+copied into a cache first. Here each value is what the file has, and each error names its line.
+"""
 
 from __future__ import annotations
 
 import csv
-import io
 import json
-import stat
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
+from savs.datasets.lines import decoded_lines, decoded_text
 from savs.errors import DataError, ExampleError
 from savs.examples.labels import check_text
 
-__all__ = ["DATA_SUFFIXES", "Row", "read_rows"]
+__all__ = ["TEXT_SUFFIXES", "Row", "no_rows", "text_rows"]
 
-DATA_SUFFIXES = (".jsonl", ".json", ".csv", ".tsv")
-"""Endings of the data files that are read."""
+TEXT_SUFFIXES = (".jsonl", ".json", ".csv", ".tsv")
+"""Endings of the text files that are read."""
+
+_RETURN = re.compile(r"(?<=\r)(?!\n)")
 
 
 class Row(NamedTuple):
-    """A row of a data file.
+    """A row of a data file or data set.
 
     Attributes
     ----------
-    number : int
-        Its line, or its item number in a JSON list; both from 1.
+    id : str
+        The example's id if no column has one: ``<file name>:<line, item or row>``, from 1.
     where : str
-        The file's name and that place, for messages.
+        Its place, for messages.
     cells : dict
         Column names to values.
     """
 
-    number: int
+    id: str
     where: str
     cells: dict[str, Any]
 
 
-def read_rows(path: Path) -> list[Row]:
-    """Return the rows of a data file in order; blank lines are skipped, a byte order mark is ignored.
+def text_rows(path: Path) -> Iterator[Row]:
+    """Yield the rows of a text file in order; blank lines are skipped, a byte order mark is ignored.
 
-    Empty cells of CSV and TSV are None, all others text. Columns with nothing in a JSON row stay out.
+    Empty cells of CSV and TSV are None, all others text. Columns with nothing in a JSON row stay out. One row
+    is in memory at a time, but for a ``.json`` file, which is parsed as a whole.
 
     Raises
     ------
     DataError
-        With file and line, if the file cannot be read, is not UTF-8, or a row is not what its format says.
+        With file and line, if the file cannot be read, is not UTF-8, a row is not what its format says, or
+        there is no row at all.
     """
-    text = _read_text(path)
     readers = {".jsonl": _json_lines, ".json": _json_list, ".csv": _table, ".tsv": _table}
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise DataError(f"{path.name}: {path.suffix or 'no'} ending; read are {', '.join(DATA_SUFFIXES)}")
-    rows = list(reader(path, text))
-    if not rows:
-        raise DataError(f"{path.name} holds 0 examples; at least one row is needed")
-    for row in rows:
+    n_rows = 0
+    for row in readers[path.suffix.lower()](path):
         _check_cells(row)
-    return rows
+        yield row
+        n_rows += 1
+    if not n_rows:
+        raise no_rows(path.name)
 
 
-def _read_text(path: Path) -> str:
-    try:
-        # Looked at before it is opened: a pipe would be waited for.
-        data = path.read_bytes() if stat.S_ISREG(path.stat().st_mode) else None
-    except FileNotFoundError:
-        raise DataError(f"there is no file {str(path)!r}; check the path") from None
-    except (OSError, ValueError):
-        raise DataError(f"{path.name!r} cannot be read; check the path and its permissions") from None
-    if data is None:
-        raise DataError(f"{path.name!r} is not a regular file")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{path.name}:{line}: not UTF-8; save the file as UTF-8") from None
+def no_rows(name: str) -> DataError:
+    """Return the error for a file or data set without rows."""
+    return DataError(f"{name} holds 0 examples; at least one row is needed")
 
 
-def _json_lines(path: Path, text: str) -> Iterator[Row]:
-    # Split at line feeds only: a JSON text may hold the other characters that str.splitlines splits at.
-    for number, line in enumerate(text.split("\n"), start=1):
+def _json_lines(path: Path) -> Iterator[Row]:
+    for number, line in enumerate(decoded_lines(path), start=1):
         if line.strip():
             where = f"{path.name}:{number}"
-            yield Row(number, where, _as_cells(_parse(line, where), where))
+            yield Row(where, where, _as_cells(_parse(line, where, one_line=True), where))
 
 
-def _json_list(path: Path, text: str) -> Iterator[Row]:
+def _json_list(path: Path) -> Iterator[Row]:
+    text = decoded_text(path)
     if not text.strip():
         return
     items = _parse(text, path.name)
@@ -93,15 +89,14 @@ def _json_list(path: Path, text: str) -> Iterator[Row]:
         raise DataError(f"{path.name}: a list of objects is needed, not one {type(items).__name__}")
     for number, item in enumerate(items, start=1):
         where = f"{path.name}:item {number}"
-        yield Row(number, where, _as_cells(item, where))
+        yield Row(f"{path.name}:{number}", where, _as_cells(item, where))
 
 
-def _parse(text: str, where: str) -> Any:
+def _parse(text: str, where: str, *, one_line: bool = False) -> Any:
     try:
         return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique_columns)
     except json.JSONDecodeError as error:
-        # In a .jsonl file `where` names the line already.
-        place = where if ":" in where else f"{where}:{error.lineno}"
+        place = where if one_line else f"{where}:{error.lineno}"
         hint = "; one object per line is .jsonl" if error.msg == "Extra data" and error.lineno > 1 else ""
         raise DataError(f"{place}: not valid JSON at column {error.colno}{hint}") from None
     except RecursionError:
@@ -133,24 +128,33 @@ def _as_cells(item: Any, where: str) -> dict[str, Any]:
     return item
 
 
-def _table(path: Path, text: str) -> Iterator[Row]:
+def _table(path: Path) -> Iterator[Row]:
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(_csv_lines(path), delimiter=delimiter, strict=True)
     header: list[str] = []
     number = 1
     try:
         for cells in reader:
             # A quoted cell may span lines: the row is named by its first one.
-            where, number, first = f"{path.name}:{number}", reader.line_num + 1, number
+            where, number = f"{path.name}:{number}", reader.line_num + 1
             if not any(cells):
                 continue
             if header:
-                yield Row(first, where, _named(header, cells, where))
+                yield Row(where, where, _named(header, cells, where))
             else:
                 header = _checked_header(cells, where)
     except csv.Error as error:
         reason = "a cell is too long" if "limit" in str(error) else "a quote or line break is out of place"
         raise DataError(f"{path.name}:{max(number, reader.line_num)}: {reason}") from None
+
+
+def _csv_lines(path: Path) -> Iterator[str]:
+    # The csv module wants carriage returns that stand alone at the end of a line, as files give them to it.
+    for line in decoded_lines(path):
+        if "\r" in line:
+            yield from filter(None, _RETURN.split(line))
+        else:
+            yield line
 
 
 def _checked_header(names: list[str], where: str) -> list[str]:

@@ -1,0 +1,172 @@
+"""Data sets of the Hugging Face hub, and folders laid out like one: ``hf://`` addresses.
+
+The ``datasets`` library fetches them into its own cache (``HF_HOME``) and reads them as the hub shows them.
+They are the only sources for which anything is fetched or stored: writing ``hf://`` is asking for that.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from savs.datasets.saved import ArrowData, chosen_split, library_at_work
+from savs.errors import DataError
+from savs.examples import DataWarning
+
+if TYPE_CHECKING:
+    from datasets import DatasetBuilder
+
+__all__ = ["HUB_PREFIX", "HubAddress", "open_hub"]
+
+HUB_PREFIX = "hf://"
+"""How the address of a hub data set begins."""
+
+_PART = r"[A-Za-z0-9](?:[\w.-]*\w)?"
+_ADDRESS = re.compile(
+    rf"(?P<name>{_PART}(?:/{_PART})?)(?:@(?P<revision>[\w./-]+))?(?:#(?P<split>\w[\w.-]*))?", re.ASCII
+)
+_FOLDER = re.compile(r"(?P<name>[~./][^#]*)(?:#(?P<split>\w[\w.-]*))?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class HubAddress:
+    """What an ``hf://`` address says.
+
+    Attributes
+    ----------
+    name : str
+        ``owner/name``, or the path of a folder.
+    folder : Path or None
+        The folder, if it is one on this machine.
+    split, revision : str or None
+        If they were named.
+    """
+
+    name: str
+    folder: Path | None = None
+    split: str | None = None
+    revision: str | None = None
+
+    @classmethod
+    def parse(cls, address: str, split: str | None = None, revision: str | None = None) -> HubAddress:
+        """Return the address ``hf://[datasets/]owner/name[@revision][#split]`` or ``hf://./folder[#split]``.
+
+        Raises
+        ------
+        DataError
+            If it is none, or names another split or revision than the arguments.
+        """
+        text = address.removeprefix(HUB_PREFIX)
+        match = _FOLDER.fullmatch(text)
+        if match:
+            folder = Path(match["name"]).expanduser()
+            return cls(folder.resolve().name, folder, _one("split", match["split"], split), revision)
+        match = _ADDRESS.fullmatch(text.removeprefix("datasets/"))
+        if match is None:
+            raise DataError(
+                f"{address!r} is no data set of the hub; write hf://owner/name, with @revision and #split "
+                f"after it if needed, or hf://./folder for one on this machine"
+            )
+        found = _one("split", match["split"], split), _one("revision", match["revision"], revision)
+        return cls(match["name"], None, *found)
+
+
+def open_hub(address: HubAddress, config: str | None) -> tuple[ArrowData, tuple[Path, ...]]:
+    """Return one split of a hub data set, and the folders that its media files may lie in.
+
+    Raises
+    ------
+    DataError
+        If it cannot be found, reached or read, or a configuration or split has to be chosen.
+
+    Warns
+    -----
+    DataWarning
+        If the hub could not be reached, with the revision that was found in the cache.
+    """
+    if address.folder is not None and (not address.folder.is_dir() or address.revision is not None):
+        problem = "has no revisions" if address.folder.is_dir() else "does not exist"
+        raise DataError(f"the folder {address.folder.name!r} {problem}; hf://owner/name is a hub data set")
+    with library_at_work(progress=True):
+        builder = _builder(address, config)
+        try:
+            builder.download_and_prepare()
+        except Exception as error:
+            raise _failed(address, error) from None
+        split = chosen_split(address.name, builder.info.splits or {}, address.split)
+        data = ArrowData(f"{address.name}/{split}", builder.as_dataset(split))
+    return data, _media_folders(address)
+
+
+def _builder(address: HubAddress, config: str | None) -> DatasetBuilder:
+    from datasets import load_dataset_builder
+
+    # Without this prefix a folder owner/name in the working directory would be taken for it.
+    name = f"hf://datasets/{address.name}" if address.folder is None else str(address.folder.resolve())
+    try:
+        builder = load_dataset_builder(name, config, revision=address.revision)
+    except Exception as error:
+        raise _failed(address, error) from None
+    if builder.__module__.endswith(".cache"):
+        _check_cached(address, builder)
+    return builder
+
+
+def _check_cached(address: HubAddress, builder: Any) -> None:
+    """Warn that the hub was not reached; the library's cache does not look at the revision asked for."""
+    if address.revision not in (None, builder.hash):
+        raise DataError(
+            f"{address.name}: the hub cannot be reached, and the cache holds revision {builder.hash}, not "
+            f"{address.revision}"
+        )
+    warnings.warn(
+        f"{address.name}: the hub cannot be reached; revision {builder.hash} of the cache is read",
+        DataWarning,
+        stacklevel=6,
+    )
+
+
+def _failed(address: HubAddress, error: Exception) -> DataError:
+    """Return what to do about whatever the library raised; its own text may hold addresses and tokens."""
+    from datasets.exceptions import DatasetNotFoundError, DatasetsError
+
+    kind = type(error).__name__
+    if isinstance(error, DatasetNotFoundError):
+        return DataError(
+            f"{address.name}: there is no such data set on the hub, no such revision, or no access; check "
+            f"the name, or log in with 'hf auth login'"
+        )
+    if isinstance(error, ConnectionError | OSError):
+        return DataError(f"{address.name}: the hub cannot be reached and the cache does not hold it ({kind})")
+    if "Config name is missing" in str(error) or "BuilderConfig" in str(error):
+        return DataError(f"{address.name}: {_configs(address)}")
+    what = "the data set" if isinstance(error, DatasetsError | ValueError) else "a file of the data set"
+    return DataError(f"{address.name}: {what} cannot be read by the datasets library ({kind})")
+
+
+def _configs(address: HubAddress) -> str:
+    from datasets import get_dataset_config_names
+
+    name = f"hf://datasets/{address.name}" if address.folder is None else str(address.folder.resolve())
+    names = get_dataset_config_names(name, revision=address.revision)
+    return f"choose one of its configurations with config (--config): {', '.join(names)}"
+
+
+def _media_folders(address: HubAddress) -> tuple[Path, ...]:
+    """Return the folders into which the library puts what it fetches for this data set."""
+    if address.folder is not None:
+        return (address.folder.resolve(),)
+    from datasets import config
+    from huggingface_hub import constants
+
+    repository = "datasets--" + address.name.replace("/", "--")
+    return Path(constants.HF_HUB_CACHE) / repository, Path(config.EXTRACTED_DATASETS_PATH)
+
+
+def _one(what: str, inside: str | None, given: str | None) -> str | None:
+    if inside is not None and given is not None and inside != given:
+        raise DataError(f"the address names the {what} {inside!r} and the option {given!r}; keep one")
+    return inside if inside is not None else given
