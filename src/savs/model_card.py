@@ -36,7 +36,7 @@ def _front_matter(artifact: Artifact) -> str:
 def _summary(artifact: Artifact) -> str:
     fingerprint = artifact.fingerprint
     rows = {
-        "Method": "Sparse Attention Vectors, published rule (arXiv 2412.00142)",
+        "Method": _method(artifact),
         "Backbone": _code(fingerprint.get("source")),
         "Backbone class": _code(fingerprint.get("model_class")),
         "Commit": _code(fingerprint.get("commit") or "none (not from a hub)"),
@@ -44,7 +44,7 @@ def _summary(artifact: Artifact) -> str:
         "Processor": _code(fingerprint.get("processor_class")),
         "Dtype": _code(fingerprint.get("dtype")),
         "Prompt": _code(artifact.prompt) if artifact.prompt is not None else "the example's own text",
-        "Kept heads": f"{len(artifact.heads)} of {artifact.layout.n_heads}",
+        "Heads in use": f"{sum(head >= 0 for _, head in artifact.heads)} of {artifact.layout.n_heads}",
         "Shots": str(len(artifact.shots)),
     }
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
@@ -52,6 +52,13 @@ def _summary(artifact: Artifact) -> str:
         "A few-shot classifier that reads attention heads of a frozen model. It holds none of its weights."
     )
     return f"# Few-shot classifier: {_listed(artifact.classes)}\n\n{intro}\n\n| | |\n|---|---|\n{table}"
+
+
+def _method(artifact: Artifact) -> str:
+    if artifact.method.name == "sav":
+        return "Sparse Attention Vectors, published rule (arXiv 2412.00142)"
+    chosen = (artifact.report or {}).get("chosen")
+    return _code(artifact.method.name) + (f": {_plain(', '.join(chosen))}" if chosen else "")
 
 
 def _classes(artifact: Artifact) -> str:
@@ -67,8 +74,8 @@ def _expectation(artifact: Artifact) -> str:
     text = (
         f"Estimated accuracy {estimate['accuracy']:.1%} (95 % interval {low:.1%} to {high:.1%}, "
         f"macro F1 {estimate['macro_f1']:.1%}), from the {estimate['n']} shots that could be left out while "
-        "heads were picked again without them. It holds for new examples that look like the shots, and for "
-        "no others."
+        "everything was learnt again without them. It holds for new examples that look like the shots, and "
+        "for no others."
     )
     note = f"\n\n{estimate['note']}" if estimate.get("note") else ""
     return f"## What to expect\n\n{text}{note}"

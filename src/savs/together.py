@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from savs.backbones import Extraction, PromptTemplate
 from savs.errors import BackboneError, ItemError
 from savs.examples import ErrorLedger, Example, as_examples
-from savs.features import Head
+from savs.features import HeadLayout
 from savs.model import Predictions, SAVModel
+from savs.model.reading import read_rows
 
 __all__ = ["predict_together"]
 
@@ -58,14 +59,16 @@ def predict_together(
     prompts = list(dict.fromkeys(model.prompt for model in models))
     asked = [(prompt, index) for prompt in prompts for index in placed]
     prompted, errors = _prompted(asked, placed)
-    heads = sorted({head for model in models for head in model.heads_})
-    found = models[0].backbone.extract(list(prompted.values()), heads, max_errors=-1, progress=progress)
+    used = {head for model in models for head in model.heads_}
+    heads = sorted(used, key=lambda head: (head.is_state, head))  # the final state stands at the end of a row
+    found = read_rows(models[0].backbone, list(prompted.values()), heads, max_errors=-1, progress=progress)
     rows, failed = _by_question(list(prompted), found)
     for (_prompt, index), error in [*errors, *failed]:
         if index not in ledger.by_index:
             ledger.add(index, placed[index], error)
     left = [index for index in placed if index not in ledger.by_index]
-    return [_answered(model, heads, rows, left, ledger) for model in models]
+    layout = next((m.row_layout_ for m in models if m.row_layout_.state is not None), models[0].row_layout_)
+    return [_answered(model, layout.select(heads), rows, left, ledger) for model in models]
 
 
 _Question = tuple[str | None, int]
@@ -107,12 +110,12 @@ def _by_question(
 
 def _answered(
     model: SAVModel,
-    heads: list[Head],
+    layout: HeadLayout,
     rows: dict[_Question, NDArray[np.float32]],
     indices: list[int],
     ledger: ErrorLedger,
 ) -> Predictions:
-    columns = model.layout.select(heads).column_indices(model.heads_)
+    columns = layout.column_indices(model.heads_)
     features = np.empty((len(indices), len(columns)), np.float32)
     for position, index in enumerate(indices):
         features[position] = rows[model.prompt, index][columns]

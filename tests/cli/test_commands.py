@@ -64,8 +64,8 @@ class TestFit:
         assert (code, error) == (0, "")
         for words in (
             "blue",
-            "kept 12 of 12 heads",
-            "leave-one-out over 8 shots",
+            "12 of 12 heads in use",
+            "from 8 left-out shots",
             "95 % interval",
             f"savs evaluate '{folder}' TEST",
         ):
@@ -186,7 +186,7 @@ class TestFit:
         assert code == 0
         assert len(error_lines(error)) == 1
         assert error.startswith("savs: warning: every class has one shot: no head can be scored")
-        assert "kept 4 of 12 heads; no head was scored" in text
+        assert "4 of 12 heads in use; no head was scored" in text
         code, shown, _ = savs("inspect", tmp_path / "c")
         assert code == 0
         assert "no head was scored" in shown

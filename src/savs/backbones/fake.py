@@ -101,19 +101,26 @@ class FakeBackbone:
         for index, example in enumerate(examples):
             try:
                 rows[index] = self._vector(example, "heads", self._layout.width)[columns]
+                self.n_forward += 1
             except ItemError as error:
                 ledger.add(index, example, error)
         features = np.stack(list(rows.values())) if rows else np.empty((0, len(columns)), np.float32)
-        final = self.last_layer_states([examples[index] for index in rows]) if states else None
+        final = self._states([examples[index] for index in rows]) if states else None
         return Extraction(features, np.asarray(list(rows), dtype=np.intp), ledger.errors, final)
 
     def last_layer_states(self, examples: Sequence[Example]) -> NDArray[np.float32]:
         """Return states of 16 columns, shape (n_examples, 16)."""
+        states = self._states(examples)
+        self.n_forward += len(states)
+        return states
+
+    def _states(self, examples: Sequence[Example]) -> NDArray[np.float32]:
         rows = [self._vector(example, "state", 16) for example in examples]
         return np.stack(rows) if rows else np.empty((0, 16), np.float32)
 
     def generate(self, examples: Sequence[Example], *, max_new_tokens: int = 16) -> list[str]:
         """Return one of `answers` for each example, cut to `max_new_tokens` words."""
+        self.n_forward += len(examples)
         picks = [int(self._vector(e, "answer", 1).view(np.uint32)[0]) % len(self.answers) for e in examples]
         return [" ".join(self.answers[pick].split()[:max_new_tokens]) for pick in picks]
 
@@ -128,7 +135,6 @@ class FakeBackbone:
     def _vector(self, example: Example, purpose: str, width: int) -> NDArray[np.float32]:
         content = "\n".join(_content(example))
         key = hashlib.sha256(f"{self.seed}\n{purpose}\n{content}".encode("utf-8", "surrogatepass")).digest()
-        self.n_forward += 1
         return np.random.default_rng(list(key)).standard_normal(width, dtype=np.float32)
 
 

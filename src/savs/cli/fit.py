@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from savs.cli.answers import tell_store
+from savs.cli.methods import by_label, check_method, method_options
 from savs.cli.options import (
+    DATA,
     backbone_options,
     data_options,
     example_help,
@@ -21,7 +23,7 @@ from savs.cli.options import (
 )
 from savs.cli.output import print_json, show, table
 from savs.cli.session import Session, pass_session
-from savs.cli.wording import NOT_SCORED, estimate_lines, hits, n_scored
+from savs.cli.wording import NOT_SCORED, chosen_methods, estimate_lines, hits, n_scored, scored_heads
 
 if TYPE_CHECKING:
     from savs.model import SAVModel
@@ -38,7 +40,7 @@ CLASSES_SHOWN = 20
         'savs fit train/ -b tiny --prompt "What is in this picture?" --shots 20 -o my-classifier'
     ),
 )
-@click.argument("train", type=click.Path(path_type=Path))
+@click.argument("train", type=DATA)
 @click.option("--backbone", "-b", required=True, metavar="NAME", help="tiny, a model folder or a hub id.")
 @click.option(
     "--output", "-o", required=True, type=click.Path(path_type=Path), help="Folder for the classifier."
@@ -49,7 +51,7 @@ CLASSES_SHOWN = 20
     help="Question put to the model; {question} is the example's own text, {name} a column. "
     "Without a placeholder it follows the own text [default: the own text alone].",
 )
-@click.option("--n-heads", type=click.IntRange(1), default=20, show_default=True, help="Heads to keep.")
+@method_options()
 @click.option("--shots", type=click.IntRange(1), help="Draw so many examples per class [default: take all].")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the draw.")
 @data_options()
@@ -61,19 +63,24 @@ CLASSES_SHOWN = 20
 def fit(
     session: Session,
     /,
-    train: Path,
+    train: Path | str,
     backbone: str,
     output: Path,
     prompt: str | None,
-    n_heads: int,
+    method: str,
+    n_heads: int | str | None,
+    scoring: str | None,
+    priors: dict[str, float] | str | None,
+    keep_shots: bool,
     shots: int | None,
     seed: int,
     **options: Any,
 ) -> None:
-    """Pick attention heads from labelled examples and save the classifier.
+    """Learn from labelled examples through the model's attention heads, and save the classifier.
 
-    TRAIN is a .jsonl, .json, .csv or .tsv file with image, question and label columns, or a folder with one
-    folder of pictures per class. An older classifier in the output folder is replaced.
+    TRAIN is a .jsonl, .json, .csv, .tsv or .parquet file with image, question and label columns, a data set
+    that the datasets library saved, hf://owner/name, or a folder with one folder of pictures per class. An
+    older classifier in the output folder is replaced.
     """
     from savs.artifact import check_target
     from savs.cli.reading import read_data, split_options
@@ -82,6 +89,7 @@ def fit(
     from savs.model import SAVModel
 
     started = time.perf_counter()
+    check_method(method, n_heads, scoring, priors)
     data, load = split_options(options)
     if "store" in load and load["store"].resolve() == output.resolve():
         raise click.BadParameter("it is the output; name another folder", param_hint="--store")
@@ -90,9 +98,18 @@ def fit(
     examples = read_data(train, require_labels=True, **data)
     if shots is not None:
         examples, _ = draw_shots(examples, shots, seed)
-    model = SAVModel.from_backbone(backbone, prompt=prompt, n_heads=n_heads, lazy=True, **load)
+    model = SAVModel.from_backbone(
+        backbone,
+        prompt=prompt,
+        method=method,
+        n_heads=n_heads,
+        scoring=scoring,
+        priors=by_label(priors, examples),
+        lazy=True,
+        **load,
+    )
     model.fit(examples, progress=session.progress)
-    model.save_pretrained(output)
+    model.save_pretrained(output, keep_shots=keep_shots)
     summary = _summary(model, output, time.perf_counter() - started) | tell_store(model, session)
     if session.as_json:
         print_json(summary)
@@ -111,7 +128,10 @@ def _summary(model: SAVModel, output: Path, seconds: float) -> dict[str, Any]:
         "n_shots": counts.total(),
         "n_scored": n_scored(model.shots_),
         "shots_per_class": {str(label): counts[label] for label in model.classes_.tolist()},
-        "heads": [[*head, int(scores[model.layout.position(head)])] for head in model.heads_],
+        "method": model.method.name,
+        "selection_report": model.selection_report_,
+        "heads": scored_heads(model.heads_, model.layout, None if scores is None else scores.tolist()),
+        "last_state": model.heads_[-1].is_state,
         "n_layers": model.layout.n_layers,
         "n_heads": model.layout.n_heads,
         "estimate": None if model.estimate_ is None else asdict(model.estimate_),
@@ -121,20 +141,28 @@ def _summary(model: SAVModel, output: Path, seconds: float) -> dict[str, Any]:
 
 
 def _show(summary: dict[str, Any]) -> None:
-    best = ", ".join(
-        f"layer {layer} head {index} ({hits(score, summary['n_scored'])})"
-        for layer, index, score in summary["heads"][:HEADS_SHOWN]
-    )
-    best = f"best: {best}" if summary["n_scored"] else NOT_SCORED
     folder = shlex.quote(summary["classifier"])
     classes = list(summary["shots_per_class"].items())
     show(table(["class", "shots"], classes[:CLASSES_SHOWN]))
     if len(classes) > CLASSES_SHOWN:
         show(f"... and {len(classes) - CLASSES_SHOWN} more classes; {summary['n_shots']} shots in all")
     show(
-        f"kept {len(summary['heads'])} of {summary['n_heads']} heads; {best}",
+        f"method {summary['method']}{chosen_methods(summary['selection_report'])}",
+        f"{len(summary['heads'])} of {summary['n_heads']} heads in use{_best(summary)}",
         *estimate_lines(summary["estimate"]),
         f"saved to {summary['classifier']} after {summary['seconds']:.1f} s; next:",
         f"  savs evaluate {folder} TEST",
         f"  savs predict {folder} DATA -o answers.jsonl",
     )
+
+
+def _best(summary: dict[str, Any]) -> str:
+    if summary["method"] != "sav":
+        return ", and the final state" if summary["last_state"] else ""
+    if not summary["n_scored"]:
+        return f"; {NOT_SCORED}"
+    shown = (
+        f"layer {layer} head {index} ({hits(score, summary['n_scored'])})"
+        for layer, index, score in summary["heads"][:HEADS_SHOWN]
+    )
+    return f"; best: {', '.join(shown)}"

@@ -11,7 +11,15 @@ from savs.cli.head_map import head_map, head_map_lines
 from savs.cli.options import example_help, output_options
 from savs.cli.output import print_json, show, speaks_unicode, table
 from savs.cli.session import Session, pass_session
-from savs.cli.wording import NOT_SCORED, estimate_lines, hits, n_scored
+from savs.cli.wording import (
+    NOT_SCORED,
+    chosen_methods,
+    estimate_lines,
+    hits,
+    n_scored,
+    scored_heads,
+    wanted_heads,
+)
 
 if TYPE_CHECKING:
     from savs.artifact import Artifact
@@ -42,20 +50,25 @@ def inspect(session: Session, /, classifier: Path) -> None:
 
 
 def _summary(artifact: Artifact) -> dict[str, Any]:
-    layout, scores = artifact.layout, artifact.head_scores.tolist()
+    layout, scores = artifact.layout, artifact.head_scores
+    published = artifact.method.name == "sav"
+    hits_or_none = [int(score) for score in scores] if published and scores is not None else None
     return {
-        "heads": [[*head, scores[layout.position(head)]] for head in artifact.heads],
+        "method": artifact.method.to_json(),
+        "heads": scored_heads(artifact.heads, layout, scores),
+        "last_state": any(index < 0 for _, index in artifact.heads),
         "n_layers": layout.n_layers,
         "n_heads": layout.n_heads,
-        "n_kept": len(artifact.heads),
-        "n_wanted": artifact.n_heads,
-        "head_map": head_map(layout, scores),
+        "n_kept": sum(index >= 0 for _, index in artifact.heads),
+        "n_wanted": wanted_heads(artifact.classifier),
+        "head_map": head_map(layout, hits_or_none) if hits_or_none else None,
         "classes": artifact.classes,
         "prompt": artifact.prompt,
         "n_shots": len(artifact.shots),
         "n_scored": n_scored(artifact.shots),
         "shots_per_class": {str(label): count for label, count in artifact.shots_per_class.items()},
         "estimate": artifact.estimate,
+        "selection_report": artifact.report,
         "backbone": artifact.fingerprint,
     }
 
@@ -66,6 +79,7 @@ def _show_facts(artifact: Artifact) -> None:
     counts = [f"{label} ({count})" for label, count in artifact.shots_per_class.items()]
     more = f" and {len(counts) - CLASSES_SHOWN} more" if len(counts) > CLASSES_SHOWN else ""
     show(
+        f"method    {artifact.method.name}{chosen_methods(artifact.report)}",
         f"backbone  {fingerprint.get('source') or 'a model object'} ({fingerprint.get('model_class')}, "
         f"{fingerprint.get('dtype')})",
         f"commit    {fingerprint.get('commit') or 'none: not from a hub; recognised by its weights'}",
@@ -77,16 +91,27 @@ def _show_facts(artifact: Artifact) -> None:
 
 
 def _show_heads(artifact: Artifact) -> None:
-    scores, layout, scored = artifact.head_scores.tolist(), artifact.layout, n_scored(artifact.shots)
-    rows = (
-        (rank, layer, index, hits(scores[layout.position((layer, index))], scored))
-        for rank, (layer, index) in enumerate(artifact.heads, start=1)
+    layout, scores = artifact.layout, artifact.head_scores
+    heads = scored_heads(artifact.heads, layout, scores)
+    if scores is None:
+        show(f"{len(heads)} of {layout.n_heads} heads are in use; this method does not rank them")
+        return
+    published, scored = artifact.method.name == "sav", n_scored(artifact.shots)
+    rows = [
+        (rank, layer, index, hits(score, scored) if published else f"{score:.3f}")
+        for rank, (layer, index, score) in enumerate(heads, start=1)
+    ]
+    unit = "hits" if published else "score"
+    show(
+        "", table(["rank", "layer", "head", unit], rows, title=f"{len(heads)} of {layout.n_heads} heads vote")
     )
-    title = f"{len(artifact.heads)} of {layout.n_heads} heads vote"
-    show("", table(["rank", "layer", "head", "hits"], rows, title=title))
-    if artifact.n_heads > len(artifact.heads):
-        show(f"{artifact.n_heads} heads were asked for, but the backbone has no more")
+    if (wanted_heads(artifact.classifier) or 0) > len(heads):
+        show(f"{artifact.classifier.n_heads} heads were asked for, but the backbone has no more")
     if not scored:
         show(NOT_SCORED)
-        return
-    show(*head_map_lines(layout, scores, set(artifact.heads), unicode=speaks_unicode()))
+    elif published:
+        show(
+            *head_map_lines(
+                layout, [int(score) for score in scores], set(artifact.heads), unicode=speaks_unicode()
+            )
+        )

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from numpy.typing import ArrayLike, NDArray
 
+from savs.errors import DataError
 from savs.features import HeadLayout
 from savs.heads.auto import AutoClassifier
 from savs.heads.base import HeadClassifier, State
@@ -99,7 +100,7 @@ class Method:
 
         Raises
         ------
-        ValueError
+        DataError
             If priors by class do not name exactly these classes.
         """
         made = self._unfitted(layout)
@@ -209,5 +210,5 @@ def _check_n_heads(name: str, n_heads: int | str) -> None:
 
 def _by_class(priors: Mapping[Any, float], classes: list[Any]) -> list[float]:
     if set(priors) != set(classes):
-        raise ValueError(f"priors must name each class once: {classes!r}; they name {list(priors)!r}")
+        raise DataError(f"priors must name each class once: {classes!r}; they name {list(priors)!r}")
     return [float(priors[label]) for label in classes]

@@ -93,7 +93,7 @@ class TextPrototypeClassifier(HeadClassifier):
             raise ValueError("classes must be at least two, sorted, each once")
         self.classes_, self.layout_, self.n_features_in_ = names, layout, layout.width
         self.heads_ = default_heads(layout, self.n_heads)
-        self.arrays_ = {"text": prototypes[:, layout.column_indices(self.heads_)]}
+        self.arrays_ = {"text": np.ascontiguousarray(prototypes[:, layout.column_indices(self.heads_)])}
         self.expert_, self.shot_share_, self.text_temperature_, self.temperature_ = None, 0.0, 1.0, 1.0
         self.left_out_ = np.empty((0, len(names)))
         self.log_priors_ = np.full(len(names), -np.log(len(names)))
@@ -108,7 +108,7 @@ class TextPrototypeClassifier(HeadClassifier):
         order = rank_heads(values, shots.layout)[: self.n_heads]
         heads = [shots.layout.heads[position] for position in order]
         columns, layout = shots.layout.column_indices(heads), shots.layout.select(heads)
-        arrays = {"text": prototypes[:, columns]}
+        arrays = {"text": np.ascontiguousarray(prototypes[:, columns])}
         text = _pooled(shots.rows[:, columns], arrays["text"], layout)
         self.text_temperature_ = fit_temperature(text, shots.codes)
         text = log_softmax(text / self.text_temperature_)

@@ -275,16 +275,16 @@ def test__fault_21__order_of_the_shots__decides_no_byte_of_the_artefact(tmp_path
 
 
 def test__repr__backbone_and_state(tmp_path):
-    assert repr(SAVModel(FakeBackbone(), n_heads=4)) == "SAVModel('fake', not fitted, n_heads=4, prompt=None)"
+    assert repr(SAVModel(FakeBackbone(), n_heads=4)) == "SAVModel('fake', sav, not fitted, prompt=None)"
     model = fitted(prompt="Is it {question}?")
-    expected = "SAVModel('fake', 3 classes, 5 heads, prompt='Is it {question}?')"
+    expected = "SAVModel('fake', sav, 3 classes, 5 heads, prompt='Is it {question}?')"
     assert repr(model) == expected
     model.save_pretrained(tmp_path)
     assert repr(SAVModel.from_pretrained(tmp_path)) == expected
     moved = SAVModel.from_pretrained(tmp_path, backbone=tmp_path / "elsewhere")
     assert repr(moved) == expected.replace("'fake'", repr(str(tmp_path / "elsewhere")))
     lazy = SAVModel.from_backbone("nowhere/at-all", lazy=True)
-    assert repr(lazy) == "SAVModel('nowhere/at-all', not fitted, n_heads=20, prompt=None)"
+    assert repr(lazy) == "SAVModel('nowhere/at-all', sav, not fitted, prompt=None)"
 
 
 def test__predict_each__items_that_are_no_examples__count_with_the_others(tmp_path):

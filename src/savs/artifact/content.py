@@ -1,0 +1,149 @@
+"""What a saved classifier holds, and whether it fits together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from savs.examples import Label
+from savs.features import HeadLayout
+from savs.heads.base import HeadClassifier
+from savs.heads.methods import FittedClassifier, Method
+
+__all__ = ["LABEL_TYPES", "Artifact", "Shot", "check_artifact"]
+
+LABEL_TYPES: dict[str, type] = {"str": str, "int": int, "bool": bool}
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One support example, as remembered by a saved classifier: never its content."""
+
+    id: str
+    label: Label
+    digest: str
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What a saved classifier holds.
+
+    Attributes
+    ----------
+    method : Method
+        What was asked for.
+    prompt : str or None
+        Prompt template.
+    classifier : SAVClassifier or HeadClassifier
+        The fitted estimator, on rows of all heads.
+    shots : list of Shot
+        The support set.
+    left_out : ndarray of float64, shape (n_shots, n_classes), or None
+        Log probabilities of each shot under the classifier fitted again without it; NaN rows were not left
+        out.
+    rows : ndarray of float32, shape (n_shots, layout.width), or None
+        Feature rows of the shots, in their order, if they are kept.
+    estimate : dict or None
+        Honest estimate from the shots (`savs.heads.estimate`).
+    report : dict or None
+        What an automatic choice compared and chose.
+    fingerprint : dict
+        The backbone's.
+    """
+
+    method: Method
+    prompt: str | None
+    classifier: FittedClassifier
+    shots: list[Shot]
+    left_out: NDArray[np.float64] | None
+    rows: NDArray[np.float32] | None
+    estimate: dict[str, Any] | None
+    report: dict[str, Any] | None
+    fingerprint: dict[str, Any]
+
+    @property
+    def classes(self) -> list[Label]:
+        """The labels, sorted."""
+        return list(self.classifier.classes_.tolist())
+
+    @property
+    def layout(self) -> HeadLayout:
+        """All heads of the feature rows."""
+        return self.classifier.layout_
+
+    @property
+    def heads(self) -> list[tuple[int, int]]:
+        """The heads in use, best first."""
+        return [(head.layer, head.index) for head in self.classifier.heads_]
+
+    @property
+    def head_scores(self) -> list[float] | None:
+        """Score of every head in layout order, where the method ranks heads; hits for the published rule."""
+        scores = getattr(self.classifier, "head_scores_", None)
+        return None if scores is None else scores.tolist()
+
+    @property
+    def shots_per_class(self) -> dict[Label, int]:
+        """Number of shots of each class, in the order of `classes`."""
+        counts = Counter(shot.label for shot in self.shots)
+        return {label: counts[label] for label in self.classes}
+
+
+def check_artifact(artifact: Artifact, label_type: type) -> None:
+    """Raise `ValueError` if the contents do not fit together.
+
+    Shapes and dtypes of a classifier's own arrays are tried rather than described: it must answer rows of
+    zeros and of ones with finite probabilities.
+    """
+    classes, shots = artifact.classes, artifact.shots
+    checks = (
+        len(classes) >= 2 and all(type(label) is label_type for label in classes),
+        artifact.classifier.classes_.tolist() == np.unique(artifact.classifier.classes_).tolist(),
+        all(type(shot.label) is label_type and shot.label in classes for shot in shots),
+        all(isinstance(getattr(s, f.name), str) for s in shots for f in fields(Shot) if f.name != "label"),
+        artifact.prompt is None or isinstance(artifact.prompt, str),
+        0 < len(artifact.heads) <= artifact.layout.n_heads
+        and len(set(artifact.heads)) == len(artifact.heads),
+        artifact.left_out is None or _has_left_out(artifact.left_out, (len(shots), len(classes))),
+        artifact.rows is None or _is_finite(artifact.rows, (len(shots), artifact.layout.width), np.float32),
+        artifact.estimate is None or isinstance(artifact.estimate, dict),
+        artifact.report is None or isinstance(artifact.report, dict),
+        isinstance(artifact.fingerprint, dict),
+        _answers(artifact.classifier, len(classes)),
+    )
+    if not all(checks):
+        raise ValueError(f"check {checks.index(False)} of a classifier's contents failed")
+
+
+def _answers(classifier: FittedClassifier, n_classes: int) -> bool:
+    if isinstance(classifier, HeadClassifier) and not _calibrated(classifier, n_classes):
+        return False
+    kept = classifier.for_kept_heads()
+    rows = np.stack([np.zeros(kept.layout_.width), np.ones(kept.layout_.width)])
+    return _is_finite(kept.predict_proba(rows), (2, n_classes), np.float64)
+
+
+def _calibrated(classifier: HeadClassifier, n_classes: int) -> bool:
+    left_out = classifier.left_out_
+    return (
+        np.isfinite(classifier.temperature_)
+        and classifier.temperature_ > 0
+        and _is_finite(classifier.log_priors_, (n_classes,), np.float64)
+        and _has_left_out(left_out, (len(left_out), n_classes))
+    )
+
+
+def _has_left_out(array: NDArray[Any], shape: tuple[int, ...]) -> bool:
+    """Return whether the array holds log probabilities, or NaN in whole rows."""
+    if array.shape != shape or array.dtype != np.float64:
+        return False
+    absent = np.isnan(array).all(axis=1)
+    return bool(np.isfinite(array[~absent]).all())
+
+
+def _is_finite(array: NDArray[Any], shape: tuple[int, ...], dtype: type) -> bool:
+    return array.shape == shape and array.dtype == dtype and bool(np.isfinite(array).all())

@@ -1,0 +1,431 @@
+"""What a fitted model answers: labels, probabilities, sets of labels, evidence."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from savs.artifact import Shot
+from savs.backbones import Backbone, Extraction, PromptTemplate
+from savs.backbones.stored import Counts
+from savs.datasets import find_leaks
+from savs.errors import DataError
+from savs.examples import DataWarning, ErrorLedger, Example, Label, as_examples
+from savs.features import Head, HeadLayout
+from savs.heads import Estimate, SAVClassifier
+from savs.heads.conformal import AlarmThreshold, UnknownDetector, alarm_threshold, conformal_sets
+from savs.heads.evidence import head_opinions
+from savs.heads.head_sets import HeadSet
+from savs.heads.methods import FittedClassifier, Method
+from savs.heads.suspects import left_out_votes, suspect_shots
+from savs.model.answers import Predictions
+from savs.model.evidence import Explanation, explain_rows
+from savs.model.learning import Learned, shots_of
+from savs.model.occlusion import occluded
+from savs.model.reading import read_rows
+from savs.model.source import BackboneSource
+from savs.model.support import SupportSet, Suspect
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["FittedModel"]
+
+
+class FittedModel:
+    """Everything a fitted model can be asked; `SAVModel` adds how it comes to be fitted.
+
+    Attributes
+    ----------
+    shots_ : list of Shot
+        Ids, labels and content digests of the support set, in the order given.
+    """
+
+    shots_: list[Shot]
+    _learned: Learned
+    _support: SupportSet  # in canonical order, as the rows of `left_out_`
+    _row_layout: HeadLayout
+    _fingerprint: dict[str, Any]
+
+    def _set_up(self, source: BackboneSource, prompt: str | None, method: Method) -> None:
+        self._source = source
+        self._prompt = prompt
+        self._template = None if prompt is None else PromptTemplate(prompt)
+        self._method = method
+
+    @property
+    def backbone(self) -> Backbone:
+        """The frozen model; a saved classifier's is loaded and checked when it is first needed."""
+        return self._source.backbone
+
+    @property
+    def store_counts(self) -> Counts | None:
+        """How many examples the store spared so far, all calls together; None without a store."""
+        return self._source.store_counts
+
+    @property
+    def prompt(self) -> str | None:
+        """The prompt template."""
+        return self._prompt
+
+    @property
+    def method(self) -> Method:
+        """The method and its settings, as asked for."""
+        return self._method
+
+    def __repr__(self) -> str:
+        name = self._source.name
+        backbone = repr(name) if isinstance(name, str) else type(name).__name__
+        try:
+            state = f"{len(self.classes_)} classes, {len(self.heads_)} heads"
+        except AttributeError:
+            state = "not fitted"
+        return f"{type(self).__name__}({backbone}, {self._method.name}, {state}, prompt={self.prompt!r})"
+
+    def suspect_labels(self) -> list[Suspect]:
+        """Return the shots that most heads would label otherwise when they are left out, worst first.
+
+        Every head of the backbone has a vote, by a Gaussian per class with common covariance on the other
+        shots (`savs.heads.suspects`).
+
+        Raises
+        ------
+        DataError
+            If the shots' rows are not at hand.
+        """
+        _ = self._fitted
+        classes, shots = shots_of(self._support, self._row_layout)
+        labels: list[Label] = classes.tolist()
+        found = suspect_shots(left_out_votes(shots), shots.codes, len(classes))
+        return [
+            Suspect(self._support.shots[one.shot].id, labels[one.label], labels[one.suggested], *one[3:])
+            for one in found
+        ]
+
+    def explain(self, example: Any, *, tiles: int = 4, progress: bool = False) -> Explanation:
+        """Return the evidence for the answer to one example.
+
+        Parameters
+        ----------
+        example : object
+            Anything that `as_example` takes.
+        tiles : int, default=4
+            Each picture is seen again without each of ``tiles * tiles`` tiles, and the text without each
+            word; 0 leaves pictures alone.
+        progress : bool, default=False
+            Show a progress bar.
+
+        Raises
+        ------
+        ItemError
+            If the example cannot be read.
+
+        Notes
+        -----
+        One forward pass per tile and word, in batches. Nearest shots, and votes of heads for methods whose
+        heads do not vote one by one, need the shots' rows: those of a saved classifier if it was saved with
+        ``keep_shots=True``.
+        """
+        if isinstance(tiles, bool) or not isinstance(tiles, int) or tiles < 0:
+            raise ValueError(f"tiles must be 0 or more, got {tiles!r}")
+        classifier = self._voters
+        whole = next(iter(self._prompted(dict(enumerate(as_examples([example]))), ErrorLedger()).values()))
+        variants = list(occluded(whole, tiles))
+        rows = self._rows([whole, *(variant.example for variant in variants)], progress=progress)
+        wheres = [variant.where for variant in variants]
+        return explain_rows(classifier, rows, wheres, self._support, self._kept_shot_rows())
+
+    def predict_sets(self, examples: Sequence[Any], level: float = 0.1) -> list[list[Label]]:
+        """Return every class that an example may be, so that each class is missed at most so often.
+
+        Class-conditional conformal sets from left-out shots (`savs.heads.conformal.conformal_sets`): among
+        examples of any one class at most the share `level` loses its class. A set may hold no class.
+
+        Parameters
+        ----------
+        examples : sequence
+            Anything that `as_examples` takes.
+        level : float, default=0.1
+            Share of misses that is allowed, between 0 and 1.
+
+        Warns
+        -----
+        DataWarning
+            If a class has too few shots for the level; it is in every set then.
+        """
+        sets = conformal_sets(self.left_out_, self._codes, level)
+        if sets.note is not None:
+            warnings.warn(sets.note, DataWarning, stacklevel=2)
+        inside = sets.contains(np.exp(self._log_proba(self._kept_features(examples))))
+        labels = self.classes_.tolist()
+        return [[label for label, kept in zip(labels, row, strict=True) if kept] for row in inside.tolist()]
+
+    def alarm_threshold(self, label: Label, rate: float) -> AlarmThreshold:
+        """Return from which probability on a class is to be announced, for a rate of false alarms.
+
+        Parameters
+        ----------
+        label : label
+            The class that is announced, such as ``"harmful"``.
+        rate : float
+            Largest share of examples of the other classes that may be announced.
+
+        Returns
+        -------
+        AlarmThreshold
+            Compare its ``threshold`` with `predict_proba`'s column of the class.
+
+        Raises
+        ------
+        DataError
+            If there is no such class, or the shots are too few to promise the rate.
+        """
+        labels = self.classes_.tolist()
+        if label not in labels:
+            raise DataError(f"there is no class {label!r}; there are {', '.join(map(repr, labels))}")
+        return alarm_threshold(self.left_out_, self._codes, labels.index(label), rate)
+
+    def is_unknown(self, examples: Sequence[Any], quantile: float = 0.95) -> NDArray[np.bool_]:
+        """Return which examples lie farther from all shots than the shots do from each other.
+
+        Parameters
+        ----------
+        examples : sequence
+            Anything that `as_examples` takes.
+        quantile : float, default=0.95
+            Share of examples like the shots that count as known.
+
+        Raises
+        ------
+        DataError
+            If the shots are too few for the quantile, or their rows are not at hand.
+        """
+        return self._detector(quantile).is_unknown(self._kept_features(examples))
+
+    def predict(self, examples: Sequence[Any]) -> NDArray[Any]:
+        """Return one label per example, shape (n_examples,); the first bad example raises its `ItemError`."""
+        return np.asarray(self._voters.predict(self._kept_features(examples)))
+
+    def predict_proba(self, examples: Sequence[Any]) -> NDArray[np.float64]:
+        """Return a probability for each class, shape (n_examples, n_classes), columns as ``classes_``.
+
+        Calibrated on left-out shots, but for ``"sav"``: there the share of votes, as published.
+        """
+        return np.asarray(self._voters.predict_proba(self._kept_features(examples)))
+
+    def decision_function(self, examples: Sequence[Any]) -> NDArray[np.float64]:
+        """Return values of which the largest is the answer: log probabilities; votes for ``"sav"``.
+
+        Shape (n_examples, n_classes), or (n_examples,) for two classes, positive for ``classes_[1]``.
+        """
+        return np.asarray(self._voters.decision_function(self._kept_features(examples)))
+
+    def votes(self, examples: Sequence[Any]) -> NDArray[Any]:
+        """Return the label each head in use is for, shape (n_examples, n_kept_heads), best head first.
+
+        Raises
+        ------
+        DataError
+            If the method's heads do not vote one by one.
+        """
+        voters, features = self._voters, self._kept_features(examples)
+        opinions = head_opinions(voters, features)
+        if opinions is None:
+            raise DataError(f"the heads of method {self._method.name!r} do not vote one by one; see explain")
+        return np.asarray(voters.classes_[opinions.votes.T])
+
+    def score(self, examples: Sequence[Any], labels: Sequence[Label] | None = None) -> float:
+        """Return the accuracy on labelled examples."""
+        items = as_examples(examples, labels)
+        missing = [item.id for item in items if item.label is None]
+        if missing or not items:
+            raise DataError(f"score needs at least one example and a label on each; without: {missing[:5]}")
+        answers = self.predict(items).tolist()
+        return float(np.mean([item.label == answer for item, answer in zip(items, answers, strict=True)]))
+
+    def predict_each(
+        self,
+        examples: Sequence[Any],
+        *,
+        max_errors: int = 0,
+        unknown: float | None = None,
+        progress: bool = False,
+    ) -> Predictions:
+        """Answer what can be answered and report the rest.
+
+        Parameters
+        ----------
+        examples : sequence
+            Anything that `as_examples` takes.
+        max_errors : int, default=0
+            How many examples may fail before the error of one more is raised; -1 means any number.
+        unknown : float, optional
+            Tell examples that are far from all shots; the quantile as for `is_unknown`.
+        progress : bool, default=False
+            Show a progress bar.
+        """
+        detector = None if unknown is None else self._detector(unknown)
+        kept = self._extract(examples, self.heads_, ErrorLedger(max_errors), progress=progress)
+        far = None if detector is None else detector.is_unknown(kept.features)
+        return Predictions(kept.indices, *self.answer(kept.features), kept.errors, far)
+
+    def answer(self, features: NDArray[np.float32]) -> tuple[list[Label], NDArray[np.float64]]:
+        """Return labels and probabilities for rows that hold the vectors of the heads in use.
+
+        Parameters
+        ----------
+        features : ndarray of float32, shape (n_examples, width)
+            As `head_vectors` gives them for ``heads_``; may have no rows.
+
+        Returns
+        -------
+        labels : list of label
+        proba : ndarray of float64, shape (n_examples, n_classes)
+            Columns in the order of ``classes_``.
+        """
+        voters = self._voters
+        if not len(features):
+            return [], np.empty((0, len(voters.classes_)))
+        return voters.predict(features).tolist(), voters.predict_proba(features)
+
+    def find_leaks(self, examples: Sequence[Any]) -> list[int]:
+        """Return the indices of examples whose prompted content, text and media bytes, is that of a shot.
+
+        Examples that cannot be read are passed over: `predict_each` reports them.
+        """
+        _ = self._fitted  # unfitted, there are no shots to compare with: say so as every other method does
+        digests = {shot.digest for shot in self.shots_}
+        ledger = ErrorLedger(-1)
+        prompted = self._prompted(_placed(examples, ledger), ledger)
+        indices = list(prompted)
+        return [indices[position] for position in find_leaks(digests, list(prompted.values()))]
+
+    def head_vectors(
+        self, examples: Sequence[Any], heads: Sequence[Head] | None = None
+    ) -> NDArray[np.float32]:
+        """Return feature rows, shape (n_examples, width), of all heads or the given ones, in that order."""
+        return self._extract(examples, heads, ErrorLedger(), progress=False).features
+
+    def _extract(
+        self, examples: Sequence[Any], heads: Sequence[Head] | None, ledger: ErrorLedger, *, progress: bool
+    ) -> Extraction:
+        prompted = self._prompted(_placed(examples, ledger), ledger)
+        found = read_rows(
+            self.backbone, list(prompted.values()), heads, max_errors=ledger.left, progress=progress
+        )
+        indices = np.asarray(list(prompted), dtype=np.intp)[found.indices]
+        ledger.note_rest(prompted, set(indices.tolist()), found.errors)
+        return Extraction(found.features, indices, ledger.errors)
+
+    def _rows(self, prompted: Sequence[Example], *, progress: bool) -> NDArray[np.float32]:
+        """Return rows of the heads in use for examples that have their prompt."""
+        return read_rows(self.backbone, prompted, self.heads_, progress=progress).features
+
+    def _prompted(self, examples: Mapping[int, Example], ledger: ErrorLedger) -> dict[int, Example]:
+        """Return the examples as the model reads them, by position."""
+        return dict(examples) if self._template is None else ledger.collect(self._template.apply, examples)
+
+    def _kept_features(self, examples: Sequence[Any]) -> NDArray[np.float32]:
+        heads, items = self._fitted.heads_, as_examples(examples)
+        if not items:
+            raise DataError("there are 0 examples; hand in at least one")
+        return self.head_vectors(items, heads)
+
+    def _kept_shot_rows(self) -> NDArray[np.float32] | None:
+        rows = self._support.rows
+        return (
+            None if rows is None or not len(rows) else rows[:, self._row_layout.column_indices(self.heads_)]
+        )
+
+    def _detector(self, quantile: float) -> UnknownDetector:
+        _ = self._fitted, self._support.known_rows()
+        rows = self._kept_shot_rows()
+        if rows is None:
+            raise DataError("there are no shots, so nothing tells which examples are unknown")
+        return UnknownDetector(quantile, self._row_layout.select(self.heads_)).fit(rows)
+
+    def _log_proba(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        voters = self._voters
+        published = isinstance(voters, SAVClassifier)
+        return voters.log_shares(features) if published else voters.predict_log_proba(features)
+
+    @property
+    def _codes(self) -> NDArray[np.intp]:
+        """Class index of each shot, rows as those of ``left_out_``."""
+        place = {label: code for code, label in enumerate(self.classes_.tolist())}
+        return np.array([place[label] for label in self._support.labels], dtype=np.intp)
+
+    @property
+    def _fitted(self) -> FittedClassifier:
+        try:
+            return self._learned.classifier
+        except AttributeError:
+            from sklearn.exceptions import NotFittedError
+
+            raise NotFittedError("this SAVModel is not fitted yet: call fit with labelled examples") from None
+
+    @property
+    def _voters(self) -> FittedClassifier:
+        """The classifier on rows of the heads in use only: a query is read no deeper than they stand."""
+        return self._fitted.for_kept_heads()
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """The labels, sorted."""
+        return np.asarray(self._fitted.classes_)
+
+    @property
+    def heads_(self) -> list[Head]:
+        """The heads in use, best first where the method ranks them; the final state, if in use, is last."""
+        return list(self._fitted.heads_)
+
+    @property
+    def head_set_(self) -> HeadSet:
+        """The heads in use, as an object that other tasks can take."""
+        heads = tuple(head for head in self.heads_ if not head.is_state)
+        return HeadSet(heads, self.layout)
+
+    @property
+    def head_scores_(self) -> NDArray[Any] | None:
+        """Score of every head in layout order, hits for the published rule; None where none are ranked."""
+        return getattr(self._fitted, "head_scores_", None)
+
+    @property
+    def estimate_(self) -> Estimate | None:
+        """What accuracy to expect on new examples, estimated from the shots alone."""
+        _ = self._fitted
+        return self._learned.estimate
+
+    @property
+    def selection_report_(self) -> dict[str, Any] | None:
+        """What an automatic choice compared, what it chose and why; None for other methods."""
+        _ = self._fitted
+        return self._learned.report
+
+    @property
+    def left_out_(self) -> NDArray[np.float64]:
+        """Log probabilities of left-out shots, sorted by content digest, shape (n_shots, n_classes)."""
+        _ = self._fitted
+        return self._learned.left_out
+
+    @property
+    def row_layout_(self) -> HeadLayout:
+        """Of the feature rows that the classifier was fitted on: all heads, and the state if it was read."""
+        _ = self._fitted
+        return self._row_layout
+
+    @property
+    def layout(self) -> HeadLayout:
+        """All heads of the backbone."""
+        known = hasattr(self, "_row_layout")
+        return self._row_layout.without_state() if known else self.backbone.layout
+
+
+def _placed(examples: Sequence[Any], ledger: ErrorLedger) -> dict[int, Example]:
+    """Return the examples that are some, by position; the ledger is new."""
+    items = as_examples(examples, ledger=ledger)
+    return dict(zip(ledger.kept(len(items)), items, strict=True))

@@ -1,0 +1,120 @@
+"""From a support set to a fitted classifier, and what to expect of it. No forward pass happens here."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from savs.examples import DataWarning
+from savs.features import HeadLayout
+from savs.heads import Estimate, SAVClassifier
+from savs.heads.estimate import leave_one_out_folds
+from savs.heads.honest import estimate_from_shots, left_out_log_probabilities, nested_folds
+from savs.heads.labels import encode_labels
+from savs.heads.methods import FittedClassifier, Method
+from savs.heads.shots import Shots
+from savs.model.support import SupportSet
+
+__all__ = ["Learned", "learn", "shots_of"]
+
+_FOLDS_OF_THE_PUBLISHED_RULE = 20
+_FOLDS = 5
+"""Of methods that cost more per fit."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a fit gives.
+
+    Attributes
+    ----------
+    classifier : SAVClassifier or HeadClassifier
+        On rows of all heads.
+    left_out : ndarray of float64, shape (n_shots, n_classes)
+        Log probabilities of each shot, in the order of the support set, under the classifier fitted again
+        without it and some others, every choice repeated; NaN rows could not be left out.
+    estimate : Estimate or None
+        From those; None where no shot could be left out.
+    report : dict or None
+        What an automatic choice compared.
+    """
+
+    classifier: FittedClassifier
+    left_out: NDArray[np.float64]
+    estimate: Estimate | None
+    report: dict[str, Any] | None
+
+
+def shots_of(support: SupportSet, layout: HeadLayout) -> tuple[NDArray[Any], Shots]:
+    """Return the classes, sorted, and the shots as the numerics take them."""
+    rows = support.known_rows()
+    classes, codes = encode_labels(np.asarray(support.labels))
+    return classes, Shots(rows, codes, len(classes), layout)
+
+
+def learn(
+    method: Method, support: SupportSet, layout: HeadLayout, prototypes: NDArray[np.float32] | None = None
+) -> Learned:
+    """Fit the method, and again without each fold of shots.
+
+    Parameters
+    ----------
+    method : Method
+        What to fit.
+    support : SupportSet
+        With rows.
+    layout : HeadLayout
+        Of the rows.
+    prototypes : ndarray of float32, shape (n_classes, width), optional
+        Rows of the classes' text prompts, for methods that read them.
+
+    Raises
+    ------
+    DataError
+        If the labels cannot be used.
+    ActivationError
+        If a row holds NaN or an infinite value.
+    ValueError
+        If the method's settings do not fit the shots.
+    """
+    classes, shots = shots_of(support, layout)
+    made = method.make(layout, classes, prototypes)
+    classifier = made.fit(shots.rows, np.asarray(support.labels))
+    left_out = _left_out(made, classifier, shots)
+    _warn_of_idle_scores(classifier, shots)
+    report = getattr(classifier, "selection_report_", None)
+    return Learned(classifier, left_out, estimate_from_shots(left_out, shots.codes), report)
+
+
+def _left_out(made: FittedClassifier, fitted: FittedClassifier, shots: Shots) -> NDArray[np.float64]:
+    repeated = getattr(fitted, "nested_left_out_", None)
+    if repeated is not None:  # an automatic choice repeats itself without each fold anyway
+        return np.asarray(repeated)
+    if isinstance(made, SAVClassifier):
+        folds = leave_one_out_folds(shots.codes, 0, _FOLDS_OF_THE_PUBLISHED_RULE)
+    else:
+        folds = nested_folds(shots.codes, _FOLDS) if shots.counts.max() > 1 else []
+    return left_out_log_probabilities(made, shots, folds)
+
+
+def _warn_of_idle_scores(classifier: FittedClassifier, shots: Shots) -> None:
+    """Say when the head scores pick nothing."""
+    wanted = getattr(classifier, "n_heads", None)
+    if isinstance(wanted, int) and wanted > shots.layout.n_heads:
+        warnings.warn(
+            f"n_heads is {wanted}, but the backbone has {shots.layout.n_heads} heads: all of them vote, none "
+            "is picked",
+            DataWarning,
+            stacklevel=4,
+        )
+    if hasattr(classifier, "head_scores_") and shots.counts.max() == 1:
+        warnings.warn(
+            "every class has one shot: no head can be scored, so the first ones vote, whatever they see; "
+            "give two shots per class or more",
+            DataWarning,
+            stacklevel=4,
+        )
