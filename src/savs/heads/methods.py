@@ -15,11 +15,20 @@ from savs.heads.base import HeadClassifier, State
 from savs.heads.classifier import SAVClassifier
 from savs.heads.experts import EXPERTS, make_expert
 from savs.heads.kernel_classifiers import KernelDiscriminantClassifier, KernelRidgeClassifier
+from savs.heads.last_state import LastStateClassifier
 from savs.heads.mixture import MixtureClassifier
 from savs.heads.text_prototypes import TextPrototypeClassifier
 from savs.heads.voters import HeadVoteClassifier
 
-__all__ = ["METHODS", "TEXT_METHODS", "FittedClassifier", "Method", "classifier_from_state", "make_method"]
+__all__ = [
+    "METHODS",
+    "SCORINGS",
+    "TEXT_METHODS",
+    "FittedClassifier",
+    "Method",
+    "classifier_from_state",
+    "make_method",
+]
 
 FittedClassifier = SAVClassifier | HeadClassifier
 """What a method makes."""
@@ -30,6 +39,9 @@ METHODS: tuple[str, ...] = ("sav", *EXPERTS, "mixture", "auto")
 TEXT_METHODS: tuple[str, ...] = ("hec_t", "hec_vt")
 """Names that need a text prompt for each class, read through the same heads."""
 
+SCORINGS: tuple[str, ...] = ("in_sample", "leave_one_out", "cross_validated")
+"""Where the values come from that heads are ranked by."""
+
 _ESTIMATORS: dict[str, type[FittedClassifier]] = {
     kind.__name__: kind
     for kind in (
@@ -37,6 +49,7 @@ _ESTIMATORS: dict[str, type[FittedClassifier]] = {
         HeadVoteClassifier,
         KernelDiscriminantClassifier,
         KernelRidgeClassifier,
+        LastStateClassifier,
         MixtureClassifier,
         SAVClassifier,
         TextPrototypeClassifier,
@@ -72,6 +85,8 @@ class Method:
 
     def __post_init__(self) -> None:
         made = self._unfitted(None)
+        if self.scoring not in (None, *SCORINGS):
+            raise ValueError(f"scoring is one of {', '.join(SCORINGS)}, got {self.scoring!r}")
         if isinstance(self.priors, Mapping):
             _check_takes(self.name, made, ["priors"])
         elif isinstance(made, HeadClassifier) and made.priors not in ("uniform", "empirical"):

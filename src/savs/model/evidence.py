@@ -191,7 +191,7 @@ def _heads(
             float(opinions.margins[place, 0]),
             [] if near is None else _nearest(near[place], shots),
         )
-        for place, head in enumerate(classifier.heads_)
+        for place, head in enumerate(classifier.layout_.heads)  # the final state, if in use, is none
     ]
 
 

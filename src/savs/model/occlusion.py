@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from savs.errors import ItemError
 from savs.examples import Example, Image, Message, Part, Text
 from savs.media import load_image
 
@@ -63,6 +64,14 @@ def occluded(example: Example, tiles: int) -> Iterator[Variant]:
     ItemError
         If a picture cannot be read.
     """
+    try:
+        yield from _variants(example, tiles)
+    except ItemError as error:
+        error.id = error.id if error.id is not None else example.id
+        raise
+
+
+def _variants(example: Example, tiles: int) -> Iterator[Variant]:
     place = 0
     for number, message in enumerate(example.messages):
         for index, part in enumerate(message.parts):

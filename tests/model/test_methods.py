@@ -1,0 +1,153 @@
+"""Every method through the whole model, on a real backbone."""
+
+import numpy as np
+import pytest
+from tests.model.colours import COLOURS, PROMPT, picture, shots, tiny
+
+from savs import SAVModel
+from savs.backbones import PromptTemplate
+from savs.backbones.fake import FakeBackbone
+from savs.errors import DataError
+from savs.examples import DataWarning, as_example
+from savs.heads.experts import uses_state
+from savs.heads.methods import METHODS, TEXT_METHODS
+from savs.model.names import class_prompts
+from savs.together import predict_together
+
+
+def fitted(method: str, per_class: int = 4, **options) -> SAVModel:
+    return SAVModel(tiny(), prompt=PROMPT, method=method, **options).fit(*shots(per_class))
+
+
+@pytest.mark.parametrize("method", [*METHODS, *TEXT_METHODS])
+def test__method__saved_and_loaded__answers_the_same_and_right(tmp_path, method):
+    model = fitted(method)
+    queries, truth = shots(2, start=50)
+    answers = model.predict(queries).tolist()
+    assert answers == truth or method == "hec_t"  # the names of the colours alone
+    shares = model.predict_proba(queries)
+    np.testing.assert_allclose(shares.sum(axis=1), 1)
+    assert model.classes_[shares.argmax(axis=1)].tolist() == answers
+    assert model.estimate_ is not None
+    assert model.estimate_.n == 12
+    model.save_pretrained(tmp_path)
+    loaded = SAVModel.from_pretrained(tmp_path, backbone=tiny())
+    np.testing.assert_array_equal(loaded.predict_proba(queries), shares)
+    assert (loaded.method, loaded.heads_, loaded.estimate_) == (model.method, model.heads_, model.estimate_)
+    assert loaded.selection_report_ == model.selection_report_
+    assert (loaded.selection_report_ is None) == (method != "auto")
+
+
+def test__final_state__read_for_methods_that_use_it_and_for_no_other():
+    assert fitted("last_state").heads_[-1].is_state
+    for method in METHODS:
+        assert uses_state(method) or not any(head.is_state for head in fitted(method).heads_)
+    model = fitted("last_state")
+    query = picture("red", 99)
+    rows = model.head_vectors([query], model.heads_)
+    asked = PromptTemplate(PROMPT).apply(as_example(query))
+    states = tiny().last_layer_states([asked])
+    np.testing.assert_array_equal(rows, states)
+
+
+def test__together__methods_with_and_without_the_final_state__answer_as_alone():
+    models = [fitted("last_state"), fitted("sav"), fitted("mixture")]
+    queries, _ = shots(1, start=70)
+    for model, found in zip(models, predict_together(models, queries), strict=True):
+        assert found.labels == model.predict(queries).tolist()
+        np.testing.assert_allclose(found.proba, model.predict_proba(queries), atol=1e-5)
+
+
+def test__names_alone__answer_without_any_shot(tmp_path):
+    model = SAVModel(tiny(), prompt=PROMPT, method="hec_t").fit_names(["red", "green", "blue"])
+    queries, _ = shots(1, start=10)
+    answers = model.predict(queries)
+    assert set(answers.tolist()) <= set(COLOURS)
+    assert model.estimate_ is None
+    model.save_pretrained(tmp_path)
+    loaded = SAVModel.from_pretrained(tmp_path, backbone=tiny())
+    np.testing.assert_array_equal(loaded.predict(queries), answers)
+    expected = tiny().extract(class_prompts(["blue", "green", "red"], PROMPT)).features
+    columns = model.layout.column_indices(model.heads_)
+    np.testing.assert_array_equal(model._fitted.arrays_["text"], expected[:, columns])
+
+
+def test__names_alone__of_another_method_or_twice__is_refused():
+    with pytest.raises(DataError, match="learns from shots"):
+        SAVModel(FakeBackbone()).fit_names(["a", "b"])
+    with pytest.raises(DataError, match="named twice"):
+        SAVModel(FakeBackbone(), method="hec_t").fit_names(["a", "b", "a"])
+    with pytest.raises(DataError, match="2 classes"):
+        SAVModel(FakeBackbone(), method="hec_t").fit_names(["a"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"method": "magic"}, "no method 'magic'"),
+        ({"n_heads": 0}, "a positive number"),
+        ({"n_heads": "auto"}, "a positive number"),
+        ({"method": "kernel_ridge", "n_heads": 5}, "takes no n_heads"),
+        ({"scoring": "leave_one_out"}, "takes no scoring"),
+        ({"method": "soft", "scoring": "by_eye"}, "scoring"),
+        ({"priors": "uniform"}, "takes no priors"),
+        ({"priors": {"a": 0.5, "b": 0.5}}, "takes no priors"),
+        ({"method": "soft", "priors": "fair"}, "priors are"),
+        ({"method": "soft", "n_heads": True}, "a positive number"),
+    ],
+)
+def test__settings_that_a_method_does_not_take__are_refused_at_once(options, message):
+    with pytest.raises(ValueError, match=message):
+        SAVModel(FakeBackbone(), **options)
+
+
+def test__priors__by_label__move_the_probabilities():
+    queries, _ = shots(2, start=30)
+    plain = fitted("soft").predict_proba(queries)
+    priors = {"red": 0.9, "green": 0.05, "blue": 0.05}
+    moved = fitted("soft", priors=priors).predict_proba(queries)
+    expected = plain * np.array([priors[label] for label in sorted(priors)])
+    np.testing.assert_allclose(moved, expected / expected.sum(axis=1, keepdims=True), rtol=1e-9)
+    with pytest.raises(DataError, match="priors must name each class"):
+        fitted("soft", priors={"red": 1.0, "black": 1.0})
+
+
+def test__sets__too_few_shots_for_a_level__warn_and_hold_every_class():
+    model = fitted("soft", per_class=4)
+    with pytest.warns(DataWarning, match="too few shots"):
+        sets = model.predict_sets([picture("red", 9)], level=0.05)
+    assert sets == [["blue", "green", "red"]]
+    assert model.predict_sets([picture("red", 9)], level=0.4) == [["red"]]
+
+
+@pytest.mark.parametrize("method", ["sav", "soft"])
+def test__alarm__threshold_announces_no_more_left_out_shots_than_promised(method):
+    model = fitted(method)
+    alarm = model.alarm_threshold("red", 0.25)
+    column = model.classes_.tolist().index("red")
+    others = np.array(model._support.labels) != "red"
+    assert (np.exp(model.left_out_[others, column]) > alarm.threshold).mean() <= 0.25
+    with pytest.raises(DataError, match="cannot promise"):
+        model.alarm_threshold("red", 0.01)
+    with pytest.raises(DataError, match="no class 'black'"):
+        model.alarm_threshold("black", 0.25)
+
+
+def test__unknown__a_text_among_pictures__is_far_from_all_shots(tmp_path):
+    model = fitted("soft", per_class=8)
+    queries = [*shots(2, start=40)[0], "an essay about the colour of money"]
+    assert model.is_unknown(queries, 0.9).tolist() == [False] * 6 + [True]
+    found = model.predict_each(queries, unknown=0.9)
+    assert found.unknown.tolist() == [False] * 6 + [True]
+    assert model.predict_each(queries).unknown is None
+    model.save_pretrained(tmp_path, keep_shots=True)
+    loaded = SAVModel.from_pretrained(tmp_path, backbone=tiny())
+    np.testing.assert_array_equal(loaded.is_unknown(queries, 0.9), model.is_unknown(queries, 0.9))
+    with pytest.raises(DataError, match="cannot promise"):
+        model.is_unknown(queries, 0.99)
+
+
+def test__head_set__of_one_model__can_be_compared_with_another():
+    heads = fitted("sav").head_set_
+    assert list(heads.heads) == fitted("sav").heads_
+    assert len(fitted("mixture").head_set_.heads) == tiny().layout.n_heads
