@@ -83,14 +83,15 @@ def test__fault_35__signal_during_predict__whole_rows_kept_beside_the_output(
     target = tmp_path / "answers.jsonl"
     target.write_text("old\n")
     process = start("predict", classifier, many, "-o", target, "--batch-size", "1")
-    partial = target.with_name(f"{target.name}.{process.pid}.partial")
+    partial = target.with_name(f"{target.name}.partial")
     wait_for(lambda: partial.exists() and partial.stat().st_size, process)
     process.send_signal(number)
     text, error = process.communicate(timeout=60)
     assert process.returncode == code
     assert text == ""
     lines = [line for line in error.splitlines() if line]
-    assert lines[0] == f"savs: the rows written so far are in {partial}"
+    kept = f"savs: the rows written so far are in {partial}; the same command goes on with them"
+    assert lines[0] == kept
     assert lines[1:] == [{130: "savs: interrupted", 143: "savs: terminated"}[code]]
     assert target.read_text() == "old\n"
     assert all(json.loads(line)["label"] for line in partial.read_text().splitlines())

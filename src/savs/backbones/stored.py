@@ -1,6 +1,7 @@
 """`StoredBackbone`: a backbone that looks into a feature store before it runs its model.
 
-Whatever the caller wants, a row that is computed is computed whole, so that the next caller finds all heads.
+Whatever the caller wants, a row that is computed is computed whole, so that the next caller finds all heads
+and the final hidden state.
 """
 
 from __future__ import annotations
@@ -8,9 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from savs.features.store import FeatureStore
 
 __all__ = ["Counts", "StoredBackbone", "with_store"]
+
+_PATIENCE = 60.0  # seconds of work that may wait in memory for its part to fill up
 
 Rows = NDArray[np.float32]
 _Keys = dict[int, bytes | None]  # by position of the example
@@ -64,13 +67,16 @@ class _Call:
     columns: NDArray[np.intp]
     states_wanted: bool
     ledger: ErrorLedger
-    features: Rows
-    done: NDArray[np.bool_]
+    features: Rows | None = None  # None where nothing is handed back
     states: Rows | None = None
+    done: NDArray[np.bool_] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.done = np.zeros(len(self.examples), bool)
 
     def put(self, positions: Sequence[int], features: Rows, states: Rows | None) -> None:
         """Take in rows of the wanted heads."""
-        if not positions:
+        if not positions or self.features is None:
             return
         self.features[positions] = features
         self.done[positions] = True
@@ -95,6 +101,8 @@ class StoredBackbone:
     ----------
     backbone, store
         As given.
+    keeps_states : bool
+        Whether the final hidden states of new rows are kept too, if the store may hold them.
     last, total : Counts
         Of the last call of `extract`, and of all calls.
     report : RunReport
@@ -104,6 +112,8 @@ class StoredBackbone:
     def __init__(self, backbone: Backbone, store: FeatureStore) -> None:
         self.backbone = backbone
         self.store = store
+        self.keeps_states = True
+        self._held = False
         self.last, self.total = Counts(), Counts()
         self.report = RunReport()
 
@@ -152,9 +162,10 @@ class StoredBackbone:
     ) -> Extraction:
         """Return head vectors, from the store as far as it has them.
 
-        The others are computed in chunks of ``store.part_rows`` examples, at full depth, and each chunk is on
-        the disk before the next one begins: a process that is killed repeats one chunk at most. Vectors from
-        the store are, bit for bit, those that were computed. See `savs.backbones.base.Backbone.extract`.
+        The others are computed in chunks of ``store.part_rows`` examples, at full depth, and a part is
+        written when it is full or has been waiting for a minute: a process that is killed computes again at
+        most that. What is left is written at the end, also after an exception. Vectors from the store are,
+        bit for bit, those that were computed. See `savs.backbones.base.Backbone.extract`.
 
         Raises
         ------
@@ -166,21 +177,63 @@ class StoredBackbone:
             If the store cannot be written and was opened with ``on_full="raise"``.
         """
         (layout, columns), n = _selected(self.layout, heads), len(examples)
-        call = _Call(
-            examples,
-            columns,
-            states,
-            ErrorLedger(max_errors),
-            np.empty((n, layout.width), np.float32),
-            np.zeros(n, bool),
-        )
+        features = np.empty((n, layout.width), np.float32)
+        call = _Call(examples, columns, states, ErrorLedger(max_errors), features)
         self.last, self.report = Counts(), RunReport(n_examples=n)
-        with _bar(n, progress) as bar:
+        with self._flushing(), _bar(n, progress) as bar:
             for start in range(0, n, self.store.part_rows):
                 part = range(start, min(start + self.store.part_rows, n))
                 self._read(call, part, layout)
                 bar.update(len(part))
-        return self._result(call)
+        return self._result(call, features)
+
+    def fill(self, examples: Sequence[Example], *, max_errors: int = 0) -> ErrorLedger:
+        """Compute and store the rows that the store lacks; those that it has are not read.
+
+        Parameters
+        ----------
+        examples : sequence of Example
+        max_errors : int, default=0
+            How many examples may fail before the error of one more is raised; -1 means any number.
+
+        Returns
+        -------
+        ErrorLedger
+            The errors of the examples that could not be read, by position.
+
+        Raises
+        ------
+        ItemError, BackboneError, StoreError
+            As by `extract`.
+        """
+        call = _Call(examples, np.empty(0, np.intp), self._wants_states(False), ErrorLedger(max_errors))
+        self.last, self.report = Counts(), RunReport(n_examples=len(examples))
+        with self._flushing():
+            for start in range(0, len(examples), self.store.part_rows):
+                self._fill(call, range(start, min(start + self.store.part_rows, len(examples))))
+        return call.ledger
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """Let rows wait for full parts from one call of `extract` or `fill` to the next, up to a minute.
+
+        What is left is written at the end of the block, also after an exception or a signal.
+        """
+        before, self._held = self._held, True
+        try:
+            yield
+        finally:
+            self._held = before
+            if not before:
+                self.store.flush()
+
+    @contextmanager
+    def _flushing(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            if not self._held:
+                self.store.flush()
 
     def last_layer_states(self, examples: Sequence[Example]) -> Rows:
         """Return the decoder's final hidden states, shape (n_examples, hidden_size); stored if the store may.
@@ -199,17 +252,32 @@ class StoredBackbone:
         """Return the model's own answers; they are not stored."""
         return self.backbone.generate(examples, max_new_tokens=max_new_tokens)
 
+    def _keys(self, call: _Call, part: range) -> _Keys:
+        keys = feature_keys(self.backbone, [call.examples[index] for index in part])
+        return dict(zip(part, keys, strict=True))
+
     def _read(self, call: _Call, part: range, layout: HeadLayout) -> None:
         """Find or compute the rows of a chunk."""
-        keys: _Keys = dict(
-            zip(part, feature_keys(self.backbone, [call.examples[i] for i in part]), strict=True)
-        )
+        keys = self._keys(call, part)
         counts = Counts(len(part), self._find(call, keys, layout), 0)
         # Counted before the model runs, so that they hold too if it fails.
         self._count(counts)
         left = {index: key for index, key in keys.items() if not call.done[index]}
         if left:
             self._compute(call, left)
+
+    def _fill(self, call: _Call, part: range) -> None:
+        """Compute the rows of a chunk that are not there."""
+        keys = self._keys(call, part)
+        known = [key for key in keys.values() if key is not None]
+        missing = set(self.store.missing(known, states=call.states_wanted))
+        left = {index: key for index, key in keys.items() if key is None or key in missing}
+        self._count(Counts(len(part), len(part) - len(left), 0))
+        if left:
+            self._compute(call, left)
+
+    def _wants_states(self, asked: bool) -> bool:
+        return asked or (self.keeps_states and self.store.description.states_width is not None)
 
     def _find(self, call: _Call, keys: _Keys, layout: HeadLayout) -> int:
         """Take in the rows that the store has, and return how many."""
@@ -227,7 +295,7 @@ class StoredBackbone:
         for index, key in left.items():
             alike.setdefault(index if key is None else key, []).append(index)
         groups = list(alike.values())
-        wants = call.states_wanted or self.store.description.states_width is not None
+        wants = self._wants_states(call.states_wanted)
         # Errors are named after the example's place among all, not among those that are left.
         asked = [_named(call.examples[group[0]], group[0]) for group in groups]
         found = self.backbone.extract(asked, None, max_errors=call.ledger.left, states=wants)
@@ -241,29 +309,35 @@ class StoredBackbone:
 
     def _keep(self, found: Extraction, keys: Sequence[bytes | None]) -> None:
         rows = [row for row, key in enumerate(keys) if key is not None]
+        # Chunks are never torn: a later run computes whole ones again, in the same batches.
+        if self.store.space < len(rows):
+            self.store.flush()
         kept_states = found.states if self.store.description.states_width is not None else None
         self.store.append(
             [key for key in keys if key is not None],
             found.features[rows],
             None if kept_states is None else kept_states[rows],
         )
-        self.store.flush()
+        if self.store.waiting_seconds > _PATIENCE:
+            self.store.flush()
 
     def _hand_out(self, call: _Call, found: Extraction, groups: Sequence[Sequence[int]]) -> None:
+        if call.features is None:
+            return
         places = [index for group in groups for index in group]
         rows = np.asarray([row for row, group in enumerate(groups) for _ in group], dtype=np.intp)
         states = found.states[rows] if call.states_wanted and found.states is not None else None
         call.put(places, found.features[np.ix_(rows, call.columns)], states)
 
-    def _result(self, call: _Call) -> Extraction:
+    def _result(self, call: _Call, features: Rows) -> Extraction:
         indices = np.flatnonzero(call.done)
         states = call.states
         if call.states_wanted and states is None:
             states = self.backbone.last_layer_states([])  # of no rows, but as wide as any
         if len(indices) < len(call.examples):
-            call.features = call.features[indices]
+            features = features[indices]
             states = None if states is None or not len(states) else states[indices]
-        return Extraction(call.features, indices, call.ledger.errors, states)
+        return Extraction(features, indices, call.ledger.errors, states)
 
     def _count(self, counts: Counts) -> None:
         self.last, self.total = self.last + counts, self.total + counts
@@ -278,7 +352,13 @@ class StoredBackbone:
         self.report.checked |= part.checked
 
 
-def with_store(backbone: Backbone, folder: str | os.PathLike[str]) -> StoredBackbone:
+def with_store(
+    backbone: Backbone,
+    folder: str | os.PathLike[str],
+    *,
+    on_full: Literal["warn", "raise"] = "warn",
+    part_rows: int | None = None,
+) -> StoredBackbone:
     """Return a backbone that keeps its vectors, as float32, in a folder; one that does already is returned.
 
     Parameters
@@ -286,7 +366,9 @@ def with_store(backbone: Backbone, folder: str | os.PathLike[str]) -> StoredBack
     backbone : Backbone
         If it has another store, that one is left.
     folder : path
-        Made if it is not there.
+        Made if it is not there; it may hold final hidden states then.
+    on_full, part_rows
+        As for `savs.features.store.FeatureStore.open`.
 
     Raises
     ------
@@ -313,12 +395,22 @@ def with_store(backbone: Backbone, folder: str | os.PathLike[str]) -> StoredBack
     0 1
     """
     from savs.features.store import FeatureStore
+    from savs.features.store.description import read_description
 
     if isinstance(backbone, StoredBackbone):
         if backbone.store.folder.resolve() == Path(folder).resolve():
             return backbone
         backbone = backbone.backbone
-    store = FeatureStore.open(folder, store_identity(backbone.fingerprint), backbone.layout, dtype="float32")
+    there = read_description(Path(folder)) if Path(folder).is_dir() else None
+    store = FeatureStore.open(
+        folder,
+        store_identity(backbone.fingerprint),
+        backbone.layout,
+        dtype="float32",
+        states_width=backbone.last_layer_states([]).shape[1] if there is None else there.states_width,
+        on_full=on_full,
+        part_rows=part_rows,
+    )
     return StoredBackbone(backbone, store)
 
 

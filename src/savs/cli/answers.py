@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from savs.cli.failures import remark
 from savs.cli.session import Session
 
 if TYPE_CHECKING:
+    from savs.backbones import Backbone
+    from savs.backbones.stored import Counts
     from savs.examples import ErrorLedger, Example, Label
     from savs.model import SAVModel
 
-__all__ = ["answer", "placed", "tell_store"]
+__all__ = ["answer", "held", "placed", "tell_counts", "tell_store"]
 
 
 def placed(examples: list[Example], ledger: ErrorLedger) -> dict[int, Example]:
@@ -33,9 +36,20 @@ def answer(
     return dict(zip(answered, zip(found.labels, found.proba.tolist(), strict=True), strict=True))
 
 
+def held(backbone: Backbone) -> AbstractContextManager[None]:
+    """Return a block within which a backbone's store, if it has one, fills its parts from call to call."""
+    from savs.backbones.stored import StoredBackbone
+
+    return backbone.holding() if isinstance(backbone, StoredBackbone) else nullcontext()
+
+
 def tell_store(model: SAVModel, session: Session) -> dict[str, dict[str, int]]:
     """Say how many examples the store spared, and return it for ``--json``; nothing without a store."""
-    counts = model.store_counts
+    return tell_counts(model.store_counts, session)
+
+
+def tell_counts(counts: Counts | None, session: Session) -> dict[str, dict[str, int]]:
+    """Do the same with the counts themselves."""
     if counts is None:
         return {}
     if not session.quiet:

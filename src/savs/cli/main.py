@@ -16,7 +16,18 @@ from savs.cli.signals import Terminated, catch_sigterm
 
 __all__ = ["cli", "main", "run"]
 
-COMMANDS = ("demo", "fit", "predict", "evaluate", "compare", "inspect", "doctor", "store")
+COMMANDS = (
+    "demo",
+    "fit",
+    "predict",
+    "evaluate",
+    "compare",
+    "extract",
+    "inspect",
+    "explain",
+    "doctor",
+    "store",
+)
 """In the order a newcomer needs them; each is the module of that name."""
 
 EPILOG = """\b

@@ -2,48 +2,67 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from savs.cli.answers import answer, placed, tell_store
+from savs import __version__
+from savs.cli.answers import answer, held, tell_store
 from savs.cli.classifiers import classifier_options, load_classifier
 from savs.cli.failures import ITEM_ERRORS, remark
-from savs.cli.options import example_help
+from savs.cli.options import DATA, example_help
 from savs.cli.output import print_json
 from savs.cli.session import Session
+from savs.cli.streaming import ROWS_PER_CHUNK, SHARD, Source, in_chunks
 
 if TYPE_CHECKING:
-    from savs.examples import ErrorLedger, Example
+    from savs.cli.resuming import Partial
+    from savs.cli.streaming import Chunk
+    from savs.examples import ErrorLedger
     from savs.model import SAVModel
 
-__all__ = ["predict"]
+    Target = TextIO | Partial
 
-ROWS_PER_CHUNK = 64
-"""Rows reach the disk in chunks; questions on one picture share a pass within a chunk."""
+__all__ = ["predict"]
 
 
 @click.command(
     short_help="Answer for new examples.",
-    epilog=example_help("savs predict my-classifier new-pictures/ -o answers.jsonl"),
+    epilog=example_help(
+        "savs predict my-classifier new-pictures/ -o answers.jsonl",
+        "savs predict my-classifier large.jsonl -o answers-0.jsonl --shard 0/8",
+    ),
 )
 @click.argument("classifier", type=click.Path(path_type=Path))
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("data", type=DATA)
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="JSONL file [default: stdout]."
 )
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N examples.")
+@click.option(
+    "--shard", type=SHARD, metavar="I/N", help="Only every N-th of them, from the I-th on, counted from 0."
+)
+@click.option(
+    "--resume/--no-resume",
+    default=True,
+    help="Go on with what an interrupted run to the same file has written [default: yes].",
+)
 @classifier_options()
 def predict(
     session: Session,
     /,
     classifier: Path,
-    data: Path,
+    data: Path | str,
     output: Path | None,
     limit: int | None,
+    shard: tuple[int, int] | None,
+    resume: bool,
     backbone: str | None,
     allow_mismatch: tuple[str, ...],
     max_errors: int,
@@ -52,65 +71,134 @@ def predict(
     """Answer for every example: one JSON row with id, label and proba (vote shares).
 
     DATA is a .jsonl, .json, .csv or .tsv file, a folder of pictures, a folder with one folder per class, or
-    one picture. An example that cannot be read gets the label null and its error.
+    one picture; it may be larger than memory. An example that cannot be read gets the label null and its
+    error.
 
-    A file named by --output appears when it is complete; a run that ends early leaves its rows beside it.
-    With --output, --json prints {"output", "n", "n_errors"}, and "store" with --store.
+    A file named by --output appears when it is complete. A run that ends early leaves its rows in
+    FILE.partial, and the same command goes on with them. With --output, --json prints {"output", "n",
+    "n_errors"}, and "store" with --store.
     """
-    from savs.cli.reading import read_data, split_options
-    from savs.cli.targets import check_new_file, rows_to
+    from savs.cli.reading import split_options
+    from savs.cli.targets import check_new_file
     from savs.examples import ErrorLedger
 
     reading, load = split_options(options)
     model = load_classifier(classifier, backbone, allow_mismatch, load)
     if output is not None:
         check_new_file(output, data)
+    source = Source(data, reading, limit, shard)
+    n_rows = source.look_through(max_errors)
     ledger = ErrorLedger(max_errors)
-    examples = placed(read_data(data, ledger, limit=limit, **reading), ledger)
-    with rows_to(output) as stream:
-        n_rows = _write_rows(model, examples, ledger, stream, progress=session.progress)
-    n_errors = len(ledger.errors)
+    with _target(output, lambda: _made_from(classifier, source, backbone, allow_mismatch), resume) as target:
+        done = _write(model, source, ledger, target, n_rows, shown=session.progress)
     spared = tell_store(model, session)
     if output is not None and session.as_json:
-        print_json({"output": str(output), "n": n_rows, "n_errors": n_errors, **spared})
+        print_json({"output": str(output), "n": done, "n_errors": ledger.n_errors, **spared})
     elif output is not None and not session.quiet:
-        remark(f"{n_rows} rows in {output}" + (f", {n_errors} with errors" if n_errors else ""))
-    return ITEM_ERRORS if n_errors else 0
+        remark(f"{done} rows in {output}" + (f", {ledger.n_errors} with errors" if ledger.n_errors else ""))
+    return ITEM_ERRORS if ledger.n_errors else 0
 
 
-def _write_rows(
-    model: SAVModel,
-    examples: Mapping[int, Example],
-    ledger: ErrorLedger,
-    stream: TextIO,
-    *,
-    progress: bool,
+@contextmanager
+def _target(output: Path | None, made_from: Callable[[], dict[str, Any]], resume: bool) -> Iterator[Target]:
+    """Yield where rows go, with what an earlier run has left there."""
+    from savs.cli.resuming import resumable
+
+    if output is None:
+        yield sys.stdout
+    elif output.exists() and not output.is_file():
+        # Pipes and devices are written directly.
+        with output.open("w", encoding="utf-8") as stream:
+            yield stream
+    else:
+        with resumable(output, made_from(), resume=resume, rows_per_chunk=ROWS_PER_CHUNK) as partial:
+            yield partial
+
+
+def _made_from(
+    classifier: Path, source: Source, backbone: str | None, allow_mismatch: tuple[str, ...]
+) -> dict[str, Any]:
+    """Return what decides the rows, by names that a user knows."""
+    data = source.data
+    is_file = isinstance(data, Path) and data.is_file()
+    reading = {name: value for name, value in source.reading.items() if value not in (None, False, ())}
+    return {
+        "savs": __version__,
+        "classifier": _digest_of_folder(classifier),
+        "backbone": backbone,
+        "allow_mismatch": sorted(allow_mismatch),
+        "data": str(data.resolve()) if isinstance(data, Path) else data,
+        "sha256 of the data": _digest(data) if is_file and isinstance(data, Path) else None,
+        "data options": json.loads(json.dumps(reading, default=str)),
+        "limit": source.limit,
+        "shard": None if source.shard is None else "{}/{}".format(*source.shard),
+    }
+
+
+def _digest_of_folder(folder: Path) -> str:
+    if not folder.is_dir():
+        return str(folder)
+    found = {
+        path.relative_to(folder).as_posix(): _digest(path) for path in folder.rglob("*") if path.is_file()
+    }
+    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write(
+    model: SAVModel, source: Source, ledger: ErrorLedger, target: Target, n_rows: int | None, *, shown: bool
 ) -> int:
-    """Write one row per row of the data, chunk by chunk, and return how many."""
-    from tqdm import tqdm
+    """Write one row per row of the data, chunk by chunk, and return how many there are."""
+    from savs.cli.progress import Progress
+    from savs.cli.resuming import Partial
 
-    n_rows = len(examples) + len(ledger.errors)
-    with tqdm(total=n_rows, unit="ex", delay=2, disable=None if progress else True) as bar:
-        for start in range(0, n_rows, ROWS_PER_CHUNK):
-            part = range(start, min(start + ROWS_PER_CHUNK, n_rows))
-            rows = _rows(model, examples, part, ledger)
+    partial, stream = (target, target.stream) if isinstance(target, Partial) else (None, target)
+    chunks, done = in_chunks(source.rows(ledger), ledger, ROWS_PER_CHUNK), 0
+    if partial is not None and partial.n_rows:
+        done = _skip(partial, chunks, ledger)
+        remark(f"going on after {done} rows in {partial.path}")
+    with held(model.backbone), Progress(n_rows, shown=shown, done=done) as progress:
+        for chunk in chunks:
+            rows = _rows(model, chunk, ledger)
             stream.writelines(json.dumps(row, allow_nan=False) + "\n" for row in rows)
             stream.flush()
-            bar.update(len(part))
-    return n_rows
+            progress.advance(len(chunk))
+    return progress.done
 
 
-def _rows(
-    model: SAVModel, examples: Mapping[int, Example], part: range, ledger: ErrorLedger
-) -> Iterator[dict[str, Any]]:
-    answers = answer(model, {index: examples[index] for index in part if index in examples}, ledger)
-    errors = ledger.by_index
+def _skip(partial: Partial, chunks: Iterator[Chunk], ledger: ErrorLedger) -> int:
+    """Pass over the chunks whose rows are there, comparing ids, and return how many rows they have."""
+    from savs.errors import DataError, ItemError
+
+    ids, done, unread = partial.ids(), 0, 0
+    while done < partial.n_rows:
+        for position, item in next(chunks, {}).items():
+            if item.id != next(ids, None):
+                raise DataError(
+                    f"{partial.path} was made from other data: its row {done + 1} is not for {item.id!r} at "
+                    f"position {position}; --no-resume starts over"
+                )
+            done, unread = done + 1, unread + isinstance(item, ItemError)
+    ledger.take_over(partial.n_errors - unread)
+    return done
+
+
+def _rows(model: SAVModel, chunk: Chunk, ledger: ErrorLedger) -> Iterator[dict[str, Any]]:
+    from savs.examples import Example
+
+    examples = {index: item for index, item in chunk.items() if isinstance(item, Example)}
+    answers = answer(model, examples, ledger)
+    errors: dict[int, Any] = {**chunk, **ledger.hand_over()}
     names = [str(label) for label in model.classes_.tolist()]
-    for index in part:
+    for index, item in chunk.items():
         if index in answers:
             label, shares = answers[index]
             proba = {name: round(share, 6) for name, share in zip(names, shares, strict=True)}
-            yield {"id": examples[index].id, "label": label, "proba": proba}
+            yield {"id": item.id, "label": label, "proba": proba}
         else:
             record = errors[index].record()
             error = {name: record[name] for name in ("stage", "code", "message")}

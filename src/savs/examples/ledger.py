@@ -35,6 +35,7 @@ class ErrorLedger:
     def __init__(self, max_errors: int = 0) -> None:
         self.max_errors = max_errors
         self._errors: dict[int, ItemError] = {}
+        self._n_handed_over = 0
 
     def add(self, index: int, example: Example | None, error: ItemError) -> None:
         """Note the error of one example, or raise it if there are too many.
@@ -52,7 +53,7 @@ class ErrorLedger:
         if error.id is None:
             error.id = str(index) if example is None or not example.id else example.id
         self._errors[index] = error
-        if 0 <= self.max_errors < len(self._errors):
+        if 0 <= self.max_errors < self.n_errors:
             raise error
 
     def collect(self, make: Callable[[Given], Made], items: Mapping[int, Given]) -> dict[int, Made]:
@@ -73,6 +74,24 @@ class ErrorLedger:
         for index, error in zip(rest, errors, strict=True):
             self.add(index, examples[index], error)
 
+    def hand_over(self) -> dict[int, ItemError]:
+        """Return the errors by position and forget them; they still count.
+
+        A run over more examples than fit into memory tells them as they come.
+        """
+        handed, self._errors = self.by_index, {}
+        self._n_handed_over += len(handed)
+        return handed
+
+    def take_over(self, n_errors: int) -> None:
+        """Count errors of an earlier run, which this one goes on with."""
+        self._n_handed_over += n_errors
+
+    @property
+    def n_errors(self) -> int:
+        """How many there were, with those that were handed over."""
+        return self._n_handed_over + len(self._errors)
+
     def kept(self, n_kept: int) -> list[int]:
         """Return the positions of `n_kept` examples that are left when those with errors are taken out."""
         n_given = n_kept + len(self._errors)
@@ -81,7 +100,7 @@ class ErrorLedger:
     @property
     def left(self) -> int:
         """How many more may fail; -1 means any number."""
-        return self.max_errors if self.max_errors < 0 else self.max_errors - len(self._errors)
+        return self.max_errors if self.max_errors < 0 else max(self.max_errors - self.n_errors, 0)
 
     @property
     def by_index(self) -> dict[int, ItemError]:

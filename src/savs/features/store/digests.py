@@ -18,4 +18,4 @@ __all__ = ["column_digest"]
 
 def column_digest(rows: NDArray[Any]) -> str:
     """Return the digest of rows, shape (n_rows, width), C-contiguous, as 32 hexadecimal digits."""
-    return xxhash.xxh3_128_hexdigest(rows.reshape(-1).view(np.uint8))
+    return xxhash.xxh3_128_hexdigest(rows.reshape(-1).view(np.uint8).data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -99,6 +100,7 @@ class FeatureStore:
         self._on_full = on_full
         self._shelf = Shelf(folder, description)
         self._buffer: Buffer | None = None
+        self._since = 0.0
 
     @classmethod
     def open(
@@ -190,6 +192,17 @@ class FeatureStore:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.flush()
+
+    @property
+    def space(self) -> int:
+        """How many more rows the part that is being filled takes."""
+        return self.part_rows if self._buffer is None else self._buffer.space
+
+    @property
+    def waiting_seconds(self) -> float:
+        """How long the oldest row that is not written yet has been waiting; 0 if there is none."""
+        waits = self._buffer is not None and len(self._buffer)
+        return time.monotonic() - self._since if waits else 0.0
 
     def __len__(self) -> int:
         """Return the number of keys in parts; rows that are not written yet do not count."""
@@ -293,6 +306,8 @@ class FeatureStore:
             batch_keys = [rows[index] for index in batch]
             if len(batch) == self.part_rows and self._written(batch_keys, columns):
                 continue
+            if not len(buffer):
+                self._since = time.monotonic()
             buffer.add(batch_keys, columns)
             if not buffer.space:
                 self.flush()

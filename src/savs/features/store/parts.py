@@ -187,7 +187,7 @@ def _pieces(
     for spec, (values, digests[spec.name]) in zip(specs, _digested(specs, columns), strict=True):
         header = page_header(n_rows, values.nbytes)
         yield header, False
-        yield memoryview(values.reshape(-1).view(np.uint8)), True
+        yield values.reshape(-1).view(np.uint8).data, True
         chunks.append(Chunk(spec.name, spec.n_bytes, offset, len(header)))
         offset += len(header) + values.nbytes
     facts = {"store": description.id, "dtype": description.dtype, "digests": digests}

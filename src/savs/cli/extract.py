@@ -1,0 +1,226 @@
+"""``savs extract``: examples in, head vectors in a feature store out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from savs.cli.failures import ITEM_ERRORS, remark
+from savs.cli.options import (
+    DATA,
+    backbone_options,
+    data_options,
+    error_options,
+    example_help,
+    load_options,
+    output_options,
+)
+from savs.cli.output import print_json
+from savs.cli.session import Session, pass_session
+from savs.cli.signals import Terminated
+from savs.cli.streaming import SHARD, Source, in_chunks
+
+if TYPE_CHECKING:
+    from savs.backbones import PromptTemplate
+    from savs.backbones.stored import StoredBackbone
+    from savs.cli.progress import Progress
+    from savs.cli.streaming import Chunk
+    from savs.errors import ItemError
+    from savs.examples import ErrorLedger
+
+__all__ = ["extract"]
+
+ERRORS_SHOWN = 20
+
+
+@click.command(
+    short_help="Fill a feature store.",
+    epilog=example_help(
+        'savs extract pictures/ -b tiny --prompt "What is in this picture?" -o my-store',
+        "savs extract large.jsonl -b tiny -o my-store --shard 0/8 --max-errors 100 --errors errors.jsonl",
+    ),
+)
+@click.argument("data", type=DATA)
+@click.option("--backbone", "-b", required=True, metavar="NAME", help="tiny, a model folder or a hub id.")
+@click.option(
+    "--output",
+    "-o",
+    required=True,
+    metavar="STORE",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the feature store; made if missing.",
+)
+@click.option("--prompt", metavar="TEXT", help="Question put to the model, as in savs fit.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N examples.")
+@click.option(
+    "--shard", type=SHARD, metavar="I/N", help="Only every N-th of them, from the I-th on, counted from 0."
+)
+@error_options()
+@click.option(
+    "--errors",
+    "errors_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="JSONL file for the examples that failed: id, stage, code, message.",
+)
+@click.option(
+    "--states/--no-states",
+    default=True,
+    help="Keep the final hidden states too, which savs compare needs [default: yes].",
+)
+@click.option(
+    "--part-rows",
+    type=click.IntRange(1, 2**14),
+    metavar="N",
+    help="Rows written together, what a killed run computes again at most "
+    "[default: 256, or what a minute brings].",
+)
+@data_options()
+@backbone_options()
+@load_options()
+@output_options()
+@pass_session
+def extract(
+    session: Session,
+    /,
+    data: Path | str,
+    backbone: str,
+    output: Path,
+    prompt: str | None,
+    limit: int | None,
+    shard: tuple[int, int] | None,
+    max_errors: int,
+    errors_file: Path | None,
+    states: bool,
+    part_rows: int | None,
+    **options: Any,
+) -> int:
+    """Compute head vectors of all examples, once, and keep them in a feature store.
+
+    DATA is read like the data of savs predict; labels are not needed. What the store has is not computed
+    again: the same command goes on where an interrupted one stopped, and savs fit, predict, evaluate and
+    compare with --store and the same prompt need no forward pass for these examples.
+
+    --json prints {"store", "n", "computed", "stored", "n_errors", "seconds", "examples_per_second"}.
+    """
+    from savs.backbones import PromptTemplate, load_backbone
+    from savs.backbones.stored import with_store
+    from savs.cli.progress import Progress
+    from savs.cli.reading import split_options
+    from savs.cli.targets import check_new_file, check_writable
+    from savs.examples import ErrorLedger
+    from savs.features.store.shelf import check_folder
+
+    reading, load = split_options(options)
+    template = None if prompt is None else PromptTemplate(prompt)
+    check_folder(output)
+    check_writable(output)
+    if errors_file is not None:
+        check_new_file(errors_file, data)
+    source = Source(data, reading, limit, shard)
+    n_rows = source.look_through(max_errors)
+    model = load_backbone(backbone, **load)
+    stored = with_store(model, output, on_full="raise", part_rows=part_rows)
+    stored.keeps_states = states
+    ledger = ErrorLedger(max_errors)
+    with _failures(errors_file, session) as failures, Progress(n_rows, shown=session.progress) as progress:
+        run = _Run(stored, template, ledger, failures)
+        run.fill(in_chunks(source.rows(ledger), ledger), progress)
+    _tell(session, output, run, progress)
+    return ITEM_ERRORS if ledger.n_errors else 0
+
+
+class _Run:
+    """Fills a store chunk by chunk and tells the errors as they come."""
+
+    def __init__(
+        self,
+        stored: StoredBackbone,
+        template: PromptTemplate | None,
+        ledger: ErrorLedger,
+        failures: Callable[[ItemError], object],
+    ) -> None:
+        self.stored, self.ledger = stored, ledger
+        self._template, self._failures = template, failures
+
+    def fill(self, chunks: Iterator[Chunk], progress: Progress) -> None:
+        """Compute what the store lacks; rows that are whole are on the disk at the end, however it comes."""
+        from savs.errors import ItemError
+
+        try:
+            with self.stored.holding():
+                for chunk in chunks:
+                    for error in self._filled(chunk):
+                        self._failures(error)
+                    progress.advance(len(chunk))
+        except ItemError as error:
+            self._failures(error)
+            raise
+        except (KeyboardInterrupt, Terminated):
+            store = self.stored.store
+            remark(f"{len(store)} rows are in {store.folder}; the same command goes on with them")
+            raise
+
+    def _filled(self, chunk: Chunk) -> list[ItemError]:
+        """Compute what the store lacks of a chunk, and return its errors in order."""
+        from savs.examples import Example
+
+        examples = {index: item for index, item in chunk.items() if isinstance(item, Example)}
+        errors = {index: item for index, item in chunk.items() if not isinstance(item, Example)}
+        if self._template is not None:
+            examples = self.ledger.collect(self._template.apply, examples)
+        failed = self.stored.fill(list(examples.values()), max_errors=self.ledger.left)
+        positions = list(examples)
+        for place, error in failed.by_index.items():
+            self.ledger.add(positions[place], examples[positions[place]], error)
+        errors |= self.ledger.hand_over()
+        return [errors[index] for index in sorted(errors)]
+
+
+@contextmanager
+def _failures(path: Path | None, session: Session) -> Iterator[Callable[[ItemError], object]]:
+    """Yield what is told each error: it writes them to a file, or the first of them to stderr."""
+    if path is None:
+        shown = iter(range(ERRORS_SHOWN))
+
+        def show(error: ItemError) -> None:
+            if not session.quiet and next(shown, None) is not None:
+                remark(f"not read: {error}")
+
+        yield show
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as file:
+
+        def write(error: ItemError) -> None:
+            file.write(json.dumps(error.record()) + "\n")
+            file.flush()
+
+        yield write
+
+
+def _tell(session: Session, output: Path, run: _Run, progress: Progress) -> None:
+    n, computed, n_errors = progress.done, run.stored.total.computed, run.ledger.n_errors
+    if session.as_json:
+        print_json(
+            {
+                "store": str(output),
+                "n": n,
+                "computed": computed,
+                "stored": n - computed - n_errors,
+                "n_errors": n_errors,
+                "seconds": round(progress.seconds, 3),
+                "examples_per_second": round(progress.rate, 3),
+            }
+        )
+    elif not session.quiet:
+        failed = f", {n_errors} with errors" if n_errors else ""
+        remark(
+            f"{n} examples: {computed} computed, {n - computed - n_errors} stored before{failed}; "
+            f"{progress.rate:.1f} per second; {len(run.stored.store)} rows in {output}"
+        )

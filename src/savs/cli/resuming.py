@@ -1,0 +1,182 @@
+"""Rows on their way to a file: kept beside it when a run ends early, and gone on with by the next run.
+
+``answers.jsonl.partial`` holds the rows, ``answers.jsonl.partial.json`` what they were made from. The file
+gets its name when everything is written. A run that was killed may leave a torn line: rows count in whole
+chunks.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from savs.cli.failures import remark
+from savs.errors import DataError
+
+__all__ = ["Partial", "resumable"]
+
+_FORMAT = "savs predict 1"
+_SHOWN = 60
+
+
+@dataclass
+class Partial:
+    """Rows of an unfinished run.
+
+    Attributes
+    ----------
+    path : Path
+    stream : text file
+        At the end of the kept rows.
+    n_rows, n_errors : int
+        Rows kept from an earlier run, and those of them that are errors.
+    """
+
+    path: Path
+    stream: TextIO
+    n_rows: int = 0
+    n_errors: int = 0
+
+    def ids(self) -> Iterator[str | None]:
+        """Yield the ids of the kept rows."""
+        with self.path.open("rb") as file:
+            for _, line in zip(range(self.n_rows), file, strict=False):
+                yield json.loads(line)["id"]
+
+
+@contextmanager
+def resumable(
+    output: Path, made_from: Mapping[str, Any], *, resume: bool, rows_per_chunk: int
+) -> Iterator[Partial]:
+    """Yield the partial file beside `output`, which gets that name when the block ends well.
+
+    Parameters
+    ----------
+    output : Path
+    made_from : mapping of str to JSON value
+        What decides the rows; an unfinished run made from something else is not gone on with.
+    resume : bool
+        Whether to go on with an unfinished run at all.
+    rows_per_chunk : int
+        Rows that are written together; of a chunk that is not whole none is kept.
+
+    Raises
+    ------
+    DataError
+        If the unfinished run was made from something else (naming what), or is still running.
+    OSError
+        If the files cannot be written.
+    """
+    output = output.resolve()
+    output.parent.mkdir(parents=True, exist_ok=True)
+    path, beside = (output.with_name(output.name + end) for end in (".partial", ".partial.json"))
+    with _locked(path) as stream:
+        partial = Partial(path, stream)
+        try:
+            if resume and path.stat().st_size:
+                _go_on(partial, beside, made_from, rows_per_chunk)
+            if not partial.n_rows:
+                _begin(partial, beside, made_from)
+            yield partial
+            stream.flush()
+            os.fsync(stream.fileno())
+            path.replace(output)
+            beside.unlink(missing_ok=True)
+        except BaseException:
+            _keep_or_drop(stream, path, beside)
+            raise
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[TextIO]:
+    """Open a file that no other run is writing."""
+    while True:
+        with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+", encoding="utf-8") as stream:  # noqa: PTH123
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise DataError(
+                    f"another run is writing {path}; wait for it, or name another output"
+                ) from None
+            # Before the lock was ours, the other run may have finished and given the file its name.
+            if path.exists() and path.stat().st_ino == os.fstat(stream.fileno()).st_ino:
+                yield stream
+                return
+
+
+def _begin(partial: Partial, beside: Path, made_from: Mapping[str, Any]) -> None:
+    partial.stream.seek(0)
+    partial.stream.truncate()
+    temporary = beside.with_name(beside.name + ".tmp")
+    temporary.write_text(json.dumps({"format": _FORMAT, **made_from}) + "\n")
+    temporary.replace(beside)
+
+
+def _go_on(partial: Partial, beside: Path, made_from: Mapping[str, Any], rows_per_chunk: int) -> None:
+    """Keep the whole chunks of an earlier run of the same kind."""
+    before = _header(beside)
+    if before is None:
+        remark(f"{partial.path} does not say what it was made from: starting over")
+        return
+    wanted = json.loads(json.dumps(dict(made_from)))
+    names = [name for name in dict.fromkeys([*before, *wanted]) if before.get(name) != wanted.get(name)]
+    if names:
+        differences = "; ".join(
+            f"{name}: {_short(before.get(name))} -> {_short(wanted.get(name))}" for name in names
+        )
+        raise DataError(
+            f"{partial.path} was made from something else ({differences}); --no-resume starts over, "
+            "another --output leaves it"
+        )
+    offset = _count(partial, rows_per_chunk)
+    partial.stream.seek(offset)
+    partial.stream.truncate()
+
+
+def _header(beside: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads(beside.read_bytes()[: 2**20])
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) and found.pop("format", None) == _FORMAT else None
+
+
+def _count(partial: Partial, rows_per_chunk: int) -> int:
+    """Note the rows of whole chunks, and return how many bytes they take."""
+    n_rows = n_errors = offset = kept = 0
+    with partial.path.open("rb") as file:
+        for line in file:
+            row = _row(line)
+            if row is None:
+                break
+            n_rows, n_errors, offset = n_rows + 1, n_errors + ("error" in row), offset + len(line)
+            if n_rows % rows_per_chunk == 0:
+                partial.n_rows, partial.n_errors, kept = n_rows, n_errors, offset
+    return kept
+
+
+def _row(line: bytes) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line) if line.endswith(b"\n") else None
+    except ValueError:
+        return None
+    return row if isinstance(row, dict) and "id" in row else None
+
+
+def _keep_or_drop(stream: TextIO, path: Path, beside: Path) -> None:
+    if path.exists() and os.fstat(stream.fileno()).st_size:
+        remark(f"the rows written so far are in {path}; the same command goes on with them")
+    else:
+        path.unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
+
+
+def _short(value: object) -> str:
+    text = "none" if value is None else value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."

@@ -1,0 +1,142 @@
+"""Data for a long run: looked through before the model is loaded, then read row by row in flat memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from savs.errors import DataError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from savs.errors import ItemError
+    from savs.examples import ErrorLedger, Example
+
+    Chunk = dict[int, Example | ItemError]
+    """Rows by position: examples, and the errors of those that are none."""
+
+__all__ = ["ROWS_PER_CHUNK", "SHARD", "Source", "in_chunks"]
+
+ROWS_PER_CHUNK = 64
+"""Rows that are read, computed and written together; questions on one picture share a pass within them."""
+
+_LOOKED_THROUGH = 30.0  # seconds
+_LISTED = 20
+
+
+class _Shard(click.ParamType["tuple[int, int]"]):
+    """Which of how many pieces, counted from 0."""
+
+    name = "I/N"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        """Return both numbers."""
+        if isinstance(value, tuple):
+            return value
+        first, _, second = str(value).partition("/")
+        if not (first.isascii() and first.isdecimal() and second.isascii() and second.isdecimal()):
+            self.fail(f"{value!r} is not I/N, such as 0/4", param, ctx)
+        index, count = int(first), int(second)
+        if index >= count:
+            self.fail(f"the pieces of {count} are 0/{count} to {max(count - 1, 0)}/{count}", param, ctx)
+        return index, count
+
+
+SHARD = _Shard()
+
+
+@dataclass(frozen=True)
+class Source:
+    """Data as a command was given it.
+
+    Parameters
+    ----------
+    data : Path or str
+        What `savs.datasets.iter_examples` reads.
+    reading : dict
+        Its options.
+    limit : int or None
+        Only the first so many rows.
+    shard : (int, int) or None
+        Only every n-th of these, from the i-th on.
+    """
+
+    data: Path | str
+    reading: dict[str, Any] = field(default_factory=dict)
+    limit: int | None = None
+    shard: tuple[int, int] | None = None
+
+    def rows(self, ledger: ErrorLedger) -> Iterator[tuple[int, Example]]:
+        """Yield positions and examples; rows that are none go to the ledger."""
+        from savs.datasets import iter_examples
+
+        return iter_examples(self.data, limit=self.limit, shard=self.shard, ledger=ledger, **self.reading)
+
+    def look_through(self, max_errors: int) -> int | None:
+        """Find wrong files and rows before a model is loaded, and return the number of rows, if it is known.
+
+        What cannot be looked through in half a minute is found when its turn comes.
+
+        Raises
+        ------
+        DataError
+            If the data cannot be read, or more media files cannot be used than may fail (up to 20 listed).
+        ItemError
+            If more rows are no examples than may fail.
+        """
+        from savs.datasets import describe_errors, preflight
+        from savs.examples import ErrorLedger
+
+        bad: list[ItemError] = []
+        ledger, n_rows, n_bad = ErrorLedger(max_errors), 0, 0
+        end = time.monotonic() + _LOOKED_THROUGH
+        for _, example in self.rows(ledger):
+            n_rows += 1
+            found = preflight([example])
+            n_bad += len(found)
+            bad += found[: max(_LISTED - len(bad), 0)]
+            if n_rows % 256 == 0 and time.monotonic() > end:
+                return self._counted()
+            ledger.hand_over()
+        n_rows += ledger.n_errors
+        if 0 <= ledger.left < n_bad:
+            listed = describe_errors(bad) + (f"\n... and {n_bad - len(bad)} more" if n_bad > len(bad) else "")
+            raise DataError(f"{n_bad} of {n_rows} examples name a file that cannot be used:\n{listed}")
+        return n_rows
+
+    def _counted(self) -> int | None:
+        from savs.datasets import count_rows
+
+        where = {name: self.reading[name] for name in ("split", "config", "revision") if name in self.reading}
+        n_rows = count_rows(self.data, **where)
+        if n_rows is None:
+            return None
+        n_rows = n_rows if self.limit is None else min(n_rows, self.limit)
+        return n_rows if self.shard is None else len(range(self.shard[0], n_rows, self.shard[1]))
+
+
+def in_chunks(
+    rows: Iterator[tuple[int, Example]], ledger: ErrorLedger, size: int = ROWS_PER_CHUNK
+) -> Iterator[Chunk]:
+    """Yield rows by position, so many at a time, with the errors that the ledger was told in their places."""
+    waiting: Chunk = {}
+    for position, example in rows:
+        waiting |= ledger.hand_over()
+        waiting[position] = example
+        while len(waiting) >= size:
+            ready = sorted(waiting)[:size]
+            # A reader may know of errors further on than it has come.
+            if ready[-1] > position:
+                break
+            yield {index: waiting.pop(index) for index in ready}
+    waiting |= ledger.hand_over()
+    left = sorted(waiting)
+    for start in range(0, len(left), size):
+        yield {index: waiting[index] for index in left[start : start + size]}
