@@ -117,7 +117,9 @@ def _builder(address: HubAddress, config: str | None) -> DatasetBuilder:
 
 def _check_cached(address: HubAddress, builder: Any) -> None:
     """Warn that the hub was not reached; the library's cache does not look at the revision asked for."""
-    if address.revision not in (None, builder.hash):
+    if address.revision is not None:
+        if builder.hash in (address.revision, _last_commit(address)):
+            return
         raise DataError(
             f"{address.name}: the hub cannot be reached, and the cache holds revision {builder.hash}, not "
             f"{address.revision}"
@@ -129,9 +131,21 @@ def _check_cached(address: HubAddress, builder: Any) -> None:
     )
 
 
+def _last_commit(address: HubAddress) -> str:
+    """Return the commit that a branch or tag stood for when the hub was last reached; else nothing."""
+    from huggingface_hub import constants
+
+    note = Path(constants.HF_HUB_CACHE) / _repository(address) / "refs" / str(address.revision)
+    return note.read_text(encoding="utf-8").strip() if note.is_file() else ""
+
+
+def _repository(address: HubAddress) -> str:
+    return "datasets--" + address.name.replace("/", "--")
+
+
 def _failed(address: HubAddress, error: Exception) -> DataError:
     """Return what to do about whatever the library raised; its own text may hold addresses and tokens."""
-    from datasets.exceptions import DatasetNotFoundError, DatasetsError
+    from datasets.exceptions import DatasetNotFoundError
 
     kind = type(error).__name__
     if isinstance(error, DatasetNotFoundError):
@@ -139,12 +153,13 @@ def _failed(address: HubAddress, error: Exception) -> DataError:
             f"{address.name}: there is no such data set on the hub, no such revision, or no access; check "
             f"the name, or log in with 'hf auth login'"
         )
+    if isinstance(error, FileNotFoundError):
+        return DataError(f"{address.name}: it holds no file that the datasets library reads")
     if isinstance(error, ConnectionError | OSError):
         return DataError(f"{address.name}: the hub cannot be reached and the cache does not hold it ({kind})")
     if "Config name is missing" in str(error) or "BuilderConfig" in str(error):
         return DataError(f"{address.name}: {_configs(address)}")
-    what = "the data set" if isinstance(error, DatasetsError | ValueError) else "a file of the data set"
-    return DataError(f"{address.name}: {what} cannot be read by the datasets library ({kind})")
+    return DataError(f"{address.name} cannot be read by the datasets library ({kind})")
 
 
 def _configs(address: HubAddress) -> str:
@@ -162,8 +177,7 @@ def _media_folders(address: HubAddress) -> tuple[Path, ...]:
     from datasets import config
     from huggingface_hub import constants
 
-    repository = "datasets--" + address.name.replace("/", "--")
-    return Path(constants.HF_HUB_CACHE) / repository, Path(config.EXTRACTED_DATASETS_PATH)
+    return Path(constants.HF_HUB_CACHE) / _repository(address), Path(config.EXTRACTED_DATASETS_PATH)
 
 
 def _one(what: str, inside: str | None, given: str | None) -> str | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,17 +98,16 @@ def chosen_split(name: str, splits: Mapping[str, Any], split: str | None) -> str
 
 @contextmanager
 def library_at_work(*, progress: bool = False) -> Iterator[None]:
-    """Keep the library's log lines away, and its bars too unless `progress` and stderr is a terminal."""
-    from datasets import disable_progress_bars, enable_progress_bars, logging
-    from datasets.utils import are_progress_bars_disabled
+    """Silence the library and its hub client; their bars may show on a terminal if `progress` is set."""
+    import datasets.utils
+    import huggingface_hub.utils
 
-    level, hidden = logging.get_verbosity(), are_progress_bars_disabled()
-    logging.set_verbosity(logging.CRITICAL)
-    if not (progress and sys.stderr.isatty()):
-        disable_progress_bars()
-    try:
+    libraries: tuple[Any, Any] = datasets.utils, huggingface_hub.utils
+    with ExitStack() as stack:
+        for library in libraries:
+            stack.callback(library.logging.set_verbosity, library.logging.get_verbosity())
+            library.logging.set_verbosity(library.logging.CRITICAL)
+            if not library.are_progress_bars_disabled() and not (progress and sys.stderr.isatty()):
+                stack.callback(library.enable_progress_bars)
+                library.disable_progress_bars()
         yield
-    finally:
-        logging.set_verbosity(level)
-        if not hidden:
-            enable_progress_bars()
