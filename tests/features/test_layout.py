@@ -82,3 +82,79 @@ def test__layout__uniform__one_group_is_a_reshape():
     layout = HeadLayout.uniform(2, 3, 4)
     (group,) = layout.groups
     assert np.array_equal(group.columns.ravel(), np.arange(24))
+
+
+STATEFUL = RAGGED.with_state(7)
+
+
+def test__layout__with_state__heads_stay_width_grows():
+    assert (STATEFUL.heads, STATEFUL.dims, STATEFUL.n_heads) == (RAGGED.heads, RAGGED.dims, 5)
+    assert (STATEFUL.width, STATEFUL.heads_width, RAGGED.width) == (24, 17, 17)
+    assert STATEFUL.state_head == (6, -1)
+    assert STATEFUL.parts == (*RAGGED.heads, (6, -1))
+    assert STATEFUL.columns((6, -1)) == slice(17, 24)
+    assert [group.columns.max() for group in STATEFUL.groups] == [16, 10]
+    assert STATEFUL.without_state() == RAGGED
+    with pytest.raises(KeyError):
+        STATEFUL.position((6, -1))
+    with pytest.raises(KeyError):
+        RAGGED.columns((6, -1))
+
+
+def test__head__is_state__tells_by_itself():
+    assert [head.is_state for head in STATEFUL.parts] == [False] * 5 + [True]
+    assert RAGGED.state_head is None
+    assert RAGGED.parts == RAGGED.heads
+
+
+def test__layout__state_of_a_deeper_decoder__its_layer_kept():
+    layout = RAGGED.with_state(7, layer=12)
+    assert layout.state_head == (12, -1)
+    assert layout.select([(0, 1), (12, -1)]).state_head == (12, -1)
+
+
+@settings(max_examples=50, deadline=None)
+@given(layouts, st.integers(1, 5), st.booleans(), st.randoms(use_true_random=False))
+def test__layout__select_with_state__same_columns_in_the_new_order(layout, hidden, keep, random):
+    layout = layout.with_state(hidden)
+    picked = [*random.sample(layout.heads, random.randint(0 if keep else 1, layout.n_heads))]
+    picked += [layout.state_head] if keep else []
+    row = np.arange(layout.width)
+    part, short = layout.select(picked), row[layout.column_indices(picked)]
+    assert part.parts == tuple(picked)
+    assert (part.state is not None) == keep
+    assert part.width == len(short)
+    for head in picked:
+        assert np.array_equal(short[part.columns(head)], row[layout.columns(head)])
+    assert HeadLayout.from_json(json.loads(json.dumps(part.to_json()))) == part
+
+
+def test__layout__select_state_before_a_head__error():
+    with pytest.raises(ValueError, match="behind all heads"):
+        STATEFUL.select([(6, -1), (0, 0)])
+
+
+def test__layout__state_alone__no_heads_no_groups():
+    layout = STATEFUL.select([(6, -1)])
+    assert (layout.n_heads, layout.width, layout.groups) == (0, 7, ())
+    assert layout.column_indices(layout.heads).shape == (0,)
+    assert layout.to_json() == [[6, -1, 7]]
+    with pytest.raises(ValueError, match="width"):
+        layout.without_state()
+
+
+def test__layout__json_of_a_layout_without_state__as_before():
+    assert HeadLayout.uniform(1, 2, 3).to_json() == [[0, 0, 3], [0, 1, 3]]
+    assert HeadLayout.from_json([[0, 0, 3], [0, 1, 3]]).state is None
+
+
+@pytest.mark.parametrize("rows", [[[0, 0, 4], [0, -1, 4]], [[1, -1, 4], [0, 0, 4]], [[0, 0, 4], [1, -1, 0]]])
+def test__layout__json_with_an_impossible_state__error(rows):
+    with pytest.raises(ValueError, match=r"state|head"):
+        HeadLayout.from_json(rows)
+
+
+@pytest.mark.parametrize(("hidden", "layer"), [(0, None), (-3, None), (4, 5)])
+def test__layout__impossible_state__error(hidden, layer):
+    with pytest.raises(ValueError, match="after the last layer"):
+        RAGGED.with_state(hidden, layer)

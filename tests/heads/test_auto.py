@@ -8,12 +8,19 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
+from savs.errors import DataError
 from savs.features import HeadLayout
+from savs.heads import make_method
 from savs.heads.auto import AutoClassifier
 from savs.heads.estimate import leave_one_out_folds
 from savs.heads.experts import make_expert
-from savs.heads.honest import estimate_from_shots, left_out_log_probabilities, nested_folds
-from savs.heads.mixture import MixtureClassifier
+from savs.heads.honest import (
+    estimate_classifier,
+    estimate_from_shots,
+    left_out_log_probabilities,
+    left_out_of,
+    nested_folds,
+)
 from savs.heads.probabilities import brier_score, expected_calibration_error
 from savs.heads.shots import Shots
 
@@ -87,8 +94,36 @@ def test__auto__report_says_what_and_why():
     assert set(report["candidates"]) == {"votes", *FEW, "hec_v", "mixture"}
     assert report["why"]
     assert report["n_shots_left_out"] == 24
-    mixed = MixtureClassifier(fitted.chosen_, layout=LAYOUT).fit(rows, codes)
-    assert fitted.predict_proba(queries) == pytest.approx(mixed.predict_proba(queries))
+    losses = np.array([report["candidates"][name]["log_loss"] for name in fitted.chosen_])
+    weights = np.exp(-4 * losses) / np.exp(-4 * losses).sum()
+    assert list(report["weights"].values()) == pytest.approx(weights)
+    experts = [make_expert(name, LAYOUT).fit(rows, codes) for name in fitted.chosen_]
+    pooled = sum(w * e.predict_proba(queries) for w, e in zip(weights, experts, strict=True))
+    sharpened = pooled ** (1 / fitted.temperature_)
+    by_hand = sharpened / sharpened.sum(axis=1, keepdims=True)
+    assert fitted.predict_proba(queries) == pytest.approx(by_hand)
+
+
+def test__auto__nested_left_out__by_hand_from_the_other_folds_alone():
+    rows, codes, _ = make(noise=2.5)
+    fitted = AutoClassifier(FEW, max_folds=3, layout=LAYOUT).fit(rows, codes)
+    shots, folds = Shots(rows, codes, 3, LAYOUT), nested_folds(codes, 3)
+    logs = {
+        n: left_out_log_probabilities(make_expert(n, LAYOUT), shots, folds) for n in ("votes", "hec_v", *FEW)
+    }
+    for fold in folds:
+        rest = np.setdiff1d(np.arange(len(codes)), fold)
+        loss = {name: -log[rest, codes[rest]] for name, log in logs.items()}
+        weights = {name: np.exp(-4 * loss[name].mean()) for name in FEW}
+        whole = sum(w * np.exp(logs[name]) for name, w in weights.items()) / sum(weights.values())
+        gaps = {name: loss[name] + np.log(whole[rest, codes[rest]]) for name in FEW}
+        error = {name: gap.std(ddof=1) / np.sqrt(len(rest)) for name, gap in gaps.items()}
+        kept = [name for name in FEW if gaps[name].mean() <= 2 * error[name]]
+        pooled = sum(weights[name] * np.exp(logs[name][fold]) for name in kept)
+        found = np.exp(fitted.nested_left_out_[fold])
+        assert found == pytest.approx(pooled / pooled.sum(axis=1, keepdims=True))
+    again = left_out_of(clone(fitted).set_params(max_folds=9), shots, 3)
+    assert again == pytest.approx(fitted.nested_left_out_)
 
 
 def test__auto__expert_that_is_much_worse__left_out():
@@ -123,3 +158,36 @@ def test__auto__one_shot_per_class__all_experts_no_estimate():
 def test__auto__max_folds_out_of_range__error(folds):
     with pytest.raises(ValueError, match="max_folds"):
         AutoClassifier(FEW, max_folds=folds, layout=LAYOUT).fit(*make()[:2])
+
+
+@pytest.mark.parametrize("name", ["sav", "soft", "hec_v", "kernel_ridge", "mixture", "auto"])
+def test__estimate_classifier__any_method__refitting_by_hand(name):
+    rows, codes, _ = make(noise=2.0)
+    classifier = make_method(name, LAYOUT).fit(rows, codes)
+    before = classifier.predict_proba(rows)
+    found = estimate_classifier(classifier, rows, np.array(["a", "b", "c"])[codes], max_folds=4)
+    right = 0
+    for fold in nested_folds(codes, 4):
+        rest = np.setdiff1d(np.arange(len(codes)), fold)
+        if name == "auto":
+            right += (
+                left_out_of(classifier, Shots(rows, codes, 3, LAYOUT), 4)[fold].argmax(1) == codes[fold]
+            ).sum()
+        else:
+            right += (
+                make_method(name, LAYOUT).fit(rows[rest], codes[rest]).predict(rows[fold]) == codes[fold]
+            ).sum()
+    assert found.accuracy == right / 24
+    assert found.n == 24
+    assert np.array_equal(classifier.predict_proba(rows), before)
+
+
+def test__estimate_classifier__unusable_input__error():
+    rows, codes, _ = make()
+    with pytest.raises(ValueError, match="24 feature rows, but 3 labels"):
+        estimate_classifier(make_expert("soft", LAYOUT), rows, codes[:3])
+    with pytest.raises(ValueError, match="max_folds"):
+        estimate_classifier(make_expert("soft", LAYOUT), rows, codes, max_folds=1)
+    with pytest.raises(DataError, match="at least 2 classes"):
+        estimate_classifier(make_expert("soft", LAYOUT), rows, np.zeros(24, dtype=int))
+    assert estimate_classifier(make_expert("soft", LAYOUT), rows[:3], np.arange(3)) is None

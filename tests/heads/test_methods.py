@@ -7,7 +7,7 @@ from savs.features import HeadLayout
 from savs.heads import METHODS, SAVClassifier, State, make_method
 from savs.heads.methods import classifier_from_state
 
-LAYOUT = HeadLayout.uniform(2, 3, 4)
+LAYOUT = HeadLayout.uniform(2, 3, 4).with_state(5)
 
 
 def make():

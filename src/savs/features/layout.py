@@ -1,7 +1,8 @@
 """`HeadLayout`: which columns of a feature row belong to which attention head.
 
 A feature row is the concatenation of head vectors, by layer and then by head index. Head widths may differ
-between layers. This module knows neither models nor labels.
+between layers. The decoder's last-layer state may follow them; it is no head, and only methods that ask for
+it read it. This module knows neither models nor labels.
 """
 
 from __future__ import annotations
@@ -16,12 +17,23 @@ from numpy.typing import NDArray
 
 __all__ = ["Head", "HeadGroup", "HeadLayout"]
 
+_STATE_INDEX = -1
+_WIDEST = 2**24  # columns; the widest decoders have a million
+
 
 class Head(NamedTuple):
-    """An attention head: decoder layer and index within the layer, both from 0."""
+    """An attention head: decoder layer and index within the layer, both from 0.
+
+    Index -1 stands for the decoder's last-layer state; its layer is the number of layers.
+    """
 
     layer: int
     index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
+
+    @property
+    def is_state(self) -> bool:
+        """Whether this is the last-layer state and no head."""
+        return self.index == _STATE_INDEX
 
 
 class HeadGroup(NamedTuple):
@@ -49,31 +61,44 @@ class HeadLayout:
         The heads, in column order, each once.
     dims : tuple of int
         Width of each head's vector.
+    state : (layer, width) or None, default=None
+        The last-layer state in the columns behind the heads: the decoder's number of layers and the state's
+        width. `heads`, `n_heads`, `position` and `groups` are about heads only; `width`, `columns`,
+        `column_indices` and `select` know the state too, as `state_head`.
 
     Raises
     ------
     ValueError
-        If the two lengths differ, a head stands twice, there is none, or a width is not positive.
+        If the two lengths differ, a head stands twice, there is neither head nor state, or a width is not
+        positive, or all together are more than a row of features can have.
 
     Examples
     --------
     >>> layout = HeadLayout.uniform(n_layers=2, n_heads=2, head_dim=3)
     >>> layout.width, layout.n_heads, layout.columns(Head(1, 0))
     (12, 4, slice(6, 9, None))
+    >>> layout = layout.with_state(8)
+    >>> layout.width, layout.n_heads, layout.state_head, layout.columns(layout.state_head)
+    (20, 4, Head(layer=2, index=-1), slice(12, 20, None))
     """
 
     heads: tuple[Head, ...]
     dims: tuple[int, ...]
+    state: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        if not self.heads or len(self.heads) != len(self.dims):
+        if not (self.heads or self.state) or len(self.heads) != len(self.dims):
             raise ValueError(
                 f"a layout needs one width per head: {len(self.heads)} heads, {len(self.dims)} widths"
             )
         if len(set(self.heads)) != len(self.heads):
             raise ValueError("a head stands twice in the layout")
-        if min(self.dims) < 1 or min(min(head) for head in self.heads) < 0:
+        if min(self.dims, default=1) < 1 or min((min(head) for head in self.heads), default=0) < 0:
             raise ValueError("head widths must be positive, layers and indices not negative")
+        if self.state is not None and (self.state[0] < max(self.n_layers, 1) or self.state[1] < 1):
+            raise ValueError("the state comes after the last layer and its width is positive")
+        if self.width > _WIDEST:
+            raise ValueError(f"a row has at most {_WIDEST} columns")
 
     @classmethod
     def uniform(cls, n_layers: int, n_heads: int, head_dim: int) -> HeadLayout:
@@ -87,6 +112,32 @@ class HeadLayout:
         heads = tuple(Head(layer, index) for layer, count, _ in triples for index in range(count))
         return cls(heads, tuple(dim for _, count, dim in triples for _ in range(count)))
 
+    def with_state(self, hidden_size: int, layer: int | None = None) -> HeadLayout:
+        """Return the layout of rows in which the last-layer state follows the heads.
+
+        Parameters
+        ----------
+        hidden_size : int
+            Width of the state.
+        layer : int, optional
+            The decoder's number of layers, where its last ones have no heads here; `n_layers` by default.
+        """
+        return HeadLayout(self.heads, self.dims, (self.n_layers if layer is None else layer, hidden_size))
+
+    def without_state(self) -> HeadLayout:
+        """Return the layout of the head columns alone; `ValueError` if there are none."""
+        return self if self.state is None else HeadLayout(self.heads, self.dims)
+
+    @property
+    def state_head(self) -> Head | None:
+        """What stands for the last-layer state in lists of heads; None where rows do not hold it."""
+        return None if self.state is None else Head(self.state[0], _STATE_INDEX)
+
+    @property
+    def parts(self) -> tuple[Head, ...]:
+        """The heads, and the state where rows hold it: all that `select` can pick, in column order."""
+        return self.heads if self.state_head is None else (*self.heads, self.state_head)
+
     @property
     def n_heads(self) -> int:
         """Number of heads in all layers together."""
@@ -95,12 +146,17 @@ class HeadLayout:
     @property
     def n_layers(self) -> int:
         """Number of layers up to the deepest one that has a head here."""
-        return max(head.layer for head in self.heads) + 1
+        return max((head.layer for head in self.heads), default=-1) + 1
+
+    @cached_property
+    def heads_width(self) -> int:
+        """Number of columns that belong to heads."""
+        return sum(self.dims)
 
     @property
     def width(self) -> int:
         """Number of columns of a feature row."""
-        return sum(self.dims)
+        return self.heads_width + (self.state[1] if self.state else 0)
 
     @cached_property
     def _starts(self) -> tuple[int, ...]:
@@ -115,21 +171,32 @@ class HeadLayout:
         return self._positions[Head(*head)]
 
     def columns(self, head: tuple[int, int]) -> slice:
-        """Return the columns of one head."""
+        """Return the columns of one head, or of the state; `KeyError` if it is not here."""
+        if self.state is not None and tuple(head) == self.state_head:
+            return slice(self.heads_width, self.width)
         position = self.position(head)
         start = self._starts[position]
         return slice(start, start + self.dims[position])
 
     def select(self, heads: Sequence[tuple[int, int]]) -> HeadLayout:
-        """Return the layout of rows that hold only the given heads, in the given order."""
-        return HeadLayout(
-            tuple(Head(*head) for head in heads), tuple(self.dims[self.position(h)] for h in heads)
-        )
+        """Return the layout of rows that hold only the given heads, in the given order.
+
+        The state may be among them, as the last one; `ValueError` if it stands elsewhere.
+        """
+        chosen = tuple(Head(*head) for head in heads)
+        with_state = bool(chosen) and chosen[-1] == self.state_head
+        chosen = chosen[:-1] if with_state else chosen
+        if self.state_head in chosen:
+            raise ValueError("the last-layer state stands behind all heads")
+        dims = tuple(self.dims[self.position(head)] for head in chosen)
+        return HeadLayout(chosen, dims, self.state if with_state else None)
 
     def column_indices(self, heads: Sequence[tuple[int, int]]) -> NDArray[np.intp]:
-        """Return the columns of the given heads, concatenated in the given order."""
+        """Return the columns of the given heads (the state among them), concatenated in the given order."""
         ranges = [self.columns(head) for head in heads]
-        return np.concatenate([np.arange(r.start, r.stop, dtype=np.intp) for r in ranges])
+        return np.concatenate(
+            [np.arange(r.start, r.stop, dtype=np.intp) for r in ranges] or [np.empty(0, np.intp)]
+        )
 
     @cached_property
     def groups(self) -> tuple[HeadGroup, ...]:
@@ -142,12 +209,15 @@ class HeadLayout:
         )
 
     def to_json(self) -> list[list[int]]:
-        """Return ``[[layer, index, head_dim], ...]``."""
-        return [[head.layer, head.index, dim] for head, dim in zip(self.heads, self.dims, strict=True)]
+        """Return ``[[layer, index, head_dim], ...]``, the state as ``[n_layers, -1, width]`` at the end."""
+        rows = [[head.layer, head.index, dim] for head, dim in zip(self.heads, self.dims, strict=True)]
+        return rows if self.state is None else [*rows, [self.state[0], _STATE_INDEX, self.state[1]]]
 
     @classmethod
     def from_json(cls, rows: Sequence[Sequence[int]]) -> HeadLayout:
         """Return the layout that `to_json` wrote; `ValueError` if it is not one."""
         if not all(len(row) == 3 and all(type(value) is int for value in row) for row in rows):
             raise ValueError("a layout is a list of [layer, index, head_dim] integers")
-        return cls(tuple(Head(row[0], row[1]) for row in rows), tuple(row[2] for row in rows))
+        state = (rows[-1][0], rows[-1][2]) if len(rows) and rows[-1][1] == _STATE_INDEX else None
+        of_heads = rows[:-1] if state else rows
+        return cls(tuple(Head(row[0], row[1]) for row in of_heads), tuple(row[2] for row in of_heads), state)

@@ -1,4 +1,4 @@
-"""`AutoClassifier`: methods compared on left-out shots, then mixed; one of them alone only where safe.
+"""`AutoClassifier`: methods compared on left-out shots, then mixed; one of them alone where it is perfect.
 
 Nothing but the shots is looked at. Every candidate is fitted again without each fold of shots, so that its
 own choices (heads, weights, penalties, temperature) are repeated, and judged on the fold.
@@ -7,7 +7,7 @@ own choices (heads, weights, penalties, temperature) are repeated, and judged on
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,32 +15,32 @@ from numpy.typing import ArrayLike, NDArray
 from savs.features import HeadLayout
 from savs.heads.base import FittedScores
 from savs.heads.estimate import Estimate
-from savs.heads.experts import DEFAULT_EXPERTS
 from savs.heads.honest import estimate_from_shots, nested_folds
-from savs.heads.mixture import MixtureClassifier, fit_experts, mix
+from savs.heads.mixture import MixtureClassifier, expert_weights, fit_experts, mix, usable_experts
 from savs.heads.shots import Shots
 
 __all__ = ["AutoClassifier"]
 
 _SIMPLE = ("votes", "hec_v")
-"""Rules that are no part of the mixture but may win alone."""
+"""Rules that are no part of the mixture but may be used alone."""
 
 _SAFE = 2.0
-"""A candidate replaces the mixture where its loss is so many standard errors lower."""
+"""An expert leaves the mixture where its loss is so many standard errors higher."""
 
 
 class AutoClassifier(MixtureClassifier):
     """Mixture of methods, or one method, as the shots decide by nested leave-one-out.
 
-    The mean of all experts' probabilities is what is used, with two exceptions. An expert that does worse
-    than the mixture by more than two standard errors of the paired losses leaves it. A single candidate
-    that does better than the mixture by as much, or exactly as well (no shot left out wrong by either, and
-    no larger loss), replaces it; of several the simplest.
+    The experts' probabilities are averaged with weights ``exp(-4 loss)`` of their log losses on left-out
+    shots, with two exceptions. An expert that does worse than that mixture by more than two standard errors
+    of the paired losses leaves it. A single candidate that is as good (no left-out shot wrong, and no larger
+    loss) replaces it; of several the simplest. A candidate that is only better than the mixture does not:
+    such leads on a few shots did not last on new examples.
 
     Parameters
     ----------
-    experts : sequence of str, default=DEFAULT_EXPERTS
-        What may be mixed.
+    experts : sequence of str or None, default=None
+        What may be mixed; None as for `MixtureClassifier`.
     max_folds : int, default=5
         Folds of the nested leave-one-out.
     layout, priors
@@ -51,19 +51,24 @@ class AutoClassifier(MixtureClassifier):
     chosen_ : list of str
         The methods in use.
     selection_report_ : dict
-        JSON-able: ``chosen``, ``why`` (one line), ``n_shots_left_out``, ``n_folds`` and ``candidates``
-        {name: {``accuracy``, ``log_loss``, ``difference`` to the mixture's log loss, ``error`` of that}}.
+        JSON-able: ``chosen``, ``weights``, ``why`` (one line), ``skipped`` {name: why},
+        ``n_shots_left_out``, ``n_folds`` and ``candidates`` {name: {``accuracy``, ``log_loss``,
+        ``difference`` to the mixture's log loss, ``error`` of that}}.
+    nested_left_out_ : ndarray of float64, shape (n_shots, n_classes)
+        Log probabilities of each shot from the same folds, with the choice itself repeated without each
+        fold; NaN rows could not be left out. Not part of a saved state.
     estimate_ : Estimate or None
-        Accuracy to expect, from the same folds, with the choice itself repeated without each fold.
+        Accuracy to expect, from those.
     """
 
     chosen_: list[str]
     selection_report_: dict[str, Any]
     estimate_: Estimate | None
+    nested_left_out_: NDArray[np.float64]
 
     def __init__(
         self,
-        experts: Sequence[str] = DEFAULT_EXPERTS,
+        experts: Sequence[str] | None = None,
         *,
         max_folds: int = 5,
         layout: HeadLayout | tuple[int, int, int] | None = None,
@@ -77,17 +82,41 @@ class AutoClassifier(MixtureClassifier):
     def _fit_shots(self, shots: Shots) -> FittedScores:
         if isinstance(self.max_folds, bool) or not isinstance(self.max_folds, int) or self.max_folds < 2:
             raise ValueError(f"max_folds must be an integer of at least 2, got {self.max_folds!r}")
-        names = list(dict.fromkeys((*_SIMPLE, *self.experts)))
+        names, mixed, self.skipped_ = self._candidates(shots)
         folds = nested_folds(shots.codes, self.max_folds)
         logs = _nested_logs(names, shots, folds)
-        mixed = [names.index(name) for name in self.experts]
-        choice, why = _choose(logs, shots.codes, mixed)
-        self.chosen_ = [names[position] for position in choice]
-        self.selection_report_ = _report(names, logs, shots.codes, mixed, self.chosen_, why, len(folds))
-        self.estimate_ = estimate_from_shots(_nested_choice(logs, shots.codes, mixed, folds), shots.codes)
+        choice = _choose(logs, shots.codes, mixed)
+        self.chosen_ = [names[position] for position in choice.places]
+        self.weights_ = dict(zip(self.chosen_, choice.weights.tolist(), strict=True))
+        self.selection_report_ = {
+            "chosen": self.chosen_,
+            "weights": self.weights_,
+            "why": choice.why,
+            "skipped": self.skipped_,
+            "n_folds": len(folds),
+            **_compared(names, logs, shots.codes, mixed),
+        }
+        self.nested_left_out_ = _nested_choice(logs, shots.codes, mixed, folds)
+        self.estimate_ = estimate_from_shots(self.nested_left_out_, shots.codes)
         self.experts_ = fit_experts(self.chosen_, shots)
-        self.weights_ = dict.fromkeys(self.chosen_, 1 / len(self.chosen_))
         return self._mixed_scores(shots)
+
+    def _candidates(self, shots: Shots) -> tuple[list[str], list[int], dict[str, str]]:
+        """Return names, the places of the experts among them, and what is skipped for what reason."""
+        experts, skipped = usable_experts(self.experts, shots)
+        names = list(dict.fromkeys((*_SIMPLE, *experts)))
+        return names, [names.index(name) for name in experts], skipped
+
+    def left_out_log_probabilities(
+        self, shots: Shots, folds: Sequence[NDArray[np.intp]]
+    ) -> NDArray[np.float64]:
+        """Return log probabilities of left-out shots, the choice repeated without each fold.
+
+        As `savs.heads.honest.left_out_log_probabilities`, but every candidate is fitted once per fold and
+        not once per pair of folds: the choice for one fold is made on the others' left-out shots.
+        """
+        names, mixed, _ = self._candidates(shots)
+        return _nested_choice(_nested_logs(names, shots, folds), shots.codes, mixed, folds)
 
     def _state_settings(self) -> dict[str, Any]:
         return {**super()._state_settings(), "selection_report": self.selection_report_}
@@ -110,28 +139,41 @@ def _nested_logs(
     return logs
 
 
-def _choose(
-    logs: NDArray[np.float64], codes: NDArray[np.intp], mixed: Sequence[int]
-) -> tuple[list[int], str]:
-    """Return which candidates are used, and why, from the log probabilities of left-out shots."""
+class _Choice(NamedTuple):
+    """Places of the candidates in use, their weights, and why."""
+
+    places: list[int]
+    weights: NDArray[np.float64]
+    why: str
+
+
+def _choose(logs: NDArray[np.float64], codes: NDArray[np.intp], mixed: Sequence[int]) -> _Choice:
+    """Return which candidates are used from the log probabilities of left-out shots."""
     tested = np.isfinite(logs[0]).all(axis=1)
     if tested.sum() < 2:
-        return list(mixed), "no class has two shots, so nothing could be compared: all experts are mixed"
+        why = "no class has two shots, so nothing could be compared: all experts are mixed"
+        return _Choice(list(mixed), np.full(len(mixed), 1 / len(mixed)), why)
     logs, codes = logs[:, tested], codes[tested]
-    whole = mix(list(logs[list(mixed)]), np.full(len(mixed), 1 / len(mixed)))
-    losses, of_whole = _losses(logs, codes), _losses(whole[None], codes)[0]
-    difference, error = _paired(losses, of_whole)
+    losses = _losses(logs, codes)
+    of_whole = _losses(_whole(logs, losses, mixed)[None], codes)[0]
     hits = (logs.argmax(axis=2) == codes).sum(axis=1)
     as_good = (hits == len(codes)) & (losses.mean(axis=1) <= of_whole.mean() + 1e-12)
-    for position in range(len(logs)):
-        if difference[position] < -_SAFE * error[position]:
-            return [position], "alone it is better than the mixture by more than two standard errors"
-        if as_good[position]:
-            return [position], "it is right on every left-out shot and no less sure than the mixture"
-    kept = [p for p in mixed if difference[p] <= _SAFE * error[p]]
-    if not kept or len(kept) == len(mixed):
-        return list(mixed), "no single method is better than their mixture by two standard errors"
-    return kept, "the others are worse than the mixture by more than two standard errors"
+    if as_good.any():
+        why = "it is right on every left-out shot and no less sure than the mixture"
+        return _Choice([int(as_good.argmax())], np.ones(1), why)
+    difference, error = _paired(losses, of_whole)
+    kept = [p for p in mixed if difference[p] <= _SAFE * error[p]] or list(mixed)
+    why = "no single method is right on every left-out shot, so experts are mixed"
+    if len(kept) < len(mixed):
+        why += "; the others are worse than the mixture by more than two standard errors"
+    return _Choice(kept, expert_weights(losses[kept].mean(axis=1)), why)
+
+
+def _whole(
+    logs: NDArray[np.float64], losses: NDArray[np.float64], mixed: Sequence[int]
+) -> NDArray[np.float64]:
+    """Return log probabilities of the mixture of all experts."""
+    return mix(list(logs[list(mixed)]), expert_weights(losses[list(mixed)].mean(axis=1)))
 
 
 def _nested_choice(
@@ -145,8 +187,8 @@ def _nested_choice(
     for fold in folds:
         others = logs.copy()
         others[:, fold] = np.nan
-        chosen, _ = _choose(others, codes, mixed)
-        found[fold] = mix(list(logs[chosen][:, fold]), np.full(len(chosen), 1 / len(chosen)))
+        choice = _choose(others, codes, mixed)
+        found[fold] = mix(list(logs[choice.places][:, fold]), choice.weights)
     return found
 
 
@@ -161,20 +203,14 @@ def _paired(
     return gaps.mean(axis=1), gaps.std(axis=1, ddof=1) / np.sqrt(losses.shape[1])
 
 
-def _report(
-    names: Sequence[str],
-    logs: NDArray[np.float64],
-    codes: NDArray[np.intp],
-    mixed: Sequence[int],
-    chosen: Sequence[str],
-    why: str,
-    n_folds: int,
+def _compared(
+    names: Sequence[str], logs: NDArray[np.float64], codes: NDArray[np.intp], mixed: Sequence[int]
 ) -> dict[str, Any]:
     tested = np.isfinite(logs[0]).all(axis=1)
     candidates: dict[str, Any] = {}
     if tested.sum() > 1:
         kept, truth = logs[:, tested], codes[tested]
-        whole = mix(list(kept[list(mixed)]), np.full(len(mixed), 1 / len(mixed)))
+        whole = _whole(kept, _losses(kept, truth), mixed)
         everything = np.concatenate([kept, whole[None]])
         losses = _losses(everything, truth)
         difference, error = _paired(losses, losses[-1])
@@ -185,10 +221,4 @@ def _report(
                 "difference": float(difference[position]),
                 "error": float(error[position]),
             }
-    return {
-        "chosen": list(chosen),
-        "why": why,
-        "n_shots_left_out": int(tested.sum()),
-        "n_folds": n_folds,
-        "candidates": candidates,
-    }
+    return {"n_shots_left_out": int(tested.sum()), "candidates": candidates}

@@ -61,7 +61,7 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     classes_ : ndarray, shape (n_classes,)
         The classes, sorted.
     heads_ : list of Head
-        The heads in use, best first.
+        The heads in use, best first; behind them ``layout_.state_head`` if the last-layer state is in use.
     layout_ : HeadLayout
         The layout in use.
     temperature_ : float
@@ -82,6 +82,12 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     n_features_in_: int
     layout: HeadLayout | tuple[int, int, int] | None
     priors: str | ArrayLike
+
+    _reads_state = False
+    """Whether the last-layer state is handed on to `_fit_shots` where rows hold it."""
+
+    max_shots: int | None = None
+    """A fit refuses more shots than this."""
 
     @abstractmethod
     def _fit_shots(self, shots: Shots) -> FittedScores:
@@ -126,7 +132,7 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _fit_codes(self, classes: NDArray[Any], shots: Shots) -> Self:
         priors = class_priors(self.priors, shots.counts)
-        fitted = self._fit_shots(shots)
+        fitted = self._fit_shots(shots if self._reads_state else shots.heads_only)
         kept = shots.can_be_left_out
         self.classes_, self.layout_, self.n_features_in_ = classes, shots.layout, shots.layout.width
         self.heads_, self.arrays_ = fitted.heads, fitted.arrays

@@ -10,9 +10,10 @@ from numpy.typing import ArrayLike
 from savs.features import HeadLayout
 from savs.heads.base import HeadClassifier
 from savs.heads.kernel_classifiers import KernelDiscriminantClassifier, KernelRidgeClassifier
+from savs.heads.last_state import LastStateClassifier
 from savs.heads.voters import HeadVoteClassifier
 
-__all__ = ["DEFAULT_EXPERTS", "EXPERTS", "make_expert"]
+__all__ = ["DEFAULT_EXPERTS", "EXPERTS", "STATE_EXPERTS", "default_experts", "make_expert", "uses_state"]
 
 
 def _votes(**settings: Any) -> Callable[..., HeadClassifier]:
@@ -43,11 +44,31 @@ EXPERTS: dict[str, Callable[..., HeadClassifier]] = {
     "discriminant": _discriminant(),
     "discriminant_uncentred": _discriminant(centring="none", sharpness=8.0, weighting="error"),
     "discriminant_scaled": _discriminant(centring="after", sharpness=8.0, weighting="error"),
+    "last_state": lambda **common: LastStateClassifier(**common),
 }
 """Makers by name, each called with ``layout`` and optionally ``priors``; from simple to complex."""
 
 DEFAULT_EXPERTS = ("hec_left_out", "kernel_ridge", "discriminant_scaled")
 """What mixtures are made of; docs/methods.md has the measurements behind the choice."""
+
+STATE_EXPERTS = ("last_state",)
+"""What reads the last-layer state, and joins mixtures where rows hold it."""
+
+
+def default_experts(layout: HeadLayout) -> tuple[str, ...]:
+    """Return what mixtures are made of for rows of this layout."""
+    return DEFAULT_EXPERTS if layout.state is None else (*DEFAULT_EXPERTS, *STATE_EXPERTS)
+
+
+def uses_state(method: str) -> bool:
+    """Return whether a method reads the last-layer state where rows hold it.
+
+    Examples
+    --------
+    >>> uses_state("auto"), uses_state("hec_v")
+    (True, False)
+    """
+    return method in (*STATE_EXPERTS, "mixture", "auto")
 
 
 def make_expert(

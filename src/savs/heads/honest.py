@@ -9,15 +9,87 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
+from sklearn.utils.validation import check_array
 
 from savs.heads.base import HeadClassifier
 from savs.heads.classifier import SAVClassifier
 from savs.heads.estimate import Estimate, leave_one_out_folds, summarise_left_out
+from savs.heads.labels import check_label_types, encode_labels
+from savs.heads.rows import check_finite, resolve_layout
 from savs.heads.shots import Shots
 
-__all__ = ["estimate_from_shots", "left_out_log_probabilities", "nested_folds"]
+__all__ = [
+    "estimate_classifier",
+    "estimate_from_shots",
+    "left_out_log_probabilities",
+    "left_out_of",
+    "nested_folds",
+]
+
+
+def estimate_classifier(
+    classifier: HeadClassifier | SAVClassifier, X: ArrayLike, y: ArrayLike, *, max_folds: int = 5
+) -> Estimate | None:
+    """Return the accuracy to expect of a classifier on new examples, from the shots it is (to be) fitted on.
+
+    Parameters
+    ----------
+    classifier : HeadClassifier or SAVClassifier
+        Fitted or not; copies are fitted, it is not changed.
+    X : array-like of float, shape (n_shots, width)
+        Feature rows of the shots, of the classifier's layout.
+    y : array-like, shape (n_shots,)
+        Their labels.
+    max_folds : int, default=5
+        Number of refits, at least 2.
+
+    Returns
+    -------
+    Estimate or None
+        None where no class has two shots.
+
+    Raises
+    ------
+    DataError, ActivationError, ValueError
+        As the classifier's `fit`; `ValueError` for fewer folds.
+
+    Examples
+    --------
+    >>> from savs.heads.experts import make_expert
+    >>> rows = np.eye(2)[[0, 0, 0, 1, 1, 1]]
+    >>> estimate = estimate_classifier(make_expert("soft"), rows, list("aaabbb"))
+    >>> estimate.accuracy, estimate.n
+    (1.0, 6)
+    """
+    if not isinstance(y, np.ndarray):
+        check_label_types(y)  # type: ignore[arg-type]
+    rows = check_array(X, dtype=[np.float64, np.float32], ensure_all_finite=False)
+    classes, codes = encode_labels(np.asarray(y))
+    if len(rows) != len(codes):
+        raise ValueError(f"{len(rows)} feature rows, but {len(codes)} labels")
+    layout = resolve_layout(classifier.layout, rows.shape[1])
+    check_finite(rows, layout)
+    shots = Shots(rows, codes, len(classes), layout)
+    return estimate_from_shots(left_out_of(classifier, shots, max_folds), codes)
+
+
+def left_out_of(
+    classifier: HeadClassifier | SAVClassifier, shots: Shots, max_folds: int = 5
+) -> NDArray[np.float64]:
+    """Return log probabilities of every shot under the classifier fitted again without it and some others.
+
+    Every choice that a fit makes is repeated. Shape (n_shots, n_classes); rows of shots that are alone in
+    their class are NaN.
+    """
+    if isinstance(max_folds, bool) or not isinstance(max_folds, int) or max_folds < 2:
+        raise ValueError(f"max_folds must be an integer of at least 2, got {max_folds!r}")
+    folds = nested_folds(shots.codes, max_folds)
+    repeated = getattr(classifier, "left_out_log_probabilities", None)  # a choice that knows how to
+    if repeated is not None:
+        return np.asarray(repeated(shots, folds))
+    return left_out_log_probabilities(classifier, shots, folds)
 
 
 def nested_folds(codes: NDArray[np.intp], max_folds: int, seed: int = 0) -> list[NDArray[np.intp]]:

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from savs.features import HeadLayout
 from savs.heads.base import FittedScores, HeadClassifier
 from savs.heads.kernels import (
+    MAX_KERNEL_SHOTS,
     Frame,
     frame_of_shots,
     head_losses,
@@ -56,13 +57,15 @@ class _KernelClassifier(HeadClassifier):
     head_weights_: NDArray[np.float64]
     penalty_: float
 
+    max_shots = MAX_KERNEL_SHOTS
+
     @abstractmethod
     def _solve(self, kernel: NDArray[np.float64], shots: Shots) -> DualFit:
         """Fit on the shots' kernel."""
 
     def _fit_shots(self, shots: Shots) -> FittedScores:
         gamma = self._checked_gamma()
-        weights = soft_weights(head_losses(shots, self.weighting), self.sharpness)
+        weights = _head_weights(shots, self.weighting, self.sharpness)
         frame = frame_of_shots(shots, self.centring)
         key = ("kernel", gamma, self.sharpness, self.weighting, self.centring)
         if key not in shots.memo:
@@ -97,6 +100,8 @@ class _KernelClassifier(HeadClassifier):
             raise ValueError(f"kernel must be 'linear' or 'rbf', got {self.kernel!r}")
         if self.kernel == "rbf" and self.centring == "after":
             raise ValueError("an RBF kernel needs vectors of length 1: centring 'before' or 'none'")
+        if self.weighting not in ("log_loss", "error"):
+            raise ValueError(f"weighting must be 'log_loss' or 'error', got {self.weighting!r}")
         for name in ("gamma", "sharpness"):
             value = getattr(self, name)
             if not isinstance(value, int | float) or not 0 <= value < np.inf:
@@ -257,6 +262,12 @@ def ridge_left_out(
         diagonal = squares @ inverse / balance
         fits.append((targets - dual / diagonal[:, None], dual))
     return fits
+
+
+def _head_weights(shots: Shots, weighting: str, sharpness: float) -> NDArray[np.float64]:
+    if shots.layout.n_heads == 1:  # nothing to compare, and the loss of one wide head costs most
+        return np.ones(1)
+    return soft_weights(head_losses(shots, weighting), sharpness)
 
 
 def _fitted_loss(scores: NDArray[np.float64], codes: NDArray[np.intp]) -> float:

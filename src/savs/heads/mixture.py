@@ -1,6 +1,7 @@
 """`MixtureClassifier`: the mean of several classifiers' calibrated probabilities.
 
-Leave-one-out likelihoods of good methods differ by less than their noise, so averaging beats picking one.
+Leave-one-out likelihoods of good methods differ by less than their noise, so averaging beats picking one;
+weights that follow them gently take out what clearly does not work.
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from savs.features import HeadLayout
 from savs.heads.base import FittedScores, HeadClassifier, State
-from savs.heads.experts import DEFAULT_EXPERTS, EXPERTS, make_expert
+from savs.heads.experts import EXPERTS, default_experts, make_expert
 from savs.heads.ranking import soft_weights
 from savs.heads.shots import Shots
 
-__all__ = ["MixtureClassifier", "fit_experts", "mix"]
+__all__ = ["MixtureClassifier", "expert_weights", "fit_experts", "mix", "usable_experts"]
 
 _SMALLEST = 1e-12
+
+_SHARPNESS = 4.0
 
 
 class MixtureClassifier(HeadClassifier):
@@ -27,11 +30,12 @@ class MixtureClassifier(HeadClassifier):
 
     Parameters
     ----------
-    experts : sequence of str, default=DEFAULT_EXPERTS
-        Names from `savs.heads.experts.EXPERTS`.
-    weighting : {"uniform", "likelihood"}, default="uniform"
-        "uniform": all alike. "likelihood": proportional to ``exp(-loss)``, the geometric mean probability
-        that each gives to the true classes of left-out shots.
+    experts : sequence of str or None, default=None
+        Names from `savs.heads.experts.EXPERTS`; None takes `savs.heads.experts.default_experts` of the rows
+        that can use so many shots.
+    weighting : {"likelihood", "uniform"}, default="likelihood"
+        "likelihood": proportional to ``exp(-4 loss)``, the loss being the mean log loss of left-out shots.
+        "uniform": all alike.
     layout, priors
         As for `HeadVoteClassifier`.
 
@@ -41,16 +45,21 @@ class MixtureClassifier(HeadClassifier):
         The fitted methods.
     weights_ : dict of str to float
         Their weights, summing to 1.
+    skipped_ : dict of str to str
+        Experts that would have been used but cannot take so many shots, and why.
     """
 
     experts_: dict[str, HeadClassifier]
     weights_: dict[str, float]
+    skipped_: dict[str, str]
+
+    _reads_state = True
 
     def __init__(
         self,
-        experts: Sequence[str] = DEFAULT_EXPERTS,
+        experts: Sequence[str] | None = None,
         *,
-        weighting: str = "uniform",
+        weighting: str = "likelihood",
         layout: HeadLayout | tuple[int, int, int] | None = None,
         priors: str | ArrayLike = "uniform",
     ) -> None:
@@ -62,10 +71,11 @@ class MixtureClassifier(HeadClassifier):
     def _fit_shots(self, shots: Shots) -> FittedScores:
         if self.weighting not in ("uniform", "likelihood"):
             raise ValueError(f"weighting must be 'uniform' or 'likelihood', got {self.weighting!r}")
-        self.experts_ = fit_experts(self.experts, shots)
+        names, self.skipped_ = usable_experts(self.experts, shots)
+        self.experts_ = fit_experts(names, shots)
         weights = np.full(len(self.experts_), 1 / len(self.experts_))
         if self.weighting == "likelihood" and shots.can_be_left_out.any():
-            weights = soft_weights(_losses(self.experts_, shots), 1.0)
+            weights = expert_weights(_losses(self.experts_, shots))
         self.weights_ = dict(zip(self.experts_, weights.tolist(), strict=True))
         return self._mixed_scores(shots)
 
@@ -92,12 +102,13 @@ class MixtureClassifier(HeadClassifier):
     def _state_settings(self) -> dict[str, Any]:
         return {
             "weights": self.weights_,
+            "skipped": self.skipped_,
             "experts": {name: expert.to_state().settings for name, expert in self.experts_.items()},
         }
 
     def _restore(self, arrays: Any, settings: Any) -> None:
         self.arrays_ = {}
-        self.weights_ = dict(settings["weights"])
+        self.weights_, self.skipped_ = dict(settings["weights"]), dict(settings.get("skipped", {}))
         self.experts_ = {
             name: type(make_expert(name)).from_state(
                 State(
@@ -113,19 +124,36 @@ class MixtureClassifier(HeadClassifier):
         }
 
 
-def fit_experts(names: Sequence[str], shots: Shots) -> dict[str, HeadClassifier]:
-    """Return methods fitted on the same shots, sharing what they compute; classes are their indices.
+def usable_experts(names: Sequence[str] | None, shots: Shots) -> tuple[list[str], dict[str, str]]:
+    """Return the experts that are asked for, and of the default ones (None) why some are skipped.
 
     Raises
     ------
     ValueError
         If there is no name, or an unknown or repeated one.
     """
-    unknown = [name for name in names if name not in EXPERTS]
-    if isinstance(names, str) or not len(names) or unknown or len(set(names)) < len(names):
-        raise ValueError(f"experts must be different ones of {', '.join(EXPERTS)}, got {names!r}")
+    if names is not None:
+        _check_names(names)
+        return list(names), {}
+    wanted = {name: make_expert(name).max_shots for name in default_experts(shots.layout)}
+    n_shots = len(shots.codes)
+    skipped = {
+        name: f"takes at most {most} shots, there are {n_shots}"
+        for name, most in wanted.items()
+        if most is not None and n_shots > most
+    }
+    return [name for name in wanted if name not in skipped], skipped
+
+
+def fit_experts(names: Sequence[str], shots: Shots) -> dict[str, HeadClassifier]:
+    """Return methods fitted on the same shots, sharing what they compute; classes are their indices."""
     classes = np.arange(shots.n_classes)
     return {name: make_expert(name, shots.layout)._fit_codes(classes, shots) for name in names}
+
+
+def expert_weights(losses: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return weights of experts from their mean log losses of left-out shots: ``exp(-4 loss)``, sum 1."""
+    return soft_weights(losses, _SHARPNESS)
 
 
 def mix(logs: Sequence[NDArray[np.float64]], weights: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -141,6 +169,12 @@ def _losses(experts: dict[str, HeadClassifier], shots: Shots) -> NDArray[np.floa
     return np.array([-log.mean() for log in logs])
 
 
+def _check_names(names: Sequence[str]) -> None:
+    unknown = [name for name in names if name not in EXPERTS]
+    if isinstance(names, str) or not len(names) or unknown or len(set(names)) < len(names):
+        raise ValueError(f"experts must be different ones of {', '.join(EXPERTS)}, got {names!r}")
+
+
 def _union(experts: dict[str, HeadClassifier], layout: HeadLayout) -> list[Any]:
     used = {head for expert in experts.values() for head in expert.heads_}
-    return [head for head in layout.heads if head in used]
+    return [head for head in layout.parts if head in used]

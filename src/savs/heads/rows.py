@@ -43,8 +43,9 @@ def check_finite(rows: NDArray[np.floating], layout: HeadLayout) -> None:
     )
     if bad is not None:
         ends = np.cumsum(layout.dims)
-        head = layout.heads[int(np.searchsorted(ends, bad[1][0], side="right"))]
+        head = layout.parts[int(np.searchsorted(ends, bad[1][0], side="right"))]
+        place = "the last-layer state" if head.is_state else f"layer {head.layer}, head {head.index}"
         raise ActivationError(
-            f"row {bad[0]} has NaN or inf in layer {head.layer}, head {head.index}",
+            f"row {bad[0]} has NaN or inf in {place}",
             code="activation_not_finite",
         )

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from savs.features import HeadGroup, HeadLayout
+from savs.features import Head, HeadGroup, HeadLayout
 from savs.heads.scaling import power_of_two_scale
 
 __all__ = ["HeadBlock", "Shots", "head_blocks", "unit_vectors"]
@@ -67,6 +67,28 @@ class Shots:
     def counts(self) -> NDArray[np.intp]:
         """Shots of each class, shape (n_classes,)."""
         return np.bincount(self.codes, minlength=self.n_classes)
+
+    @cached_property
+    def heads_only(self) -> Shots:
+        """The same shots without the last-layer state; these themselves where they have none."""
+        if self.layout.state is None:
+            return self
+        layout = self.layout.without_state()
+        return Shots(self.rows[:, : layout.width], self.codes, self.n_classes, layout, self.memo)
+
+    @cached_property
+    def states(self) -> Shots:
+        """The same shots with the last-layer state alone, as one ordinary head.
+
+        Raises
+        ------
+        ValueError
+            If the rows hold none.
+        """
+        if self.layout.state is None:
+            raise ValueError("the rows hold no last-layer state; give a layout `with_state` and such rows")
+        layout = HeadLayout((Head(0, 0),), (self.layout.state[1],))
+        return Shots(self.rows[:, self.layout.heads_width :], self.codes, self.n_classes, layout)
 
     @cached_property
     def membership(self) -> NDArray[np.float64]:
