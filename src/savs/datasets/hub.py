@@ -159,6 +159,10 @@ def _failed(address: HubAddress, error: Exception) -> DataError:
         return DataError(f"{address.name}: the hub cannot be reached and the cache does not hold it ({kind})")
     if "Config name is missing" in str(error) or "BuilderConfig" in str(error):
         return DataError(f"{address.name}: {_configs(address)}")
+    if "CastError" in f"{kind} {type(error.__cause__).__name__}":
+        return DataError(
+            f"{address.name}: its files differ in their columns; choose some with config (--config)"
+        )
     return DataError(f"{address.name} cannot be read by the datasets library ({kind})")
 
 
