@@ -76,7 +76,9 @@ def open_saved(folder: Path, split: str | None) -> ArrowData:
             loaded = load_from_disk(str(folder))
     except Exception:
         # The library raises whatever a damaged file leads to.
-        raise DataError(f"{name} cannot be read as a saved data set; save it again") from None
+        raise DataError(
+            f"{name} cannot be read as a saved data set (damaged, or without rows); save it again"
+        ) from None
     if isinstance(loaded, dict):
         part = chosen_split(name, loaded, split)
         return ArrowData(f"{name}/{part}", loaded[part])
