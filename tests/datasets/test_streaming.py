@@ -235,7 +235,7 @@ print(marks[1], marks[-1], len(marks))
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])
 def test__iter_examples__thirty_thousand_rows__memory_does_not_grow(tmp_path: Path, form: str) -> None:
-    rows = [{"question": f"{number} " + "word " * 100, "label": "x"} for number in range(30_000)]
+    rows = [{"question": f"{number} " + "word " * 400, "label": "x"} for number in range(30_000)]
     path = tmp_path / f"a.{form}"
     if form == "jsonl":
         write_jsonl(path, rows)
@@ -245,9 +245,9 @@ def test__iter_examples__thirty_thousand_rows__memory_does_not_grow(tmp_path: Pa
         [sys.executable, "-c", MEASURE, str(path)], capture_output=True, text=True, check=True
     )
     early, late, n_marks = map(int, done.stdout.split())
-    # The rows hold 15 MB of text.
+    # The 20 000 rows between the two hold 40 MB of text; allocators keep a few MB more or less.
     assert n_marks == 6
-    assert late - early < 4 * 2**20
+    assert late - early < 16 * 2**20
 
 
 def test__folder_of_pictures__split_named__is_the_folder_inside(tmp_path: Path) -> None:
