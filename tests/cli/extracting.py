@@ -81,6 +81,7 @@ def child(plan: dict[str, Any]) -> int:
 
 
 def start(plan: dict[str, Any]) -> int:
+    Path(plan["output"]).write_text("")
     pid = os.fork()
     if pid == 0:
         code = 70

@@ -97,6 +97,7 @@ def check_same(store, reference, *, most_computed=N_ROWS - 1 + PART_ROWS):
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory, data, carry_out):
     folder = tmp_path_factory.mktemp("reference")
+    carry_out(plan(data, folder / "first"))  # takes longer than any later run
     exits, outputs, seconds = carry_out(plan(data, folder / "store"))
     assert exits == [0], outputs
     report = json.loads(outputs[0])
@@ -119,18 +120,21 @@ def test__fault_23__extract_killed_at_every_named_point__rerun_ends_the_same(
 def test__fault_23__extract_killed_at_random_moments__rerun_ends_the_same(
     data, reference, tmp_path, carry_out
 ):
-    moments = random.Random(os.environ.get("SAVS_STORE_SEED", "0"))
-    whole = float((reference.parent / "seconds").read_text())
-    figures = []
-    for number in range(RANDOM_KILLS):
-        store = tmp_path / f"store-{number}"
-        killed = plan(data, store, kill_after=moments.uniform(0, whole))
-        exits, outputs, _ = carry_out(killed, plan(data, store, output=str(tmp_path / "again")))
+    rng = random.Random(os.environ.get("SAVS_STORE_SEED", "0"))
+    whole, figures = float((reference.parent / "seconds").read_text()), []
+    while sum(one["exit"] == -signal.SIGKILL for one in figures) < RANDOM_KILLS:
+        store = tmp_path / f"store-{len(figures)}"
+        killed = plan(data, store, kill_after=rng.uniform(0, whole))
+        exits, outputs, seconds = carry_out(killed, plan(data, store, output=str(tmp_path / "again")))
         assert exits[0] in (-signal.SIGKILL, 0)
         assert exits[1] == 0, outputs
         check_same(store, reference)
         repeated = computed(store).total() - (N_ROWS - 1)
         figures.append({"exit": exits[0], "rerun": json.loads(outputs[1])["computed"], "repeated": repeated})
+        if exits[0] == 0:
+            # How busy the machine is changes: so long does a whole run take now.
+            whole = seconds[0]
+        assert len(figures) < 10 * RANDOM_KILLS
     if report := os.environ.get("SAVS_KILL_REPORT"):
         Path(report).write_text(json.dumps(figures))
 

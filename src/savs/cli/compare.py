@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from savs.cli.answers import tell_counts
 from savs.cli.failures import ITEM_ERRORS
 from savs.cli.options import (
     DATA,
@@ -17,11 +18,13 @@ from savs.cli.options import (
     example_help,
     load_options,
     output_options,
+    store_option,
 )
 from savs.cli.output import percent, print_json, show, table
 from savs.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
+    from savs.backbones import Backbone
     from savs.evaluation.results import Comparison
     from savs.examples import ErrorLedger, Example
 
@@ -64,6 +67,7 @@ __all__ = ["compare"]
 @data_options()
 @backbone_options()
 @load_options()
+@store_option()
 @output_options()
 @pass_session
 def compare(
@@ -85,7 +89,8 @@ def compare(
 
     DATA is read like the data of savs fit. All examples pass the model once; a test item is never a shot of
     the draw, nor a copy of one. Intervals: of the mean over draws (Student's t), and of the difference to the
-    published rule sav and to the best baseline (paired bootstrap over test items).
+    published rule sav and to the best baseline (paired bootstrap over test items). With --store, a second run
+    with other methods, shots or draws needs no forward pass; only zero_shot asks the model each time.
     """
     from savs.backbones import load_backbone
     from savs.cli.reading import split_options
@@ -95,32 +100,41 @@ def compare(
     started = time.perf_counter()
     names, counts = _names(methods), _counts(shots)
     reading, load = split_options(options)
+    store = load.pop("store", None)
     ledger = ErrorLedger(max_errors)
     pool = _read(data, ledger, prompt, reading)
     check_request(pool, names, counts, fixed_test=test is not None, draws=draws)
     later = ErrorLedger(ledger.left)
     items = [] if test is None else _test_set(test, later, prompt, reading, pool)
+    model = _with_store(load_backbone(backbone, **load), store)
     found = compare_methods(
-        load_backbone(backbone, **load),
+        model,
         pool,
         methods=names,
         shots=counts,
         draws=draws,
         test=items,
         seed=seed,
+        prompt=prompt,
         zero_shot_items=zero_shot_items,
         max_errors=later.left,
         progress=session.progress,
     )
     found.errors[:0] = [*ledger.errors, *later.errors]
+    spared = tell_counts(getattr(model, "total", None), session)
     if session.as_json:
         seconds = {"seconds": round(time.perf_counter() - started, 2)}
-        print_json(
-            {"data": str(data), "test": None if test is None else str(test), **found.record(), **seconds}
-        )
+        named = {"data": str(data), "test": None if test is None else str(test)}
+        print_json({**named, **found.record(), **seconds, **spared})
     else:
         _show(found, brief=session.quiet)
     return ITEM_ERRORS if found.errors else 0
+
+
+def _with_store(backbone: Backbone, store: Path | None) -> Backbone:
+    from savs.backbones.stored import with_store
+
+    return backbone if store is None else with_store(backbone, store)
 
 
 def _names(text: str | None) -> list[str]:

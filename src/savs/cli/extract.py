@@ -23,7 +23,7 @@ from savs.cli.options import (
 from savs.cli.output import print_json
 from savs.cli.session import Session, pass_session
 from savs.cli.signals import Terminated
-from savs.cli.streaming import SHARD, Source, in_chunks
+from savs.cli.streaming import ROWS_PER_CHUNK, SHARD, Source, in_chunks
 
 if TYPE_CHECKING:
     from savs.backbones import PromptTemplate
@@ -130,7 +130,7 @@ def extract(
     ledger = ErrorLedger(max_errors)
     with _failures(errors_file, session) as failures, Progress(n_rows, shown=session.progress) as progress:
         run = _Run(stored, template, ledger, failures)
-        run.fill(in_chunks(source.rows(ledger), ledger), progress)
+        run.fill(in_chunks(source.rows(ledger), ledger, ROWS_PER_CHUNK), progress)
     _tell(session, output, run, progress)
     return ITEM_ERRORS if ledger.n_errors else 0
 

@@ -184,6 +184,10 @@ def _skip(partial: Partial, chunks: Iterator[Chunk], ledger: ErrorLedger) -> int
                 )
             done, unread = done + 1, unread + isinstance(item, ItemError)
     ledger.take_over(partial.n_errors - unread)
+    if 0 <= ledger.max_errors < partial.n_errors:
+        raise DataError(
+            f"{partial.n_errors} of the rows in {partial.path} are errors, more than --max-errors allows"
+        )
     return done
 
 

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from savs.cli import streaming
+from savs.cli.streaming import Source, in_chunks
+from savs.errors import DataError, ExampleError, ItemError
+from savs.examples import ErrorLedger, as_examples
+
+
+def reader(ledger, positions, bad, ahead=0):
+    """Yield examples at positions; errors are noted when their turn comes, or some positions earlier."""
+    noted = set()
+    for position in positions:
+        for other in sorted(bad - noted):
+            if other < position + ahead:
+                noted.add(other)
+                ledger.add(other, None, ExampleError("bad", code="bad"))
+        if position not in bad:
+            yield position, as_examples([f"text {position}"])[0]
+    for other in sorted(bad - noted):
+        ledger.add(other, None, ExampleError("bad", code="bad"))
+
+
+@pytest.mark.parametrize("size", [1, 3, 64])
+@pytest.mark.parametrize("ahead", [0, 4, 100])
+@pytest.mark.parametrize("bad", [set(), {0}, {19}, {3, 4, 5, 6, 17}, set(range(20))])
+def test__in_chunks__any_errors__every_row_in_its_place(size, ahead, bad):
+    ledger = ErrorLedger(-1)
+    chunks = list(in_chunks(reader(ledger, range(20), bad, ahead), ledger, size))
+    assert [position for chunk in chunks for position in chunk] == list(range(20))
+    assert all(len(chunk) == size for chunk in chunks[:-1])
+    wrong = {position for chunk in chunks for position, row in chunk.items() if isinstance(row, ItemError)}
+    assert wrong == bad
+    assert (ledger.n_errors, ledger.errors) == (len(bad), [])
+
+
+def test__in_chunks__too_many_errors__raised():
+    ledger = ErrorLedger(2)
+    with pytest.raises(ExampleError):
+        list(in_chunks(reader(ledger, range(9), {1, 3, 5}), ledger, 2))
+
+
+def data(folder, n_rows, **columns):
+    path = folder / "data.jsonl"
+    path.write_text("".join(json.dumps({"question": f"{n}", **columns}) + "\n" for n in range(n_rows)))
+    return path
+
+
+def test__look_through__counts_rows_of_limit_and_shard(tmp_path):
+    path = data(tmp_path, 11)
+    assert Source(path).look_through(0) == 11
+    assert Source(path, limit=7).look_through(0) == 7
+    assert Source(path, limit=7, shard=(1, 3)).look_through(0) == 2
+    assert Source(path, shard=(1, 3)).look_through(0) == 4
+
+
+@pytest.mark.parametrize(("limit", "shard", "n_rows"), [(None, None, 700), (601, (0, 4), 151), (9, None, 9)])
+def test__look_through__no_time__number_of_rows_all_the_same(tmp_path, monkeypatch, limit, shard, n_rows):
+    monkeypatch.setattr(streaming, "_LOOKED_THROUGH", -1.0)
+    assert Source(data(tmp_path, 700), {}, limit, shard).look_through(0) == n_rows
+
+
+def test__look_through__missing_files__listed_up_to_twenty(tmp_path):
+    path = data(tmp_path, 23, image="gone.png")
+    with pytest.raises(DataError, match="23 of 23 examples name a file that cannot be used") as raised:
+        Source(path).look_through(22)
+    assert str(raised.value).endswith("... and 3 more")
+    assert len(str(raised.value).splitlines()) == 22
+    assert Source(path).look_through(23) == 23
+    assert Source(path).look_through(-1) == 23
