@@ -9,7 +9,7 @@ import click
 
 from savs.cli.head_map import head_map, head_map_lines
 from savs.cli.options import example_help, output_options
-from savs.cli.output import print_json, show, speaks_unicode, table
+from savs.cli.output import percent, print_json, show, speaks_unicode, table
 from savs.cli.session import Session, pass_session
 from savs.cli.wording import (
     NOT_SCORED,
@@ -31,9 +31,12 @@ CLASSES_SHOWN = 20
 
 @click.command(short_help="Show what a classifier is.", epilog=example_help("savs inspect my-classifier"))
 @click.argument("classifier", type=click.Path(path_type=Path))
+@click.option(
+    "--suspects", is_flag=True, help="List the shots whose label the others doubt (savs fit --keep-shots)."
+)
 @output_options()
 @pass_session
-def inspect(session: Session, /, classifier: Path) -> None:
+def inspect(session: Session, /, classifier: Path, suspects: bool) -> None:
     """Show a classifier's backbone, prompt, classes, estimate and kept heads. No model is loaded.
 
     --json prints {"heads": [[layer, index, hits], ...], "n_layers", "n_heads", "head_map", ...}.
@@ -41,8 +44,11 @@ def inspect(session: Session, /, classifier: Path) -> None:
     from savs.artifact import load_artifact
 
     artifact = load_artifact(classifier)
+    doubted = _suspects(classifier) if suspects else []
     if session.as_json:
-        print_json(_summary(artifact))
+        print_json(_summary(artifact) | ({"suspects": doubted} if suspects else {}))
+    elif suspects:
+        _show_suspects(doubted, len(artifact.shots))
     else:
         _show_facts(artifact)
         if not session.quiet:
@@ -71,6 +77,21 @@ def _summary(artifact: Artifact) -> dict[str, Any]:
         "selection_report": artifact.report,
         "backbone": artifact.fingerprint,
     }
+
+
+def _suspects(classifier: Path) -> list[dict[str, Any]]:
+    from savs.model import SAVModel
+
+    return [one._asdict() for one in SAVModel.from_pretrained(classifier).suspect_labels()]
+
+
+def _show_suspects(doubted: list[dict[str, Any]], n_shots: int) -> None:
+    rows = [
+        (one["id"], one["label"], percent(one["support"]), one["suggested"], percent(one["doubt"]))
+        for one in doubted
+    ]
+    title = f"{len(rows)} of {n_shots} shots would get another label from most heads, left out"
+    show(table(["shot", "label", "heads for it", "suggested", "heads for that"], rows, title=title))
 
 
 def _show_facts(artifact: Artifact) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -19,6 +20,8 @@ from savs.evaluation.contenders import DEFAULT_CONTENDERS, KNOWN, Answers, Conte
 from savs.evaluation.protocol import draw_rows
 from savs.evaluation.results import Comparison, Trial
 from savs.examples import Example, Label
+from savs.heads import TEXT_METHODS
+from savs.model.names import class_prompts
 
 __all__ = ["check_request", "compare_methods"]
 
@@ -34,6 +37,7 @@ def compare_methods(
     draws: int = 5,
     test: Sequence[Example] = (),
     seed: int = 0,
+    prompt: str | None = None,
     zero_shot_items: int = 100,
     max_errors: int = 0,
     progress: bool = False,
@@ -57,6 +61,8 @@ def compare_methods(
         Number and seed of the draws.
     test : sequence of Example, optional
         A fixed test set.
+    prompt : str, optional
+        The template that `examples` had, for methods that put the classes' names to the model.
     zero_shot_items : int, default=100
         So many test items at most are put to the model itself by ``zero_shot``, classes in turn.
     max_errors : int, default=0
@@ -96,6 +102,9 @@ def compare_methods(
     n_pool = int(np.sum(found.indices < len(examples)))
     _check_left(kept, n_pool, classes, shots, fixed_test=bool(test))
     read = _rows(kept, found.features, found.states, backbone)
+    if set(methods) & set(TEXT_METHODS):
+        names = backbone.extract(class_prompts(classes, prompt)).features
+        read = replace(read, prototypes=dict(zip(classes, names, strict=True)))
     splits = _splits(read, n_pool, shots, draws, seed, classes, fixed_test=bool(test))
     asked = _to_ask(read.labels, [test_rows for _, test_rows in splits.values()], zero_shot_items, seed)
     judge = _Judge(backbone, read, classes, asked, progress)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,14 +15,15 @@ from savs.backbones import Backbone
 from savs.baselines import last_layer, majority_class, zero_shot
 from savs.examples import Example, Label
 from savs.features import HeadLayout
-from savs.heads import METHODS, SAVClassifier, make_method
+from savs.heads import METHODS, TEXT_METHODS, SAVClassifier, make_method
 from savs.heads.base import HeadClassifier
+from savs.heads.experts import uses_state
 
 __all__ = ["BASELINES", "DEFAULT_CONTENDERS", "KNOWN", "Answers", "Contender", "ReadExamples", "Turn", "ask"]
 
 BASELINES: tuple[str, ...] = ("majority", "last_layer", "zero_shot")
 """What methods on heads are held against, the simplest first."""
-KNOWN: tuple[str, ...] = (*METHODS, *BASELINES)
+KNOWN: tuple[str, ...] = (*METHODS, *TEXT_METHODS, *BASELINES)
 DEFAULT_CONTENDERS: tuple[str, ...] = (
     *("sav", "calm", "hec_v", "nearest_shot", "kernel_ridge", "mixture", "auto"),
     *BASELINES,
@@ -77,6 +78,8 @@ class ReadExamples:
         Last-layer states.
     layout : HeadLayout
         Of `features`.
+    prototypes : dict of label to ndarray of float32, shape (width,)
+        Row of each class's text prompt, for methods that read names; may be empty.
     """
 
     examples: list[Example]
@@ -84,6 +87,7 @@ class ReadExamples:
     features: NDArray[np.float32]
     states: NDArray[np.float32]
     layout: HeadLayout
+    prototypes: Mapping[Label, NDArray[np.float32]] = field(default_factory=dict)
 
     def contender(self, name: str, answers: Callable[[], Answers]) -> Contender:
         """Return a method or baseline of `KNOWN` on these rows; `answers` is called by ``zero_shot`` only."""
@@ -101,9 +105,18 @@ class ReadExamples:
 
     def _on_heads(self, name: str, shots: Rows, test: Rows) -> Turn:
         started = time.perf_counter()
-        fitted = make_method(name, self.layout).fit(self.features[shots], self._names(shots))
-        labels = fitted.predict(self.features[test]).tolist()
+        names, reads_state = self._names(shots), uses_state(name)
+        layout = self.layout.with_state(self.states.shape[1]) if reads_state else self.layout
+        made = make_method(name, layout)
+        if name in TEXT_METHODS:
+            of_classes = [self.prototypes[label] for label in np.unique(names).tolist()]
+            made.set_params(prototypes=np.stack(of_classes))
+        fitted = made.fit(self._rows(shots, reads_state), names)
+        labels = fitted.predict(self._rows(test, reads_state)).tolist()
         return Turn(test, labels, time.perf_counter() - started, _state_bytes(fitted))
+
+    def _rows(self, rows: Rows, state: bool) -> NDArray[np.float32]:
+        return np.hstack([self.features[rows], self.states[rows]]) if state else self.features[rows]
 
     def _last_layer(self, shots: Rows, test: Rows) -> Turn:
         started = time.perf_counter()

@@ -9,7 +9,7 @@ from savs.heads.classifier import SAVClassifier
 from savs.heads.estimate import Estimate, estimate_accuracy
 from savs.heads.kernel_classifiers import KernelDiscriminantClassifier, KernelRidgeClassifier
 from savs.heads.learning import ShotLearner
-from savs.heads.methods import METHODS, make_method
+from savs.heads.methods import METHODS, TEXT_METHODS, Method, make_method
 from savs.heads.mixture import MixtureClassifier
 from savs.heads.multi_label import MultiLabelClassifier
 from savs.heads.text_prototypes import TextPrototypeClassifier
@@ -17,12 +17,14 @@ from savs.heads.voters import HeadVoteClassifier
 
 __all__ = [
     "METHODS",
+    "TEXT_METHODS",
     "AutoClassifier",
     "Estimate",
     "HeadClassifier",
     "HeadVoteClassifier",
     "KernelDiscriminantClassifier",
     "KernelRidgeClassifier",
+    "Method",
     "MixtureClassifier",
     "MultiLabelClassifier",
     "SAVClassifier",

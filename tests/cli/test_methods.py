@@ -1,0 +1,63 @@
+import json
+
+import pytest
+
+
+def test__fit__with_a_method__its_choice_estimate_and_heads_are_told(savs, train, backbone, tmp_path):
+    command = ["fit", train, "-b", backbone, "--prompt", "Which colour?", "--method", "auto"]
+    code, text, error = savs(*command, "-o", tmp_path / "c", "--json")
+    assert (code, error) == (0, "")
+    found = json.loads(text)
+    assert found["method"] == "auto"
+    assert set(found["selection_report"]) >= {"chosen", "why", "candidates"}
+    assert found["estimate"]["n"] == 8
+    assert all(score is None for *_, score in found["heads"])
+    shown = json.loads(savs("inspect", tmp_path / "c", "--json")[1])
+    assert shown["method"]["name"] == "auto"
+    assert shown["selection_report"] == found["selection_report"]
+    assert shown["heads"] == found["heads"]
+    assert shown["head_map"] is None
+    text = savs("inspect", tmp_path / "c")[1]
+    assert f"method    auto: {', '.join(found['selection_report']['chosen'])}" in text
+
+
+def test__fit__numbers_of_heads_scoring_and_priors__reach_the_method(savs, train, backbone, tmp_path):
+    command = ["fit", train, "-b", backbone, "--method", "soft", "--n-heads", "3", "-o", tmp_path / "c", "-q"]
+    assert savs(*command, "--scoring", "in_sample", "--priors", "blue=0.75,red=0.25")[0] == 0
+    shown = json.loads(savs("inspect", tmp_path / "c", "--json")[1])
+    assert shown["method"] == {
+        "name": "soft",
+        "n_heads": 3,
+        "scoring": "in_sample",
+        "priors": [["blue", 0.75], ["red", 0.25]],
+    }
+    assert (shown["n_kept"], len(shown["heads"])) == (3, 3)
+    assert "score" in savs("inspect", tmp_path / "c")[1]
+    answers = savs("predict", tmp_path / "c", train)[1].splitlines()
+    assert len(answers) == 8
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--method", "magic"], "no method is called 'magic'; there are sav,"),
+        (["--n-heads", "all"], "n_heads of method 'sav' is a positive number"),
+        (["--n-heads", "0"], "not a positive number"),
+        (["--method", "kernel_ridge", "--n-heads", "5"], "takes no n_heads"),
+        (["--method", "auto", "--scoring", "in_sample"], "takes no scoring"),
+        (["--method", "soft", "--priors", "fair"], "is not uniform, empirical or LABEL=SHARE"),
+        (["--method", "soft", "--priors", "a=x"], "is not uniform, empirical or LABEL=SHARE"),
+    ],
+)
+def test__fit__settings_the_method_does_not_take__are_wrong_usage(savs, train, tmp_path, options, message):
+    code, _, error = savs("fit", train, "-b", "no/model", "-o", tmp_path / "c", *options)
+    assert code == 2
+    assert message in " ".join(error.replace("\n", " ").split())
+
+
+def test__fit__priors_of_other_labels__fail_before_the_end(savs, train, backbone, tmp_path):
+    command = ["fit", train, "-b", backbone, "--method", "soft", "--priors", "blue=0.5,green=0.5"]
+    code, _, error = savs(*command, "-o", tmp_path / "c")
+    assert code == 1
+    assert "priors must name each class once" in error
+    assert not (tmp_path / "c").exists()
