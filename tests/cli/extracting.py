@@ -2,7 +2,7 @@
 
 Each line of its input is a plan: a list of runs {"arguments", "log", "output", "point", "occurrence", "go",
 "kill_after", "signal", "limit", "background", "touch"}, all but the first three optional. A run notes the ids
-that the model has computed in its log, and prints to its output. At a named crash point it kills itself, or,
+that the model is given in its log, and prints to its output. At a named crash point it kills itself, or,
 if "go" is a path, waits until that file is there. After "kill_after" seconds it is sent the signal, SIGKILL
 by default. "limit" is RLIMIT_FSIZE in bytes. A run in the background is waited for at the end of the plan;
 after any other one the file "touch" is made. Each plan is answered by a line of JSON, {"exits", "seconds"}.
@@ -33,10 +33,9 @@ def note_computed(log: Path) -> None:
     plain = TransformersBackbone.extract
 
     def extract(self, examples, *arguments, **options):
-        found = plain(self, examples, *arguments, **options)
         with log.open("a") as file:
-            file.write("".join(f"{examples[index].id}\n" for index in found.indices.tolist()))
-        return found
+            file.write("".join(f"{example.id}\n" for example in examples))
+        return plain(self, examples, *arguments, **options)
 
     TransformersBackbone.extract = extract
 

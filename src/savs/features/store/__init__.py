@@ -1,8 +1,8 @@
 """The feature store: rows of head vectors on disk, by key, shared by tasks and processes.
 
 Reading order: `description` (whose features), `numbers` (lossless dtypes), `digests`, `files` (whole or not
-at all), `parts` (one Parquet file), `shelf` (all of them), `buffering`, `reading`, `pruning`,
-`feature_store`.
+at all), `parquet` (headers and footer), `parts` (one file), `index` (where each key is), `shelf` (all parts),
+`buffering`, `reading`, `pruning`, `feature_store`.
 """
 
 from __future__ import annotations

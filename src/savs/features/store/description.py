@@ -35,6 +35,7 @@ SCHEMA_VERSION = 2
 FILE_NAME = "store.json"
 KEY_BYTES = 32
 _LARGEST_FILE = 64 * 2**20
+_WIDEST_STATE = 2**24
 
 Selection = slice | NDArray[np.intp]
 """Indices of rows or columns."""
@@ -84,10 +85,10 @@ class Description:
         if self.dtype not in DTYPES:
             raise ValueError(f"a store's dtype is one of {', '.join(DTYPES)}, not {self.dtype!r}")
         width = self.states_width
-        if width is not None and (type(width) is not int or width < 1):
-            raise ValueError(f"states_width is a positive integer or None, not {width!r}")
+        if width is not None and (type(width) is not int or not 0 < width <= _WIDEST_STATE):
+            raise ValueError(f"states_width is None or an integer from 1 to {_WIDEST_STATE}, not {width!r}")
         try:
-            json.dumps(dict(self.fingerprint), allow_nan=False).encode()
+            json.dumps(dict(self.fingerprint), ensure_ascii=False, allow_nan=False).encode()
         except (TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"a fingerprint holds JSON values: {error}") from error
 

@@ -16,7 +16,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +52,8 @@ class Part:
     ----------
     path : Path
     n_rows, n_bytes : int
-    keys : tuple of bytes
-        One for each row.
+    key_bytes : bytes
+        The keys of all rows, one after the other.
     starts : mapping of str to int
         Where each column's values begin in the file.
     digests : mapping of str to str
@@ -63,9 +63,18 @@ class Part:
     path: Path
     n_rows: int
     n_bytes: int
-    keys: tuple[bytes, ...]
+    key_bytes: bytes
     starts: Mapping[str, int]
     digests: Mapping[str, str]
+
+    @property
+    def keys(self) -> tuple[bytes, ...]:
+        """One for each row."""
+        return tuple(self.key(row) for row in range(self.n_rows))
+
+    def key(self, row: int) -> bytes:
+        """Return the key of a row."""
+        return self.key_bytes[KEY_BYTES * row : KEY_BYTES * (row + 1)]
 
     @property
     def has_states(self) -> bool:
@@ -147,10 +156,9 @@ def open_part(path: Path, description: Description) -> Part:
         starts = {spec.name: _start(metadata, number, spec, n_bytes) for number, spec in enumerate(specs)}
         if digests.keys() != starts.keys():
             raise BadPartError("its digests are not those of its columns")
-        part = Part(path, metadata.num_rows, n_bytes, (), starts, digests)
+        part = Part(path, metadata.num_rows, n_bytes, b"", starts, digests)
         keys = part.read(file.fileno(), description.columns["key"]).tobytes()
-    split = tuple(keys[start : start + KEY_BYTES] for start in range(0, len(keys), KEY_BYTES))
-    return Part(path, part.n_rows, n_bytes, split, starts, digests)
+    return replace(part, key_bytes=keys)
 
 
 def check_part(part: Part, description: Description) -> None:

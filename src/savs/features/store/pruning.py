@@ -117,12 +117,13 @@ def _add(shelf: Shelf, part: Part, buffer: Buffer, seen: set[bytes]) -> set[str]
         # Another process has pruned it: its rows are in a new part.
         return set()
     names: set[str] = set()
+    part_keys = part.keys
     rows = [
-        row for key, row in dict(zip(part.keys, range(part.n_rows), strict=True)).items() if key not in seen
+        row for key, row in dict(zip(part_keys, range(part.n_rows), strict=True)).items() if key not in seen
     ]
     while rows:
         batch, rows = rows[: buffer.space], rows[buffer.space :]
-        keys = [part.keys[row] for row in batch]
+        keys = [part_keys[row] for row in batch]
         seen.update(keys)
         buffer.add(keys, {name: values[batch] for name, values in columns.items()})
         if not buffer.space:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from savs.errors import StoreError
 from savs.features.store.description import FILE_NAME, Description
 from savs.features.store.files import reached, sync_folder
+from savs.features.store.index import KeyIndex
 from savs.features.store.parts import BadPartError, Part, check_part, is_part_name, open_part
 
 __all__ = ["PARTS", "BadPart", "Shelf", "StoreWarning", "check_folder"]
@@ -43,8 +44,8 @@ class Shelf:
     ----------
     parts : dict of str to Part
         The usable ones by file name.
-    places : dict of bytes to (Part, int)
-        Part and row of each key; where a key stands twice, a row with the final hidden state is preferred.
+    places : KeyIndex
+        Part and row of each key.
     bad : list of BadPart
         Those found so far.
     """
@@ -54,7 +55,7 @@ class Shelf:
         self.quarantine = folder / QUARANTINE
         self.description = description
         self.parts: dict[str, Part] = {}
-        self.places: dict[bytes, tuple[Part, int]] = {}
+        self.places = KeyIndex()
         self.bad: list[BadPart] = []
         self._ignored: set[str] = set()
 
@@ -89,7 +90,7 @@ class Shelf:
             self.ignore(path.name, f"it cannot be read: {error.strerror or error}")
         else:
             self.parts[path.name] = part
-            self._note(part)
+            self.places.add(part)
 
     def forget(self, names: Iterable[str]) -> None:
         """Take parts out of the index."""
@@ -97,7 +98,7 @@ class Shelf:
         if gone:
             self.places.clear()
             for part in self.parts.values():
-                self._note(part)
+                self.places.add(part)
 
     def set_aside(self, name: str, reason: str) -> None:
         """Move a bad part to the quarantine, say so, and use it no more."""
@@ -141,12 +142,6 @@ class Shelf:
             return sorted(path for path in self.quarantine.iterdir() if path.is_file())
         except (FileNotFoundError, NotADirectoryError):
             return []
-
-    def _note(self, part: Part) -> None:
-        for row, key in enumerate(part.keys):
-            known = self.places.get(key)
-            if known is None or (part.has_states and not known[0].has_states):
-                self.places[key] = (part, row)
 
     def _report(self, name: str, reason: str, then: str) -> None:
         self.bad.append(BadPart(name, reason))
