@@ -41,8 +41,18 @@ __all__ = [
 ]
 
 
+_LONGEST = 4000
+
+
 class SAVsError(Exception):
-    """Base of every error that savs raises on purpose; its message is one line, meant for users."""
+    """Base of every error that savs raises on purpose; its message is one line, meant for users.
+
+    What it quotes from data (ids, names, versions) cannot steer a terminal: what is not printable is escaped,
+    and what is too long is cut. Only a list of bad files, one on each line, keeps its line feeds.
+    """
+
+    def __str__(self) -> str:
+        return "\n".join(map(_printable, super().__str__()[:_LONGEST].split("\n")))
 
 
 class ItemErrorRecord(TypedDict):
@@ -76,11 +86,12 @@ class ItemError(SAVsError, ValueError):
         self.id = id
 
     def __str__(self) -> str:
-        return self.message if self.id is None else f"{self.id}: {self.message}"
+        return _printable(self.message if self.id is None else f"{self.id}: {self.message}")
 
     def record(self) -> ItemErrorRecord:
         """Return the error as a JSON-able record."""
-        return {"id": self.id or "", "stage": self.stage, "code": self.code, "message": self.message}
+        message = _printable(self.message)
+        return {"id": self.id or "", "stage": self.stage, "code": self.code, "message": message}
 
 
 class ExampleError(ItemError):
@@ -139,3 +150,11 @@ class StoreError(SAVsError):
 
 class StoreMismatchError(StoreError):
     """A feature store holds the features of another backbone, layout or dtype."""
+
+
+def _printable(message: str) -> str:
+    """Return a message with every character that is not printable escaped, lone surrogates too."""
+    short = message[:_LONGEST]
+    if short.isprintable():
+        return short
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in short)[:_LONGEST]

@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from savs.backbones.prompts import PromptTemplate
 from savs.examples import Label
+from savs.examples.labels import as_label
 from savs.features import HeadLayout
 from savs.heads.base import HeadClassifier
+from savs.heads.estimate import Estimate
 from savs.heads.methods import FittedClassifier, Method
 
 __all__ = ["LABEL_TYPES", "Artifact", "Shot", "check_artifact"]
@@ -103,19 +106,37 @@ def check_artifact(artifact: Artifact, label_type: type) -> None:
     checks = (
         len(classes) >= 2 and all(type(label) is label_type for label in classes),
         artifact.classifier.classes_.tolist() == np.unique(artifact.classifier.classes_).tolist(),
+        all(as_label(label) == label for label in classes),
         all(type(shot.label) is label_type and shot.label in classes for shot in shots),
         all(isinstance(getattr(s, f.name), str) for s in shots for f in fields(Shot) if f.name != "label"),
-        artifact.prompt is None or isinstance(artifact.prompt, str),
+        artifact.prompt is None or _is_template(artifact.prompt),
         len(artifact.heads) > 0 and len(set(artifact.heads)) == len(artifact.heads),
         artifact.left_out is None or _has_left_out(artifact.left_out, (len(shots), len(classes))),
         artifact.rows is None or _is_finite(artifact.rows, (len(shots), artifact.layout.width), np.float32),
-        artifact.estimate is None or isinstance(artifact.estimate, dict),
+        artifact.estimate is None or _is_estimate(artifact.estimate),
         artifact.report is None or isinstance(artifact.report, dict),
         isinstance(artifact.fingerprint, dict),
         _answers(artifact.classifier, len(classes)),
     )
     if not all(checks):
         raise ValueError(f"check {checks.index(False)} of a classifier's contents failed")
+
+
+def _is_template(prompt: Any) -> bool:
+    """Return whether a prompt template can be made of this; `ExampleError`, a `ValueError`, says why not."""
+    return isinstance(prompt, str) and PromptTemplate(prompt).template == prompt
+
+
+def _is_estimate(content: Any) -> bool:
+    """Return whether an `Estimate` can be made of this and shown."""
+    found = Estimate(**content)
+    numbers = [found.accuracy, found.macro_f1, *found.interval]
+    numbers += [number for number in (found.ece, found.brier) if number is not None]
+    return (
+        all(type(number) in (int, float) for number in numbers)
+        and type(found.n) is int
+        and (found.note is None or isinstance(found.note, str))
+    )
 
 
 def _answers(classifier: FittedClassifier, n_classes: int) -> bool:

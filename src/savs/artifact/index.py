@@ -69,7 +69,11 @@ def decode_index(raw: bytes) -> dict[str, Any]:
         index = json.loads(raw)
     except (ValueError, RecursionError) as error:
         raise ValueError("is not JSON") from error
-    if not isinstance(index, dict) or type(index.get("schema_version")) is not int:
+    if (
+        not isinstance(index, dict)
+        or type(index.get("schema_version")) is not int
+        or index["schema_version"] < 1
+    ):
         raise ValueError("is not a classifier's index")
     if index["schema_version"] > SCHEMA_VERSION:
         raise ArtifactError(
@@ -134,4 +138,7 @@ def _from_first_schema(index: Mapping[str, Any], tensors: Tensors) -> tuple[dict
 def _digest(index: Mapping[str, Any]) -> str:
     body = {key: value for key, value in index.items() if key != "sha256"}
     compact = json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    if "\\ud" in compact:
+        # Half of a surrogate pair can be read from JSON, but never be written or shown.
+        json.dumps(body, ensure_ascii=False).encode()
     return sha256(compact.encode()).hexdigest()

@@ -101,6 +101,9 @@ def _difference(one: str, other: str) -> str:
 def _text_label(label: str) -> str:
     if not label:
         raise _label_error("the label is an empty text; leave it out or name the class")
+    if "\0" in label:
+        # numpy drops null characters at the end of a text: two classes would become one.
+        raise _label_error("the label holds a null character; take it out")
     return check_text(label, "label")
 
 
