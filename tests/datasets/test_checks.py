@@ -181,6 +181,47 @@ def test__draw_shots__any_set__stratified_partition_in_order(
     assert ids(draw_shots(examples, shots, seed)[0]) == ids(drawn)
 
 
+def test__fault_14__copies_of_shots__left_out_of_the_rest(tmp_path: Path) -> None:
+    for shade, name in enumerate(("a0", "a1", "b0", "b1")):
+        PILImage.new("L", (8, 8), shade).save(tmp_path / f"{name}.png")
+    (tmp_path / "copy.png").write_bytes((tmp_path / "a0.png").read_bytes())
+    pictures = [tmp_path / "a0.png", tmp_path / "b0.png", (tmp_path / "copy.png").read_bytes()]
+    pictures += [tmp_path / name for name in ("copy.png", "a1.png", "b1.png", "gone.png")]
+    items = [(picture, "q") for picture in pictures]
+    examples = as_examples([*items, (tmp_path / "copy.png", "another question")], list("ababaabb"))
+    seed = next(seed for seed in range(99) if ids(_drawn(examples, seed)[0]) == ["0", "1"])
+    with pytest.warns(
+        DataWarning, match="2 of 6 examples that were not drawn have the content of a shot, the fi"
+    ):
+        shots, rest = draw_shots(examples, 1, seed)
+    assert (ids(shots), ids(rest)) == (["0", "1"], ["4", "5", "6", "7"])
+    assert not {example_hash(shot) for shot in shots} & {example_hash(one) for one in rest if one.id != "6"}
+
+
+def _drawn(examples: list[Example], seed: int) -> tuple[list[Example], list[Example]]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        return draw_shots(examples, 1, seed)
+
+
+def test__draw_shots__large_set_without_copies__few_files_are_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [tmp_path / f"{number}.png" for number in range(60)]
+    for number, path in enumerate(paths):
+        path.write_bytes(b"x" * (number + 1))
+    opened: list[str] = []
+    read = "savs.media.images.read_media_file"
+
+    def noted(path: Path, _limits: object) -> bytes:
+        opened.append(path.name)
+        return path.read_bytes()
+
+    monkeypatch.setattr(read, noted)
+    draw_shots(as_examples(paths, ["a", "b"] * 30), 3, 0)
+    assert opened == []
+
+
 def test__draw_shots__every_example__drawn_about_equally_often() -> None:
     examples = labelled({"a": 5, "b": 10})
     drawn = Counter(i for seed in range(400) for i in ids(draw_shots(examples, 2, seed)[0]))

@@ -85,7 +85,7 @@ def fit(
     from savs.artifact import check_target
     from savs.cli.reading import read_data, split_options
     from savs.cli.targets import check_writable
-    from savs.datasets import draw_shots
+    from savs.datasets import draw_positions
     from savs.model import SAVModel
 
     started = time.perf_counter()
@@ -97,7 +97,7 @@ def fit(
     check_writable(output)
     examples = read_data(train, require_labels=True, **data)
     if shots is not None:
-        examples, _ = draw_shots(examples, shots, seed)
+        examples = [examples[position] for position in draw_positions(examples, shots, seed)]
     model = SAVModel.from_backbone(
         backbone,
         prompt=prompt,

@@ -6,7 +6,7 @@ from savs.datasets.contents import example_hash, find_duplicates, find_leaks, wa
 from savs.datasets.label_types import adopt_label_type
 from savs.datasets.preflight import describe_errors, preflight
 from savs.datasets.reading import read_examples
-from savs.datasets.splits import draw_shots, split_draws
+from savs.datasets.splits import draw_positions, draw_shots, split_draws
 from savs.datasets.streaming import count_rows, iter_examples
 from savs.datasets.support import check_support
 from savs.examples import DataWarning
@@ -17,6 +17,7 @@ __all__ = [
     "check_support",
     "count_rows",
     "describe_errors",
+    "draw_positions",
     "draw_shots",
     "example_hash",
     "find_duplicates",

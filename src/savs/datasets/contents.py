@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 from savs.errors import ItemError
 from savs.examples import DataWarning, Example, Part, Text
 from savs.media import content_hash
 
-__all__ = ["duplicate_groups", "example_hash", "find_duplicates", "find_leaks", "warn_of_leaks"]
+__all__ = [
+    "duplicate_groups",
+    "example_hash",
+    "find_duplicates",
+    "find_copies",
+    "find_leaks",
+    "warn_of_leaks",
+]
 
 
 def example_hash(example: Example) -> str:
@@ -63,6 +71,19 @@ def find_leaks(shot_hashes: Iterable[str], examples: Sequence[Example]) -> list[
     return [position for position, example in enumerate(examples) if _hash_or_none(example) in shots]
 
 
+def find_copies(shots: Sequence[Example], examples: Sequence[Example]) -> list[int]:
+    """Return the positions of examples with the same content as a shot; of the others few files are read.
+
+    Examples that cannot be read are no copies.
+    """
+    outlines = {_outline(shot) for shot in shots}
+    likely = [position for position, example in enumerate(examples) if _outline(example) in outlines]
+    if not likely:
+        return []
+    hashes = {_hash_or_none(shot) for shot in shots} - {None}
+    return [position for position in likely if _hash_or_none(examples[position]) in hashes]
+
+
 def warn_of_leaks(leaks: Sequence[int], examples: Sequence[Example]) -> None:
     """Warn (`DataWarning`) with the count if there are leaks."""
     if leaks:
@@ -73,6 +94,29 @@ def warn_of_leaks(leaks: Sequence[int], examples: Sequence[Example]) -> None:
             DataWarning,
             stacklevel=2,
         )
+
+
+def _outline(example: Example) -> tuple[object, ...]:
+    """Return what equal contents have in common without a file being opened: roles, texts, sizes of media."""
+    return tuple(
+        (message.role, kind, size) for message in example.messages for kind, size in _sizes(message.parts)
+    )
+
+
+def _sizes(parts: Sequence[Part]) -> Iterator[tuple[str, object]]:
+    yield "text", "".join(part.text for part in parts if isinstance(part, Text))
+    for part in parts:
+        if not isinstance(part, Text):
+            yield type(part).__name__, _size(part.source)
+
+
+def _size(source: object) -> int:
+    if isinstance(source, bytes):
+        return len(source)
+    try:
+        return source.stat().st_size if isinstance(source, Path) else 0
+    except OSError:
+        return -1
 
 
 def _hash_or_none(example: Example) -> str | None:

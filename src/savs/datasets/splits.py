@@ -1,20 +1,47 @@
-"""Few-shot splits: seeded, stratified draws of shots."""
+"""Few-shot splits: seeded, stratified draws of shots; no content is on both sides."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from savs.datasets.contents import find_copies
 from savs.datasets.support import class_counts
 from savs.errors import DataError
-from savs.examples import Example
+from savs.examples import DataWarning, Example
 
-__all__ = ["draw_shots", "split_draws"]
+__all__ = ["draw_positions", "draw_shots", "split_draws"]
 
 
 def draw_shots(examples: Sequence[Example], shots: int, seed: int) -> tuple[list[Example], list[Example]]:
-    """Return a drawn few-shot set and all other examples, both in the order given.
+    """Return a drawn few-shot set and all examples with other contents, both in the order given.
+
+    Parameters
+    ----------
+    examples, shots, seed
+        As in `draw_positions`. Give the examples as the model reads them, after the prompt template, if
+        columns in the prompt tell them apart.
+
+    Raises
+    ------
+    DataError
+        As `draw_positions`.
+
+    Warns
+    -----
+    DataWarning
+        If examples that were not drawn are copies of a shot, with their number: they are left out.
+    """
+    drawn = draw_positions(examples, shots, seed)
+    chosen = [examples[position] for position in drawn]
+    others = sorted(set(range(len(examples))) - set(drawn))
+    return chosen, _without_copies([examples[position] for position in others], chosen)
+
+
+def draw_positions(examples: Sequence[Example], shots: int, seed: int) -> list[int]:
+    """Return the positions of a drawn few-shot set, ascending; no file is read.
 
     Parameters
     ----------
@@ -41,8 +68,7 @@ def draw_shots(examples: Sequence[Example], shots: int, seed: int) -> tuple[list
     for label in sorted(counts):
         members = [position for position, example in enumerate(examples) if example.label == label]
         drawn.update(int(position) for position in generator.choice(members, shots, replace=False))
-    rest = [example for position, example in enumerate(examples) if position not in drawn]
-    return [examples[position] for position in sorted(drawn)], rest
+    return sorted(drawn)
 
 
 def split_draws(
@@ -61,3 +87,16 @@ def split_draws(
         )
     for draw_seed in np.random.SeedSequence(seed).generate_state(n_draws):
         yield draw_shots(examples, shots, int(draw_seed))
+
+
+def _without_copies(rest: list[Example], shots: list[Example]) -> list[Example]:
+    copies = set(find_copies(shots, rest))
+    if copies:
+        first = rest[min(copies)].id
+        warnings.warn(
+            f"{len(copies)} of {len(rest)} examples that were not drawn have the content of a shot, the "
+            f"first is {first}; they are left out of the rest",
+            DataWarning,
+            stacklevel=3,
+        )
+    return [example for position, example in enumerate(rest) if position not in copies]
