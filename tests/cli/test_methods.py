@@ -61,3 +61,45 @@ def test__fit__priors_of_other_labels__fail_before_the_end(savs, train, backbone
     assert code == 1
     assert "priors must name each class once" in error
     assert not (tmp_path / "c").exists()
+
+
+def test__predict__sets_alarms_and_unknown__come_with_each_row(savs, train, backbone, tmp_path):
+    command = ["fit", train, "-b", backbone, "--method", "soft", "--keep-shots", "-o", tmp_path / "c", "-q"]
+    assert savs(*command)[0] == 0
+    (tmp_path / "data.jsonl").write_text(
+        json.dumps({"text": "an essay about taxes, far from any picture"})
+        + "\n"
+        + json.dumps({"image": str(next(train.glob("red/*.png")))})
+        + "\n"
+    )
+    asked = ["--sets", "0.25", "--alarm", "red=0.25", "--unknown", "0.8"]
+    data = [tmp_path / "data.jsonl", "--allow-outside"]
+    code, text, error = savs("predict", tmp_path / "c", *data, *asked, "-q")
+    assert (code, error) == (0, "")
+    far, near = map(json.loads, text.splitlines())
+    assert (far["unknown"], far["label"]) == (True, None)
+    assert "error" not in far
+    assert (near["unknown"], near["label"]) == (False, "red")
+    assert "red" in near["set"]
+    assert set(near["alarm"]) <= {"red"}
+    plain = json.loads(savs("predict", tmp_path / "c", *data, "-q")[1].splitlines()[1])
+    assert set(plain) == {"id", "label", "proba"}
+    for options, code, message in (
+        (["--alarm", "green=0.2"], 1, "there is no class 'green'"),
+        (["--alarm", "red"], 2, "is not LABEL=RATE"),
+        (["--alarm", "red=0.001"], 1, "cannot promise"),
+        (["--unknown", "0.999"], 1, "cannot promise"),
+        (["--sets", "1"], 2, "--sets"),
+    ):
+        found = savs("predict", tmp_path / "c", *data, *options)
+        assert (found[0], message in found[2]) == (code, True), found
+
+
+def test__predict__sets__reach_a_file_and_nothing_is_left_beside_it(savs, train, backbone, tmp_path):
+    assert savs("fit", train, "-b", backbone, "--method", "soft", "-o", tmp_path / "c", "-q")[0] == 0
+    answers = tmp_path / "answers.jsonl"
+    command = ["predict", tmp_path / "c", train, "-o", answers]
+    assert savs(*command, "--sets", "0.3")[0] == 0
+    rows = [json.loads(line) for line in answers.read_text().splitlines()]
+    assert all("set" in row for row in rows)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["answers.jsonl", "c"]

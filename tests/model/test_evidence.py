@@ -2,8 +2,8 @@ import json
 
 import numpy as np
 import pytest
-from tests.model.colours import COLOURS, PROMPT, picture, shots, tiny
 from PIL import Image
+from tests.model.colours import COLOURS, PROMPT, picture, shots, tiny
 
 from savs import SAVModel
 from savs.backbones.fake import FakeBackbone

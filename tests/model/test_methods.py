@@ -11,6 +11,7 @@ from savs.errors import DataError
 from savs.examples import DataWarning, as_example
 from savs.heads.experts import uses_state
 from savs.heads.methods import METHODS, TEXT_METHODS
+from savs.model.caution import Cautions
 from savs.model.names import class_prompts
 from savs.together import predict_together
 
@@ -137,9 +138,15 @@ def test__unknown__a_text_among_pictures__is_far_from_all_shots(tmp_path):
     model = fitted("soft", per_class=8)
     queries = [*shots(2, start=40)[0], "an essay about the colour of money"]
     assert model.is_unknown(queries, 0.9).tolist() == [False] * 6 + [True]
-    found = model.predict_each(queries, unknown=0.9)
-    assert found.unknown.tolist() == [False] * 6 + [True]
-    assert model.predict_each(queries).unknown is None
+    found = model.predict_each(queries, caution=model.caution(unknown=0.9, sets=0.2, alarms={"red": 0.2}))
+    assert found.cautions.unknown.tolist() == [False] * 6 + [True]
+    assert found.cautions.sets == model.predict_sets(queries, 0.2)
+    threshold = model.alarm_threshold("red", 0.2).threshold
+    column = model.classes_.tolist().index("red")
+    assert found.cautions.alarms == [["red"] if share > threshold else [] for share in found.proba[:, column]]
+    assert model.predict_each(queries).cautions == Cautions()
+    empty = model.predict_each([], caution=model.caution(unknown=0.9, sets=0.2)).cautions
+    assert (empty.sets, empty.unknown.tolist()) == ([], [])
     model.save_pretrained(tmp_path, keep_shots=True)
     loaded = SAVModel.from_pretrained(tmp_path, backbone=tiny())
     np.testing.assert_array_equal(loaded.is_unknown(queries, 0.9), model.is_unknown(queries, 0.9))

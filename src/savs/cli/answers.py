@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from savs.cli.failures import remark
 from savs.cli.session import Session
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from savs.backbones import Backbone
     from savs.backbones.stored import Counts
     from savs.examples import ErrorLedger, Example, Label
-    from savs.model import SAVModel
+    from savs.model import Caution, Cautions, SAVModel
 
-__all__ = ["answer", "held", "placed", "tell_counts", "tell_store"]
+__all__ = ["Answer", "answer", "held", "placed", "tell_counts", "tell_store"]
 
 
 def placed(examples: list[Example], ledger: ErrorLedger) -> dict[int, Example]:
@@ -23,17 +23,40 @@ def placed(examples: list[Example], ledger: ErrorLedger) -> dict[int, Example]:
     return dict(zip(ledger.kept(len(examples)), examples, strict=True))
 
 
+class Answer(NamedTuple):
+    """Label and probabilities of one example, and what holds the answer back, by name in a row of output."""
+
+    label: Label
+    shares: list[float]
+    cautions: dict[str, Any]
+
+
 def answer(
-    model: SAVModel, examples: Mapping[int, Example], ledger: ErrorLedger, *, progress: bool = False
-) -> dict[int, tuple[Label, list[float]]]:
-    """Return label and vote shares by position; the errors of the others go to the ledger."""
+    model: SAVModel,
+    examples: Mapping[int, Example],
+    ledger: ErrorLedger,
+    *,
+    caution: Caution | None = None,
+    progress: bool = False,
+) -> dict[int, Answer]:
+    """Return answers by position; the errors of the others go to the ledger."""
     if not examples:
         return {}
-    found = model.predict_each(list(examples.values()), max_errors=ledger.left, progress=progress)
+    items = list(examples.values())
+    found = model.predict_each(items, max_errors=ledger.left, caution=caution, progress=progress)
     indices = list(examples)
     answered = [indices[row] for row in found.indices.tolist()]
     ledger.note_rest(examples, set(answered), found.errors)
-    return dict(zip(answered, zip(found.labels, found.proba.tolist(), strict=True), strict=True))
+    held_back = _by_row(found.cautions, len(answered))
+    answers = map(Answer, found.labels, found.proba.tolist(), held_back)
+    return dict(zip(answered, answers, strict=True))
+
+
+def _by_row(cautions: Cautions, n_rows: int) -> list[dict[str, Any]]:
+    unknown = None if cautions.unknown is None else cautions.unknown.tolist()
+    columns = {"set": cautions.sets, "alarm": cautions.alarms, "unknown": unknown}
+    asked = {name: values for name, values in columns.items() if values is not None}
+    return [{name: values[row] for name, values in asked.items()} for row in range(n_rows)]
 
 
 def held(backbone: Backbone) -> AbstractContextManager[None]:

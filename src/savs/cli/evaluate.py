@@ -80,12 +80,12 @@ def _report(
     answers = answer(model, by_position, ledger, progress=progress)
     truth = {index: example.label for index, example in by_position.items() if example.label is not None}
     classes = model.classes_.tolist()
-    labels = [label for label, _ in answers.values()]
+    labels = [found.label for found in answers.values()]
     report = accuracy_report([truth[index] for index in answers], labels, classes)
     leaks = model.find_leaks(examples)
     warn_of_leaks(leaks, examples)
     leaked = {list(by_position)[row] for row in leaks}
-    fresh = [truth[index] == label for index, (label, _) in answers.items() if index not in leaked]
+    fresh = [truth[index] == found.label for index, found in answers.items() if index not in leaked]
     report["n_errors"] = len(ledger.errors)
     report["errors"] = [error.record() for error in ledger.errors]
     report["n_leaks"] = len(leaks)

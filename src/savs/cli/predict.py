@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -14,6 +15,7 @@ import click
 
 from savs import __version__
 from savs.cli.answers import answer, held, tell_store
+from savs.cli.cautions import asked_caution, caution_options
 from savs.cli.classifiers import classifier_options, load_classifier
 from savs.cli.failures import ITEM_ERRORS, remark
 from savs.cli.options import DATA, example_help
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from savs.cli.resuming import Partial
     from savs.cli.streaming import Chunk
     from savs.examples import ErrorLedger
-    from savs.model import SAVModel
+    from savs.model import Caution, SAVModel
 
     Target = TextIO | Partial
 
@@ -53,6 +55,7 @@ __all__ = ["predict"]
     default=True,
     help="Go on with what an interrupted run to the same file has written [default: yes].",
 )
+@caution_options()
 @classifier_options()
 def predict(
     session: Session,
@@ -63,16 +66,20 @@ def predict(
     limit: int | None,
     shard: tuple[int, int] | None,
     resume: bool,
+    sets: float | None,
+    alarms: dict[str, float],
+    unknown: float | None,
     backbone: str | None,
     allow_mismatch: tuple[str, ...],
     max_errors: int,
     **options: Any,
 ) -> int:
-    """Answer for every example: one JSON row with id, label and proba (vote shares).
+    """Answer for every example: one JSON row with id, label and proba (vote shares for the method sav).
 
     DATA is a .jsonl, .json, .csv or .tsv file, a folder of pictures, a folder with one folder per class, or
     one picture; it may be larger than memory. An example that cannot be read gets the label null and its
-    error.
+    error; so does, with --unknown, one that lies too far from all shots, with "unknown": true and no error.
+    --sets adds "set", the classes that an example may be; --alarm adds "alarm", the classes announced.
 
     A file named by --output appears when it is complete. A run that ends early leaves its rows in
     FILE.partial, and the same command goes on with them. With --output, --json prints {"output", "n",
@@ -87,10 +94,13 @@ def predict(
     if output is not None:
         check_new_file(output, data)
     source = Source(data, reading, limit, shard)
+    caution = asked_caution(model, sets, alarms, unknown)
     n_rows = source.look_through(max_errors)
     ledger = ErrorLedger(max_errors)
-    with _target(output, lambda: _made_from(classifier, source, backbone, allow_mismatch), resume) as target:
-        done = _write(model, source, ledger, target, n_rows, shown=session.progress)
+    asked = {"sets": sets, "alarms": alarms, "unknown": unknown}
+    made_from = partial(_made_from, classifier, source, backbone, allow_mismatch, asked)
+    with _target(output, made_from, resume) as target:
+        done = _write(model, source, ledger, target, n_rows, caution, shown=session.progress)
     spared = tell_store(model, session)
     if output is not None and session.as_json:
         print_json({"output": str(output), "n": done, "n_errors": ledger.n_errors, **spared})
@@ -116,7 +126,11 @@ def _target(output: Path | None, made_from: Callable[[], dict[str, Any]], resume
 
 
 def _made_from(
-    classifier: Path, source: Source, backbone: str | None, allow_mismatch: tuple[str, ...]
+    classifier: Path,
+    source: Source,
+    backbone: str | None,
+    allow_mismatch: tuple[str, ...],
+    asked: dict[str, Any],
 ) -> dict[str, Any]:
     """Return what decides the rows, by names that a user knows."""
     data = source.data
@@ -127,6 +141,7 @@ def _made_from(
         "classifier": _digest_of_folder(classifier),
         "backbone": backbone,
         "allow_mismatch": sorted(allow_mismatch),
+        **asked,
         "data": str(data.resolve()) if isinstance(data, Path) else data,
         "sha256 of the data": _digest(data) if is_file and isinstance(data, Path) else None,
         "data options": json.loads(json.dumps(reading, default=str)),
@@ -150,7 +165,14 @@ def _digest(path: Path) -> str:
 
 
 def _write(
-    model: SAVModel, source: Source, ledger: ErrorLedger, target: Target, n_rows: int | None, *, shown: bool
+    model: SAVModel,
+    source: Source,
+    ledger: ErrorLedger,
+    target: Target,
+    n_rows: int | None,
+    caution: Caution | None,
+    *,
+    shown: bool,
 ) -> int:
     """Write one row per row of the data, chunk by chunk, and return how many there are."""
     from savs.cli.progress import Progress
@@ -163,7 +185,7 @@ def _write(
         remark(f"going on after {done} rows in {partial.path}")
     with held(model.backbone), Progress(n_rows, shown=shown, done=done) as progress:
         for chunk in chunks:
-            rows = _rows(model, chunk, ledger)
+            rows = _rows(model, chunk, ledger, caution)
             stream.writelines(json.dumps(row, allow_nan=False) + "\n" for row in rows)
             stream.flush()
             progress.advance(len(chunk))
@@ -191,18 +213,21 @@ def _skip(partial: Partial, chunks: Iterator[Chunk], ledger: ErrorLedger) -> int
     return done
 
 
-def _rows(model: SAVModel, chunk: Chunk, ledger: ErrorLedger) -> Iterator[dict[str, Any]]:
+def _rows(
+    model: SAVModel, chunk: Chunk, ledger: ErrorLedger, caution: Caution | None
+) -> Iterator[dict[str, Any]]:
     from savs.examples import Example
 
     examples = {index: item for index, item in chunk.items() if isinstance(item, Example)}
-    answers = answer(model, examples, ledger)
+    answers = answer(model, examples, ledger, caution=caution)
     errors: dict[int, Any] = {**chunk, **ledger.hand_over()}
     names = [str(label) for label in model.classes_.tolist()]
     for index, item in chunk.items():
         if index in answers:
-            label, shares = answers[index]
-            proba = {name: round(share, 6) for name, share in zip(names, shares, strict=True)}
-            yield {"id": item.id, "label": label, "proba": proba}
+            found = answers[index]
+            proba = {name: round(share, 6) for name, share in zip(names, found.shares, strict=True)}
+            label = None if found.cautions.get("unknown") else found.label
+            yield {"id": item.id, "label": label, "proba": proba, **found.cautions}
         else:
             record = errors[index].record()
             error = {name: record[name] for name in ("stage", "code", "message")}

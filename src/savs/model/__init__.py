@@ -8,8 +8,19 @@ It knows neither the command line nor the server.
 from __future__ import annotations
 
 from savs.model.answers import Predictions
+from savs.model.caution import Caution, Cautions
 from savs.model.evidence import Explanation, HeadEvidence, NearShot, Occlusion
 from savs.model.sav_model import SAVModel
 from savs.model.support import Suspect
 
-__all__ = ["Explanation", "HeadEvidence", "NearShot", "Occlusion", "Predictions", "SAVModel", "Suspect"]
+__all__ = [
+    "Caution",
+    "Cautions",
+    "Explanation",
+    "HeadEvidence",
+    "NearShot",
+    "Occlusion",
+    "Predictions",
+    "SAVModel",
+    "Suspect",
+]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from savs.errors import ItemError
 from savs.examples import Label
+from savs.model.caution import Cautions
 
 __all__ = ["Predictions"]
 
@@ -27,12 +28,12 @@ class Predictions:
         As `SAVModel.predict_proba`, columns in the order of ``classes_``.
     errors : list of ItemError
         One per example that could not be read, with its id.
-    unknown : ndarray of bool, shape (n_ok,), or None
-        Which examples lie too far from all shots, if that was asked for.
+    cautions : Cautions
+        What holds back some of the answers, as far as it was asked for.
     """
 
     indices: NDArray[np.intp]
     labels: list[Label]
     proba: NDArray[np.float64]
     errors: list[ItemError]
-    unknown: NDArray[np.bool_] | None = None
+    cautions: Cautions = field(default_factory=Cautions)

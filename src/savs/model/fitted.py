@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from savs.heads.head_sets import HeadSet
 from savs.heads.methods import FittedClassifier, Method
 from savs.heads.suspects import left_out_votes, suspect_shots
 from savs.model.answers import Predictions
+from savs.model.caution import Caution
 from savs.model.evidence import Explanation, explain_rows
 from savs.model.learning import Learned, shots_of
 from savs.model.occlusion import occluded
@@ -157,12 +159,39 @@ class FittedModel:
         DataWarning
             If a class has too few shots for the level; it is in every set then.
         """
-        sets = conformal_sets(self.left_out_, self._codes, level)
-        if sets.note is not None:
-            warnings.warn(sets.note, DataWarning, stacklevel=2)
-        inside = sets.contains(np.exp(self._log_proba(self._kept_features(examples))))
-        labels = self.classes_.tolist()
-        return [[label for label, kept in zip(labels, row, strict=True) if kept] for row in inside.tolist()]
+        caution = self.caution(sets=level)
+        features = self._kept_features(examples)
+        return caution.judge(features, np.exp(self._log_proba(features))).sets or []
+
+    def caution(
+        self,
+        *,
+        sets: float | None = None,
+        alarms: Mapping[Label, float] | None = None,
+        unknown: float | None = None,
+    ) -> Caution:
+        """Return thresholds for `predict_each`, computed once.
+
+        Parameters
+        ----------
+        sets : float, optional
+            Level of answer sets, see `predict_sets`.
+        alarms : mapping of label to float, optional
+            Rate of false alarms of each announced class, see `alarm_threshold`.
+        unknown : float, optional
+            Quantile of known examples, see `is_unknown`.
+
+        Raises
+        ------
+        DataError
+            If the shots are too few for a rate or quantile, or their rows are needed and not at hand.
+        """
+        of_sets = None if sets is None else conformal_sets(self.left_out_, self._codes, sets)
+        if of_sets is not None and of_sets.note is not None:
+            warnings.warn(of_sets.note, DataWarning, stacklevel=3)
+        thresholds = {label: self.alarm_threshold(label, rate) for label, rate in (alarms or {}).items()}
+        detector = None if unknown is None else self._detector(unknown)
+        return Caution(self.classes_.tolist(), of_sets, thresholds, detector)
 
     def alarm_threshold(self, label: Label, rate: float) -> AlarmThreshold:
         """Return from which probability on a class is to be announced, for a rate of false alarms.
@@ -252,7 +281,7 @@ class FittedModel:
         examples: Sequence[Any],
         *,
         max_errors: int = 0,
-        unknown: float | None = None,
+        caution: Caution | None = None,
         progress: bool = False,
     ) -> Predictions:
         """Answer what can be answered and report the rest.
@@ -263,15 +292,17 @@ class FittedModel:
             Anything that `as_examples` takes.
         max_errors : int, default=0
             How many examples may fail before the error of one more is raised; -1 means any number.
-        unknown : float, optional
-            Tell examples that are far from all shots; the quantile as for `is_unknown`.
+        caution : Caution, optional
+            From `caution`: sets of classes, alarms and unknown examples come with the answers.
         progress : bool, default=False
             Show a progress bar.
         """
-        detector = None if unknown is None else self._detector(unknown)
         kept = self._extract(examples, self.heads_, ErrorLedger(max_errors), progress=progress)
-        far = None if detector is None else detector.is_unknown(kept.features)
-        return Predictions(kept.indices, *self.answer(kept.features), kept.errors, far)
+        found = Predictions(kept.indices, *self.answer(kept.features), kept.errors)
+        if caution is None:
+            return found
+        shares = np.exp(self._log_proba(kept.features)) if len(kept.features) else found.proba
+        return replace(found, cautions=caution.judge(kept.features, shares))
 
     def answer(self, features: NDArray[np.float32]) -> tuple[list[Label], NDArray[np.float64]]:
         """Return labels and probabilities for rows that hold the vectors of the heads in use.

@@ -1,0 +1,76 @@
+"""Answers that hold back: sets of classes, alarms with a bounded rate, examples unlike all shots."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from savs.examples import Label
+from savs.heads.conformal import AlarmThreshold, ConformalSets, UnknownDetector
+
+__all__ = ["Caution", "Cautions"]
+
+
+@dataclass(frozen=True)
+class Cautions:
+    """What holds back some answers; each entry None if it was not asked for.
+
+    Attributes
+    ----------
+    sets : list of list of label, or None
+        Every class that an example may be.
+    alarms : list of list of label, or None
+        The classes whose alarm goes off.
+    unknown : ndarray of bool, shape (n_examples,), or None
+        Which examples lie too far from all shots.
+    """
+
+    sets: list[list[Label]] | None = None
+    alarms: list[list[Label]] | None = None
+    unknown: NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True)
+class Caution:
+    """Thresholds from left-out shots, as `SAVModel.caution` makes them.
+
+    Attributes
+    ----------
+    classes : list of label
+        Columns of probabilities.
+    sets : ConformalSets or None
+    alarms : dict of label to AlarmThreshold
+    detector : UnknownDetector or None
+    """
+
+    classes: list[Label]
+    sets: ConformalSets | None = None
+    alarms: Mapping[Label, AlarmThreshold] = field(default_factory=dict)
+    detector: UnknownDetector | None = None
+
+    def judge(self, features: NDArray[np.float32], probabilities: NDArray[np.float64]) -> Cautions:
+        """Return what holds back the answers for rows of the heads in use and their probabilities."""
+        return Cautions(
+            sets=None if self.sets is None else self._named(self.sets.contains(probabilities)),
+            alarms=self._named(self._alarmed(probabilities)) if self.alarms else None,
+            unknown=None if self.detector is None else self._unknown(features),
+        )
+
+    def _alarmed(self, probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
+        limits = [self.alarms[label].threshold if label in self.alarms else np.inf for label in self.classes]
+        return np.asarray(probabilities > np.array(limits))
+
+    def _unknown(self, features: NDArray[np.float32]) -> NDArray[np.bool_]:
+        if self.detector is None or not len(features):
+            return np.zeros(len(features), dtype=bool)
+        return self.detector.is_unknown(features)
+
+    def _named(self, inside: NDArray[np.bool_]) -> list[list[Label]]:
+        return [_picked(self.classes, row) for row in inside.tolist()]
+
+
+def _picked(classes: Sequence[Label], row: Sequence[bool]) -> list[Label]:
+    return [label for label, wanted in zip(classes, row, strict=True) if wanted]
