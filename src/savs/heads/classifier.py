@@ -221,7 +221,7 @@ class SAVClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     @classmethod
     def from_state(cls, state: State) -> Self:
-        """Return the estimator that `to_state` described; `ValueError` for another one's or a damaged state."""
+        """Return the estimator that `to_state` described; `ValueError` for any other."""
         arrays, settings = state
         if settings.get("estimator") != cls.__name__ or set(arrays) != {"head_scores", "centroids"}:
             raise ValueError(f"this is not the state of {cls.__name__}")
