@@ -10,10 +10,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pytest
 import torch
 
 import savs
-from savs.backbones import load_backbone
+from savs.backbones import TransformersBackbone, load_backbone
+from savs.backbones.stored import with_store
+from savs.examples import as_examples
 
 ENTRIES = {
     "source",
@@ -125,3 +129,37 @@ def test__fingerprint__every_family__is_json_without_addresses(any_family, famil
     text = json.dumps(dict(load_backbone(built.model, processor=built.processor).fingerprint))
     assert " at 0x" not in text
     assert '"processor_backend": "pil"' in text or '"processor_backend": null' in text
+
+
+def test__fingerprint__model_or_processor_changed_in_between__noticed(fresh_family) -> None:
+    built = fresh_family("llava")
+    backbone = TransformersBackbone(built.model, built.processor)
+    digests = [backbone.fingerprint["weights_digest"]]
+    assert backbone.fingerprint is backbone.fingerprint  # computed once, as long as nothing changes
+    with torch.no_grad():
+        next(built.model.parameters()).mul_(2)
+    digests.append(backbone.fingerprint["weights_digest"])
+    assert len(set(digests)) == 2
+    before = backbone.fingerprint["processor_digest"]
+    built.processor.image_processor.image_mean = [0.1, 0.2, 0.3]
+    after = backbone.fingerprint["processor_digest"]
+    built.processor.chat_template += "!"
+    assert len({before, after, backbone.fingerprint["processor_digest"]}) == 3
+
+
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")
+def test__fault_28__adapter_switched_off__not_answered_from_the_store(fresh_family, tmp_path) -> None:
+    peft = pytest.importorskip("peft")
+    built = fresh_family("llama")
+    config = peft.LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
+    model = peft.get_peft_model(built.model, config)
+    backbone = TransformersBackbone(model, built.processor)
+    stored = with_store(backbone, tmp_path / "store")
+    examples = as_examples(["the red dog", "is this a cat?"])
+    adapted = stored.extract(examples).features
+    with model.disable_adapter():
+        plain = stored.extract(examples).features
+        np.testing.assert_array_equal(plain, backbone.extract(examples).features)
+    assert np.abs(plain - adapted).max() > 0.01
+    np.testing.assert_array_equal(stored.extract(examples).features, adapted)
+    assert stored.n_stored == 2

@@ -315,3 +315,55 @@ def test__extract__two_threads_on_one_model__each_gets_its_own_vectors(family, a
             for rows, right in zip(found, expected, strict=True):
                 np.testing.assert_array_equal(rows, right)
     assert not any(module._forward_pre_hooks for module in built.model.modules())
+
+
+def _asked(*parts: Any) -> Example:
+    made = tuple(Text(part) if isinstance(part, str) else Image(part) for part in parts)
+    return Example((Message("user", made),))
+
+
+def test__extract__language_model_with_a_picture_processor__refused_instead_of_blind(family) -> None:
+    backbone = TransformersBackbone(family("llama").model, family("llava").processor)
+    picture = PILImage.new("RGB", (40, 40), (200, 0, 0))
+    with pytest.raises(BackboneError, match="takes no pixel_values, so pictures would be ignored"):
+        backbone.extract([_asked(picture, "red?")])
+
+
+def test__extract__inside_a_hook_of_its_own_model__refused_and_nothing_stays(fresh_family) -> None:
+    built = fresh_family("llama")
+    backbone = TransformersBackbone(built.model, built.processor, batch_size=1, prefix_reuse=False)
+    examples = [_asked("the red dog"), _asked("the red mat")]
+    before = backbone.extract(examples).features
+    nested: list[Any] = []
+
+    def ask(*_: Any) -> None:
+        if not nested:
+            nested.append(None)
+            # As long as the prompt that waits: its hooks would take this one's vectors for their own.
+            nested[0] = backbone.extract(examples[1:], [Head(0, 0)])
+
+    handle = built.model.model.embed_tokens.register_forward_hook(ask)
+    with pytest.raises(BackboneError, match="while it computes others"):
+        backbone.extract(examples)
+    handle.remove()
+    np.testing.assert_array_equal(backbone.extract(examples).features, before)
+
+
+@pytest.mark.parametrize(
+    ("name", "token"),
+    [("gemma3", "<image_soft_token>"), ("aya_vision", "<|IMG_PATCH|>"), ("ovis2", "<IMG_ATOM>")],
+)
+def test__extract__text_with_the_token_of_pixels__error_of_that_item_alone(name, token, family) -> None:
+    built, picture = family(name), PILImage.new("RGB", (40, 40), (200, 0, 0))
+    backbone = TransformersBackbone(built.model, built.processor, batch_size=4)
+    found = backbone.extract(
+        [_asked(picture, f"is {token} red?"), _asked(picture, "red?"), _asked(f"a {token}")], max_errors=-1
+    )
+    assert found.indices.tolist() == [1]
+    assert all(token in error.message and error.code == "image_count" for error in found.errors)
+
+
+def test__encoder__two_backbones_with_one_tokenizer__one_lock(family) -> None:
+    processor = family("llava").processor
+    backbones = [TransformersBackbone(family(name).model, processor) for name in ("llava", "vipllava")]
+    assert backbones[0]._encoder.lock is backbones[1]._encoder.lock

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from savs.backbones.anatomy.sites import Anatomy
     from savs.backbones.base import JSONValue
 
-__all__ = ["config_digest", "fingerprint", "processor_digest", "weights_digest"]
+__all__ = ["config_digest", "fingerprint", "processor_digest", "state", "weights_digest"]
 
 _SAMPLE = 1024  # values per parameter: a fine-tuned weight differs nearly everywhere
 _VOLATILE = {
@@ -63,6 +63,32 @@ def fingerprint(model: Any, processor: Any, anatomy: Anatomy) -> dict[str, JSONV
         "skipped": anatomy.describe()["skipped"],
         "versions": _versions(),
     }
+
+
+def state(model: Any, processor: Any) -> Hashable:
+    """Return what shows, at little cost, that a fingerprint does not hold any more.
+
+    Versions of the weights, which torch counts at every change in place, adapters, the configuration and the
+    processor's settings.
+    """
+    tokenizer, images = tokenizer_of(processor), getattr(processor, "image_processor", None)
+    return (
+        tuple(_version(parameter) for parameter in model.parameters()),
+        repr(adapter_state(model)),
+        tuple(str(getattr(module, "merged_adapters", "")) for module in model.modules()),
+        repr(model.config),
+        chat_template(processor)[0],
+        len(tokenizer),
+        None if images is None else repr(images),
+        repr([(name, v) for name, v in vars(processor).items() if isinstance(v, (str, int, float, tuple))]),
+    )
+
+
+def _version(tensor: torch.Tensor) -> Hashable:
+    # Weights that are put away become other objects at each pass, and others have no count.
+    if tensor.is_meta or tensor.is_inference():
+        return None
+    return id(tensor), tensor._version, tensor.dtype
 
 
 def config_digest(config: Any) -> str:

@@ -11,7 +11,15 @@ from savs.errors import BackboneError, ExampleError
 from savs.examples import Example, Image, Message, Part, Text
 from savs.examples.markers import place_in_order
 
-__all__ = ["Rendered", "chat_template", "image_token", "reads_images", "render", "tokenizer_of"]
+__all__ = [
+    "Rendered",
+    "chat_template",
+    "image_token",
+    "placeholders",
+    "reads_images",
+    "render",
+    "tokenizer_of",
+]
 
 # Some templates write today's date into the system prompt; the same prompt must read the same on every day.
 _DATE = datetime.datetime(2025, 1, 1)
@@ -76,6 +84,18 @@ def image_token(processor: Any) -> str | None:
     None as well for BLIP-2 and its kin, whose processors write the tokens of their one picture themselves.
     """
     return None if _writes_own_tokens(processor) else _named_token(processor)
+
+
+def placeholders(model: Any, processor: Any) -> tuple[str, ...]:
+    """Return the tokens that a model replaces by pictures, where the processor writes them by itself.
+
+    They are not those that stand for a picture in a prompt (Gemma 3, Aya Vision, Ovis 2), so nobody counts
+    them: one more, in an example's own text, and the model fails for the whole batch.
+    """
+    vocabulary = tokenizer_of(processor)
+    ids = (getattr(model.config, name, None) for name in ("image_token_id", "image_token_index"))
+    names = {vocabulary.convert_ids_to_tokens(number) for number in ids if isinstance(number, int)}
+    return tuple(sorted(names - {None, _named_token(processor)})) if reads_images(processor) else ()
 
 
 def _writes_own_tokens(processor: Any) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, Literal, TypeVar
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from savs.backbones.anatomy.sites import Anatomy, find_sites
 from savs.backbones.base import Extraction, JSONValue, RunReport
-from savs.backbones.fingerprint import fingerprint
+from savs.backbones.fingerprint import fingerprint, state
 from savs.backbones.loading.wrapping import unwrapped
 from savs.backbones.passes.batching import Batch, BatchEncoder
 from savs.backbones.passes.frozen import accepted_inputs, frozen
@@ -21,7 +21,7 @@ from savs.backbones.passes.memory import BatchSize, check_batch_size
 from savs.backbones.passes.offloading import input_device
 from savs.backbones.passes.passes import Passes
 from savs.backbones.passes.reading import Reading
-from savs.backbones.rendering import reads_images
+from savs.backbones.rendering import placeholders, reads_images
 from savs.errors import BackboneError
 from savs.examples import Example
 from savs.examples.ledger import ErrorLedger
@@ -86,19 +86,29 @@ class TransformersBackbone:
         self._origin["sites"] = None if sites is None else list(sites)
         self._anatomy: Anatomy = find_sites(model) if sites is None else find_sites(model, sites)
         device = input_device(model).type
-        self._encoder = BatchEncoder(processor, _max_tokens(model), pinned=device == "cuda")
+        self._encoder = BatchEncoder(
+            processor, _max_tokens(model), pinned=device == "cuda", reserved=placeholders(model, processor)
+        )
         self._size = BatchSize(self.batch_size, device)
         self._prefix_failure: str | None = None
+        self._fingerprint: tuple[Hashable, Mapping[str, JSONValue]] | None = None
 
     @cached_property
     def layout(self) -> HeadLayout:
         """The heads of a full feature row."""
         return self._anatomy.layout
 
-    @cached_property
+    @property
     def fingerprint(self) -> Mapping[str, JSONValue]:
-        """What decides the vectors, computed once, at the first use."""
-        return self._origin | fingerprint(self.model, self.processor, self._anatomy)
+        """What decides the vectors, computed at the first use and again when model or processor have changed.
+
+        Training, switching adapters and other settings of the processor are noticed; values that are written
+        through ``parameter.data`` are not.
+        """
+        now = state(self.model, self.processor)
+        if self._fingerprint is None or self._fingerprint[0] != now:
+            self._fingerprint = now, self._origin | fingerprint(self.model, self.processor, self._anatomy)
+        return self._fingerprint[1]
 
     @property
     def modalities(self) -> frozenset[str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from savs.backbones.loading.attention_kernels import check_kernel_name
 from savs.backbones.loading.load import quiet
 from savs.backbones.passes.offloading import input_device
 from savs.doctor.report import Check, Verdict
@@ -91,6 +92,7 @@ def _set(model: Any, kernel: str) -> None:
     try:
         with quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            check_kernel_name(kernel)
             model.set_attn_implementation(kernel)
     except Exception as error:  # each kernel has its own ways to be missing
         raise KernelError(_brief(error)) from error
@@ -100,10 +102,7 @@ def _set(model: Any, kernel: str) -> None:
 
 def _brief(error: Exception) -> str:
     text = " ".join(str(error).split())
-    for package in ("FlashAttention2", "FlashAttention3"):
-        if f"the package for {package}" in text:
-            return f"the package for {package} is not installed"
-    return text[:120] or type(error).__name__
+    return text[:160] or type(error).__name__
 
 
 def _configs(model: Any) -> list[Any]:

@@ -237,3 +237,30 @@ def test__load__sites__used_and_recorded(folder_of, examples_for) -> None:
     assert backbone.fingerprint["sites"] == paths
     examples = examples_for("llama")
     assert np.array_equal(backbone.extract(examples).features, plain.extract(examples).features)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[" * 100_000,
+        '{"model_type": "llama", "hidden_size": "wide"}',
+        '{"model_type": "llava", "text_config": 3}',
+    ],
+)
+def test__load__configuration_of_wrong_types__backbone_error(content, folder_of, tmp_path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(folder_of("llama"), copy)
+    (copy / "config.json").write_text(content)
+    with pytest.raises(BackboneError, match=r"config\.json (is not a valid|cannot be read)"):
+        load_backbone(copy)
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "~no-such-user/folder"])
+def test__load__name_that_no_file_can_have__backbone_error(name) -> None:
+    with pytest.raises(BackboneError, match="there is no folder"):
+        load_backbone(name)
+
+
+def test__load__home_of_nobody__no_mode_and_no_error(folder_of, monkeypatch) -> None:
+    monkeypatch.setenv("SAVS_HOME", "~no-such-user/savs")
+    assert load_backbone(folder_of("llama")).batch_size == "auto"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from savs.backbones.loading.attention_kernels import check_kernel_name, kernels_of
 from savs.backbones.loading.places import Place, missing_package
 from savs.errors import BackboneError
 
@@ -23,15 +24,25 @@ def load_config(place: Place) -> Any:
 
     _check_local_config(place)
     try:
-        return AutoConfig.from_pretrained(place.name, **place.options)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        config = AutoConfig.from_pretrained(place.name, **place.options)
+    except Exception as error:  # the hub client checks fields with errors of its own, families in any way
         raise _config_error(place, error) from error
+    _check_kernels(place, config)
+    return config
+
+
+def _check_kernels(place: Place, config: Any) -> None:
+    try:
+        for kernel in kernels_of(config):
+            check_kernel_name(kernel)
+    except BackboneError as error:
+        raise BackboneError(f"{place.source}: in its config.json, {error}") from error
 
 
 def _check_local_config(place: Place) -> None:
     try:
         data = json.loads((place.folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BackboneError(f"{place.source}: config.json cannot be read as JSON") from error
     if not isinstance(data, dict) or not isinstance(data.get("model_type"), str):
         raise BackboneError(
@@ -95,6 +106,8 @@ def load_model(place: Place, config: Any, options: dict[str, Any], attn_implemen
             place.name, config=config, output_loading_info=True, **place.options, **options
         )
         _set_kernel(model, attn_implementation)
+    except BackboneError as error:
+        raise BackboneError(f"{place.source}: {error}") from error
     except ImportError as error:
         raise BackboneError(f"{place.source}: {config.model_type} needs {missing_package(error)}") from error
     except OSError as error:
@@ -116,6 +129,7 @@ def _set_kernel(model: Any, wanted: str | None) -> None:
     """
     if wanted is None or model.config._attn_implementation == wanted:
         return
+    check_kernel_name(wanted)
     model.set_attn_implementation(wanted)
     if model.config._attn_implementation != wanted:
         raise ValueError(f"it has no choice of attention kernel, so not {wanted}")

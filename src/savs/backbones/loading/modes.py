@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import savs
+from savs.backbones.loading.attention_kernels import check_kernel_name
+from savs.errors import BackboneError
 
 __all__ = [
     "Mode",
@@ -164,7 +166,8 @@ def _under_its_kernel(model: Any, mode: Mode, set_kernel: bool) -> bool:
         return mode.attn_implementation in {None, model.config._attn_implementation}
 
     if not fits() and set_kernel:
-        with suppress(ValueError, ImportError, AttributeError):
+        with suppress(ValueError, ImportError, AttributeError, BackboneError):
+            check_kernel_name(str(mode.attn_implementation))
             model.set_attn_implementation(mode.attn_implementation)
     return fits()
 
@@ -199,7 +202,7 @@ def checked_versions() -> dict[str, str]:
 def _folder() -> Path:
     home = os.environ.get("SAVS_HOME")
     if home:
-        return Path(home).expanduser() / "modes"
+        return Path(os.path.expanduser(home)) / "modes"  # noqa: PTH111 - never raises
     cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
     # The XDG specification asks to ignore a relative path.
     base = cache if cache.is_absolute() else Path(os.path.expanduser("~/.cache"))  # noqa: PTH111 - never raises

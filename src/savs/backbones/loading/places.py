@@ -92,7 +92,11 @@ def local_place(name: str | os.PathLike[str]) -> Place | None:
     text = os.fspath(name)
     if text == TINY:
         return Place(Path(__file__).parents[1] / TINY, TINY)
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))  # noqa: PTH111 - never raises
+    try:
+        path.is_symlink()
+    except OSError as error:  # a name that is too long
+        raise BackboneError(f"there is no folder {text[:80]}: {error.strerror}") from error
     if path.is_dir():
         return Place(path.resolve(), str(path.resolve()))
     if path.exists():

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
+from weakref import WeakKeyDictionary
 
 from savs.backbones.passes.planning import Failure, Item
 from savs.backbones.rendering import image_token, reads_images, tokenizer_of
@@ -57,6 +58,15 @@ class Batch:
         return int(self.attention_mask.sum(1).max())
 
 
+_LOCKS: WeakKeyDictionary[Any, threading.RLock] = WeakKeyDictionary()
+_NEW_LOCK = threading.Lock()
+
+
+def _lock_of(tokenizer: Any) -> threading.RLock:
+    with _NEW_LOCK:
+        return _LOCKS.setdefault(tokenizer, threading.RLock())
+
+
 @dataclass(frozen=True)
 class Loaded:
     """A prompt with its pictures decoded."""
@@ -76,18 +86,29 @@ class BatchEncoder:
         Longer prompts are refused: the model has no positions for them.
     pinned : bool, default=False
         Put the inputs into page-locked memory, from which CUDA copies while it computes.
+    reserved : sequence of str
+        Tokens that only the processor may write; prompts with one in their text are refused.
 
     Attributes
     ----------
     lock : threading.RLock
-        Held while the processor works: tokenizers fail when two threads use one.
+        Held while the processor works: tokenizers fail when two threads use one. One per tokenizer, whichever
+        models it belongs to.
     """
 
-    def __init__(self, processor: Any, max_tokens: int | None = None, *, pinned: bool = False) -> None:
+    def __init__(
+        self,
+        processor: Any,
+        max_tokens: int | None = None,
+        *,
+        pinned: bool = False,
+        reserved: Sequence[str] = (),
+    ) -> None:
         self.processor = processor
+        self.reserved = tuple(reserved)
         self.max_tokens = max_tokens
         self.pinned = pinned
-        self.lock = threading.RLock()
+        self.lock = _lock_of(tokenizer_of(processor))
         self._can_pad = tokenizer_of(processor).pad_token_id is not None
 
     def encode(
@@ -130,9 +151,10 @@ class BatchEncoder:
         Raises
         ------
         ExampleError
-            If a prompt is empty or too long for the model.
+            If a prompt is empty, too long for the model, or holds a reserved token.
         """
         texts = [entry.item.rendered.text for entry in loaded]
+        self._check_reserved(texts)
         special = loaded[0].item.rendered.add_special_tokens
         if not self._can_pad and len(loaded) > 1:
             inputs: dict[str, Any] = _pad_by_hand(tokenizer_of(self.processor), texts, special, padding_side)
@@ -149,6 +171,15 @@ class BatchEncoder:
         if self.pinned:
             inputs = {name: _pin(value) for name, value in inputs.items()}
         return Batch([entry.item for entry in loaded], inputs, sizes)
+
+    def _check_reserved(self, texts: Sequence[str]) -> None:
+        found = next((token for token in self.reserved for text in texts if token in text), None)
+        if found is not None:
+            raise ExampleError(
+                f"its text holds {found}, which stands for the pixels of a picture in this backbone; take it "
+                "out",
+                code="image_count",
+            )
 
     def _check_length(self, inputs: dict[str, Any]) -> None:
         longest = int(inputs["attention_mask"].sum(1).max())

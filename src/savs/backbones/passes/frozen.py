@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import torch
 from torch import nn
@@ -34,8 +34,14 @@ def frozen(model: nn.Module) -> Iterator[Callable[[], None]]:
     ------
     callable
         Makes the model forget, inside the block, what it remembers of the calls before.
+
+    Raises
+    ------
+    BackboneError
+        If this thread is in such a block of this model already, as in one of its hooks: the hooks of the pass
+        that waits would read this one's examples.
     """
-    with _lock_of(model):
+    with _lock_of(model), _once_at_a_time(model):
         before = [(module, *_snapshot(module)) for module in model.modules()]
 
         def forget() -> None:
@@ -57,6 +63,23 @@ _NEW_LOCK = threading.Lock()
 def _lock_of(model: nn.Module) -> threading.RLock:
     with _NEW_LOCK:
         return _LOCKS.setdefault(model, threading.RLock())
+
+
+_RUNNING: WeakSet[nn.Module] = WeakSet()
+
+
+@contextmanager
+def _once_at_a_time(model: nn.Module) -> Iterator[None]:
+    if model in _RUNNING:
+        raise BackboneError(
+            f"{type(model).__name__} is asked for vectors while it computes others, as in one of its hooks; "
+            "ask before or after"
+        )
+    _RUNNING.add(model)
+    try:
+        yield
+    finally:
+        _RUNNING.discard(model)
 
 
 def _make_ready(model: nn.Module) -> None:
@@ -106,10 +129,23 @@ def _restore(module: nn.Module, attributes: dict[str, Any], registries: _Registr
 
 
 def accepted_inputs(model: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the model's forward takes, on its device, floating tensors in its dtype."""
+    """Return what the model's forward takes, on its device, floating tensors in its dtype.
+
+    Raises
+    ------
+    BackboneError
+        If it names none of the floating tensors, which are pixels or sounds: a language model alone takes
+        them for options of its layers, and answers as if there were none.
+    """
     device = input_device(model)
     parameters = inspect.signature(model.forward).parameters
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    media = [n for n, v in inputs.items() if isinstance(v, torch.Tensor) and v.is_floating_point()]
+    if media and not any(name in parameters for name in media):
+        raise BackboneError(
+            f"{type(model).__name__} takes no {' or '.join(media)}, so pictures would be ignored; use the "
+            "whole model that belongs to the processor, or the tokenizer in the processor's place"
+        )
     return {
         name: _placed(value, device, model.dtype)
         for name, value in inputs.items()
