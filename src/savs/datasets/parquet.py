@@ -76,9 +76,22 @@ def _open(name: str, path: Path) -> pq.ParquetFile:
     check_file(path)
     try:
         # Without a buffer of that size, a column of a whole group of rows is read at once.
-        return pq.ParquetFile(path, buffer_size=_READ_BYTES, pre_buffer=False)
+        file = pq.ParquetFile(path, buffer_size=_READ_BYTES, pre_buffer=False)
+        possible = _is_possible(file.metadata)
     except UNREADABLE:
-        raise DataError(f"{name} is no Parquet file, or damaged or unreadable; write it again") from None
+        possible = False
+    if not possible:
+        raise DataError(f"{name} is no Parquet file, or damaged or unreadable; write it again")
+    return file
+
+
+def _is_possible(metadata: pq.FileMetaData) -> bool:
+    """Return whether there are columns, and as many rows as in the groups.
+
+    On a negative number of rows pyarrow ends the whole process; without columns there may be 2**62 rows.
+    """
+    groups = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
+    return metadata.num_columns > 0 and min(groups, default=0) >= 0 and sum(groups) == metadata.num_rows
 
 
 def _batches(file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:

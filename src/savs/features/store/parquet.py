@@ -8,6 +8,7 @@ the values are written from where they lie. Fields and numbers: parquet.thrift o
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 __all__ = ["LARGEST_PAGE", "MAGIC", "Chunk", "footer", "page_header"]
@@ -42,6 +43,7 @@ class Chunk(NamedTuple):
     n_header: int
 
 
+@lru_cache(maxsize=256)
 def page_header(n_rows: int, n_bytes: int) -> bytes:
     """Return what stands before the values of a column, `n_bytes` in all."""
     values = _struct([_i32(1, n_rows), _i32(2, _PLAIN), _i32(3, _RLE), _i32(4, _RLE)])
@@ -73,6 +75,7 @@ def footer(chunks: Sequence[Chunk], n_rows: int, metadata: Mapping[str, str], wr
     return body + len(body).to_bytes(4, "little") + MAGIC
 
 
+@lru_cache(maxsize=1024)
 def _schema_element(chunk: Chunk) -> bytes:
     return _struct(
         [
@@ -84,6 +87,7 @@ def _schema_element(chunk: Chunk) -> bytes:
     )
 
 
+@lru_cache(maxsize=1024)
 def _column_chunk(chunk: Chunk, n_rows: int) -> bytes:
     n_bytes = chunk.n_header + n_rows * chunk.width
     metadata = _struct(

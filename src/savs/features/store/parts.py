@@ -21,8 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from savs.features.store.description import KEY_BYTES, Column, Description
@@ -34,10 +32,11 @@ __all__ = ["SUFFIX", "BadPartError", "Part", "check_part", "is_part_name", "open
 
 SUFFIX = ".parquet"
 _NAME = re.compile(r"[0-9a-f]{64}\.parquet")
-_LARGEST_PAGE_HEADER = 4096
 _WORTH_A_THREAD = 2**19
 _LARGEST_REST = 64 * 2**20
 _WRITER = "savs"
+_FACTS = b'{"store": "'
+_TAIL = 4 + len(MAGIC)
 
 
 class BadPartError(Exception):
@@ -150,13 +149,15 @@ def open_part(path: Path, description: Description) -> Part:
     """
     with path.open("rb", buffering=0) as file:
         n_bytes = os.fstat(file.fileno()).st_size
-        metadata = _footer(file)
-        specs = _specs(metadata, description)
-        digests = _digests(metadata, description)
-        starts = {spec.name: _start(metadata, number, spec, n_bytes) for number, spec in enumerate(specs)}
-        if digests.keys() != starts.keys():
-            raise BadPartError("its digests are not those of its columns")
-        part = Part(path, metadata.num_rows, n_bytes, b"", starts, digests)
+        end = _footer(file.fileno(), n_bytes)
+        facts = _facts(end)
+        digests = _digests(facts, description)
+        chunks, n_rows = _chunks(description, digests, n_bytes - len(end))
+        # What no savs wrote is not interpreted: Parquet readers end the whole process on some footers.
+        if end != footer(chunks, n_rows, {"savs": facts}, _WRITER):
+            raise BadPartError("its footer is damaged, or no savs wrote it")
+        starts = {chunk.name: chunk.offset + chunk.n_header for chunk in chunks}
+        part = Part(path, n_rows, n_bytes, b"", starts, digests)
         keys = part.read(file.fileno(), description.columns["key"]).tobytes()
     return replace(part, key_bytes=keys)
 
@@ -235,58 +236,54 @@ def _gathered(values: NDArray[Any], spec: Column, scratch: NDArray[np.uint8]) ->
     return whole
 
 
-def _footer(file: Any) -> Any:
+def _footer(descriptor: int, n_bytes: int) -> bytes:
+    """Return the end of the file, from the footer on."""
+    tail = _bytes_between(descriptor, max(0, n_bytes - _TAIL), n_bytes)
+    length = _TAIL + int.from_bytes(tail[: _TAIL - len(MAGIC)], "little")
+    if tail[-len(MAGIC) :] != MAGIC or not _TAIL < length <= min(n_bytes, _LARGEST_REST):
+        raise BadPartError("it is no Parquet file or was cut short")
+    return _bytes_between(descriptor, n_bytes - length, n_bytes)
+
+
+def _facts(end: bytes) -> str:
+    """Return the JSON that savs puts into a footer."""
     try:
-        metadata = pq.read_metadata(file)
-    except OSError as error:
-        if error.errno is not None:
-            raise
-        raise BadPartError("it is no Parquet file or was cut short") from None
-    except (pa.ArrowException, ValueError, MemoryError, OverflowError):
-        raise BadPartError("it is no Parquet file or was cut short") from None
-    if metadata.num_row_groups != 1 or metadata.num_rows < 1:
-        raise BadPartError("it has no rows, or not all in one group")
-    return metadata
+        text = end[end.index(_FACTS) :].decode("latin-1")
+        return text[: json.JSONDecoder().raw_decode(text)[1]]
+    except (ValueError, RecursionError):
+        raise BadPartError("no savs wrote it, or its metadata is damaged") from None
 
 
-def _specs(metadata: Any, description: Description) -> list[Column]:
-    names = [metadata.schema.column(number).path for number in range(metadata.num_columns)]
-    wanted = list(description.columns)
-    if names not in (wanted, [name for name in wanted if name != "states"]):
-        raise BadPartError("its columns are not those of this store")
-    return [description.columns[name] for name in names]
-
-
-def _digests(metadata: Any, description: Description) -> dict[str, str]:
+def _digests(text: str, description: Description) -> dict[str, str]:
     try:
-        facts = json.loads((metadata.metadata or {})[b"savs"])
+        facts = json.loads(text)
         store, digests = facts["store"], {str(name): str(value) for name, value in facts["digests"].items()}
-    except (KeyError, TypeError, AttributeError, ValueError, RecursionError):
+    except (KeyError, TypeError, AttributeError):
         raise BadPartError("no savs wrote it, or its metadata is damaged") from None
     if store != description.id:
         raise BadPartError("it belongs to another store")
     return digests
 
 
-def _start(metadata: Any, number: int, spec: Column, n_bytes: int) -> int:
-    """Return where a column's values begin, after checking that they can be where the footer says."""
-    try:
-        schema, chunk = metadata.schema.column(number), metadata.row_group(0).column(number)
-        length, offset = chunk.total_compressed_size, chunk.data_page_offset
-        plain = (
-            schema.physical_type == "FIXED_LEN_BYTE_ARRAY"
-            and schema.length == spec.n_bytes
-            and schema.max_definition_level == 0
-            and chunk.compression == "UNCOMPRESSED"
-            and not chunk.has_dictionary_page
-            and chunk.num_values == metadata.num_rows
-        )
-    except (pa.ArrowException, OSError, ValueError, OverflowError):
-        raise BadPartError("its footer is damaged") from None
-    header = length - metadata.num_rows * spec.n_bytes
-    if not plain or not 0 < header <= _LARGEST_PAGE_HEADER or offset < 4 or offset + length > n_bytes:
-        raise BadPartError(f"column {spec.name} is not stored as savs does")
-    return int(offset + header)
+def _chunks(description: Description, digests: Mapping[str, str], n_bytes: int) -> tuple[list[Chunk], int]:
+    """Return where the columns are in a part whose footer begins at `n_bytes`, and the number of rows."""
+    wanted = list(description.columns)
+    names = list(digests)
+    if names not in (wanted, [name for name in wanted if name != "states"]):
+        raise BadPartError("its columns are not those of this store")
+    widths = [description.columns[name].n_bytes for name in names]
+    # Headers are a few bytes each: the first guess is too high by their share, if at all.
+    for n_rows in range(n_bytes // sum(widths), 0, -1):
+        chunks, offset = [], len(MAGIC)
+        for name, width in zip(names, widths, strict=True):
+            header = len(page_header(n_rows, n_rows * width))
+            chunks.append(Chunk(name, width, offset, header))
+            offset += header + n_rows * width
+        if offset == n_bytes:
+            return chunks, n_rows
+        if offset < n_bytes:
+            break
+    raise BadPartError("its length is not that of whole rows")
 
 
 def _bytes_between(descriptor: int, start: int, stop: int) -> bytes:
