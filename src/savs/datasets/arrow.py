@@ -114,10 +114,8 @@ class Table:
         keys = [column for column in self.columns if column in kept]
         # Without columns a batch has no rows either.
         cells = batch.select(keys).to_pylist() if keys else [{} for _ in range(batch.num_rows)]
-        if chosen:
-            values = self._values(batch.take(chosen), [first + 1 + row for row in chosen])
-            for row, value in zip(chosen, values, strict=True):
-                cells[row] = value
+        for row in chosen:  # not by `take`, which does not know all types
+            (cells[row],) = self._values(batch.slice(row, 1), [first + 1 + row])
         return cells
 
     def _values(self, batch: Batch, numbers: Sequence[int]) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ def check_file(path: Path) -> None:
     try:
         regular = stat.S_ISREG(path.stat().st_mode)
     except FileNotFoundError:
-        raise DataError(f"there is no file {str(path)!r}; check the path") from None
+        raise DataError(f"there is no file {str(path)[-200:]!r}; check the path") from None
     except (OSError, ValueError):
         raise _unreadable(path) from None
     if not regular:
@@ -83,4 +83,4 @@ def _not_utf8(path: Path, number: int) -> DataError:
 
 
 def _unreadable(path: Path) -> DataError:
-    return DataError(f"{path.name!r} cannot be read; check the path and its permissions")
+    return DataError(f"{path.name[:100]!r} cannot be read; check the path and its permissions")

@@ -27,6 +27,7 @@ ACCEPTED = (
 """What can be read, for messages."""
 
 _PARQUET = ".parquet"
+_URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _SPLIT = re.compile(r"(?:^|[/._-])(train|training|val|valid|validation|dev|test|testing)(?=[/._-]|$)", re.I)
 
 
@@ -95,11 +96,15 @@ def find_source(
     """
     if isinstance(source, str) and source.startswith(HUB_PREFIX):
         return _hub(HubAddress.parse(source, split, revision), config, root)
+    if isinstance(source, str) and _URL.match(source):
+        raise DataError(
+            f"{source[:100]!r}: web addresses are not opened; download the file, or write hf://..."
+        )
     path = Path(source)
     if config is not None or revision is not None:
         raise DataError(f"a configuration and a revision belong to a hub data set ({HUB_PREFIX}owner/name)")
-    if path.is_dir():
-        return _folder(path, root, split)
+    if _is_folder(path):
+        return _folder(path.absolute(), root, split)
     if path.suffix.lower() in TEXT_SUFFIXES:
         _refuse_split(path, split)
         check_file(path)
@@ -109,8 +114,8 @@ def find_source(
     if looks_like_image(path.name, path.parent):
         _refuse_split(path, split)
         return Pictures(path)
-    problem = "is not read" if path.exists() else "does not exist"
-    raise DataError(f"{path.name!r} {problem}; give {ACCEPTED}")
+    problem = "is not read" if _exists(path) else "does not exist"
+    raise DataError(f"{path.name[:100]!r} {problem}; give {ACCEPTED}")
 
 
 def is_untyped(source: Path | str) -> bool:
@@ -118,7 +123,7 @@ def is_untyped(source: Path | str) -> bool:
     if isinstance(source, str) and source.startswith(HUB_PREFIX):
         return False
     path = Path(source)
-    if path.is_dir():
+    if _is_folder(path):
         return not is_saved(path) and not _parts(path)
     return path.suffix.lower() in {".csv", ".tsv"}
 
@@ -145,7 +150,7 @@ def _folder(path: Path, root: Path | str | None, split: str | None) -> Source:
 
 def _parquet(path: Path, root: Path | str | None, split: str | None) -> Rows:
     _refuse_split(path, split)
-    if path.exists() or not set("*?[") & set(path.name):
+    if _exists(path) or not set("*?[") & set(path.name):
         check_file(path)
         files = [path]
     else:
@@ -187,6 +192,17 @@ def _root(root: Path | str | None, default: Path) -> Path:
     if not top.is_dir():
         raise DataError(f"the media root {top.name!r} is not a folder")
     return top
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # such as a name that is too long
+        return False
+
+
+def _is_folder(path: Path) -> bool:
+    return _exists(path) and path.is_dir()
 
 
 def _refuse_split(path: Path, split: str | None) -> None:
