@@ -1,8 +1,10 @@
 """Every method on every task of the model in the box: `python -m training.methods --photos PATH`.
 
-Head vectors are read once and kept in `--cache`; then every method is fitted on the same draws and judged on
-the same test items. Writes the table of docs/methods.md with `--write`. The 20 tasks are those of
-`training.abilities`, the other five those of the demo; test items never share a photo with the shots.
+Head vectors and last-layer states are read once and kept in `--cache`; then every method is fitted on the
+same draws and judged on the same test items. Writes the table of docs/methods.md with `--write`. `--coverage`
+asks instead how often the interval of a method's own estimate holds its accuracy on the test items. The 20
+tasks are those of `training.abilities`, the other five those of the demo; test items never share a photo with
+the shots.
 """
 
 from __future__ import annotations
@@ -23,13 +25,16 @@ from savs.demo.tasks import Task as DemoTask
 from savs.demo.tasks import build_tasks
 from savs.features import HeadLayout
 from savs.heads import make_method
+from savs.heads.honest import estimate_classifier
+from savs.heads.intervals import wilson_interval
 from training.abilities import Reader, _balanced, _chunks, _labels
 from training.photos import HELD_OUT, NAMED, read_photos
 from training.tasks import Item, Source, all_tasks
 
 BUNDLED = Path(__file__).resolve().parent.parent / "src/savs/backbones/tiny"
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs/methods.md"
-METHODS = "sav,hec_v,kernel_ridge,discriminant_scaled,mixture,auto"
+METHODS = "sav,hec_v,kernel_ridge,discriminant_scaled,last_state,mixture,auto"
+ESTIMATED = "sav,hec_v,mixture,auto"
 MARKERS = ("<!-- methods -->", "<!-- end of methods -->")
 MOST_SHOTS, N_DRAWS, N_TEST = 20, 5, 300
 Rows = npt.NDArray[np.float32]
@@ -37,11 +42,12 @@ Labels = npt.NDArray[np.intp]
 
 
 @torch.inference_mode()
-def read(reader: Reader, items: Sequence[Item]) -> Rows:
-    """Return head vectors at the last token, shape (n_items, n_heads * head_dim), by hooks of our own."""
+def read(reader: Reader, items: Sequence[Item]) -> dict[str, Rows]:
+    """Return ``heads`` (n_items, n_heads * head_dim) and ``state`` at the last token, by hooks of our own."""
     order = sorted(range(len(items)), key=lambda i: (len(items[i].images), len(items[i].text)))
     layers = reader.model.model.language_model.layers
     rows: list[Rows] = []
+    states: list[Rows] = []
     caught: list[torch.Tensor] = []
     hooks = [
         layer.self_attn.o_proj.register_forward_pre_hook(
@@ -52,12 +58,14 @@ def read(reader: Reader, items: Sequence[Item]) -> Rows:
     try:
         for chunk in _chunks([items[i] for i in order], reader.batch):
             caught.clear()
-            reader.model.model(**reader.inputs(chunk))
+            out = reader.model.model(**reader.inputs(chunk))
             rows.append(torch.cat(caught, 1).numpy().astype(np.float32))
+            states.append(out.last_hidden_state[:, -1].numpy().astype(np.float32))
     finally:
         for hook in hooks:
             hook.remove()
-    return np.concatenate(rows)[np.argsort(order)]
+    back = np.argsort(order)
+    return {"heads": np.concatenate(rows)[back], "state": np.concatenate(states)[back]}
 
 
 def keep_features(folder: Path, photos: Path, cache: Path) -> None:
@@ -72,10 +80,10 @@ def keep_features(folder: Path, photos: Path, cache: Path) -> None:
         source.half = 1
         draws = [_balanced(task, source, MOST_SHOTS) for _ in range(N_DRAWS)]
         if not place.exists():
-            arrays = {"t_heads": read(reader, test), "t_y": _labels(task, test)}
+            arrays = {"t_y": _labels(task, test), **_named("t", read(reader, test))}
             for draw, items in enumerate(draws):
                 mixed = np.random.default_rng(draw).permutation(len(items))
-                arrays[f"s{draw}_heads"] = read(reader, [items[i] for i in mixed])
+                arrays |= _named(f"s{draw}", read(reader, [items[i] for i in mixed]))
                 arrays[f"s{draw}_y"] = _labels(task, items)[mixed]
             _save(place, arrays)
     for demo in build_tasks():
@@ -84,20 +92,24 @@ def keep_features(folder: Path, photos: Path, cache: Path) -> None:
             _save(place, _demo_features(reader, demo))
 
 
+def _named(prefix: str, found: dict[str, Rows], rows: Any = slice(None)) -> dict[str, Any]:
+    return {f"{prefix}_{name}": array[rows] for name, array in found.items()}
+
+
 def _demo_features(reader: Reader, task: DemoTask) -> dict[str, Any]:
     items = [_item(example, task.prompt) for example in task.examples]
     names = sorted({item.label for item in items})
     y = np.array([names.index(item.label) for item in items])
-    rows = read(reader, items)
+    found = read(reader, items)
     rng = np.random.default_rng(7)
     per_class = min(max(1, N_TEST // len(names)), max(20, int(np.bincount(y).min()) - 60))
     tests = np.concatenate([rng.permutation(np.flatnonzero(y == c))[:per_class] for c in range(len(names))])
     left = np.setdiff1d(np.arange(len(y)), tests)
-    arrays = {"t_heads": rows[tests], "t_y": y[tests]}
+    arrays = {"t_y": y[tests], **_named("t", found, tests)}
     for draw in range(N_DRAWS):
         chosen = [rng.permutation(left[y[left] == c])[:MOST_SHOTS] for c in range(len(names))]
         shots = rng.permutation(np.concatenate(chosen))
-        arrays |= {f"s{draw}_heads": rows[shots], f"s{draw}_y": y[shots]}
+        arrays |= {f"s{draw}_y": y[shots], **_named(f"s{draw}", found, shots)}
     return arrays
 
 
@@ -120,14 +132,25 @@ def _slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
-def draws(cache: Path, task: str, shots: int, n_draws: int) -> Iterator[tuple[Rows, Labels, Rows, Labels]]:
-    """Yield shots and test items; fewer shots are the first of each class."""
+def draws(
+    cache: Path, task: str, shots: int, n_draws: int, parts: Sequence[str]
+) -> Iterator[tuple[Rows, Labels, Rows, Labels]]:
+    """Yield shots and test items, rows of the given parts side by side; fewer shots: the first per class."""
     with np.load(cache / f"{task}.npz") as arrays:
         for draw in range(n_draws):
             y = arrays[f"s{draw}_y"]
             rows = np.concatenate([np.flatnonzero(y == c)[:shots] for c in range(y.max() + 1)])
             rows.sort()
-            yield arrays[f"s{draw}_heads"][rows], y[rows], arrays["t_heads"], arrays["t_y"]
+            support = np.hstack([arrays[f"s{draw}_{part}"][rows] for part in parts])
+            yield support, y[rows], np.hstack([arrays[f"t_{part}"] for part in parts]), arrays["t_y"]
+
+
+def _tasks(cache: Path) -> list[str]:
+    return sorted(path.stem for path in cache.glob("*.npz") if ".partial" not in path.name)
+
+
+def _parts(layout: HeadLayout) -> tuple[str, ...]:
+    return ("heads",) if layout.state is None else ("heads", "state")
 
 
 def measure(
@@ -136,9 +159,9 @@ def measure(
     """Return accuracy by number of shots, task and method, one per draw."""
     results: dict[str, dict[str, dict[str, list[float]]]] = {}
     for count in shots:
-        for task in sorted(path.stem for path in cache.glob("*.npz") if ".partial" not in path.name):
+        for task in _tasks(cache):
             found: dict[str, list[float]] = {name: [] for name in methods}
-            for support, labels, test, truth in draws(cache, task, count, n_draws):
+            for support, labels, test, truth in draws(cache, task, count, n_draws, _parts(layout)):
                 for name in methods:
                     fitted = make_method(name, layout).fit(support, labels)
                     found[name].append(float((fitted.predict(test) == truth).mean()))
@@ -150,6 +173,45 @@ def measure(
                 flush=True,
             )
     return results
+
+
+def coverage(
+    cache: Path, layout: HeadLayout, methods: Sequence[str], shots: Sequence[int], n_draws: int
+) -> str:
+    """Return how often the interval of the estimate holds the accuracy on the test items, as a table.
+
+    "held": accuracy on the test items is inside. "apart": the interval and the test items' own Wilson
+    interval (a few hundred items are no exact truth either) have no point in common.
+    """
+    lines = ["| method | shots | held | apart | Wilson held | width | estimate - test |", "|---" * 7 + "|"]
+    for name in methods:
+        for count in shots:
+            runs = np.array(
+                [
+                    _run(make_method(name, layout), draw)
+                    for task in _tasks(cache)
+                    for draw in draws(cache, task, count, n_draws, _parts(layout))
+                ]
+            )
+            held, apart, plain, width, bias = runs.mean(axis=0)
+            shares = f"{100 * held:.0f} % | {100 * apart:.0f} % | {100 * plain:.0f} %"
+            lines.append(f"| `{name}` | {count} | {shares} | {100 * width:.0f} | {100 * bias:+.1f} |")
+            print(lines[-1], flush=True)
+    return "\n".join(lines)
+
+
+def _run(classifier: Any, draw: tuple[Rows, Labels, Rows, Labels]) -> tuple[float, ...]:
+    support, labels, test, truth = draw
+    fitted = classifier.fit(support, labels)
+    estimate = getattr(fitted, "estimate_", None) or estimate_classifier(fitted, support, labels)
+    if estimate is None:
+        raise ValueError("one shot per class gives no estimate")
+    right = int((fitted.predict(test) == truth).sum())
+    accuracy, (low, high) = right / len(truth), estimate.interval
+    plain = wilson_interval(round(estimate.accuracy * estimate.n), estimate.n)
+    least, most = wilson_interval(right, len(truth))
+    held, apart = low <= accuracy <= high, most < low or least > high
+    return held, apart, plain[0] <= accuracy <= plain[1], high - low, estimate.accuracy - accuracy
 
 
 def table(results: dict[str, dict[str, dict[str, list[float]]]], methods: Sequence[str]) -> str:
@@ -175,7 +237,11 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=BUNDLED)
     parser.add_argument("--photos", type=Path, help="as for python -m training; not needed with a full cache")
     parser.add_argument("--cache", type=Path, default=Path("method-features"))
-    parser.add_argument("--methods", default=METHODS, help="of savs.heads.METHODS, sav among them")
+    parser.add_argument("--methods", help="of savs.heads.METHODS; for the table with sav among them")
+    parser.add_argument(
+        "--heads-only", action="store_true", help="leave the last-layer state out of the rows"
+    )
+    parser.add_argument("--coverage", action="store_true", help="judge the methods' estimates instead")
     parser.add_argument("--shots", default="5,10,20")
     parser.add_argument("--draws", type=int, default=N_DRAWS)
     parser.add_argument("--json", type=Path)
@@ -185,7 +251,13 @@ def main() -> None:
         keep_features(options.folder, options.photos, options.cache)
     text = json.loads((options.folder / "config.json").read_text(encoding="utf-8"))["text_config"]
     layout = HeadLayout.uniform(text["num_hidden_layers"], text["num_attention_heads"], text["head_dim"])
-    methods, shots = options.methods.split(","), [int(count) for count in options.shots.split(",")]
+    if not options.heads_only:
+        layout = layout.with_state(text["hidden_size"])
+    shots = [int(count) for count in options.shots.split(",")]
+    methods = (options.methods or (ESTIMATED if options.coverage else METHODS)).split(",")
+    if options.coverage:
+        print(coverage(options.cache, layout, methods, shots, options.draws))
+        return
     results = measure(options.cache, layout, methods, shots, options.draws)
     if options.json is not None:
         options.json.write_text(json.dumps(results, indent=1), encoding="utf-8")

@@ -11,7 +11,7 @@ from savs.errors import DataError
 from savs.features import HeadLayout
 from savs.heads import Estimate, SAVClassifier, estimate_accuracy
 from savs.heads.estimate import leave_one_out_folds
-from savs.heads.intervals import wilson_interval
+from savs.heads.intervals import left_out_interval, wilson_interval
 
 LAYOUT = HeadLayout.uniform(2, 4, 3)
 
@@ -36,7 +36,7 @@ def test__estimate__equals_refitting_by_hand():
     assert sorted(truth) == codes.tolist()
     assert found.n == 17
     assert found.accuracy == right / 17
-    assert found.interval == wilson_interval(right, 17)
+    assert found.interval == left_out_interval(right, 17, 7)
     assert found.macro_f1 == pytest.approx(f1_score(truth, answers, average="macro"))
 
 
@@ -99,3 +99,47 @@ def test__wilson__against_known_values__equal():
     assert wilson_interval(0, 0) == (0, 1)
     with pytest.raises(ValueError, match="share"):
         wilson_interval(3, 2)
+
+
+@pytest.mark.parametrize(("correct", "n", "folds"), [(0, 10, 2), (7, 10, 5), (40, 40, 5), (180, 200, 20)])
+def test__left_out_interval__by_hand__wilson_of_fewer_shots_and_a_curve(correct, n, folds):
+    share, fewer = correct / n, n / (1 + folds / (folds - 1))
+    # the Wilson ends are the roots of (p - share)^2 = z^2 p (1 - p) / n
+    z2 = 1.959963984540054**2 / fewer
+    ends = sorted(np.roots([1 + z2, -(2 * share + z2), share**2]).real)
+    low, high = left_out_interval(correct, n, folds)
+    assert low == pytest.approx(ends[0], abs=1e-12)
+    assert 1 - high == pytest.approx((1 - ends[1]) * (folds - 1) / folds, abs=1e-12)
+    plain = wilson_interval(correct, n)
+    assert low <= plain[0]
+    assert high >= plain[1]
+    assert low <= share <= high
+
+
+def test__left_out_interval__impossible__error():
+    assert left_out_interval(0, 0, 5) == (0, 1)
+    with pytest.raises(ValueError, match="share"):
+        left_out_interval(3, 2, 5)
+    with pytest.raises(ValueError, match="1 folds"):
+        left_out_interval(1, 2, 1)
+
+
+def test__interval__many_small_tasks__covers_the_true_accuracy_and_wilson_does_not():
+    """Two Gaussian classes in 24 columns, ten shots: the accuracy of a fit is known from its direction."""
+    covered, plain = [], []
+    for seed in range(150):
+        rng = np.random.default_rng(seed)
+        codes = np.repeat([0, 1], 5)
+        shift = np.zeros(LAYOUT.width)
+        shift[:3] = 1.0  # the first head
+        rows = rng.standard_normal((10, LAYOUT.width)) + np.where(codes[:, None] == 1, shift, -shift)
+        tests = rng.standard_normal((400, LAYOUT.width))
+        truth = np.arange(400) % 2
+        tests += np.where(truth[:, None] == 1, shift, -shift)
+        accuracy = SAVClassifier(3, LAYOUT).fit(rows, codes).score(tests, truth)
+        found = estimate_accuracy(rows, codes, layout=LAYOUT, n_heads=3, seed=seed)
+        covered.append(found.interval[0] <= accuracy <= found.interval[1])
+        low, high = wilson_interval(round(found.accuracy * 10), 10)
+        plain.append(low <= accuracy <= high)
+    assert np.mean(covered) >= 0.95
+    assert np.mean(plain) < np.mean(covered)

@@ -97,7 +97,7 @@ class AutoClassifier(MixtureClassifier):
             **_compared(names, logs, shots.codes, mixed),
         }
         self.nested_left_out_ = _nested_choice(logs, shots.codes, mixed, folds)
-        self.estimate_ = estimate_from_shots(self.nested_left_out_, shots.codes)
+        self.estimate_ = estimate_from_shots(self.nested_left_out_, shots.codes, self.max_folds)
         self.experts_ = fit_experts(self.chosen_, shots)
         return self._mixed_scores(shots)
 

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from savs.features import HeadLayout
 from savs.heads.classifier import SAVClassifier
-from savs.heads.intervals import wilson_interval
+from savs.heads.intervals import left_out_interval
 from savs.heads.labels import check_label_types, encode_labels
 from savs.heads.probabilities import brier_score, expected_calibration_error
 
@@ -37,8 +37,9 @@ class Estimate:
     n : int
         Number of left-out shots.
     interval : tuple of float
-        95 % Wilson interval of `accuracy`. Predictions share most of their shots, so it is a little too
-        narrow; classifiers with one shot less per class are a little worse than the one fitted on all.
+        95 % interval of the accuracy of the classifier on all shots, wider than for as many independent
+        examples; see `savs.heads.intervals.left_out_interval`. It is one of new examples of the same kind,
+        and holds for many tasks together, not for each.
     note : str or None
         What the number cannot support, in one line.
     ece : float or None
@@ -114,7 +115,9 @@ def estimate_accuracy(
         classifier = SAVClassifier(n_heads=n_heads, layout=layout).fit(rows[kept], codes[kept])
         truth.append(codes[held_out])
         answers.append(classifier.predict(rows[held_out]))
-    return summarise_left_out(np.concatenate(truth), np.concatenate(answers), codes) if truth else None
+    if not truth:
+        return None
+    return summarise_left_out(np.concatenate(truth), np.concatenate(answers), codes, max_folds=max_folds)
 
 
 def leave_one_out_folds(codes: NDArray[np.intp], seed: int, max_folds: int) -> list[NDArray[np.intp]]:
@@ -152,6 +155,8 @@ def summarise_left_out(
     answers: NDArray[np.intp],
     codes: NDArray[np.intp],
     probabilities: NDArray[np.float64] | None = None,
+    *,
+    max_folds: int = 5,
 ) -> Estimate:
     """Return the estimate from predictions of left-out shots.
 
@@ -163,14 +168,17 @@ def summarise_left_out(
         Class indices of all shots.
     probabilities : ndarray of float64, shape (n_left_out, n_classes), optional
         Predicted probabilities.
+    max_folds : int, default=5
+        Largest number of folds in which shots were left out; there are no more than shots of the largest
+        class.
     """
-    correct = int(np.count_nonzero(truth == answers))
+    correct, counts = int(np.count_nonzero(truth == answers)), np.bincount(codes)
     return Estimate(
         accuracy=correct / len(truth),
         macro_f1=float(np.mean([_f1(truth == code, answers == code) for code in np.unique(truth)])),
         n=len(truth),
-        interval=wilson_interval(correct, len(truth)),
-        note=_note(truth, np.bincount(codes)),
+        interval=left_out_interval(correct, len(truth), max(2, min(max_folds, int(counts.max())))),
+        note=_note(truth, counts),
         ece=None if probabilities is None else expected_calibration_error(probabilities, truth),
         brier=None if probabilities is None else brier_score(probabilities, truth),
     )

@@ -72,7 +72,7 @@ def estimate_classifier(
     layout = resolve_layout(classifier.layout, rows.shape[1])
     check_finite(rows, layout)
     shots = Shots(rows, codes, len(classes), layout)
-    return estimate_from_shots(left_out_of(classifier, shots, max_folds), codes)
+    return estimate_from_shots(left_out_of(classifier, shots, max_folds), codes, max_folds)
 
 
 def left_out_of(
@@ -134,7 +134,9 @@ def left_out_log_probabilities(
     return logs
 
 
-def estimate_from_shots(log_probabilities: NDArray[np.float64], codes: NDArray[np.intp]) -> Estimate | None:
+def estimate_from_shots(
+    log_probabilities: NDArray[np.float64], codes: NDArray[np.intp], max_folds: int = 5
+) -> Estimate | None:
     """Return the estimate from log probabilities of left-out shots; None where no shot was left out.
 
     Parameters
@@ -143,10 +145,11 @@ def estimate_from_shots(log_probabilities: NDArray[np.float64], codes: NDArray[n
         NaN rows were not left out.
     codes : ndarray of int, shape (n_shots,)
         True classes.
+    max_folds : int, default=5
+        Largest number of folds in which shots were left out.
     """
     tested = np.isfinite(log_probabilities).all(axis=1)
     if not tested.any():
         return None
-    return summarise_left_out(
-        codes[tested], log_probabilities[tested].argmax(axis=1), codes, np.exp(log_probabilities[tested])
-    )
+    answers, shares = log_probabilities[tested].argmax(axis=1), np.exp(log_probabilities[tested])
+    return summarise_left_out(codes[tested], answers, codes, shares, max_folds=max_folds)
