@@ -67,7 +67,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=50_000)
     parser.add_argument("--backbone", default="fake")
     parser.add_argument("--folder", type=Path, default=None, help="for data and store")
-    parser.add_argument("--plot", type=Path, default=None, help="SVG file")
+    parser.add_argument("--plot", type=Path, default=None, help="SVG or PNG file")
     return parser.parse_args()
 
 
@@ -84,9 +84,10 @@ def _watch(folder: Path, n_rows: int, backbone: str) -> tuple[list[int], list[fl
     rows, megabytes = [], []
     while process.poll() is None:
         done = count.read_text() if count.exists() else ""
-        if done:
+        size = _resident(process.pid)
+        if done and size:
             rows.append(int(done))
-            megabytes.append(_resident(process.pid))
+            megabytes.append(size)
         time.sleep(0.2)
     if process.returncode != 3:
         raise RuntimeError(f"the command ended with exit code {process.returncode}")
@@ -104,7 +105,7 @@ def _resident(pid: int) -> float:
 def _plot(path: Path, rows: list[int], megabytes: list[float]) -> None:
     import matplotlib as mpl
 
-    mpl.use("svg")
+    mpl.use("agg")
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(7, 3.2), layout="constrained")
@@ -114,7 +115,7 @@ def _plot(path: Path, rows: list[int], megabytes: list[float]) -> None:
     axes.set_title(f"savs extract: memory over {rows[-1]} examples", fontsize=10)
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, metadata={"Date": None})
+    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
 if __name__ == "__main__":

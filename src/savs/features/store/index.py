@@ -1,4 +1,4 @@
-"""Where each key's row is, in about 60 bytes for each, so that small machines open stores of millions of rows.
+"""Where each key's row is, in about 60 bytes for each: small machines open stores of millions of rows.
 
 A dictionary of keys takes four times as much. This is a hash table with open addressing and linear probing
 (Knuth, The Art of Computer Programming, volume 3, section 6.4, algorithm L), at most half full; a slot holds
