@@ -28,8 +28,8 @@ def render_card(artifact: Artifact) -> str:
 
 def _front_matter(artifact: Artifact) -> str:
     lines = ["---", "library_name: savs", "tags:", "- savs", "- few-shot", "- sparse-attention-vectors"]
-    if artifact.fingerprint.get("commit"):
-        lines.append(f"base_model: {artifact.fingerprint['source']}")
+    if artifact.fingerprint.get("commit") and artifact.fingerprint.get("source"):
+        lines.append(f"base_model: {_plain(artifact.fingerprint['source'])}")
     return "\n".join([*lines, "---"])
 
 

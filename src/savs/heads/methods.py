@@ -136,8 +136,8 @@ class Method:
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Return what `to_json` wrote; `ValueError` or `TypeError` if it is none."""
         given = dict(data)
-        if isinstance(given.get("priors"), list):
-            given["priors"] = dict(given["priors"])
+        if isinstance(given.get("priors"), list | dict):
+            given["priors"] = {label: float(share) for label, share in given["priors"]}
         return cls(**given)
 
     def _unfitted(self, layout: HeadLayout | None) -> FittedClassifier:
