@@ -6,6 +6,7 @@ import pytest
 
 from savs.cli import progress as module
 from savs.cli.progress import Progress
+from savs.errors import BackboneError
 
 
 class Clock:
@@ -72,3 +73,27 @@ def test__terminal__one_bar_from_where_the_earlier_run_stopped(monkeypatch):
             progress.advance(20)
     assert "200/200" in stderr.getvalue()
     assert stderr.getvalue().count("\n") == 1
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test__quiet__no_bars_while_the_backbone_loads(
+    quiet, classifier, train, backbone, tmp_path, savs, monkeypatch
+):
+    shown = []
+
+    def refuse(_name, *, progress, **_options):
+        shown.append(progress)
+        raise BackboneError("not loaded here")
+
+    monkeypatch.setattr("savs.model.source.load_backbone", refuse)
+    monkeypatch.setattr("savs.backbones.load_backbone", refuse, raising=False)
+    for command in (
+        ["fit", train, "-b", backbone, "-o", tmp_path / "c"],
+        ["predict", classifier, train, "-o", tmp_path / "answers.jsonl"],
+        ["evaluate", classifier, train],
+        ["extract", train, "-b", backbone, "-o", tmp_path / "store"],
+        ["compare", train, "-b", backbone, "--shots", "2"],
+    ):
+        code, _, error = savs(*command, *["--quiet"] * quiet)
+        assert (code, "not loaded here" in error) == (1, True), (command, error)
+    assert shown == [not quiet] * 5

@@ -16,7 +16,7 @@ from savs.cli.options import (
     output_options,
     store_option,
 )
-from savs.cli.session import pass_session
+from savs.cli.session import current_session, pass_session
 
 if TYPE_CHECKING:
     from savs.model import SAVModel
@@ -62,4 +62,7 @@ def load_classifier(
         raise click.BadParameter(
             f"{unknown[0]!r} is none of {', '.join(IDENTITY)}", param_hint="--allow-mismatch"
         )
-    return SAVModel.from_pretrained(folder, backbone=backbone, allow_mismatch=allow_mismatch, **load)
+    shown = current_session(click.get_current_context()).progress
+    return SAVModel.from_pretrained(
+        folder, backbone=backbone, allow_mismatch=allow_mismatch, progress=shown, **load
+    )

@@ -106,7 +106,7 @@ def compare(
     check_request(pool, names, counts, fixed_test=test is not None, draws=draws)
     later = ErrorLedger(ledger.left)
     items = [] if test is None else _test_set(test, later, prompt, reading, pool)
-    model = _with_store(load_backbone(backbone, **load), store)
+    model = _with_store(load_backbone(backbone, progress=session.progress, **load), store)
     found = compare_methods(
         model,
         pool,

@@ -124,7 +124,7 @@ def extract(
         check_new_file(errors_file, data)
     source = Source(data, reading, limit, shard)
     n_rows = source.look_through(max_errors)
-    model = load_backbone(backbone, **load)
+    model = load_backbone(backbone, progress=session.progress, **load)
     stored = with_store(model, output, on_full="raise", part_rows=part_rows)
     stored.keeps_states = states
     ledger = ErrorLedger(max_errors)

@@ -106,6 +106,7 @@ def fit(
         scoring=scoring,
         priors=by_label(priors, examples),
         lazy=True,
+        progress=session.progress,
         **load,
     )
     model.fit(examples, progress=session.progress)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -264,3 +265,15 @@ def test__load__name_that_no_file_can_have__backbone_error(name) -> None:
 def test__load__home_of_nobody__no_mode_and_no_error(folder_of, monkeypatch) -> None:
     monkeypatch.setenv("SAVS_HOME", "~no-such-user/savs")
     assert load_backbone(folder_of("llama")).batch_size == "auto"
+
+
+@pytest.mark.parametrize(("terminal", "progress", "large"), [(1, 1, 1), (0, 1, 1), (1, 0, 1), (1, 1, 0)])
+def test__load__bar_for_large_weights__only_where_wanted(
+    terminal, progress, large, folder_of, monkeypatch, capsys
+) -> None:
+    folder = folder_of("llama")
+    capsys.readouterr()
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: bool(terminal))
+    monkeypatch.setattr("savs.backbones.loading.load._LARGE", 0 if large else 2**30)
+    load_backbone(folder, progress=bool(progress))
+    assert ("Loading weights" in capsys.readouterr().err) == bool(terminal and progress and large)

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from savs.backbones.passes.batching import BatchEncoder
-from savs.backbones.passes.planning import by_length, render_all
+from savs.backbones.passes.planning import Item, by_length, render_all
+from savs.backbones.rendering import Rendered
 
 
 def encode(processor, examples, side="right", max_tokens=None):
@@ -52,3 +53,15 @@ def test__encode__no_picture_where_one_is_needed__error_says_so(family, ask) -> 
     assert not batches
     assert [failure.index for failure in failures] == [1, 0]
     assert str(failures[0].error).endswith("it has no picture, and this model may need one")
+
+
+def test__encode__one_prompt_without_tokens__error_of_that_item_alone(fresh_family) -> None:
+    from tokenizers import normalizers
+
+    tokenizer = fresh_family("llama").processor
+    tokenizer.chat_template = None
+    tokenizer.backend_tokenizer.normalizer = normalizers.Strip()
+    items = [Item(i, Rendered(text, (), True)) for i, text in enumerate(["red", "  ", "a mat"])]
+    batches, failures = BatchEncoder(tokenizer).encode(items)
+    assert [batch.indices for batch in batches] == [[0], [2]]
+    assert [(failure.index, failure.error.code) for failure in failures] == [(1, "empty_example")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from savs.backbones.transformers_backbone import TransformersBackbone
 
 __all__ = ["load_backbone"]
+
+_LARGE = 2**30  # bytes of weights, which take a second or two
 
 
 def load_backbone(
@@ -81,7 +84,7 @@ def load_backbone(
         Paths of the output projections, where they cannot be found; see `find_sites` in
         `savs.backbones.anatomy.sites`.
     progress : bool, default=True
-        Show downloads on a terminal.
+        Show downloads, and the loading of more than a GiB of weights, on a terminal.
 
     Raises
     ------
@@ -104,7 +107,7 @@ def load_backbone(
             attn_implementation,
             image_backend,
         )
-        with quiet():
+        with quiet(bars=progress and _takes_long(place)):
             model, processor = _load(place, request, processor, progress)
         own = attn_implementation is None
     return _backbone(model, processor, place, _mode(model, processor, batch_size, prefix_reuse, own), sites)
@@ -194,15 +197,21 @@ def _model_object(model: Any, processor: Any) -> Any:
     return inner
 
 
+def _takes_long(place: Place) -> bool:
+    """Return whether there is somebody to look at a bar, and enough to wait for."""
+    return sys.stderr.isatty() and place.weight_bytes > _LARGE
+
+
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Silence transformers' own loading bars, and leave its settings as they were."""
+def quiet(*, bars: bool = False) -> Iterator[None]:
+    """Silence transformers, its loading bars too unless wanted, and leave its settings as they were."""
     from transformers.utils import logging as transformers_logging
 
     logging: Any = transformers_logging  # partly untyped
 
     shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
+    if not bars:
+        logging.disable_progress_bar()
     logging.set_verbosity_error()
     try:
         yield

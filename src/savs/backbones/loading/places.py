@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +67,16 @@ class Place:
     @property
     def has_weights(self) -> bool:
         """Whether there are weights of a whole model."""
+        return any(True for _ in self._weights())
+
+    @property
+    def weight_bytes(self) -> int:
+        """Size of the files with weights of a whole model."""
+        return sum(path.stat().st_size for path in self._weights() if path.is_file())
+
+    def _weights(self) -> Iterator[Path]:
         found = (path for pattern in _WEIGHTS for path in self.folder.glob(pattern))
-        return any(not path.name.startswith("adapter_") for path in found)
+        return (path for path in found if not path.name.startswith("adapter_"))
 
     def _check(self) -> None:
         if not self.is_adapter and not (self.folder / "config.json").is_file():

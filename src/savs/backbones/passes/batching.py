@@ -182,8 +182,9 @@ class BatchEncoder:
             )
 
     def _check_length(self, inputs: dict[str, Any]) -> None:
-        longest = int(inputs["attention_mask"].sum(1).max())
-        if longest == 0:
+        lengths = inputs["attention_mask"].sum(1)
+        longest = int(lengths.max())
+        if int(lengths.min()) == 0:
             raise ExampleError("its prompt is empty", code="empty_example")
         if self.max_tokens is not None and longest > self.max_tokens:
             raise ExampleError(
