@@ -65,3 +65,20 @@ def test__encode__one_prompt_without_tokens__error_of_that_item_alone(fresh_fami
     batches, failures = BatchEncoder(tokenizer).encode(items)
     assert [batch.indices for batch in batches] == [[0], [2]]
     assert [(failure.index, failure.error.code) for failure in failures] == [(1, "empty_example")]
+
+
+def test__encode__half_a_character__said_so(family) -> None:
+    _, (failure,) = BatchEncoder(family("llava").processor).encode([Item(0, Rendered("a \ud800", (), True))])
+    assert "a lone surrogate" in failure.error.message
+
+
+def test__encode__processor_without_lists_of_pictures__said_so(family, ask, picture, monkeypatch) -> None:
+    def refuse(*_, **__):
+        raise ValueError(
+            "Nested images are only supported with `multi_page` set to `True`."
+        )  # GotOcr2Processor
+
+    processor = family("llava").processor
+    monkeypatch.setattr(type(processor), "__call__", refuse)
+    _, (failure,) = encode(processor, [ask(picture(1), "a?")])
+    assert "takes no list of pictures per prompt" in failure.error.message

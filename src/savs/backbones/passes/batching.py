@@ -130,9 +130,7 @@ class BatchEncoder:
             return [self.encode_together(loaded, padding_side)], []
         except Exception as error:
             if len(loaded) == 1:
-                return [], [
-                    Failure(loaded[0].item.index, _refused(self.processor, error, bool(loaded[0].images)))
-                ]
+                return [], [Failure(loaded[0].item.index, _refused(self.processor, error, loaded[0]))]
         each = [self._encode([entry], padding_side) for entry in loaded]
         return [batch for batches, _ in each for batch in batches], [f for _, failed in each for f in failed]
 
@@ -244,15 +242,19 @@ def _pad_by_hand(
     return {"input_ids": input_ids, "attention_mask": mask}
 
 
-def _refused(processor: Any, error: Exception, has_pictures: bool) -> ItemError:
+def _refused(processor: Any, error: Exception, loaded: Loaded) -> ItemError:
     if isinstance(error, ItemError):
         return error
-    token = image_token(processor)
+    token, text = image_token(processor), loaded.item.rendered.text
     hint = ""
     if token and isinstance(error, ValueError):
         hint = f"; its text may hold the model's own {token} token"
-    if reads_images(processor) and not has_pictures:
+    if reads_images(processor) and not loaded.images:
         hint = "; it has no picture, and this model may need one"
+    if "nested images" in str(error).lower():
+        hint = "; it takes no list of pictures per prompt, so savs cannot read pictures with this model"
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        hint = "; its text holds half a character (a lone surrogate)"
     refused = ExampleError(
         f"{type(processor).__name__} cannot process it ({type(error).__name__}){hint}",
         code="processor_refused",
