@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
+import stat
 import tempfile
 import warnings
 from collections.abc import Mapping
@@ -22,6 +24,7 @@ __all__ = ["check_target", "load_artifact", "save_artifact"]
 INDEX_NAME = "savs.json"
 CARD_NAME = "README.md"
 MAX_INDEX_BYTES = 64 * 2**20
+LARGEST_FIRST_SCHEMA = 2**30  # bytes of numbers, where the index does not say how many
 
 
 def save_artifact(artifact: Artifact, folder: str | Path, *, card: str) -> None:
@@ -72,7 +75,7 @@ def load_artifact(folder: str | Path) -> Artifact:
         If it is not a classifier's folder, a part is missing or altered, or a newer savs wrote it.
     """
     folder = Path(folder)
-    if not folder.is_dir():
+    if not _is_folder(folder):
         raise ArtifactError(
             f"{folder} is not a classifier: expected a folder written by save_pretrained or 'savs fit'"
         )
@@ -91,6 +94,13 @@ def load_artifact(folder: str | Path) -> Artifact:
         raise _damaged(folder, "its contents do not fit together") from error
 
 
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name that no file can have
+        return False
+
+
 def _load_tensors(folder: Path, index: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
     from safetensors import SafetensorError
     from safetensors.numpy import load
@@ -98,7 +108,7 @@ def _load_tensors(folder: Path, index: Mapping[str, Any]) -> dict[str, NDArray[A
     name = index["tensors"]["file"]
     if Path(name).name != name or not name.endswith(".safetensors"):
         raise _damaged(folder, "it names a file outside its folder")
-    raw = _read(folder / name, limit=None)
+    raw = _read(folder / name, _most_bytes(index))
     if _sha256(raw) != index["tensors"]["sha256"]:
         raise _damaged(folder, f"{name} was altered (its checksum differs)")
     try:
@@ -113,10 +123,22 @@ def _damaged(folder: Path, why: str) -> ArtifactError:
     )
 
 
-def _read(path: Path, limit: int | None) -> bytes:
+def _most_bytes(index: Mapping[str, Any]) -> int:
+    """Return how long the file of numbers may be: its arrays as the index states them, and their names."""
+    arrays = index["tensors"].get("arrays")
+    if arrays is None:
+        return LARGEST_FIRST_SCHEMA
+    sizes = (np.dtype(dtype).itemsize * math.prod(shape) for dtype, shape in arrays.values())
+    return sum(sizes) + MAX_INDEX_BYTES
+
+
+def _read(path: Path, limit: int) -> bytes:
     try:
-        if limit is not None and path.stat().st_size > limit:
-            raise ArtifactError(f"{path} is larger than any classifier's index ({limit} bytes)")
+        # A pipe would be waited for, a device never ends.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ArtifactError(f"{path} is not a regular file; a classifier is a folder of files")
+        if path.stat().st_size > limit:
+            raise ArtifactError(f"{path} is larger than it can be in a classifier ({limit} bytes)")
         return path.read_bytes()
     except FileNotFoundError as error:
         raise ArtifactError(
@@ -125,6 +147,8 @@ def _read(path: Path, limit: int | None) -> bytes:
         ) from error
     except OSError as error:
         raise ArtifactError(f"cannot read {path}: {error.strerror or error}") from error
+    except MemoryError:
+        raise ArtifactError(f"{path} does not fit into memory") from None
 
 
 def _write(path: Path, content: bytes) -> None:
