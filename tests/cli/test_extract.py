@@ -198,3 +198,45 @@ def test__part_rows__parts_of_that_size(savs, test_folder, backbone, tmp_path):
     command = ("extract", test_folder, "-b", backbone, "-o", tmp_path / "store", "-q", "--part-rows", 4)
     assert savs(*command)[0] == 0
     assert FeatureStore.existing(tmp_path / "store").info()["parts"] == 2
+
+
+def damage(store, *, cut: bool):
+    path = max((store / "parts").iterdir(), key=lambda part: part.stat().st_size)
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2] ^= 4
+    path.write_bytes(raw[:-10] if cut else raw)
+    return path.name
+
+
+@pytest.mark.parametrize("cut", [True, False])
+def test__fault_27__damaged_part__found_quarantined_computed_again_and_told(
+    savs, test_folder, backbone, tmp_path, cut
+):
+    """A cut part shows when the store is opened; a flipped bit when it is read, or verified."""
+    store = tmp_path / "store"
+    command = ("extract", test_folder, "-b", backbone, "-o", store, "--part-rows", 2, "--json")
+    assert savs(*command)[0] == 0
+    names = sorted(path.name for path in (store / "parts").iterdir())
+    name = damage(store, cut=cut)
+    code, text, error = savs("store", "verify", store, "--json")
+    assert code == 1
+    assert [bad["part"] for bad in json.loads(text)["bad"]] == [name]
+    assert name in error
+    code, text, error = savs(*command)
+    assert (code, error) == (0, "")
+    assert (report(text)["computed"], report(text)["stored"]) == (2, 4)
+    assert (store / "quarantine" / name).exists()
+    assert sorted(path.name for path in (store / "parts").iterdir()) == names
+    assert savs("store", "verify", store)[0] == 0
+
+
+def test__fault_27__part_cut_short__told_by_the_extraction_that_finds_it(
+    savs, test_folder, backbone, tmp_path
+):
+    command = ("extract", test_folder, "-b", backbone, "-o", tmp_path / "store", "--json")
+    assert savs(*command)[0] == 0
+    name = damage(tmp_path / "store", cut=True)
+    code, text, error = savs(*command)
+    assert (code, report(text)["computed"]) == (0, 6)
+    assert f"{name}: it is no Parquet file or was cut short" in error
+    assert "its rows are computed again" in error
