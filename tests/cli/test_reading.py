@@ -44,9 +44,8 @@ def own_cache(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
 
 
-def test__fit_and_evaluate__splits_and_a_prompt_over_a_column__right(
-    library, backbone, tmp_path, savs, own_cache
-):
+@pytest.mark.usefixtures("own_cache")
+def test__fit_and_evaluate__splits_and_a_prompt_over_a_column__right(library, backbone, tmp_path, savs):
     prompt = "Hint: {hint} Which colour?"
     fit = ["fit", library / "hub", "--split", "train", *NAMED, "-b", backbone, "--n-heads", 5]
     code, text, error = savs(*fit, "--prompt", prompt, "-o", tmp_path / "new", "--json")
@@ -61,7 +60,8 @@ def test__fit_and_evaluate__splits_and_a_prompt_over_a_column__right(
     assert (reports[0]["n"], reports[0]["n_leaks"]) == (6, 0)
 
 
-def test__predict__parquet_and_hub__the_same_answers(classifier, library, savs, own_cache):
+@pytest.mark.usefixtures("own_cache")
+def test__predict__parquet_and_hub__the_same_answers(classifier, library, savs):
     answers = []
     for source in (library / "hub" / "data" / "test-00000-of-00001.parquet", f"hf://{library / 'hub'}#test"):
         code, text, error = savs("predict", classifier, source, *NAMED)
@@ -71,7 +71,8 @@ def test__predict__parquet_and_hub__the_same_answers(classifier, library, savs, 
     assert [row["proba"] for row in answers[0]] == [row["proba"] for row in answers[1]]
 
 
-def test__compare__a_split_and_the_other_as_test__read(library, backbone, savs, own_cache):
+@pytest.mark.usefixtures("own_cache")
+def test__compare__a_split_and_the_other_as_test__read(library, backbone, savs):
     address = f"hf://{library / 'hub'}"
     compare = ["compare", f"{address}#train", "--test", f"{address}#test", *NAMED, "-b", backbone]
     code, text, error = savs(

@@ -201,7 +201,16 @@ def test__hub_address__parts__read_and_not_contradicted() -> None:
     address = HubAddress.parse("hf://owner/na.me-x@refs/pr/3#train")
     assert (address.name, address.revision, address.split) == ("owner/na.me-x", "refs/pr/3", "train")
     assert HubAddress.parse("hf://squad", "test", "v1") == HubAddress("squad", None, "test", "v1")
-    assert HubAddress.parse("hf:///data/x#a").folder == Path("/data/x")
+    assert HubAddress.parse("hf:///usr/../usr/bin#a") == HubAddress("bin", Path("/usr/bin").resolve(), "a")
+    for address in (
+        "hf:///no/where",
+        "hf://~nobody-here/x",
+        "hf://./\0",
+        "hf:///" + "x" * 5000,
+        "hf:///etc/passwd",
+    ):
+        with pytest.raises(DataError, match="there is no folder"):
+            HubAddress.parse(address)
     assert HubAddress.parse("hf://a/b#train", "train").split == "train"
     with pytest.raises(DataError, match="the split 'train' and the option 'test'"):
         HubAddress.parse("hf://a/b#train", "test")

@@ -122,8 +122,7 @@ class Table:
         try:
             cells: list[dict[str, Any]] = batch.to_pylist()
         except UNREADABLE:
-            self._refuse(batch, numbers)
-            raise
+            raise self._unreadable(batch, numbers) from None
         for number, row in zip(numbers, cells, strict=True):
             for column, value in row.items():
                 if column in self.classes:
@@ -132,14 +131,16 @@ class Table:
                     row[column] = _medium(value)
         return cells
 
-    def _refuse(self, batch: Batch, numbers: Sequence[int]) -> None:
+    def _unreadable(self, batch: Batch, numbers: Sequence[int]) -> DataError:
         for row, number in enumerate(numbers):
             for column in self.columns:
                 try:
                     batch.column(column)[row].as_py()
                 except UNREADABLE:
-                    message = f"{self.place(number)}: column {column!r} holds a value that cannot be read"
-                    raise DataError(message) from None
+                    return DataError(
+                        f"{self.place(number)}: column {column!r} holds a value that cannot be read"
+                    )
+        return DataError(f"{self.place(numbers[0])}: the rows from there on cannot be read")
 
     def _class_name(self, column: str, value: Any, number: int) -> str | None:
         names = self.classes[column]

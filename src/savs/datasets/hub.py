@@ -28,6 +28,14 @@ _PART = r"[A-Za-z0-9](?:[\w.-]*\w)?"
 _ADDRESS = re.compile(
     rf"(?P<name>{_PART}(?:/{_PART})?)(?:@(?P<revision>[\w./-]+))?(?:#(?P<split>\w[\w.-]*))?", re.ASCII
 )
+# Of the hub's client, and of the libraries below it: not all of them are `ConnectionError`.
+_UNREACHABLE = {
+    "LocalEntryNotFoundError",
+    "OfflineModeIsEnabled",
+    "ConnectError",
+    "ConnectTimeout",
+    "ReadTimeout",
+}
 _FOLDER = re.compile(r"(?P<name>[~./][^#]*)(?:#(?P<split>\w[\w.-]*))?", re.ASCII)
 
 
@@ -62,8 +70,8 @@ class HubAddress:
         text = address.removeprefix(HUB_PREFIX)
         match = _FOLDER.fullmatch(text)
         if match:
-            folder = Path(match["name"]).expanduser()
-            return cls(folder.resolve().name, folder, _one("split", match["split"], split), revision)
+            folder = _folder(match["name"])
+            return cls(folder.name, folder, _one("split", match["split"], split), revision)
         match = _ADDRESS.fullmatch(text.removeprefix("datasets/"))
         if match is None:
             raise DataError(
@@ -87,25 +95,36 @@ def open_hub(address: HubAddress, config: str | None) -> tuple[ArrowData, tuple[
     DataWarning
         If the hub could not be reached, with the revision that was found in the cache.
     """
-    if address.folder is not None and (not address.folder.is_dir() or address.revision is not None):
-        problem = "has no revisions" if address.folder.is_dir() else "does not exist"
-        raise DataError(f"the folder {address.folder.name!r} {problem}; hf://owner/name is a hub data set")
+    if address.folder is not None and address.revision is not None:
+        raise DataError(f"the folder {address.name!r} has no revisions; hf://owner/name is a hub data set")
     with library_at_work(progress=True):
         builder = _builder(address, config)
         try:
             builder.download_and_prepare()
+            split = chosen_split(address.name, builder.info.splits or {}, address.split)
+            data = builder.as_dataset(split)
+        except DataError:
+            raise
         except Exception as error:
             raise _failed(address, error) from None
-        split = chosen_split(address.name, builder.info.splits or {}, address.split)
-        data = ArrowData(f"{address.name}/{split}", builder.as_dataset(split))
-    return data, _media_folders(address)
+    return ArrowData(f"{address.name}/{split}", data), _media_folders(address)
+
+
+def _folder(text: str) -> Path:
+    try:
+        folder = Path(text).expanduser().resolve()
+        if folder.is_dir():
+            return folder
+    except (OSError, ValueError, RuntimeError):
+        pass
+    raise DataError(f"there is no folder {text[-200:]!r}; hf://owner/name is a data set of the hub")
 
 
 def _builder(address: HubAddress, config: str | None) -> DatasetBuilder:
     from datasets import load_dataset_builder
 
     # Without this prefix a folder owner/name in the working directory would be taken for it.
-    name = f"hf://datasets/{address.name}" if address.folder is None else str(address.folder.resolve())
+    name = f"hf://datasets/{address.name}" if address.folder is None else str(address.folder)
     try:
         builder = load_dataset_builder(name, config, revision=address.revision)
     except Exception as error:
@@ -153,10 +172,15 @@ def _failed(address: HubAddress, error: Exception) -> DataError:
             f"{address.name}: there is no such data set on the hub, no such revision, or no access; check "
             f"the name, or log in with 'hf auth login'"
         )
+    if isinstance(error, ConnectionError) or kind in _UNREACHABLE:
+        return DataError(f"{address.name}: the hub cannot be reached and the cache does not hold it ({kind})")
     if isinstance(error, FileNotFoundError):
         return DataError(f"{address.name}: it holds no file that the datasets library reads")
-    if isinstance(error, ConnectionError | OSError):
-        return DataError(f"{address.name}: the hub cannot be reached and the cache does not hold it ({kind})")
+    if isinstance(error, OSError):
+        return DataError(
+            f"{address.name}: the cache of the datasets library (HF_HOME) cannot be read or written ({kind}); "
+            f"check its permissions and the space on its disk"
+        )
     if "Config name is missing" in str(error) or "BuilderConfig" in str(error):
         return DataError(f"{address.name}: {_configs(address)}")
     if "CastError" in f"{kind} {type(error.__cause__).__name__}":
@@ -169,7 +193,7 @@ def _failed(address: HubAddress, error: Exception) -> DataError:
 def _configs(address: HubAddress) -> str:
     from datasets import get_dataset_config_names
 
-    name = f"hf://datasets/{address.name}" if address.folder is None else str(address.folder.resolve())
+    name = f"hf://datasets/{address.name}" if address.folder is None else str(address.folder)
     names = get_dataset_config_names(name, revision=address.revision)
     return f"choose one of its configurations with config (--config): {', '.join(names)}"
 
@@ -177,7 +201,7 @@ def _configs(address: HubAddress) -> str:
 def _media_folders(address: HubAddress) -> tuple[Path, ...]:
     """Return the folders into which the library puts what it fetches for this data set."""
     if address.folder is not None:
-        return (address.folder.resolve(),)
+        return (address.folder,)
     from datasets import config
     from huggingface_hub import constants
 
