@@ -13,7 +13,7 @@ from savs.features import HeadLayout
 from savs.heads import make_method
 from savs.heads.auto import AutoClassifier
 from savs.heads.estimate import leave_one_out_folds
-from savs.heads.experts import make_expert
+from savs.heads.experts import DEFAULT_EXPERTS, make_expert
 from savs.heads.honest import (
     estimate_classifier,
     estimate_from_shots,
@@ -21,6 +21,7 @@ from savs.heads.honest import (
     left_out_of,
     nested_folds,
 )
+from savs.heads.mixture import MixtureClassifier
 from savs.heads.probabilities import brier_score, expected_calibration_error
 from savs.heads.shots import Shots
 
@@ -191,3 +192,27 @@ def test__estimate_classifier__unusable_input__error():
     with pytest.raises(DataError, match="at least 2 classes"):
         estimate_classifier(make_expert("soft", LAYOUT), rows, np.zeros(24, dtype=int))
     assert estimate_classifier(make_expert("soft", LAYOUT), rows[:3], np.arange(3)) is None
+
+
+def test__auto_and_mixture__too_many_shots_for_kernels__go_on_and_say_so(monkeypatch):
+    rows, codes, queries = make()
+    monkeypatch.setattr("savs.heads.kernel_classifiers._KernelClassifier.max_shots", 20)
+    monkeypatch.setattr("savs.heads.kernels.MAX_KERNEL_SHOTS", 20)
+    for kind in (MixtureClassifier, AutoClassifier):
+        fitted = kind(layout=LAYOUT).fit(rows, codes)
+        assert set(fitted.experts_) <= {"votes", "hec_v", "hec_left_out"}
+        assert fitted.skipped_["kernel_ridge"] == "takes at most 20 shots, there are 24"
+        assert np.isfinite(fitted.predict_proba(queries)).all()
+    assert fitted.selection_report_["skipped"] == fitted.skipped_
+    with pytest.raises(DataError, match="24 shots are too many for a kernel method"):
+        make_expert("kernel_ridge", LAYOUT).fit(rows, codes)
+
+
+def test__auto__large_table__two_folds_experts_only(monkeypatch):
+    rows, codes, _ = make()
+    monkeypatch.setattr("savs.heads.shots._LARGE_TABLE", 8)
+    fitted = AutoClassifier(layout=LAYOUT).fit(rows, codes)
+    assert fitted.selection_report_["n_folds"] == 2
+    assert set(fitted.selection_report_["candidates"]) == {*DEFAULT_EXPERTS, "mixture"}
+    assert "not compared" in fitted.skipped_["hec_v"]
+    assert fitted.estimate_.n == 24

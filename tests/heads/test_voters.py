@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from savs.errors import DataError
 from savs.features import Head, HeadLayout
 from savs.heads import SAVClassifier
 from savs.heads.experts import make_expert
@@ -190,3 +191,46 @@ def test__head_temperatures__informative_head_sharper_than_noise():
     scores[0, np.arange(60), codes] += 4
     sharp, flat = fit_head_temperatures(scores, codes)
     assert sharp < flat
+
+
+@pytest.mark.parametrize(
+    "settings_",
+    [
+        {"rule": "cosine"},
+        {"rule": "cosine", "voting": "majority", "scoring": "in_sample"},
+        {"rule": "cosine", "voting": "class_conditional"},
+        {"rule": "cosine", "n_heads": "all"},
+        {"rule": "gaussian"},
+        {"rule": "hec_v", "scoring": "in_sample"},
+        {"rule": "oas", "scoring": "cross_validated"},
+        {"rule": "oas"},
+        {"rule": "nearest"},
+        {"rule": "near"},
+    ],
+    ids=lambda one: "-".join(one.values()),
+)
+def test__large_table__made_in_slices_and_float32__same_heads_and_probabilities(settings_, monkeypatch):
+    layout = HeadLayout.from_layers([(0, 3, 4), (2, 2, 6)])
+    rng = np.random.default_rng(4)
+    codes = rng.permutation(np.append(np.repeat(np.arange(5), 7), 5))  # the sixth class has one shot
+    means = 2 * rng.standard_normal((6, layout.width))
+    rows = rng.standard_normal((36, layout.width)) + means[codes]
+    queries = rng.standard_normal((20, layout.width)) + means[rng.integers(0, 6, 20)]
+    settings_ = {"n_heads": 3, **settings_}
+    small = HeadVoteClassifier(layout=layout, **settings_).fit(rows, codes)
+    monkeypatch.setattr("savs.heads.shots._LARGE_TABLE", 8)
+    for module in ("shots", "rating", "ranking", "probabilities"):
+        monkeypatch.setattr(f"savs.heads.{module}._SLICE_VALUES", 30)
+    monkeypatch.setattr("savs.heads.probabilities._LARGE", 8)
+    large = HeadVoteClassifier(layout=layout, **settings_).fit(rows, codes)
+    assert large.heads_ == small.heads_
+    assert large.temperature_ == pytest.approx(small.temperature_, rel=1e-4)
+    assert large.left_out_ == pytest.approx(small.left_out_, abs=1e-3, nan_ok=True)
+    assert large.predict_proba(queries) == pytest.approx(small.predict_proba(queries), abs=1e-5)
+
+
+def test__large_table__number_of_heads_by_comparison__refused(monkeypatch):
+    monkeypatch.setattr("savs.heads.shots._LARGE_TABLE", 8)
+    rng = np.random.default_rng(0)
+    with pytest.raises(DataError, match="give a number"):
+        HeadVoteClassifier(n_heads="auto").fit(rng.standard_normal((12, 4)), np.arange(12) % 3)

@@ -28,6 +28,10 @@ _SAFE = 2.0
 """An expert leaves the mixture where its loss is so many standard errors higher."""
 
 
+_FEWEST = 2
+"""Folds of large tables of shots by classes."""
+
+
 class AutoClassifier(MixtureClassifier):
     """Mixture of methods, or one method, as the shots decide by nested leave-one-out.
 
@@ -42,7 +46,7 @@ class AutoClassifier(MixtureClassifier):
     experts : sequence of str or None, default=None
         What may be mixed; None as for `MixtureClassifier`.
     max_folds : int, default=5
-        Folds of the nested leave-one-out.
+        Folds of the nested leave-one-out; two where shots times classes exceed 4 million.
     layout, priors
         As for `HeadVoteClassifier`.
 
@@ -83,7 +87,7 @@ class AutoClassifier(MixtureClassifier):
         if isinstance(self.max_folds, bool) or not isinstance(self.max_folds, int) or self.max_folds < 2:
             raise ValueError(f"max_folds must be an integer of at least 2, got {self.max_folds!r}")
         names, mixed, self.skipped_ = self._candidates(shots)
-        folds = nested_folds(shots.codes, self.max_folds)
+        folds = nested_folds(shots.codes, _FEWEST if shots.is_large else self.max_folds)
         logs = _nested_logs(names, shots, folds)
         choice = _choose(logs, shots.codes, mixed)
         self.chosen_ = [names[position] for position in choice.places]
@@ -97,14 +101,17 @@ class AutoClassifier(MixtureClassifier):
             **_compared(names, logs, shots.codes, mixed),
         }
         self.nested_left_out_ = _nested_choice(logs, shots.codes, mixed, folds)
-        self.estimate_ = estimate_from_shots(self.nested_left_out_, shots.codes, self.max_folds)
+        self.estimate_ = estimate_from_shots(self.nested_left_out_, shots.codes, len(folds))
         self.experts_ = fit_experts(self.chosen_, shots)
         return self._mixed_scores(shots)
 
     def _candidates(self, shots: Shots) -> tuple[list[str], list[int], dict[str, str]]:
         """Return names, the places of the experts among them, and what is skipped for what reason."""
         experts, skipped = usable_experts(self.experts, shots)
-        names = list(dict.fromkeys((*_SIMPLE, *experts)))
+        simple = () if shots.is_large else _SIMPLE
+        names = list(dict.fromkeys((*simple, *experts)))
+        for name in set(_SIMPLE) - set(names):
+            skipped[name] = "not compared on so many shots and classes"
         return names, [names.index(name) for name in experts], skipped
 
     def left_out_log_probabilities(

@@ -6,11 +6,13 @@ class: finer than hits, which tie. Shots that are alone in their class have no s
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from savs.features import HeadLayout
-from savs.heads.probabilities import fit_temperature, log_losses, log_softmax
+from savs.heads.probabilities import downhill, fit_temperature, log_losses, log_softmax
 
 __all__ = [
     "choose_n_heads",
@@ -23,6 +25,7 @@ __all__ = [
 
 _GRID = np.geomspace(0.03, 30.0, 16)
 _NUMBERS_TRIED = (1, 2, 3, 5, 7, 10, 14, 28, 40, 60, 80, 120)
+_SLICE_VALUES = 1 << 18
 _ROUND = 12
 """Scores are compared to so many decimals: rounding of sums is no difference between heads."""
 
@@ -62,13 +65,13 @@ def margins(probabilities: NDArray[np.float64], codes: NDArray[np.intp]) -> NDAr
     return np.asarray(true - others.max(axis=2))
 
 
-def fit_head_temperatures(scores: NDArray[np.float64], codes: NDArray[np.intp]) -> NDArray[np.float64]:
+def fit_head_temperatures(scores: NDArray[Any], codes: NDArray[np.intp]) -> NDArray[np.float64]:
     """Return for each head the temperature with the largest likelihood of left-out shots.
 
     Parameters
     ----------
-    scores : ndarray of float64, shape (n_heads, n_shots, n_classes)
-        Leave-one-out scores.
+    scores : ndarray of float64 or float32, shape (n_heads, n_shots, n_classes)
+        Leave-one-out scores; in float32 (large tables) the same is found with less memory.
     codes : ndarray of int, shape (n_shots,)
         True classes.
 
@@ -79,6 +82,8 @@ def fit_head_temperatures(scores: NDArray[np.float64], codes: NDArray[np.intp]) 
     """
     if not len(codes):
         return np.ones(len(scores))
+    if scores.dtype == np.float32:
+        return _large_temperatures(scores, codes)
     centred = scores - scores.mean(axis=2, keepdims=True)
     spreads = centred.std(axis=(1, 2))
     spreads = np.where(spreads > 0, spreads, 1.0)
@@ -88,6 +93,34 @@ def fit_head_temperatures(scores: NDArray[np.float64], codes: NDArray[np.intp]) 
     # the largest of equally good ones
     best = len(_GRID) - 1 - np.argmin(np.round(losses[::-1], _ROUND), axis=0)
     return np.asarray(spreads * _GRID[best])
+
+
+def _large_temperatures(scores: NDArray[np.float32], codes: NDArray[np.intp]) -> NDArray[np.float64]:
+    """As `fit_head_temperatures`, head by head and some shots at a time.
+
+    The loss is convex in 1 / T, so walking downhill on the grid from any start ends at its smallest value;
+    the start is where the head before ended.
+    """
+    step = max(1, _SLICE_VALUES // scores.shape[2])
+    slices = [slice(start, start + step) for start in range(0, len(codes), step)]
+    temperatures, at = np.ones(len(scores)), len(_GRID) // 2
+    for head, table in enumerate(scores):
+        squares = sum(float(((t := table[r]) - t.mean(axis=1, keepdims=True)).var()) * len(t) for r in slices)
+        spread = float(np.sqrt(squares / len(codes))) or 1.0
+
+        def loss(index: int, table: NDArray[np.float32] = table, spread: float = spread) -> float:
+            scale = np.float32(1 / (spread * _GRID[index]))
+            return sum(float(_true_losses(table[r] * scale, codes[r]).sum()) for r in slices)
+
+        at = downhill(loss, at, len(_GRID))
+        temperatures[head] = spread * _GRID[at]
+    return temperatures
+
+
+def _true_losses(scores: NDArray[np.float32], codes: NDArray[np.intp]) -> NDArray[np.float64]:
+    shifted = scores - scores.max(axis=1, keepdims=True)
+    true = shifted[np.arange(len(codes)), codes]
+    return np.asarray(np.log(np.exp(shifted, out=shifted).sum(axis=1, dtype=np.float64)) - true)
 
 
 def rank_heads(values: NDArray[np.float64], layout: HeadLayout) -> NDArray[np.intp]:

@@ -7,7 +7,7 @@ square overflows; the scale is that of the shots and belongs to the head.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -22,6 +22,12 @@ __all__ = ["HeadBlock", "Shots", "head_blocks", "unit_vectors"]
 
 _BLOCK_VALUES = 1 << 19
 """How many float64 values of head vectors are held at once (4 MiB); one head at least."""
+
+
+_LARGE_TABLE = 1 << 22
+"""A table of more scores than this is large: 32 MiB in float64, for each head."""
+
+_SLICE_VALUES = 1 << 18
 
 
 class HeadBlock(NamedTuple):
@@ -110,6 +116,22 @@ class Shots:
         """Walk over all heads, or over those at `positions` of the layout."""
         return head_blocks(self.rows, self.layout, positions)
 
+    def blocks_of(self, heads: Sequence[Head]) -> Iterator[HeadBlock]:
+        """Walk over some heads; positions are those in the list, and no copy of all their columns is made."""
+        return head_blocks(self.rows, self.layout.select(heads), columns=self.layout.column_indices(heads))
+
+    @property
+    def is_large(self) -> bool:
+        """Whether a table of scores, shots by classes, is held in float32 and made some shots at a time."""
+        return len(self.codes) * self.n_classes > _LARGE_TABLE
+
+    def row_slices(self) -> Iterator[slice]:
+        """Yield the shots in one slice, or in slices whose scores fit the cache where the table is large."""
+        n_shots = len(self.codes)
+        step = max(1, _SLICE_VALUES // self.n_classes) if self.is_large else n_shots
+        for start in range(0, n_shots, step):
+            yield slice(start, min(start + step, n_shots))
+
     def without(self, rows: NDArray[np.intp]) -> Shots:
         """Return the shots without some; classes keep their indices, and each must keep a shot."""
         kept = np.ones(len(self.codes), dtype=bool)
@@ -118,7 +140,10 @@ class Shots:
 
 
 def head_blocks(
-    rows: NDArray[np.floating], layout: HeadLayout, positions: NDArray[np.intp] | None = None
+    rows: NDArray[np.floating],
+    layout: HeadLayout,
+    positions: NDArray[np.intp] | None = None,
+    columns: NDArray[np.intp] | None = None,
 ) -> Iterator[HeadBlock]:
     """Walk over the heads of feature rows, a block of bounded size at a time.
 
@@ -130,14 +155,17 @@ def head_blocks(
         Their layout.
     positions : ndarray of int, optional
         Only the heads that stand here.
+    columns : ndarray of int, shape (layout.width,), optional
+        Where in `rows` the columns of the layout are; the first ones by default.
     """
     wanted = None if positions is None else np.isin(np.arange(layout.n_heads), positions)
     for group in layout.groups:
         kept = slice(None) if wanted is None else wanted[group.positions]
-        places, columns = group.positions[kept], group.columns[kept]
+        places, spots = group.positions[kept], group.columns[kept]
+        spots = spots if columns is None else columns[spots]
         step = max(1, _BLOCK_VALUES // max(1, len(rows) * group.columns.shape[1]))
         for start in range(0, len(places), step):
-            piece = HeadGroup(places[start : start + step], columns[start : start + step])
+            piece = HeadGroup(places[start : start + step], spots[start : start + step])
             yield HeadBlock(piece.positions, _vectors(rows, piece.columns))
 
 
@@ -160,7 +188,7 @@ def _vectors(rows: NDArray[np.floating], columns: NDArray[np.intp]) -> NDArray[n
     n_heads, head_dim = columns.shape
     flat = columns.ravel()
     # A slice is read faster than a list of columns.
-    adjacent = int(flat[-1] - flat[0]) + 1 == len(flat)
+    adjacent = int(flat[-1] - flat[0]) + 1 == len(flat) and bool((np.diff(flat) == 1).all())
     picked = rows[:, flat[0] : flat[-1] + 1] if adjacent else rows[:, flat]
     split = picked.reshape(len(rows), n_heads, head_dim).transpose(1, 0, 2)
     return np.array(split, dtype=np.float64, order="C")

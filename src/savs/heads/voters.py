@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from savs.features import HeadLayout
+from savs.errors import DataError
+from savs.features import Head, HeadLayout
 from savs.heads.base import FittedScores, HeadClassifier
-from savs.heads.estimate import leave_one_out_folds
 from savs.heads.probabilities import softmax
-from savs.heads.ranking import (
-    choose_n_heads,
-    fit_head_temperatures,
-    margins,
-    rank_heads,
-    soft_weights,
-    true_class_values,
-)
+from savs.heads.ranking import choose_n_heads, soft_weights
+from savs.heads.rating import Rated, Rating, left_out_shares, rate_heads
 from savs.heads.rules import HeadRule, make_rule
 from savs.heads.selection import check_n_heads
 from savs.heads.shots import Shots
@@ -33,8 +28,6 @@ _SMALLEST = 1e-9
 
 _SHARPNESS = 4.0
 """Of the soft weights of all heads."""
-
-_FOLDS = 5
 
 _MOST_TRIED = 120
 """More heads than this are not tried by n_heads="auto"."""
@@ -118,26 +111,24 @@ class HeadVoteClassifier(HeadClassifier):
     def _fit_shots(self, shots: Shots) -> FittedScores:
         rule = self._checked_rule()
         allowed = _allowed_positions(self.heads, shots.layout)
-        ranked = _rate_heads(self, rule, shots, allowed)
+        by_class = self.voting == "class_conditional"
+        rating = Rating(self.scoring, self.criterion, self.temperature, by_class)
+        ranked = rate_heads(rating, rule, shots, allowed)
         self.head_scores_, self.n_heads_losses_ = ranked.scores, {}
         positions, weights = self._choose(ranked, shots)
         heads = [shots.layout.heads[position] for position in positions]
-        kept = Shots(
-            shots.rows[:, shots.layout.column_indices(heads)],
-            shots.codes,
-            shots.n_classes,
-            shots.layout.select(heads),
-        )
-        arrays = fit_every_head(rule, kept)
+        arrays = fit_every_head(rule, shots, heads)
         arrays |= {"codes": shots.codes, "weights": weights, "temperatures": ranked.temperatures[positions]}
-        scores = ((block.positions, rule.left_out_scores(block.vectors, kept)) for block in kept.blocks())
-        return FittedScores(self._pool(scores, arrays, len(shots.codes)), heads, arrays)
+        return FittedScores(
+            self._pool(_left_out(rule, shots, heads), arrays, len(shots.codes)), heads, arrays
+        )
 
     def _raw_scores(self, rows: NDArray[np.floating], layout: HeadLayout) -> NDArray[np.float64]:
         scores = score_every_head(
             make_rule(self.rule), self.arrays_, rows, layout, self.arrays_["codes"].astype(np.intp)
         )
-        return self._pool(scores, self.arrays_, len(rows))
+        everywhere = slice(None)
+        return self._pool(((everywhere, *found) for found in scores), self.arrays_, len(rows))
 
     def _checked_rule(self) -> HeadRule:
         if self.voting not in ("soft", "majority", "class_conditional"):
@@ -153,7 +144,7 @@ class HeadVoteClassifier(HeadClassifier):
             raise ValueError(f"temperature must be a positive number, 'auto' or None, got {fixed!r}")
         return make_rule(self.rule)
 
-    def _choose(self, ranked: _Rated, shots: Shots) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    def _choose(self, ranked: Rated, shots: Shots) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
         """Return positions of the kept heads, best first, and their weights (n_kept, n_classes)."""
         n_classes = shots.n_classes
         order = ranked.order
@@ -162,7 +153,8 @@ class HeadVoteClassifier(HeadClassifier):
             return order, np.repeat(weights[:, None], n_classes, axis=1)
         count = 20 if self.n_heads == "auto" else min(int(self.n_heads), len(order))
         if self.n_heads == "auto":
-            shares = _left_out_shares(make_rule(self.rule), shots, ranked)
+            _check_memory(shots)
+            shares = left_out_shares(make_rule(self.rule), shots, ranked, order[:_MOST_TRIED])
             count, self.n_heads_losses_ = choose_n_heads(shares, shots.codes[shots.can_be_left_out], count)
         if self.voting == "class_conditional":
             return _class_conditional(ranked, count)
@@ -173,14 +165,15 @@ class HeadVoteClassifier(HeadClassifier):
         weights, temperatures = arrays["weights"], arrays["temperatures"]
         if self.voting == "majority":
             votes = np.empty((n_rows, len(weights)), dtype=np.intp)
-            for positions, block in scores:
-                votes[:, positions] = nearest_classes(block).T
+            for rows, positions, block in scores:
+                votes[rows, positions] = nearest_classes(block).T
             return decision_values(votes, weights.shape[1])
         pooled = np.zeros((n_rows, weights.shape[1]))
-        for positions, block in scores:
-            shares = softmax(block / temperatures[positions, None, None])
-            pooled += np.einsum("hnc,hc->nc", shares, weights[positions])
-        return np.log(np.maximum(pooled, _SMALLEST))
+        for rows, positions, block in scores:
+            shares = softmax(block / temperatures[positions, None, None].astype(block.dtype))
+            pooled[rows] += np.einsum("hnc,hc->nc", shares, weights[positions])
+        np.log(np.maximum(pooled, _SMALLEST, out=pooled), out=pooled)
+        return pooled
 
     def _state_settings(self) -> dict[str, Any]:
         return {"head_scores": [None if np.isnan(score) else float(score) for score in self.head_scores_]}
@@ -193,93 +186,25 @@ class HeadVoteClassifier(HeadClassifier):
         self.n_heads_losses_ = {}
 
 
-class _Rated:
-    """Heads of a layout, rated on the shots; rows in layout order."""
-
-    def __init__(self, n_heads: int, n_shots: int, n_classes: int) -> None:
-        self.values = np.zeros((n_heads, n_shots))
-        self.scores = np.full(n_heads, np.nan)
-        self.losses = np.full(n_heads, np.inf)
-        self.temperatures = np.ones(n_heads)
-        self.reliability = np.zeros((n_heads, n_classes))
-        self.order = np.empty(0, dtype=np.intp)
+def _left_out(
+    rule: HeadRule, shots: Shots, heads: list[Head]
+) -> Iterator[tuple[slice, NDArray[np.intp], NDArray[np.floating]]]:
+    """Yield slices of the shots, places of kept heads, and the scores that the other shots give."""
+    for positions, vectors in shots.blocks_of(heads):
+        scorer = rule.left_out_scorer(vectors, shots)
+        for rows in shots.row_slices():
+            yield rows, positions, scorer(rows)
 
 
-def _rate_heads(
-    settings: HeadVoteClassifier, rule: HeadRule, shots: Shots, allowed: NDArray[np.intp]
-) -> _Rated:
-    """Walk once over all heads: temperature, value of every shot, log loss, reliability per class."""
-    usable = shots.can_be_left_out
-    codes = shots.codes[usable]
-    rated = _Rated(shots.layout.n_heads, len(codes), shots.n_classes)
-    for positions, vectors in shots.blocks(allowed):
-        scores = _scores_of_shots(settings.scoring, rule, vectors, shots)[:, usable]
-        rated.temperatures[positions] = _temperatures(settings.temperature, rule, scores, codes)
-        shares = softmax(scores / rated.temperatures[positions, None, None])
-        values = true_class_values(shares, codes, settings.criterion)
-        rated.values[positions] = values
-        rated.scores[positions] = values.mean(axis=1) if len(codes) else 0.0
-        true = shares[:, np.arange(len(codes)), codes]
-        rated.losses[positions] = -np.log(np.maximum(true, 1e-6)).mean(axis=1) if len(codes) else 0.0
-        if settings.voting == "class_conditional":
-            rated.reliability[positions] = _reliability(shares, codes, shots.n_classes)
-    order = rank_heads(np.where(np.isnan(rated.scores), -np.inf, rated.scores)[:, None], shots.layout)
-    rated.order = order[: len(allowed)]
-    return rated
+def _check_memory(shots: Shots) -> None:
+    if shots.is_large:
+        raise DataError(
+            f"n_heads='auto' compares numbers of heads on {len(shots.codes)} shots of {shots.n_classes} "
+            "classes, which does not fit the memory; give a number"
+        )
 
 
-def _left_out_shares(rule: HeadRule, shots: Shots, rated: _Rated) -> NDArray[np.float64]:
-    """Return class probabilities of left-out shots, (n_best, n_left_out, n_classes), best head first."""
-    best, usable = rated.order[:_MOST_TRIED], shots.can_be_left_out
-    place = {int(position): rank for rank, position in enumerate(best)}
-    shares = np.empty((len(best), int(usable.sum()), shots.n_classes))
-    for positions, vectors in shots.blocks(best):
-        scores = rule.left_out_scores(vectors, shots)[:, usable]
-        found = softmax(scores / rated.temperatures[positions, None, None])
-        shares[[place[int(position)] for position in positions]] = found
-    return shares
-
-
-def _scores_of_shots(
-    scoring: str, rule: HeadRule, vectors: NDArray[np.float64], shots: Shots
-) -> NDArray[np.float64]:
-    if scoring == "leave_one_out":
-        return rule.left_out_scores(vectors, shots)
-    if scoring == "in_sample":
-        return rule.scores(vectors, rule.fit(vectors, shots), shots.codes)
-    scores = np.zeros((len(vectors), len(shots.codes), shots.n_classes))
-    for fold in _merge(leave_one_out_folds(shots.codes, 0, int(shots.counts.max())), shots.counts):
-        rest = shots.without(fold)
-        kept = np.ones(len(shots.codes), dtype=bool)
-        kept[fold] = False
-        scores[:, fold] = rule.scores(vectors[:, fold], rule.fit(vectors[:, kept], rest), rest.codes)
-    return scores
-
-
-def _merge(folds: list[NDArray[np.intp]], counts: NDArray[np.intp]) -> list[NDArray[np.intp]]:
-    """Join folds of one shot per class into at most `_FOLDS` that leave every class a shot."""
-    if counts[counts > 1].size and counts[counts > 1].min() < _FOLDS:
-        return folds
-    return [np.concatenate(folds[start::_FOLDS]) for start in range(min(_FOLDS, len(folds)))]
-
-
-def _temperatures(
-    wanted: float | str | None, rule: HeadRule, scores: NDArray[np.float64], codes: NDArray[np.intp]
-) -> NDArray[np.float64]:
-    fixed = rule.default_temperature if wanted == "auto" else wanted
-    if fixed is None:
-        return fit_head_temperatures(scores, codes)
-    return np.full(len(scores), float(fixed))
-
-
-def _reliability(shares: NDArray[np.float64], codes: NDArray[np.intp], n_classes: int) -> NDArray[np.float64]:
-    """Return r of [CALM]: per head and class, the mean positive margin over its shots."""
-    gained = np.maximum(margins(shares, codes), 0.0)
-    membership = np.eye(n_classes)[codes]
-    return np.asarray(gained @ membership / np.maximum(membership.sum(axis=0), 1))
-
-
-def _class_conditional(rated: _Rated, count: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+def _class_conditional(rated: Rated, count: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Return the union of each class's `count` most reliable heads, and weights that sum to 1 per class.
 
     A class for which no head has a positive margin (sole shots among them) trusts the best heads in all.

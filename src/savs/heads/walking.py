@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from savs.features import HeadLayout
+from savs.features import Head, HeadLayout
 from savs.heads.rules import HeadRule, Parameters
 from savs.heads.shots import Shots, head_blocks
 
 __all__ = ["fit_every_head", "score_every_head"]
 
 
-def fit_every_head(rule: HeadRule, shots: Shots) -> dict[str, NDArray[Any]]:
-    """Return the rule's parameters of every head as ``"<group>.<name>"`` arrays.
+def fit_every_head(rule: HeadRule, shots: Shots, heads: Sequence[Head]) -> dict[str, NDArray[Any]]:
+    """Return the rule's parameters of the given heads as ``"<group>.<name>"`` arrays.
 
-    The group is the place of the heads' width among the layout's widths; the heads of a group come in
-    layout order.
+    The group is the place of the heads' width among their widths; the heads of a group come in their order.
     """
     found: dict[str, list[NDArray[np.float64]]] = {}
-    dims = [group.columns.shape[1] for group in shots.layout.groups]
-    for block in shots.blocks():
+    dims = [group.columns.shape[1] for group in shots.layout.select(heads).groups]
+    for block in shots.blocks_of(heads):
         group = dims.index(block.vectors.shape[2])
         for name, array in rule.fit(block.vectors, shots).items():
             found.setdefault(f"{group}.{name}", []).append(array)

@@ -5,17 +5,40 @@ Rules see blocks of heads of one width and treat each head by itself.
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from savs.heads.shots import Shots
 
-__all__ = ["HeadRule", "Parameters"]
+__all__ = ["HeadRule", "LeftOutScorer", "LeftOutTable", "Parameters"]
 
 Parameters = dict[str, NDArray[np.float64]]
 """Named arrays whose first axis is the heads of a block."""
+
+
+LeftOutScorer = Callable[[slice], NDArray[Any]]
+"""From a slice of the shots to their scores."""
+
+
+class LeftOutTable:
+    """The scores of all left-out shots, from those of slices."""
+
+    def left_out_scorer(self, vectors: NDArray[np.float64], shots: Shots) -> LeftOutScorer:
+        """As `HeadRule.left_out_scorer`."""
+        raise NotImplementedError
+
+    def left_out_scores(self, vectors: NDArray[np.float64], shots: Shots) -> NDArray[Any]:
+        """Return the scores of all shots, each from all other shots, (n_block_heads, n_shots, n_classes)."""
+        scorer = self.left_out_scorer(vectors, shots)
+        if not shots.is_large:
+            return scorer(slice(None))
+        table = np.empty((len(vectors), len(shots.codes), shots.n_classes), dtype=np.float32)
+        for rows in shots.row_slices():
+            table[:, rows] = scorer(rows)
+        return table
 
 
 class HeadRule(Protocol):
@@ -40,9 +63,13 @@ class HeadRule(Protocol):
         `codes` are the classes of the shots, for rules that keep the shots.
         """
 
-    def left_out_scores(self, vectors: NDArray[np.float64], shots: Shots) -> NDArray[np.float64]:
-        """Return what the rule fitted on all other shots gives each shot, shape as `scores`.
+    def left_out_scorer(self, vectors: NDArray[np.float64], shots: Shots) -> LeftOutScorer:
+        """Return what gives the scores of a slice of the shots, each from all other shots.
 
-        Exact, in closed form. A shot without another one of its class has a finite but meaningless score
-        for its own class; `Shots.can_be_left_out` says which.
+        Exact, in closed form; shape (n_block_heads, n_rows, n_classes), float32 if `shots.is_large`.
+        A shot without another one of its class has a finite but meaningless score for its own class;
+        `Shots.can_be_left_out` says which.
         """
+
+    def left_out_scores(self, vectors: NDArray[np.float64], shots: Shots) -> NDArray[Any]:
+        """Return the scores of all shots, each from all other shots, (n_block_heads, n_shots, n_classes)."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from savs.heads.rules.base import Parameters
+from savs.heads.rules.base import LeftOutScorer, LeftOutTable, Parameters
 from savs.heads.scaling import power_of_two_scale
 from savs.heads.shots import Shots, unit_vectors
 
@@ -18,7 +18,7 @@ _LOST = 1e-14
 
 
 @dataclass(frozen=True)
-class CosineRule:
+class CosineRule(LeftOutTable):
     """Score of a class: cosine to the plain mean of its shots; 0 where either vector is zero."""
 
     name: str = "cosine"
@@ -37,22 +37,37 @@ class CosineRule:
         """Return cosines."""
         return np.asarray(unit_vectors(vectors) @ parameters["centroids"].transpose(0, 2, 1))
 
-    def left_out_scores(self, vectors: NDArray[np.float64], shots: Shots) -> NDArray[np.float64]:
-        """Return cosines; a shot's own class has the centroid of the others, (sum - h) / (n - 1)."""
+    def left_out_scorer(self, vectors: NDArray[np.float64], shots: Shots) -> LeftOutScorer:
+        """Return what gives cosines; a shot's own class has the others' centroid, (sum - h) / (n - 1)."""
         vectors = _scaled(vectors)
         sums = shots.class_sums(vectors)
-        dots = vectors @ sums.transpose(0, 2, 1)
-        own_sums = np.einsum("hcd,hcd->hc", sums, sums)
+        lengths = np.einsum("hcd,hcd->hc", sums, sums)
         squares = np.einsum("hnd,hnd->hn", vectors, vectors)
-        scores = dots * _inverse(np.sqrt(squares))[..., None] * _inverse(np.sqrt(own_sums))[:, None]
-        rows, codes = np.arange(len(shots.codes)), shots.codes
-        own_dots = dots[:, rows, codes]
-        # |s - h|^2 and <h, s - h> from the cached products
-        length = own_sums[:, codes] - 2 * own_dots + squares
-        length = np.where(length > _LOST * (own_sums[:, codes] + squares), length, 0.0)
-        own = (own_dots - squares) * _inverse(np.sqrt(squares)) * _inverse(np.sqrt(length))
-        scores[:, rows, codes] = np.clip(own, -1.0, 1.0)
-        return np.asarray(scores)
+
+        def score(rows: slice) -> NDArray[np.float64]:
+            return _left_out_cosines(vectors[:, rows], squares[:, rows], sums, lengths, shots.codes[rows])
+
+        return score
+
+
+def _left_out_cosines(
+    vectors: NDArray[np.float64],
+    squares: NDArray[np.float64],
+    sums: NDArray[np.float64],
+    lengths: NDArray[np.float64],
+    codes: NDArray[np.intp],
+) -> NDArray[np.float64]:
+    dots = vectors @ sums.transpose(0, 2, 1)
+    rows = np.arange(len(codes))
+    own_dots = dots[:, rows, codes]
+    dots *= _inverse(np.sqrt(squares))[..., None]
+    dots *= _inverse(np.sqrt(lengths))[:, None]
+    # |s - h|^2 and <h, s - h> from the products
+    length = lengths[:, codes] - 2 * own_dots + squares
+    length = np.where(length > _LOST * (lengths[:, codes] + squares), length, 0.0)
+    own = (own_dots - squares) * _inverse(np.sqrt(squares)) * _inverse(np.sqrt(length))
+    dots[:, rows, codes] = np.clip(own, -1.0, 1.0)
+    return np.asarray(dots)
 
 
 def _scaled(vectors: NDArray[np.float64]) -> NDArray[np.float64]:

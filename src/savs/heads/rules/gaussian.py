@@ -7,12 +7,12 @@ everything stays in the eigenbasis of the full scatter (Sherman and Morrison 195
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from savs.heads.rules.base import Parameters
+from savs.heads.rules.base import LeftOutScorer, LeftOutTable, Parameters
 from savs.heads.shots import Shots, unit_vectors
 
 __all__ = ["GaussianRule", "left_out_gaussian_scores"]
@@ -29,8 +29,24 @@ class _Scatter(NamedTuple):
     vectors: NDArray[np.float64]  # (heads, shots, d), in the basis
 
 
+class _LeftOut(NamedTuple):
+    """What scores of left-out shots are made of, in the eigenbasis of the full scatter."""
+
+    values: NDArray[Any]  # (heads, d)
+    means: NDArray[Any]  # (heads, classes, d)
+    vectors: NDArray[Any]  # (heads, shots, d)
+    residuals: NDArray[Any]  # (heads, shots, d)
+    scale: NDArray[Any]  # (heads, shots), of the covariance without the shot
+    floor: NDArray[Any]  # (heads, shots), likewise
+    share: NDArray[Any]  # (shots,), n / (n - 1) of the shot's class
+
+    def in_the_precision_for(self, shots: Shots) -> _LeftOut:
+        """Return the same in float32 where the table of scores is large."""
+        return _LeftOut(*(term.astype(np.float32) for term in self)) if shots.is_large else self
+
+
 @dataclass(frozen=True)
-class GaussianRule:
+class GaussianRule(LeftOutTable):
     """Score of a class: log density up to a constant, all classes with the head's pooled covariance.
 
     Parameters
@@ -98,8 +114,8 @@ class GaussianRule:
         linear = self._prepared(vectors) @ parameters["weights"].transpose(0, 2, 1)
         return np.asarray(linear + parameters["offsets"][:, None])
 
-    def left_out_scores(self, vectors: NDArray[np.float64], shots: Shots) -> NDArray[np.float64]:
-        """Return log densities from means and covariance without the shot, shrinkage included."""
+    def left_out_scorer(self, vectors: NDArray[np.float64], shots: Shots) -> LeftOutScorer:
+        """Return what gives log densities from means and covariance without the shot, shrinkage included."""
         scatter = _scatter(self._prepared(vectors), shots)
         counts = shots.counts[shots.codes]
         share = counts / np.maximum(counts - 1, 1)
@@ -111,11 +127,18 @@ class GaussianRule:
         scale, floor = self._precision_terms(
             trace, np.maximum(squares, 0.0), shots, scatter.values.shape[1], fewer=1
         )
-        scores = _left_out_quadratic(scatter, residuals, shots, scale, floor)
-        if self.class_prior:
-            others = shots.counts - shots.membership
-            scores += np.log(np.maximum(others, 1) / max(len(shots.codes) - 1, 1))
-        return scores
+        found = _LeftOut(
+            scatter.values, scatter.means, scatter.vectors, residuals, scale, floor, share
+        ).in_the_precision_for(shots)
+
+        def score(rows: slice) -> NDArray[np.floating]:
+            scores = _left_out_quadratic(found, shots.codes, rows)
+            if self.class_prior:
+                others = shots.counts - (shots.codes[rows, None] == np.arange(shots.n_classes))
+                scores += np.log(np.maximum(others, 1) / max(len(shots.codes) - 1, 1)).astype(scores.dtype)
+            return scores
+
+        return score
 
     def _prepared(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
         return unit_vectors(vectors) if self.unit else vectors
@@ -168,7 +191,10 @@ def left_out_gaussian_scores(
         rule = GaussianRule(ridge=float(ridge), unit=False)
         dim = vectors.shape[1]
         scale, floor = rule._precision_terms(left, left, shots, dim, fewer=1)
-        scores = _left_out_quadratic(scatter, residuals, shots, scale, floor)[0]
+        terms = _LeftOut(
+            scatter.values, scatter.means, scatter.vectors, residuals, scale, floor, share
+        ).in_the_precision_for(shots)
+        scores = _left_out_quadratic(terms, shots.codes, slice(None))[0].astype(np.float64)
         scale, floor = rule._precision_terms(trace, trace, shots, dim)
         precision = _reciprocal(scale[:, None] * scatter.values + floor[:, None])
         weighted = (scatter.means * precision[:, None])[0]
@@ -185,33 +211,31 @@ def _scatter(vectors: NDArray[np.float64], shots: Shots) -> _Scatter:
     return _Scatter(values, basis, means @ basis, vectors @ basis)
 
 
-def _left_out_quadratic(
-    scatter: _Scatter,
-    residuals: NDArray[np.float64],
-    shots: Shots,
-    scale: NDArray[np.float64],
-    floor: NDArray[np.float64],
-) -> NDArray[np.float64]:
+def _left_out_quadratic(terms: _LeftOut, codes: NDArray[np.intp], rows: slice) -> NDArray[np.floating]:
     """Return ``-1/2 (x - mu)' (a W' + b I)^-1 (x - mu)`` with W' and the own mean without the shot.
 
     ``W' = W - n/(n-1) r r'`` and ``x - mu' = n/(n-1) r`` with r the shot's residual. a, b: (heads, shots).
     """
-    counts = shots.counts[shots.codes]
-    share = counts / np.maximum(counts - 1, 1)
-    rows, codes = np.arange(len(counts)), shots.codes
-    precision = _reciprocal(scale[..., None] * scatter.values[:, None] + floor[..., None])
-    means, squares = scatter.means.transpose(0, 2, 1), (scatter.means**2).transpose(0, 2, 1)
-    weighted = precision * scatter.vectors
-    quadratic = (scatter.vectors * weighted).sum(axis=2)[..., None] - 2 * weighted @ means
-    quadratic += precision @ squares
+    vectors, residuals, codes = terms.vectors[:, rows], terms.residuals[:, rows], codes[rows]
+    scale, share, places = terms.scale[:, rows], terms.share[rows], np.arange(len(codes))
+    precision = _reciprocal(scale[..., None] * terms.values[:, None] + terms.floor[:, rows, None])
+    means = terms.means.transpose(0, 2, 1)
+    weighted = precision * vectors
+    quadratic = precision @ means**2
+    quadratic -= 2 * weighted @ means
+    quadratic += (vectors * weighted).sum(axis=2)[..., None]
     weighted = precision * residuals
-    cross = (scatter.vectors * weighted).sum(axis=2)[..., None] - weighted @ means
+    cross = weighted @ means
+    cross -= (vectors * weighted).sum(axis=2)[..., None]
     own = (residuals * weighted).sum(axis=2)
-    quadratic[:, rows, codes] = share**2 * own
-    cross[:, rows, codes] = share * own
+    quadratic[:, places, codes] = share**2 * own
+    cross[:, places, codes] = share * own
     factor = scale * share
-    quadratic += (factor / np.maximum(1 - factor * own, _TINY))[..., None] * cross**2
-    return np.asarray(-0.5 * quadratic)
+    cross *= cross
+    cross *= (factor / np.maximum(1 - factor * own, _TINY))[..., None]
+    quadratic += cross
+    quadratic *= -0.5
+    return np.asarray(quadratic)
 
 
 def _oas_weight(
@@ -224,6 +248,6 @@ def _oas_weight(
     return np.clip(ratio, 0.0, 1.0)
 
 
-def _reciprocal(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    inverse: NDArray[np.float64] = np.divide(1.0, values, out=np.zeros_like(values), where=values > 0)
+def _reciprocal(values: NDArray[Any]) -> NDArray[Any]:
+    inverse: NDArray[Any] = np.divide(1.0, values, out=np.zeros_like(values), where=values > 0)
     return inverse

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from savs.heads.rules.base import Parameters
+from savs.heads.rules.base import LeftOutScorer, LeftOutTable, Parameters
 from savs.heads.shots import Shots, unit_vectors
 
 __all__ = ["NearestShotRule"]
@@ -17,7 +18,7 @@ _NOWHERE = -1.0
 
 
 @dataclass(frozen=True)
-class NearestShotRule:
+class NearestShotRule(LeftOutTable):
     """Score of a class: cosine to its nearest shot, or how much of it lies near.
 
     Parameters
@@ -55,15 +56,20 @@ class NearestShotRule:
         unit = unit_vectors(vectors - parameters["centre"][:, None])
         return self._by_class(unit @ parameters["shots"].transpose(0, 2, 1), codes)
 
-    def left_out_scores(self, vectors: NDArray[np.float64], shots: Shots) -> NDArray[np.float64]:
-        """Return class scores in which a shot is no neighbour of itself."""
-        unit = self.fit(vectors, shots)["shots"]
-        cosines = unit @ unit.transpose(0, 2, 1)
-        itself = np.arange(len(shots.codes))
-        cosines[:, itself, itself] = -np.inf
-        return self._by_class(cosines, shots.codes)
+    def left_out_scorer(self, vectors: NDArray[np.float64], shots: Shots) -> LeftOutScorer:
+        """Return what gives class scores in which a shot is no neighbour of itself."""
+        unit: NDArray[np.floating] = self.fit(vectors, shots)["shots"]
+        unit = unit.astype(np.float32) if shots.is_large else unit
 
-    def _by_class(self, cosines: NDArray[np.float64], codes: NDArray[np.intp]) -> NDArray[np.float64]:
+        def score(rows: slice) -> NDArray[np.floating]:
+            cosines = unit[:, rows] @ unit.transpose(0, 2, 1)
+            itself = np.arange(len(shots.codes))[rows]
+            cosines[:, np.arange(len(itself)), itself] = -np.inf
+            return self._by_class(cosines, shots.codes)
+
+        return score
+
+    def _by_class(self, cosines: NDArray[Any], codes: NDArray[np.intp]) -> NDArray[Any]:
         order = np.argsort(codes, kind="stable")
         starts = np.searchsorted(codes[order], np.arange(int(codes.max()) + 1))
         ordered = cosines[..., order]
