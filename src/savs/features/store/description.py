@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from savs.errors import StoreError, StoreMismatchError
 from savs.features.layout import HeadLayout
-from savs.features.store.files import create
+from savs.features.store.files import create, open_regular
 from savs.features.store.numbers import DTYPES, STORED
 
 __all__ = [
@@ -216,7 +216,7 @@ def read_description(folder: Path) -> Description | None:
     """
     path = folder / FILE_NAME
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             raw = file.read(_LARGEST_FILE + 1)
     except FileNotFoundError:
         return None

@@ -32,7 +32,7 @@ from savs.features.store.parquet import LARGEST_PAGE
 from savs.features.store.parts import BadPartError, Part, write_part
 from savs.features.store.pruning import Pruned, prune
 from savs.features.store.reading import Job
-from savs.features.store.shelf import PARTS, BadPart, Shelf, StoreWarning, check_folder
+from savs.features.store.shelf import PARTS, BadPart, Shelf, StoreWarning, check_folder, is_folder
 
 if TYPE_CHECKING:
     from typing import Self
@@ -170,7 +170,7 @@ class FeatureStore:
             If there is none or its ``store.json`` is damaged.
         """
         path = Path(folder)
-        description = read_description(path) if path.is_dir() else None
+        description = read_description(path) if is_folder(path) else None
         if description is None:
             raise StoreError(f"{path} is not a feature store: expected a folder with {FILE_NAME}")
         store = cls(path, description, on_full="raise")

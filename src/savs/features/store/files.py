@@ -11,12 +11,23 @@ import errno
 import fcntl
 import os
 import secrets
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
-__all__ = ["create", "locked", "reached", "remove_stale", "sync_folder", "whole_file", "write_all"]
+__all__ = [
+    "create",
+    "locked",
+    "open_regular",
+    "reached",
+    "remove_stale",
+    "sync_folder",
+    "whole_file",
+    "write_all",
+]
 
 _TEMPORARY = ".tmp-"
 _A_DAY = 86400.0
@@ -98,6 +109,15 @@ def write_all(descriptor: int, content: bytes | memoryview) -> None:
     left = memoryview(content)
     while left:
         left = left[os.write(descriptor, left) :]
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading, without a buffer; `OSError` if it is a pipe or a device."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return os.fdopen(descriptor, "rb", buffering=0)
 
 
 def sync_folder(folder: Path) -> None:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from savs.features.store.description import KEY_BYTES, Column, Description
 from savs.features.store.digests import column_digest
-from savs.features.store.files import reached, whole_file, write_all
+from savs.features.store.files import open_regular, reached, whole_file, write_all
 from savs.features.store.parquet import MAGIC, Chunk, footer, page_header
 
 __all__ = ["SUFFIX", "BadPartError", "Part", "check_part", "is_part_name", "open_part", "write_part"]
@@ -147,7 +147,7 @@ def open_part(path: Path, description: Description) -> Part:
     OSError
         If it is gone or may not be read.
     """
-    with path.open("rb", buffering=0) as file:
+    with open_regular(path) as file:
         n_bytes = os.fstat(file.fileno()).st_size
         end = _footer(file.fileno(), n_bytes)
         facts = _facts(end)
@@ -199,8 +199,7 @@ def _pieces(
         yield values.reshape(-1).view(np.uint8).data, True
         chunks.append(Chunk(spec.name, spec.n_bytes, offset, len(header)))
         offset += len(header) + values.nbytes
-    facts = {"store": description.id, "dtype": description.dtype, "digests": digests}
-    yield footer(chunks, n_rows, {"savs": json.dumps(facts)}, _WRITER), False
+    yield footer(chunks, n_rows, {"savs": _facts_text(description, digests)}, _WRITER), False
 
 
 def _digested(specs: list[Column], columns: Mapping[str, NDArray[Any]]) -> Iterator[tuple[NDArray[Any], str]]:
@@ -262,7 +261,13 @@ def _digests(text: str, description: Description) -> dict[str, str]:
         raise BadPartError("no savs wrote it, or its metadata is damaged") from None
     if store != description.id:
         raise BadPartError("it belongs to another store")
+    if text != _facts_text(description, digests):
+        raise BadPartError("no savs wrote it, or its metadata is damaged")
     return digests
+
+
+def _facts_text(description: Description, digests: Mapping[str, str]) -> str:
+    return json.dumps({"store": description.id, "dtype": description.dtype, "digests": dict(digests)})
 
 
 def _chunks(description: Description, digests: Mapping[str, str], n_bytes: int) -> tuple[list[Chunk], int]:

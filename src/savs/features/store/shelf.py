@@ -14,7 +14,7 @@ from savs.features.store.files import reached, sync_folder
 from savs.features.store.index import KeyIndex
 from savs.features.store.parts import BadPartError, Part, check_part, is_part_name, open_part
 
-__all__ = ["PARTS", "BadPart", "Shelf", "StoreWarning", "check_folder"]
+__all__ = ["PARTS", "BadPart", "Shelf", "StoreWarning", "check_folder", "is_folder"]
 
 PARTS, QUARANTINE = "parts", "quarantine"
 
@@ -148,6 +148,14 @@ class Shelf:
         warnings.warn(f"{self.folder / name}: {reason}; {then}", StoreWarning, stacklevel=2)
 
 
+def is_folder(path: Path) -> bool:
+    """Return whether there is such a folder; False also for a name that no file can have."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def check_folder(folder: Path) -> None:
     """Refuse a folder that is something else than a store or empty.
 
@@ -160,8 +168,9 @@ def check_folder(folder: Path) -> None:
         folder.stat()
     except FileNotFoundError:
         return
-    except OSError as error:
-        raise StoreError(f"cannot use {folder} for a store: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise StoreError(f"cannot use {folder} for a store: {why}") from error
     if not folder.is_dir():
         raise StoreError(f"{folder} is a file: name a new or empty folder for the store")
     if not (folder / FILE_NAME).exists():
