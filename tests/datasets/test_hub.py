@@ -176,6 +176,15 @@ def test__hub__folder_laid_out_like_one__read_like_the_hub(tmp_path: Path) -> No
     assert "it holds no file that the datasets library reads" in empty[0]
 
 
+def test__hub__cache_that_cannot_be_written__says_so(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "set" / "data" / "train.parquet", [{"question": "q"}])
+    (tmp_path / "file").touch()
+    ((found, _),) = reading(tmp_path / "file", [("hf://./set", {})], HF_HUB_OFFLINE="1")
+    assert found.startswith(
+        "DataError set: the cache of the datasets library (HF_HOME) cannot be read or written"
+    )
+
+
 @pytest.mark.parametrize(
     "address",
     [

@@ -166,6 +166,8 @@ def _failed(address: HubAddress, error: Exception) -> DataError:
     """Return what to do about whatever the library raised; its own text may hold addresses and tokens."""
     from datasets.exceptions import DatasetNotFoundError
 
+    if type(error).__name__ == "DatasetGenerationError" and isinstance(error.__cause__, Exception):
+        error = error.__cause__
     kind = type(error).__name__
     if isinstance(error, DatasetNotFoundError):
         return DataError(
@@ -174,16 +176,16 @@ def _failed(address: HubAddress, error: Exception) -> DataError:
         )
     if isinstance(error, ConnectionError) or kind in _UNREACHABLE:
         return DataError(f"{address.name}: the hub cannot be reached and the cache does not hold it ({kind})")
-    if isinstance(error, FileNotFoundError):
+    if isinstance(error, FileNotFoundError) and error.errno is None:  # not of the file system
         return DataError(f"{address.name}: it holds no file that the datasets library reads")
     if isinstance(error, OSError):
         return DataError(
-            f"{address.name}: the cache of the datasets library (HF_HOME) cannot be read or written ({kind}); "
-            f"check its permissions and the space on its disk"
+            f"{address.name}: the cache of the datasets library (HF_HOME) cannot be read or written; check "
+            f"its permissions and the space on its disk ({kind})"
         )
     if "Config name is missing" in str(error) or "BuilderConfig" in str(error):
         return DataError(f"{address.name}: {_configs(address)}")
-    if "CastError" in f"{kind} {type(error.__cause__).__name__}":
+    if "CastError" in kind:
         return DataError(
             f"{address.name}: its files differ in their columns; choose some with config (--config)"
         )
