@@ -50,10 +50,10 @@ def test__run_task__letters_for_options__are_read_as_classes() -> None:
     assert outcome.accuracy["zero_shot"].mean == pytest.approx(1 / 3)
 
 
-def test__run_task__forward_passes__one_per_example_and_kind_of_feature() -> None:
+def test__run_task__forward_passes__one_per_example_and_zero_shot_item() -> None:
     task, backbone = photos_task(np.random.default_rng(0), 8), FakeBackbone()
     outcome = run(task, backbone)
-    assert backbone.n_forward == 2 * 24 + 6
+    assert backbone.n_forward == 24 + 6
     assert int(outcome.confusion.sum()) == outcome.n_test == 12
     assert np.diag(outcome.confusion).sum() / 12 == pytest.approx(outcome.accuracy["sav"].draws[0])
     assert outcome.accuracy["majority"].mean == pytest.approx(1 / 3)
@@ -81,4 +81,4 @@ def test__run_task__a_single_draw__has_a_wilson_interval() -> None:
 def test__run_task__image_and_text_task__has_a_control_for_each_part() -> None:
     outcome = run(note_task(np.random.default_rng(0), 8), FakeBackbone())
     assert list(outcome.controls) == ["image alone", "text alone"]
-    assert list(outcome.accuracy) == ["sav", "last_layer", "majority", "pixels", "zero_shot"]
+    assert list(outcome.accuracy) == ["sav", "auto", "last_layer", "majority", "pixels", "zero_shot"]

@@ -19,7 +19,7 @@ from savs.demo.tasks import Task
 from savs.evaluation import DrawResults, accuracy_report, draw_rows, on_features, run_draws, wilson_interval
 from savs.evaluation.protocol import Method
 from savs.examples import Example, Image, Text
-from savs.heads import SAVClassifier
+from savs.heads import AutoClassifier, SAVClassifier
 from savs.media import load_image
 
 __all__ = ["N_HEADS", "first_draw", "run_task"]
@@ -58,7 +58,10 @@ def run_task(
     found = backbone.extract(examples, states=True)
     rows = found.features
     parts = {f"{part} alone": _one_part(task, backbone, part) for part in task.parts}
-    methods = {"sav": _heads(rows, labels, backbone), **_others(task, found.states, labels)}
+    if found.states is None:
+        raise ValueError("the backbone returned no last-layer states")
+    methods = {"sav": _heads(rows, labels, backbone), "auto": _auto(rows, found.states, labels, backbone)}
+    methods |= _others(task, found.states, labels)
     methods |= {name: _heads(table, labels, backbone) for name, table in parts.items()}
     results = run_draws(labels, methods, shots=shots, draws=n_draws, seed=seed)
     answers = _zero_shot(task, backbone, zero_shot_items)
@@ -106,6 +109,13 @@ class _Answers:
 
 def _heads(rows: NDArray[np.float32], labels: NDArray[Any], backbone: Backbone) -> Method:
     return on_features(rows, labels, SAVClassifier(N_HEADS, backbone.layout).fit)
+
+
+def _auto(
+    rows: NDArray[np.float32], states: NDArray[np.float32], labels: NDArray[Any], backbone: Backbone
+) -> Method:
+    layout = backbone.layout.with_state(states.shape[1])
+    return on_features(np.hstack([rows, states]), labels, AutoClassifier(layout=layout).fit)
 
 
 def _others(task: Task, states: Any, labels: NDArray[Any]) -> dict[str, Method]:

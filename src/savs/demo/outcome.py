@@ -19,6 +19,7 @@ __all__ = ["METHODS", "Accuracy", "Exhibit", "Outcome"]
 
 METHODS: Mapping[str, str] = {
     "sav": "SAVs",
+    "auto": "savs auto",
     "zero_shot": "zero-shot generation",
     "last_layer": "last-layer state",
     "majority": "majority class",

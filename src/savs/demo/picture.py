@@ -20,6 +20,7 @@ __all__ = ["draw_results"]
 
 COLOURS = {
     "sav": "#D55E00",
+    "auto": "#E69F00",
     "zero_shot": "#0072B2",
     "last_layer": "#56B4E9",
     "pixels": "#999999",
@@ -27,7 +28,7 @@ COLOURS = {
 }
 """Okabe and Ito's palette, which colour-blind readers tell apart; grey for what needs no backbone."""
 
-_ORDER = ("sav", "last_layer", "zero_shot", "pixels", "majority")
+_ORDER = ("sav", "auto", "last_layer", "zero_shot", "pixels", "majority")
 _KEPT = "#D55E00"
 _SIDE, _CARD, _GAP = 64, 76, 4
 _INK = "#222222"
@@ -102,7 +103,7 @@ def _draw_all(figure: Figure, outcomes: Sequence[Outcome], n_draws: int) -> None
 
 
 def _bars(axes: Axes, outcomes: Sequence[Outcome]) -> None:
-    width = 0.165
+    width = 0.142
     for number, method in enumerate(_ORDER):
         places = np.arange(len(outcomes)) + (number - (len(_ORDER) - 1) / 2) * width
         values = np.array([outcome.accuracy[method].mean for outcome in outcomes]) * 100
@@ -111,7 +112,7 @@ def _bars(axes: Axes, outcomes: Sequence[Outcome]) -> None:
         axes.bar(places, values, width * 0.92, color=COLOURS[method], label=METHODS[method], zorder=2)
         axes.errorbar(places, values, yerr=errors, fmt="none", ecolor=_INK, elinewidth=1, capsize=2, zorder=3)
         for place, value, top in zip(places, values, ends[1], strict=True):
-            weight = "bold" if method == "sav" else "normal"
+            weight = "bold" if method in ("sav", "auto") else "normal"
             axes.text(place, max(value, top) + 1.5, f"{value:.0f}", ha="center", size=9, weight=weight)
     axes.set_xticks(range(len(outcomes)), [outcome.title for outcome in outcomes], size=11)
     axes.set_ylim(0, 109)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["render_table"]
 
-_HEADERS = ("SAVs", "zero-\nshot", "last\nlayer", "majority", "pixels")
+_HEADERS = ("SAVs", "auto", "zero-\nshot", "last\nlayer", "major-\nity", "pixels")
 _HEADS_SHOWN = 5
 _ANSWERS_SHOWN = 3
 
@@ -83,11 +83,13 @@ def _remarks(tasks: Sequence[Mapping[str, Any]]) -> list[str]:
     """Say what the numbers do not: where SAVs are not best, and what zero-shot generation answered."""
     lines = []
     for task in tasks:
-        if task["best"] != "sav":
-            mine, other = (100 * task["accuracy"][method] for method in ("sav", task["best"]))
-            lines.append(
-                f"SAVs are not best on {task['title']}: {METHODS[task['best']]} {other:.1f}, SAVs {mine:.1f}."
-            )
+        shares = task["accuracy"]
+        rival = max((name for name in METHODS if name not in ("sav", "auto")), key=shares.__getitem__)
+        ours = {METHODS[name]: 100 * shares[name] for name in ("sav", "auto")}
+        behind = [f"{name} {share:.1f}" for name, share in ours.items() if share < 100 * shares[rival]]
+        if behind:
+            best = f"{METHODS[rival]} {100 * shares[rival]:.1f}"
+            lines.append(f"Behind {best} on {task['title']}: {', '.join(behind)}.")
     for task in tasks:
         if task["unparsed"]:
             said = ", ".join(f"“{answer}”" for answer in list(task["said"])[:3])

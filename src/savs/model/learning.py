@@ -13,7 +13,7 @@ from savs.examples import DataWarning
 from savs.features import HeadLayout
 from savs.heads import Estimate, SAVClassifier
 from savs.heads.estimate import leave_one_out_folds
-from savs.heads.honest import estimate_from_shots, left_out_log_probabilities, nested_folds
+from savs.heads.honest import estimate_from_shots, left_out_log_probabilities, left_out_of
 from savs.heads.labels import encode_labels
 from savs.heads.methods import FittedClassifier, Method
 from savs.heads.shots import Shots
@@ -84,21 +84,21 @@ def learn(
     classes, shots = shots_of(support, layout)
     made = method.make(layout, classes, prototypes)
     classifier = made.fit(shots.rows, np.asarray(support.labels))
-    left_out = _left_out(made, classifier, shots)
+    left_out, n_folds = _left_out(made, classifier, shots)
     _warn_of_idle_scores(classifier, shots)
     report = getattr(classifier, "selection_report_", None)
-    return Learned(classifier, left_out, estimate_from_shots(left_out, shots.codes), report)
+    return Learned(classifier, left_out, estimate_from_shots(left_out, shots.codes, n_folds), report)
 
 
-def _left_out(made: FittedClassifier, fitted: FittedClassifier, shots: Shots) -> NDArray[np.float64]:
-    repeated = getattr(fitted, "nested_left_out_", None)
-    if repeated is not None:  # an automatic choice repeats itself without each fold anyway
-        return np.asarray(repeated)
+def _left_out(
+    made: FittedClassifier, fitted: FittedClassifier, shots: Shots
+) -> tuple[NDArray[np.float64], int]:
+    """Return log probabilities of left-out shots, and the largest number of folds."""
     if isinstance(made, SAVClassifier):
         folds = leave_one_out_folds(shots.codes, 0, _FOLDS_OF_THE_PUBLISHED_RULE)
-    else:
-        folds = nested_folds(shots.codes, _FOLDS) if shots.counts.max() > 1 else []
-    return left_out_log_probabilities(made, shots, folds)
+        return left_out_log_probabilities(made, shots, folds), _FOLDS_OF_THE_PUBLISHED_RULE
+    repeated = getattr(fitted, "nested_left_out_", None)  # an automatic choice has its own folds
+    return left_out_of(made, shots, _FOLDS) if repeated is None else np.asarray(repeated), _FOLDS
 
 
 def _warn_of_idle_scores(classifier: FittedClassifier, shots: Shots) -> None:
