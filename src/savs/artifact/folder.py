@@ -129,7 +129,7 @@ def _most_bytes(index: Mapping[str, Any]) -> int:
     if arrays is None:
         return LARGEST_FIRST_SCHEMA
     sizes = (np.dtype(dtype).itemsize * math.prod(shape) for dtype, shape in arrays.values())
-    return sum(sizes) + MAX_INDEX_BYTES
+    return int(sum(sizes)) + MAX_INDEX_BYTES
 
 
 def _read(path: Path, limit: int) -> bytes:

@@ -104,6 +104,7 @@ def build_artifact(index: Mapping[str, Any], tensors: Tensors) -> Artifact:
     own = {name.removeprefix(_OWN): array for name, array in tensors.items() if name.startswith(_OWN)}
     if set(tensors) - set(_BESIDE) - {_OWN + name for name in own}:
         raise ValueError("there are arrays that belong to nothing")
+    _check_codes(own, len(index["classifier"]["classes"]))
     artifact = Artifact(
         method=Method.from_json(index["method"]),
         prompt=index["prompt"],
@@ -117,6 +118,15 @@ def build_artifact(index: Mapping[str, Any], tensors: Tensors) -> Artifact:
     )
     check_artifact(artifact, LABEL_TYPES[index["label_type"]])
     return artifact
+
+
+def _check_codes(arrays: Tensors, n_classes: int) -> None:
+    """Raise `ValueError` if shots are of classes that there are not: a rule would make room for all of them."""
+    for name, codes in arrays.items():
+        if name.endswith(".codes") and not (
+            codes.dtype.kind == "i" and codes.size and 0 <= codes.min() and codes.max() < n_classes
+        ):
+            raise ValueError(f"{name} are no classes")
 
 
 def _described(array: NDArray[Any]) -> list[Any]:
