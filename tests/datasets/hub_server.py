@@ -34,13 +34,14 @@ class HubServer:
     url: str = ""
     asked: list[str] = field(default_factory=list)
 
-    def answer(self, method: str, path: str, body: bytes) -> Answer:
+    def answer(self, method: str, path: str, query: str, body: bytes) -> Answer:
         self.asked.append(f"{method} {path}")
         match path.strip("/").split("/"):
             case ["api", "datasets", "owner", "name", "revision", revision] if self._has(revision):
                 return self._json({"id": "owner/name", "sha": self._commit(revision), "siblings": []})
             case ["api", "datasets", "owner", "name", "tree", revision, *parts] if self._has(revision):
-                return self._tree(self.commits[self._commit(revision)], parts)
+                deep = "recursive=true" in query.lower()
+                return self._tree(self.commits[self._commit(revision)], parts, deep)
             case ["api", "datasets", "owner", "name", "paths-info", revision] if self._has(revision):
                 files = self.commits[self._commit(revision)]
                 wanted = json.loads(body).get("paths", [])
@@ -57,13 +58,18 @@ class HubServer:
     def _commit(self, revision: str) -> str:
         return self.refs.get(revision, revision)
 
-    def _tree(self, files: Files, parts: list[str]) -> Answer:
+    def _tree(self, files: Files, parts: list[str], deep: bool) -> Answer:
         depth = len(parts)
         inside = [name for name in files if name.split("/")[:depth] == parts]
         if not inside:
             return 404, b"{}", {"X-Error-Code": "EntryNotFound"}
-        folders = {"/".join(name.split("/")[: depth + 1]) for name in inside if name.count("/") > depth}
-        entries = [_entry(name, files[name]) for name in inside if name.count("/") == depth]
+        folders = {
+            name.rsplit("/", up)[0]
+            for name in inside
+            for up in range(1, name.count("/") - depth + 1)
+            if deep or up == name.count("/") - depth
+        }
+        entries = [_entry(name, files[name]) for name in inside if deep or name.count("/") == depth]
         return self._json(entries + [{"type": "directory", "path": name, "oid": "0"} for name in folders])
 
     def _file(self, commit: str, name: str) -> Answer:
@@ -89,8 +95,9 @@ def serving(hub: HubServer) -> Iterator[HubServer]:
     class Handler(BaseHTTPRequestHandler):
         def answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            path = unquote(urlparse(self.path).path)
-            status, content, headers = hub.answer(self.command, path, body)
+            address = urlparse(self.path)
+            path = unquote(address.path)
+            status, content, headers = hub.answer(self.command, path, address.query, body)
             self.send_response(status)
             for name, value in {**headers, "Content-Length": str(len(content))}.items():
                 self.send_header(name, value)

@@ -17,7 +17,7 @@ from tests.datasets.tables import library_data, png, quietly, write_jsonl, write
 from savs.datasets.hub import HubAddress
 from savs.errors import DataError
 
-FIRST, SECOND, THIRD = "1" * 40, "2" * 40, "3" * 40
+FIRST, SECOND, THIRD, FOURTH = (digit * 40 for digit in "1234")
 
 # One process reads many addresses: the library and the client look at the environment when they are imported.
 READER = """
@@ -65,8 +65,9 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubServer]:
             "data/test-00000-of-00001.parquet": train,
         },
         THIRD: {"data/train.parquet": train, "data/test.parquet": early},
+        FOURTH: {"train/cat/1.png": png(1), "train/dog/2.png": png(2)},
     }
-    with serving(HubServer(commits, {"main": SECOND, "v1": FIRST, "v2": THIRD})) as server:
+    with serving(HubServer(commits, {"main": SECOND, "v1": FIRST, "v2": THIRD, "v3": FOURTH})) as server:
         yield server
 
 
@@ -76,12 +77,13 @@ def test__hub__served__splits_revisions_errors_then_offline(hub: HubServer, tmp_
     write_parquet(tmp_path / "owner" / "name" / "trap.parquet", [{"question": "trap"}])
     named = {"image_column": "picture", "label_column": "kind"}
     train = {"split": "train", **named}
-    new, again, test, old, mixed, split, missing, revision = reading(
+    new, again, test, pictures, old, mixed, split, missing, revision = reading(
         home,
         [
             ("hf://owner/name", train),
             ("hf://datasets/owner/name#train", named),
             ("hf://owner/name", {"split": "test", "limit": 1, **named}),
+            ("hf://owner/name@v3", {}),
             ("hf://owner/name@v1", {}),
             ("hf://owner/name@v2", {}),
             ("hf://owner/name", {}),
@@ -100,6 +102,10 @@ def test__hub__served__splits_revisions_errors_then_offline(hub: HubServer, tmp_
     assert [row[:2] for row in test[0]] == [["owner/name/test:1", "p"]]
     assert mixed[0].startswith("DataError owner/name: its files differ in their columns")
     assert old == [[["owner/name/train:1", "old", "x", []]], []]
+    # Pictures as files, where the client stored them.
+    assert [row[2] for row in pictures[0]] == ["cat", "dog"]
+    assert [Path(row[3][0]).read_bytes() for row in pictures[0]] == [png(1), png(2)]
+    assert all(home in Path(row[3][0]).parents for row in pictures[0])
     assert split[0] == "DataError owner/name has several splits; name one of train, test"
     assert missing[0].startswith("DataError owner/other: there is no such data set on the hub")
     assert revision[0].startswith(
@@ -121,7 +127,7 @@ def test__hub__served__splits_revisions_errors_then_offline(hub: HubServer, tmp_
     )
     assert len(hub.asked) == n_asked
     (warning,) = offline[1]
-    assert f"the hub cannot be reached; revision {FIRST} of the cache is read" in warning
+    assert f"revision {FIRST} of the cache is read" in warning  # the one fetched last
     assert commit == [[["owner/name/train:1", "old", "x", []]], []]
     assert wrong[0].endswith(f"the cache holds revision {FIRST}, not v9")
     assert none[0].startswith(

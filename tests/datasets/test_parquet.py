@@ -16,13 +16,14 @@ from savs.backbones import PromptTemplate
 from savs.datasets import (
     DataWarning,
     adopt_label_type,
+    check_support,
     count_rows,
     iter_examples,
     preflight,
     read_examples,
 )
 from savs.errors import DataError, ItemError, SAVsError
-from savs.examples import ErrorLedger
+from savs.examples import ErrorLedger, Example
 from savs.media import load_image
 
 ROWS = [
@@ -156,6 +157,26 @@ def test__fault_10__parquet_path_outside_the_root__refused_with_the_row(tmp_path
 def test__fault_13__parquet_without_rows__error_with_the_count(tmp_path: Path) -> None:
     pq.write_table(pa.table({"question": pa.array([], pa.string())}), tmp_path / "a.parquet")
     assert refused(tmp_path / "a.parquet") == "a.parquet holds 0 examples; at least one row is needed"
+
+
+def test__fault_14__parquet_pictures_twice__warning_or_an_error_that_lists_them(tmp_path: Path) -> None:
+    def examples(labels: str) -> list[Example]:
+        shades = (1, 2, 1)
+        rows = [
+            {"image": {"bytes": png(shade), "path": f"{label}.png"}, "question": "q", "label": label}
+            for shade, label in zip(shades, labels, strict=True)
+        ]
+        return read_examples(write_parquet(tmp_path / "a.parquet", rows))
+
+    with pytest.raises(DataError, match=r"a.parquet:1 \('x'\) and a.parquet:3 \('y'\)"):
+        check_support(examples("xyy"))
+    with pytest.warns(DataWarning, match="1 of 3 shots repeat another one"):
+        check_support(examples("xyx"))
+
+
+def test__fault_16__parquet_labels_of_other_types__stay_as_they_are(tmp_path: Path) -> None:
+    path = write_parquet(tmp_path / "a.parquet", [{"question": "q", "label": "7"}])
+    assert [e.label for e in adopt_label_type(read_examples(path), path, [7, 8])] == ["7"]
 
 
 def test__fault_15__parquet_labels_that_are_none__error_with_the_row(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def open_hub(address: HubAddress, config: str | None) -> tuple[ArrowData, tuple[
     Warns
     -----
     DataWarning
-        If the hub could not be reached, with the revision that was found in the cache.
+        If the hub was not reached or did not give it, with the revision that was found in the cache.
     """
     if address.folder is not None and address.revision is not None:
         raise DataError(f"the folder {address.name!r} has no revisions; hf://owner/name is a hub data set")
@@ -140,11 +140,12 @@ def _check_cached(address: HubAddress, builder: Any) -> None:
         if builder.hash in (address.revision, _last_commit(address)):
             return
         raise DataError(
-            f"{address.name}: the hub cannot be reached, and the cache holds revision {builder.hash}, not "
+            f"{address.name}: the hub does not give it, and the cache holds revision {builder.hash}, not "
             f"{address.revision}"
         )
     warnings.warn(
-        f"{address.name}: the hub cannot be reached; revision {builder.hash} of the cache is read",
+        f"{address.name}: the hub cannot be reached or does not give it; revision {builder.hash} of the "
+        "cache is read",
         DataWarning,
         stacklevel=6,
     )
