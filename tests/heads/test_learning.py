@@ -10,6 +10,7 @@ from sklearn.base import clone
 
 from savs.errors import DataError
 from savs.features import HeadLayout
+from savs.heads.auto import AutoClassifier
 from savs.heads.experts import make_expert
 from savs.heads.learning import ShotLearner
 from savs.heads.mixture import MixtureClassifier
@@ -44,11 +45,21 @@ def test__add_forget_relabel__fit_from_scratch__same_bits(name):
     same_bits(learner, np.delete(rows, 4, axis=0), ["dog", *labels[1:4], *labels[5:]], queries)
 
 
-@settings(max_examples=8, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(["add", "forget", "relabel"]), st.integers(0, 99)), max_size=6))
-def test__any_sequence_of_changes__fit_from_scratch__same_bits(changes):
+EXACT = {
+    "three heads": make_expert("soft", LAYOUT).set_params(n_heads=3),
+    "kernel": make_expert("discriminant_scaled", LAYOUT),
+    "mixture": MixtureClassifier(("hec_left_out", "kernel_ridge"), layout=LAYOUT),
+    "auto": AutoClassifier(("soft", "kernel_ridge"), max_folds=2, layout=LAYOUT),
+    "state": MixtureClassifier(layout=HeadLayout.from_layers([(0, 4, 3), (1, 1, 5)]).with_state(5)),
+}
+
+
+@pytest.mark.parametrize("classifier", EXACT.values(), ids=EXACT)
+@settings(max_examples=4, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(["add", "forget", "relabel"]), st.integers(0, 99)), max_size=5))
+def test__any_sequence_of_changes__fit_from_scratch__same_bits(classifier, changes):
     rows, labels, queries = make()
-    learner = ShotLearner(make_expert("soft", LAYOUT).set_params(n_heads=3))
+    learner = ShotLearner(classifier)
     learner.add(rows, labels)
     book = {i: (rows[i], labels[i]) for i in range(len(rows))}
     more = np.random.default_rng(1).standard_normal((100, LAYOUT.width))

@@ -6,7 +6,8 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils.validation import check_is_fitted
 
 from savs.errors import DataError
 from savs.heads.base import HeadClassifier
@@ -16,7 +17,7 @@ from savs.heads.voters import HeadVoteClassifier
 __all__ = ["MultiLabelClassifier"]
 
 
-class MultiLabelClassifier:
+class MultiLabelClassifier(BaseEstimator):  # type: ignore[misc]
     """One yes/no classifier per label.
 
     Parameters
@@ -29,9 +30,12 @@ class MultiLabelClassifier:
     ----------
     classifiers_ : list of HeadClassifier
         One per label, with classes 0 and 1.
+    n_features_in_ : int
+        Number of columns of X.
     """
 
     classifiers_: list[HeadClassifier]
+    n_features_in_: int
 
     def __init__(self, classifier: HeadClassifier) -> None:
         self.classifier = classifier
@@ -62,11 +66,12 @@ class MultiLabelClassifier:
         if isinstance(self.classifier, HeadVoteClassifier) and isinstance(self.classifier.n_heads, int):
             heads = _common_heads(fitted, self.classifier.n_heads)
             fitted = [clone(self.classifier).set_params(heads=heads).fit(X, column) for column in table.T]
-        self.classifiers_ = fitted
+        self.classifiers_, self.n_features_in_ = fitted, fitted[0].n_features_in_
         return self
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the probability of each label, shape (n_examples, n_labels)."""
+        check_is_fitted(self)
         return np.stack([one.predict_proba(X)[:, 1] for one in self.classifiers_], axis=1)
 
     def predict(self, X: ArrayLike) -> NDArray[np.int64]:

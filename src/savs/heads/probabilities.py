@@ -25,6 +25,8 @@ _LARGE = 1 << 22
 
 _SLICE_VALUES = 1 << 18
 
+_TOGETHER = 1 << 16
+
 
 def log_softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return log probabilities along the last axis."""
@@ -154,13 +156,13 @@ def _best(scores: NDArray[np.float64], codes: NDArray[np.intp], temperatures: ND
             lambda i: _sliced_loss(scores, codes, temperatures[i]), len(temperatures) // 2, len(temperatures)
         )
         return float(temperatures[at])
-    losses = [_smoothed_loss(scores / temperature, codes) for temperature in temperatures]
+    losses = _smoothed_losses(scores, codes, temperatures)
     best = min(losses)
     return float(max(t for t, loss in zip(temperatures, losses, strict=True) if loss <= best + 1e-12))
 
 
 def _sliced_loss(scores: NDArray[np.float64], codes: NDArray[np.intp], temperature: float) -> float:
-    """As `_smoothed_loss`, up to a constant factor, some examples at a time."""
+    """As `_smoothed_losses`, up to a constant factor, some examples at a time."""
     step = max(1, _SLICE_VALUES // scores.shape[1])
     total, anywhere, n = 0.0, 0.0, len(codes)
     for start in range(0, n, step):
@@ -171,10 +173,16 @@ def _sliced_loss(scores: NDArray[np.float64], codes: NDArray[np.intp], temperatu
     return total + anywhere / n
 
 
-def _smoothed_loss(scores: NDArray[np.float64], codes: NDArray[np.intp]) -> float:
-    logs = log_softmax(scores)
-    true = -np.take_along_axis(logs, codes[:, None], axis=1)[:, 0]
-    # The mean over examples of the loss when the label is drawn from the classes at random.
-    anywhere = -logs.mean(axis=1)
-    n = len(codes)
-    return float((n * true.mean() + anywhere.mean()) / (n + 1))
+def _smoothed_losses(
+    scores: NDArray[np.float64], codes: NDArray[np.intp], temperatures: NDArray[np.float64]
+) -> list[float]:
+    """Return the loss under every temperature, several at a time where the scores are few."""
+    n, step = len(codes), max(1, _TOGETHER // scores.size)
+    losses: list[float] = []
+    for start in range(0, len(temperatures), step):
+        logs = log_softmax(scores / temperatures[start : start + step, None, None])
+        true = -logs[:, np.arange(n), codes].mean(axis=1)
+        # The mean over examples of the loss when the label is drawn from the classes at random.
+        anywhere = -logs.mean(axis=(1, 2))
+        losses += ((n * true + anywhere) / (n + 1)).tolist()
+    return losses
