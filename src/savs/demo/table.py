@@ -56,7 +56,7 @@ def _accuracies(result: Mapping[str, Any]) -> Table:
     )
     table.show_edge = table.pad_edge = False  # eighty columns are enough for everything
     table.add_column("task", no_wrap=True)
-    for header in ("test", *_HEADERS):
+    for header in ("n", *_HEADERS):
         table.add_column(header, justify="right")
     for task in result["tasks"]:
         table.add_row(task["title"], str(task["n_test"]), *(_cell(task, method) for method in METHODS))
