@@ -182,6 +182,15 @@ def test__hub__folder_laid_out_like_one__read_like_the_hub(tmp_path: Path) -> No
     assert "it holds no file that the datasets library reads" in empty[0]
 
 
+def test__local_sources__nothing_asked_of_the_hub_and_nothing_stored(hub: HubServer, tmp_path: Path) -> None:
+    quietly(library_data().to_parquet, tmp_path / "a.parquet")
+    quietly(library_data().save_to_disk, tmp_path / "saved")
+    n_asked = len(hub.asked)
+    for found, warned in reading(tmp_path / "home", [("a.parquet", {}), ("saved", {})], HF_ENDPOINT=hub.url):
+        assert ([row[1] for row in found], warned) == (["p", "q", "r"], [])
+    assert (len(hub.asked), (tmp_path / "home").exists()) == (n_asked, False)
+
+
 def test__hub__cache_that_cannot_be_written__says_so(tmp_path: Path) -> None:
     write_parquet(tmp_path / "set" / "data" / "train.parquet", [{"question": "q"}])
     (tmp_path / "file").touch()
