@@ -24,7 +24,9 @@ def modules_after(*arguments: object) -> set[str]:
     return set(done.stdout.splitlines()[-1].split())
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("fit", "--help"), ("predict", "--help")])
+@pytest.mark.parametrize(
+    "arguments", [("--help",), ("fit", "--help"), ("predict", "--help"), ("extract", "--help")]
+)
 def test__help__loads_nothing_heavy(arguments):
     assert not modules_after(*arguments) & HEAVY
 

@@ -164,7 +164,7 @@ def _count(partial: Partial, rows_per_chunk: int) -> int:
 def _row(line: bytes) -> dict[str, Any] | None:
     try:
         row = json.loads(line) if line.endswith(b"\n") else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return row if isinstance(row, dict) and "id" in row else None
 
