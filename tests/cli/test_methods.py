@@ -30,6 +30,7 @@ def test__fit__numbers_of_heads_scoring_and_priors__reach_the_method(savs, train
         "n_heads": 3,
         "scoring": "in_sample",
         "priors": [["blue", 0.75], ["red", 0.25]],
+        "heads": None,
     }
     assert (shown["n_kept"], len(shown["heads"])) == (3, 3)
     assert "score" in savs("inspect", tmp_path / "c")[1]
@@ -103,3 +104,15 @@ def test__predict__sets__reach_a_file_and_nothing_is_left_beside_it(savs, train,
     rows = [json.loads(line) for line in answers.read_text().splitlines()]
     assert all("set" in row for row in rows)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["answers.jsonl", "c"]
+
+
+def test__fit__heads_of_another_classifier__are_the_only_ones(savs, train, backbone, classifier, tmp_path):
+    command = ["fit", train, "-b", backbone, "--heads-of", classifier, "-o", tmp_path / "c", "-q"]
+    assert savs(*command, "--method", "votes")[0] == 0
+    before, after = (
+        json.loads(savs("inspect", folder, "--json")[1])["heads"] for folder in (classifier, tmp_path / "c")
+    )
+    assert {(layer, head) for layer, head, _ in after} == {(layer, head) for layer, head, _ in before}
+    code, _, error = savs(*command)
+    assert code == 2
+    assert "takes no heads" in error

@@ -158,3 +158,20 @@ def test__head_set__of_one_model__can_be_compared_with_another():
     heads = fitted("sav").head_set_
     assert list(heads.heads) == fitted("sav").heads_
     assert len(fitted("mixture").head_set_.heads) == tiny().layout.n_heads
+
+
+def test__heads_of_another_task__are_the_only_ones_used(tmp_path):
+    found = fitted("sav", n_heads=5)
+    reused = fitted("votes", heads=found.head_set_)
+    assert set(reused.heads_) == set(found.heads_)
+    queries, truth = shots(2, start=80)
+    assert reused.predict(queries).tolist() == truth
+    best = fitted("votes", heads=[tuple(head) for head in found.heads_], n_heads=2)
+    assert set(best.heads_) <= set(found.heads_)
+    assert len(best.heads_) == 2
+    reused.save_pretrained(tmp_path)
+    assert SAVModel.from_pretrained(tmp_path, backbone=tiny()).method == reused.method
+    with pytest.raises(ValueError, match="takes no heads"):
+        SAVModel(FakeBackbone(), heads=[(0, 0)])
+    with pytest.raises(ValueError, match="none"):
+        fitted("votes", heads=[(99, 0)])

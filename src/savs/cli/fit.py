@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from savs.cli.answers import tell_store
-from savs.cli.methods import by_label, check_method, method_options
+from savs.cli.methods import by_label, check_method, heads_of, method_options
 from savs.cli.options import (
     DATA,
     backbone_options,
@@ -71,6 +71,7 @@ def fit(
     n_heads: int | str | None,
     scoring: str | None,
     priors: dict[str, float] | str | None,
+    heads_from: Path | None,
     keep_shots: bool,
     shots: int | None,
     seed: int,
@@ -89,7 +90,8 @@ def fit(
     from savs.model import SAVModel
 
     started = time.perf_counter()
-    check_method(method, n_heads, scoring, priors)
+    heads = heads_of(heads_from)
+    check_method(method, n_heads, scoring, priors, heads)
     data, load = split_options(options)
     if "store" in load and load["store"].resolve() == output.resolve():
         raise click.BadParameter("it is the output; name another folder", param_hint="--store")
@@ -105,6 +107,7 @@ def fit(
         n_heads=n_heads,
         scoring=scoring,
         priors=by_label(priors, examples),
+        heads=heads,
         lazy=True,
         progress=session.progress,
         **load,

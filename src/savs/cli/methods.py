@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from savs.examples import Example
 
-__all__ = ["by_label", "check_method", "method_options"]
+__all__ = ["by_label", "check_method", "heads_of", "method_options"]
 
 
 class _HeadCount(click.ParamType["int | str"]):
@@ -48,7 +49,7 @@ class _Priors(click.ParamType["str | dict[str, float]"]):
 
 
 def method_options() -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return a decorator that adds --method, --n-heads, --scoring, --priors and --keep-shots."""
+    """Return a decorator that adds --method, --n-heads, --scoring, --priors, --heads-of and --keep-shots."""
     options = [
         click.option(
             "--method",
@@ -76,6 +77,13 @@ def method_options() -> Callable[[Callable[..., Any]], Callable[..., Any]]:
             help="uniform, empirical, or LABEL=SHARE,... [default: the method's own].",
         ),
         click.option(
+            "--heads-of",
+            "heads_from",
+            type=click.Path(path_type=Path),
+            metavar="CLASSIFIER",
+            help="Use only the heads that this saved classifier uses (method votes, soft, hec_v, ...).",
+        ),
+        click.option(
             "--keep-shots",
             is_flag=True,
             help="Save the shots' feature rows too: for savs predict --unknown and for learning on.",
@@ -91,15 +99,26 @@ def method_options() -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 
 def check_method(
-    name: str, n_heads: int | str | None, scoring: str | None, priors: str | dict[str, float] | None
+    name: str,
+    n_heads: int | str | None,
+    scoring: str | None,
+    priors: str | dict[str, float] | None,
+    heads: Sequence[tuple[int, int]] | None = None,
 ) -> None:
     """Raise `click.UsageError` if the method does not take the settings."""
     from savs.heads.methods import Method
 
     try:
-        Method(name, n_heads, scoring, priors)
+        Method(name, n_heads, scoring, priors, None if heads is None else tuple(heads))
     except ValueError as error:
         raise click.UsageError(str(error)) from None
+
+
+def heads_of(folder: Path | None) -> list[tuple[int, int]] | None:
+    """Return the heads that a saved classifier uses."""
+    from savs.artifact import load_artifact
+
+    return None if folder is None else [head for head in load_artifact(folder).heads if head[1] >= 0]
 
 
 def by_label(

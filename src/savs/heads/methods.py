@@ -71,6 +71,8 @@ class Method:
         How heads are ranked, for methods that rank them; None leaves it to the method.
     priors : "uniform", "empirical", mapping of label to float, or None
         Class priors; None leaves them to the method.
+    heads : tuple of (layer, index), or None
+        Only these may be used, such as those found on another task; all of them unless `n_heads` is given.
 
     Raises
     ------
@@ -82,6 +84,7 @@ class Method:
     n_heads: int | str | None = None
     scoring: str | None = None
     priors: str | Mapping[Any, float] | None = None
+    heads: tuple[tuple[int, int], ...] | None = None
 
     def __post_init__(self) -> None:
         made = self._unfitted(None)
@@ -95,6 +98,9 @@ class Method:
             )
         if self.n_heads is not None:
             _check_n_heads(self.name, self.n_heads)
+        if self.heads is not None:
+            _check_takes(self.name, made, ["heads"])
+            object.__setattr__(self, "heads", tuple((int(layer), int(index)) for layer, index in self.heads))
 
     @property
     def reads_names(self) -> bool:
@@ -123,6 +129,8 @@ class Method:
             made.set_params(priors=_by_class(self.priors, classes.tolist()))
         if self.reads_names:
             made.set_params(prototypes=prototypes)
+        if self.heads is not None:
+            made.set_params(heads=self.heads, n_heads=self.n_heads or len(self.heads))
         return made
 
     def to_json(self) -> dict[str, Any]:

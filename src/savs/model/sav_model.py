@@ -19,6 +19,7 @@ from savs.examples import ErrorLedger, Example, Label, as_examples, check_labels
 from savs.features import HeadLayout
 from savs.heads import Estimate
 from savs.heads.experts import uses_state
+from savs.heads.head_sets import HeadSet
 from savs.heads.labels import encode_labels
 from savs.heads.learning import HeadChange
 from savs.heads.methods import Method
@@ -59,6 +60,9 @@ class SAVModel(FittedModel):
         How heads are ranked, for methods that can do it in more than one way.
     priors : "uniform", "empirical" or mapping of label to float, optional
         Class priors; not for ``"sav"``.
+    heads : HeadSet or sequence of (layer, index), optional
+        Only these heads may be used, such as another model's `head_set_`: for methods that keep some, but not
+        ``"sav"`` (``"votes"`` is the same rule and takes them).
     store : path, optional
         Folder of a feature store, made if it is not there: what the backbone says about an example is kept
         in it and never computed again, whatever the labels, the method or other settings.
@@ -103,9 +107,14 @@ class SAVModel(FittedModel):
         n_heads: int | str | None = None,
         scoring: str | None = None,
         priors: str | Mapping[Label, float] | None = None,
+        heads: HeadSet | Sequence[tuple[int, int]] | None = None,
         store: str | os.PathLike[str] | None = None,
     ) -> None:
-        self._set_up(BackboneSource(Given(backbone), store), prompt, Method(method, n_heads, scoring, priors))
+        self._set_up(
+            BackboneSource(Given(backbone), store),
+            prompt,
+            Method(method, n_heads, scoring, priors, _pairs(heads)),
+        )
 
     @classmethod
     def from_backbone(
@@ -117,6 +126,7 @@ class SAVModel(FittedModel):
         n_heads: int | str | None = None,
         scoring: str | None = None,
         priors: str | Mapping[Label, float] | None = None,
+        heads: HeadSet | Sequence[tuple[int, int]] | None = None,
         lazy: bool = False,
         store: str | os.PathLike[str] | None = None,
         **load_options: Any,
@@ -128,7 +138,7 @@ class SAVModel(FittedModel):
         backbone : str, Path or transformers model
             ``"tiny"`` for the model in the box, a folder in hub layout, a hub id, or a model object (then
             `processor` is needed).
-        prompt, method, n_heads, scoring, priors
+        prompt, method, n_heads, scoring, priors, heads
             As for `SAVModel`.
         lazy : bool, default=False
             Load the backbone only when it is first needed: `fit` checks the shots before.
@@ -147,7 +157,7 @@ class SAVModel(FittedModel):
         """
         model = cls.__new__(cls)
         source = BackboneSource(Named(backbone, load_options), store)
-        model._set_up(source, prompt, Method(method, n_heads, scoring, priors))
+        model._set_up(source, prompt, Method(method, n_heads, scoring, priors, _pairs(heads)))
         if not lazy:
             _ = model.backbone
         return model
@@ -439,3 +449,10 @@ class SAVModel(FittedModel):
 
     def _prototypes(self, classes: NDArray[Any]) -> NDArray[np.float32]:
         return self._full_rows(class_prompts(classes.tolist(), self.prompt))
+
+
+def _pairs(heads: HeadSet | Sequence[tuple[int, int]] | None) -> tuple[tuple[int, int], ...] | None:
+    if heads is None:
+        return None
+    chosen = heads.heads if isinstance(heads, HeadSet) else heads
+    return tuple((layer, index) for layer, index in chosen)
