@@ -77,7 +77,7 @@ def _json_lines(path: Path) -> Iterator[Row]:
     for number, line in enumerate(decoded_lines(path), start=1):
         if line.strip():
             where = f"{path.name}:{number}"
-            yield Row(where, where, _as_cells(_parse(line, where, one_line=True), where))
+            yield Row(where, where, _as_cells(_parse(line.removesuffix("\n"), where, one_line=True), where))
 
 
 def _json_list(path: Path) -> Iterator[Row]:
