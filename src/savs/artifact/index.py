@@ -121,10 +121,10 @@ def build_artifact(index: Mapping[str, Any], tensors: Tensors) -> Artifact:
 
 
 def _check_codes(arrays: Tensors, n_classes: int) -> None:
-    """Raise `ValueError` if shots are of classes that there are not: a rule would make room for all of them."""
+    """Raise `ValueError` if shots are of no class: a rule would make room for all classes up to theirs."""
     for name, codes in arrays.items():
         if name.endswith(".codes") and not (
-            codes.dtype.kind == "i" and codes.size and 0 <= codes.min() and codes.max() < n_classes
+            codes.dtype.kind == "i" and codes.size and codes.min() >= 0 and codes.max() < n_classes
         ):
             raise ValueError(f"{name} are no classes")
 
