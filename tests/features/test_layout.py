@@ -139,7 +139,7 @@ def test__layout__state_alone__no_heads_no_groups():
     assert (layout.n_heads, layout.width, layout.groups) == (0, 7, ())
     assert layout.column_indices(layout.heads).shape == (0,)
     assert layout.to_json() == [[6, -1, 7]]
-    with pytest.raises(ValueError, match="width"):
+    with pytest.raises(ValueError, match="no heads"):
         layout.without_state()
 
 

@@ -126,6 +126,8 @@ class HeadLayout:
 
     def without_state(self) -> HeadLayout:
         """Return the layout of the head columns alone; `ValueError` if there are none."""
+        if self.state is not None and not self.heads:
+            raise ValueError("the rows hold no heads, only the last-layer state")
         return self if self.state is None else HeadLayout(self.heads, self.dims)
 
     @property
