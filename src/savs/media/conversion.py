@@ -4,7 +4,7 @@
 given                         becomes
 ============================  ==============================================================================
 1, L, RGB, YCbCr, HSV, LAB    the same colours; grey repeated in three channels
-CMYK                          ``255 - min(255, ink + black)``, without a colour profile
+CMYK                          ``(255 - ink) * (255 - black) / 255``, without a colour profile
 P, PA, LA, RGBA, RGBa, La     palette looked up, composited on the background
 ``transparency`` in a file    composited on the background (palette entries, or one transparent colour)
 RGBX                          the fourth channel is dropped
