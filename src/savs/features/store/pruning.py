@@ -86,7 +86,8 @@ def _to_rewrite(shelf: Shelf, part_rows: int) -> list[Part]:
             for name, part in shelf.parts.items()
             if part.has_states is with_states and 2 * part.n_rows <= part_rows
         }
-        chosen |= small if len(small) > 1 else set()
+        # What is rewritten may leave a small part of its own: the small one that is there goes with it.
+        chosen |= small if len(small) > 1 or chosen else set()
     # Rows with final hidden states come first: they are the ones to keep.
     return sorted(
         (shelf.parts[name] for name in chosen), key=lambda part: (not part.has_states, part.path.name)
