@@ -106,3 +106,35 @@ def test__prompt_with_an_unknown_column__one_line(train, savs):
     code, _, error = savs("compare", train, "-b", "no-such-model", "--prompt", "{nothing}?", "--shots", 2)
     assert (code, error.count("\n")) == (1, 1)
     assert "nothing" in error
+
+
+def test__several_data_sets__each_has_its_table_and_the_means_follow(savs, backbone, tmp_path):
+    for name, seed in (("one", 0), ("two", 40)):
+        for split, per_class in (("train", 4), ("test", 2)):
+            rows = [
+                {"text": f"{word} {seed + i} {split}", "label": word}
+                for word in ("apple", "brick")
+                for i in range(per_class)
+            ]
+            path = tmp_path / name / f"{split}.jsonl"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    data = [tmp_path / name / "train.jsonl" for name in ("one", "two")]
+    command = ["compare", *data, "-b", backbone, "--shots", "2,3", "--draws", "2", "--methods", "sav,soft"]
+    code, text, error = savs(*command, "--test", "test.jsonl", "--json")
+    assert (code, error) == (0, "")
+    found = json.loads(text)
+    assert list(found["data_sets"]) == [str(path) for path in data]
+    for shots in ("2", "3"):
+        means = [one["methods"]["soft"]["mean"][shots] for one in found["data_sets"].values()]
+        assert found["overall"][shots]["soft"]["mean"] == pytest.approx(sum(means) / 2)
+    alone = json.loads(
+        savs("compare", data[0], *command[3:], "--test", data[0].parent / "test.jsonl", "--json")[1]
+    )
+    first = found["data_sets"][str(data[0])]
+    assert alone["methods"]["sav"]["accuracy"] == first["methods"]["sav"]["accuracy"]
+    text = savs(*command, "--test", "test.jsonl")[1]
+    assert "mean over 2 data sets, 3 shots per class" in text
+    code, _, error = savs(*command, "--test", tmp_path / "one" / "test.jsonl")
+    assert code == 2
+    assert "beside each" in error

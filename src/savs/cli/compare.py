@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -20,11 +21,12 @@ from savs.cli.options import (
     output_options,
     store_option,
 )
-from savs.cli.output import percent, print_json, show, table
+from savs.cli.output import print_json
 from savs.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
     from savs.backbones import Backbone
+    from savs.errors import ItemError
     from savs.evaluation.results import Comparison
     from savs.examples import ErrorLedger, Example
 
@@ -37,7 +39,7 @@ __all__ = ["compare"]
         'savs compare pictures/ -b tiny --prompt "What is in this picture?" --shots 5,10 --draws 5'
     ),
 )
-@click.argument("data", type=DATA)
+@click.argument("data", type=DATA, nargs=-1, required=True)
 @click.option("--backbone", "-b", required=True, metavar="NAME", help="tiny, a model folder or a hub id.")
 @click.option(
     "--methods", metavar="A,B,...", help="Names from docs/methods.md, majority, last_layer and zero_shot."
@@ -73,7 +75,7 @@ __all__ = ["compare"]
 def compare(
     session: Session,
     /,
-    data: Path | str,
+    data: tuple[Path | str, ...],
     backbone: str,
     methods: str | None,
     shots: str,
@@ -91,44 +93,109 @@ def compare(
     the draw, nor a copy of one. Intervals: of the mean over draws (Student's t), and of the difference to the
     published rule sav and to the best baseline (paired bootstrap over test items). With --store, a second run
     with other methods, shots or draws needs no forward pass; only zero_shot asks the model each time.
+
+    Several DATA are compared one by one, with a table of means over them at the end; --test is then a file's
+    name beside each. With --json each has its figures under "data_sets", and the means are under "overall".
     """
     from savs.backbones import load_backbone
     from savs.cli.reading import split_options
     from savs.evaluation.comparison import check_request, compare_methods
-    from savs.examples import ErrorLedger
 
     started = time.perf_counter()
     names, counts = _names(methods), _counts(shots)
     reading, load = split_options(options)
-    store = load.pop("store", None)
-    ledger = ErrorLedger(max_errors)
-    pool = _read(data, ledger, prompt, reading)
-    check_request(pool, names, counts, fixed_test=test is not None, draws=draws)
-    later = ErrorLedger(ledger.left)
-    items = [] if test is None else _test_set(test, later, prompt, reading, pool)
+    store, left = load.pop("store", None), max_errors
+    sets = []
+    for one in data:
+        sets.append(_read_set(one, _beside(test, one, len(data)), prompt, reading, left))
+        check_request(sets[-1].pool, names, counts, fixed_test=test is not None, draws=draws)
+        left = _left(left, sets[-1].errors)
     model = _with_store(load_backbone(backbone, progress=session.progress, **load), store)
-    found = compare_methods(
-        model,
-        pool,
-        methods=names,
-        shots=counts,
-        draws=draws,
-        test=items,
-        seed=seed,
-        prompt=prompt,
-        zero_shot_items=zero_shot_items,
-        max_errors=later.left,
-        progress=session.progress,
-    )
-    found.errors[:0] = [*ledger.errors, *later.errors]
+    found: dict[str, Comparison] = {}
+    for given in sets:
+        compared = compare_methods(
+            model,
+            given.pool,
+            methods=names,
+            shots=counts,
+            draws=draws,
+            test=given.test,
+            seed=seed,
+            prompt=prompt,
+            zero_shot_items=zero_shot_items,
+            max_errors=left,
+            progress=session.progress,
+        )
+        left = _left(left, compared.errors)
+        compared.errors[:0] = given.errors
+        found[str(given.name)] = compared
     spared = tell_counts(getattr(model, "total", None), session)
     if session.as_json:
         seconds = {"seconds": round(time.perf_counter() - started, 2)}
-        named = {"data": str(data), "test": None if test is None else str(test)}
-        print_json({**named, **found.record(), **seconds, **spared})
+        print_json({**_record(found, test), **seconds, **spared})
     else:
         _show(found, brief=session.quiet)
-    return ITEM_ERRORS if found.errors else 0
+    return ITEM_ERRORS if any(one.errors for one in found.values()) else 0
+
+
+class _Set(NamedTuple):
+    """A data set with the prompt applied, and the errors of rows that are no examples."""
+
+    name: Path | str
+    pool: list[Example]
+    test: list[Example]
+    errors: list[ItemError]
+
+
+def _read_set(
+    data: Path | str, test: Path | str | None, prompt: str | None, reading: dict[str, Any], left: int
+) -> _Set:
+    from savs.examples import ErrorLedger
+
+    ledger = ErrorLedger(left)
+    pool = _read(data, ledger, prompt, reading)
+    later = ErrorLedger(ledger.left)
+    items = [] if test is None else _test_set(test, later, prompt, reading, pool)
+    return _Set(data, pool, items, [*ledger.errors, *later.errors])
+
+
+def _left(allowed: int, errors: Sequence[ItemError]) -> int:
+    return allowed if allowed < 0 else allowed - len(errors)
+
+
+def _beside(test: Path | str | None, data: Path | str, n_data: int) -> Path | str | None:
+    """Return the test set of a data set: where there are several, a file of that name beside each."""
+    if n_data == 1 or test is None:
+        return test
+    if not isinstance(data, Path) or not isinstance(test, Path) or test.is_absolute():
+        raise click.BadParameter(
+            "with several DATA it is the name of a file beside each", param_hint="--test"
+        )
+    return data.parent / test
+
+
+def _record(found: dict[str, Comparison], test: Path | str | None) -> dict[str, Any]:
+    from savs.evaluation.overall import overall, record_overall
+
+    named = {"test": None if test is None else str(test)}
+    if len(found) == 1:
+        (name, one), *_ = found.items()
+        return {"data": name, **named, **one.record()}
+    sets = {name: one.record() for name, one in found.items()}
+    return {**named, "data_sets": sets, "overall": record_overall(overall(found))}
+
+
+def _show(found: dict[str, Comparison], *, brief: bool) -> None:
+    from savs.cli.comparison_tables import show_comparison, show_overall
+    from savs.cli.output import show
+    from savs.evaluation.overall import overall
+
+    for name, one in found.items():
+        if len(found) > 1:
+            show("", name)
+        show_comparison(one, brief=brief)
+    if len(found) > 1:
+        show_overall(overall(found), len(found))
 
 
 def _with_store(backbone: Backbone, store: Path | None) -> Backbone:
@@ -184,52 +251,3 @@ def _test_set(
     if not items:
         raise DataError(f"{path}: no test example can be used")
     return items
-
-
-def _show(found: Comparison, *, brief: bool) -> None:
-    for shots in found.shots:
-        _show_table(found, shots)
-    if found.answers is not None:
-        said = list(found.answers.by_row.values())
-        unparsed = sum(label is None for label in said)
-        show(f"zero_shot: {len(said)} test items asked, {unparsed} answers name no class and count as wrong")
-    if not brief:
-        show("accuracy: mean over draws, with its 95 % interval; +-: points against another method, 95 %")
-        for error in found.errors:
-            show(f"not read: {error.id}: {error.message}")
-
-
-def _show_table(found: Comparison, shots: int) -> None:
-    tests = sorted(set(found.n_test[shots]))
-    sizes = str(tests[0]) if len(tests) == 1 else f"{tests[0]} to {tests[-1]}"
-    baseline = found.best_baseline(shots)
-    columns = ["method", "accuracy", "+- sav"] + ([f"+- {baseline}"] if baseline else [])
-    figures = {name: found.figures(name, shots) for name in found.methods}
-    rows = [
-        [name, _accuracy(one), _points(one["against_sav"])]
-        + ([_points(one["against_baseline"])] if baseline else [])
-        + [_or_dash(one["seconds"], ".3f"), _or_dash(one["bytes"], "d")]
-        for name, one in figures.items()
-    ]
-    title = f"{shots} shots per class, draws: {found.draws}, test items: {sizes}"
-    show(table([*columns, "seconds", "bytes"], rows, title))
-    for name, one in figures.items():
-        for draw, why in one["failures"].items():
-            show(f"{name} failed in draw {int(draw) + 1} of {found.draws}: {why}")
-
-
-def _accuracy(figures: dict[str, Any]) -> str:
-    interval = figures["interval"]
-    spread = f" ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})" if interval else ""
-    return percent(figures["mean"]) + spread
-
-
-def _points(difference: dict[str, Any] | None) -> str:
-    if difference is None:
-        return "-"
-    low, high = difference["low"], difference["high"]
-    return f"{100 * difference['value']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
-
-
-def _or_dash(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)
