@@ -238,3 +238,83 @@ def test__tiny__heads_from_the_store__equal_computed_bits(tmp_path):
     )
     assert (again.n_computed, again.report.n_forward) == (0, 0)
     np.testing.assert_array_equal(whole.features, tiny.extract(examples).features)
+
+
+def n_parts(folder):
+    return len(list((folder / "parts").iterdir()))
+
+
+def test__fill__stores_what_is_missing_and_names_the_errors(tmp_path):
+    bad = broken(tmp_path / "bad.png")
+    examples = as_examples([*TEXTS[:3], (bad, "look"), *TEXTS[:5]])
+    backbone = stored(tmp_path / "store", Strict(), states_width=16)
+    ledger = backbone.fill(examples, max_errors=1)
+    assert [(index, error.code) for index, error in ledger.by_index.items()] == [(3, "image_undecodable")]
+    assert backbone.last == Counts(9, 3, 5)  # the first three of the second chunk are there
+    backbone.fill(examples, max_errors=-1)
+    assert backbone.last == Counts(9, 8, 0)
+    with pytest.raises(ItemError):
+        backbone.fill(examples)
+    plain = FakeBackbone().extract(as_examples(TEXTS[:5]), states=True)
+    assert_same(backbone.extract(as_examples(TEXTS[:5]), states=True), plain)
+    assert backbone.n_computed == 0
+
+
+@pytest.mark.parametrize("verb", ["fill", "extract"])
+def test__holding__parts_fill_up_from_call_to_call(tmp_path, verb):
+    backbone = stored(tmp_path / "held", part_rows=8)
+    with backbone.holding():
+        for text in TEXTS:
+            getattr(backbone, verb)(as_examples([text]))
+            assert len(FeatureStore.existing(tmp_path / "held")) in {0, 8}
+    assert (n_parts(tmp_path / "held"), len(backbone.store)) == (2, 11)
+    plain = stored(tmp_path / "plain", part_rows=8)
+    for text in TEXTS:
+        getattr(plain, verb)(as_examples([text]))
+    assert n_parts(tmp_path / "plain") == 11
+
+
+def test__holding__interrupted__what_was_waiting_is_written(tmp_path):
+    backbone = stored(tmp_path, part_rows=8)
+
+    def interrupted():
+        with backbone.holding():
+            backbone.fill(as_examples(TEXTS[:5]))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert len(FeatureStore.existing(tmp_path)) == 5
+
+
+def test__holding__rows_that_have_waited_for_a_minute__are_written(tmp_path, monkeypatch):
+    import time
+
+    backbone, late = stored(tmp_path, part_rows=8), time.monotonic() + 61
+    with backbone.holding():
+        backbone.fill(as_examples(TEXTS[:2]))
+        assert len(FeatureStore.existing(tmp_path)) == 0
+        monkeypatch.setattr(time, "monotonic", lambda: late)
+        backbone.fill(as_examples(TEXTS[2:3]))
+        assert len(FeatureStore.existing(tmp_path)) == 3
+
+
+def test__fault_23__chunks__never_torn_between_two_parts(tmp_path):
+    """Six and six rows do not fit into a part of eight; a rerun computes whole chunks in the same batches."""
+    backbone = stored(tmp_path, part_rows=8)
+    texts = [f"{index}" for index in range(12)]
+    with backbone.holding():
+        for start in (0, 6):
+            backbone.fill(as_examples(texts[start : start + 6]))
+    sizes = sorted(part.n_rows for part in backbone.store._shelf.parts.values())
+    assert sizes == [6, 6]
+
+
+def test__with_store__may_hold_states__and_takes_a_store_without_them(tmp_path):
+    first = with_store(FakeBackbone(), tmp_path / "a")
+    assert first.store.description.states_width == 16
+    first.extract(as_examples(["x"]))
+    assert first.last_layer_states(as_examples(["x"])).shape == (1, 16)
+    assert first.n_computed == 0
+    stored(tmp_path / "b")
+    assert with_store(FakeBackbone(), tmp_path / "b").store.description.states_width is None
