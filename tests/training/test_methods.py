@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from training.methods import draws, measure, read, table
+from training.methods import coverage, draws, measure, read, table
 from training.tasks import Item
 
 from savs.backbones.passes.recorder import recording
@@ -21,18 +21,55 @@ def cache(tmp_path):
             y = rng.permutation(np.arange(count) % 2)
             arrays[f"{name}_y"] = y
             arrays[f"{name}_heads"] = (centres[y] + rng.standard_normal((count, LAYOUT.width))).astype("f4")
+            arrays[f"{name}_state"] = (4 * y[:, None] + rng.standard_normal((count, 5))).astype("f4")
         np.savez(tmp_path / f"{task}.npz", **arrays)
     return tmp_path
 
 
 def test__draws__fewer_shots__the_first_of_each_class(cache):
-    (x, y, test, truth), _ = draws(cache, "easy", 3, 2)
+    (x, y, test, truth), _ = draws(cache, "easy", 3, 2, ["heads"])
     with np.load(cache / "easy.npz") as arrays:
         for label in (0, 1):
             first = np.flatnonzero(arrays["s0_y"] == label)[:3]
             assert (x[y == label] == arrays["s0_heads"][first]).all()
         assert (test == arrays["t_heads"]).all()
     assert len(truth) == 40
+
+
+def test__draws__heads_and_state__side_by_side(cache):
+    (x, y, test, _), _ = draws(cache, "hard", 20, 2, ["heads", "state"])
+    assert x.shape == (20, LAYOUT.width + 5)
+    with np.load(cache / "hard.npz") as arrays:
+        assert (x[:, -5:] == arrays["s0_state"]).all()
+        assert (y == arrays["s0_y"]).all()
+        assert (test[:, -5:] == arrays["t_state"]).all()
+
+
+def test__measure__layout_with_state__mixture_finds_what_heads_do_not_hold(cache):
+    names = ["sav", "last_state", "mixture"]
+    blind = measure(cache, LAYOUT, ["mixture"], [10], 2)["10"]["hard"]["mixture"]
+    found = measure(cache, LAYOUT.with_state(5), names, [10], 2)["10"]["hard"]
+    assert np.mean(found["last_state"]) > 0.8
+    assert np.mean(found["mixture"]) > np.mean(blind) + 0.1
+
+
+def test__coverage__intervals_and_bias_by_hand(cache):
+    from savs.heads import make_method
+    from savs.heads.honest import estimate_classifier
+
+    row = coverage(cache, LAYOUT, ["soft"], [5], 2).splitlines()[2]
+    held, widths, gaps = [], [], []
+    for task in ("easy", "hard"):
+        for x, y, test, truth in draws(cache, task, 5, 2, ["heads"]):
+            fitted = make_method("soft", LAYOUT).fit(x, y)
+            accuracy = fitted.score(test, truth)
+            estimate = estimate_classifier(fitted, x, y)
+            held.append(estimate.interval[0] <= accuracy <= estimate.interval[1])
+            widths.append(estimate.interval[1] - estimate.interval[0])
+            gaps.append(estimate.accuracy - accuracy)
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[:3] == ["`soft`", "5", f"{100 * np.mean(held):.0f} %"]
+    assert cells[5:] == [f"{100 * np.mean(widths):.0f}", f"{100 * np.mean(gaps):+.1f}"]
 
 
 def test__measure_and_table__means_and_worst_loss_to_the_published_rule(cache):
@@ -57,11 +94,14 @@ def test__read__head_vectors_are_those_of_the_library():
 
     reader = Reader(BUNDLED)
     items = [Item((), text, "", "") for text in ("is it red?", "a longer question about nothing")]
-    rows = read(reader, items)
-    for item, row in zip(items, rows, strict=True):
+    found_rows = read(reader, items)
+    for item, row, state in zip(items, found_rows["heads"], found_rows["state"], strict=True):
         inputs = reader.inputs([item])
         anatomy = find_sites(reader.model)
         with torch.no_grad(), recording(anatomy.sites, inputs["attention_mask"]) as found:
             reader.model(**inputs)
+        with torch.no_grad():
+            last = reader.model(**inputs, output_hidden_states=True).hidden_states[-1][0, -1].numpy()
         expected = torch.cat([found.vectors[site] for site in anatomy.sites], 1)[0].numpy()
         np.testing.assert_allclose(row, expected, atol=1e-5)
+        np.testing.assert_allclose(state, last, atol=1e-5)
