@@ -20,7 +20,7 @@ from fuzz.attacks import built
 from fuzz.judging import LONGEST_INPUT, NAMES, judge, load_target, signature
 
 ATTACKS = Path(__file__).parents[1] / "tests" / "attacks"
-PIECE = 120  # seconds: what is lost when a piece is killed
+PIECE = 120  # seconds of the clock: what is lost when a piece is killed
 
 
 def main() -> int:
@@ -42,7 +42,7 @@ def fuzz(name: str, seconds: int, home: Path) -> int:
     seed(name, home / "corpus")
     used = 0.0
     while used < seconds:
-        record = run_piece(name, min(PIECE, max(5, int(seconds - used))), home)
+        record = run_piece(name, PIECE if seconds - used > PIECE / 4 else max(2, int(seconds - used)), home)
         used += record["cpu_seconds"]
         with (home / "log.jsonl").open("a") as log:
             log.write(json.dumps(record) + "\n")

@@ -45,7 +45,15 @@ def _made(name: str) -> bytes:
     shots = [Shot(str(number), label, "0" * 64) for number, label in enumerate(labels.tolist())]
     left_out = np.full((6, 2), -0.5)
     artifact = Artifact(
-        method, "{question}", classifier, shots, left_out, None, None, {"chosen": ["x"]}, {"commit": None}
+        method,
+        "{question}",
+        classifier,
+        shots,
+        left_out,
+        None,
+        None,
+        {"chosen": ["x"], "why": "y"},
+        {"commit": None},
     )
     with tempfile.TemporaryDirectory() as folder:
         save_artifact(artifact, Path(folder) / "classifier", card="card")

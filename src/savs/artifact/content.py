@@ -114,7 +114,7 @@ def check_artifact(artifact: Artifact, label_type: type) -> None:
         artifact.left_out is None or _has_left_out(artifact.left_out, (len(shots), len(classes))),
         artifact.rows is None or _is_finite(artifact.rows, (len(shots), artifact.layout.width), np.float32),
         artifact.estimate is None or _is_estimate(artifact.estimate),
-        artifact.report is None or _names_what_it_chose(artifact.report),
+        artifact.report is None or _says_what_it_chose(artifact.report),
         isinstance(artifact.fingerprint, dict),
         _answers(artifact.classifier, len(classes)),
     )
@@ -127,9 +127,10 @@ def _is_template(prompt: Any) -> bool:
     return isinstance(prompt, str) and PromptTemplate(prompt).template == prompt
 
 
-def _names_what_it_chose(report: Any) -> bool:
-    chosen = report.get("chosen", [])
-    return isinstance(chosen, list) and all(isinstance(name, str) for name in chosen)
+def _says_what_it_chose(report: Any) -> bool:
+    """Return whether a report holds what is shown of it."""
+    chosen, why = report["chosen"], report["why"]
+    return isinstance(chosen, list) and all(isinstance(text, str) for text in (*chosen, why))
 
 
 def _is_estimate(content: Any) -> bool:
