@@ -16,6 +16,7 @@ import torch
 
 import savs
 from savs.backbones import TransformersBackbone, load_backbone
+from savs.backbones.fingerprint import weights_digest
 from savs.backbones.stored import with_store
 from savs.examples import as_examples
 
@@ -163,3 +164,27 @@ def test__fault_28__adapter_switched_off__not_answered_from_the_store(fresh_fami
     assert np.abs(plain - adapted).max() > 0.01
     np.testing.assert_array_equal(stored.extract(examples).features, adapted)
     assert stored.n_stored == 2
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int8, torch.bool])
+def test__weights_digest__any_single_value_changed__noticed(dtype) -> None:
+    model = torch.nn.Module()
+    model.weight = torch.nn.Parameter(torch.zeros(5000, 13).to(dtype), requires_grad=False)
+    before = weights_digest(model)
+    for place in (0, 1, 4095 * 8, 32771, 64_999):
+        with torch.no_grad():
+            model.weight.view(-1)[place] = 1
+        assert weights_digest(model) != before
+        with torch.no_grad():
+            model.weight.view(-1)[place] = 0
+    assert weights_digest(model) == before
+
+
+def test__weights_digest__same_values_in_any_memory__same() -> None:
+    model, other = torch.nn.Module(), torch.nn.Module()
+    values = torch.arange(999 * 7, dtype=torch.float32)
+    model.weight = torch.nn.Parameter(values.reshape(999, 7))
+    strided = torch.cat([torch.zeros(1), values])[1:].reshape(999, 7).t().contiguous().t()
+    other.weight = torch.nn.Parameter(strided)
+    assert not other.weight.is_contiguous()
+    assert weights_digest(model) == weights_digest(other)
