@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import io
+import struct
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from savs.errors import MediaError
+from savs.media.limits import MediaLimits
+from savs.media.video import VideoLimits, decode_video, even_frames, load_video
+
+
+def film(
+    n_frames: int = 24,
+    *,
+    codec: str = "mpeg4",
+    kind: str = "mp4",
+    times: list[int] | None = None,
+    gop: int = 6,
+    size: tuple[int, int] = (48, 32),
+) -> bytes:
+    """Frames that get brighter from one to the next, at 10 a second or at the given hundredths."""
+    file = io.BytesIO()
+    with av.open(file, "w", format=kind) as container:
+        stream: Any = container.add_stream(codec, rate=10)
+        stream.width, stream.height, stream.pix_fmt, stream.gop_size = *size, "yuv420p", gop
+        stream.codec_context.time_base = Fraction(1, 100)
+        for index in range(n_frames):
+            pixels = np.full((size[1], size[0], 3), 10 + index * 220 // max(n_frames, 1), np.uint8)
+            pixels[:, : size[0] // 3] = 255 - pixels[0, 0, 0]
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts, frame.time_base = (times[index] if times else index * 10), Fraction(1, 100)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return file.getvalue()
+
+
+def sound() -> bytes:
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream: Any = container.add_stream("aac", rate=16000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        frame.sample_rate, frame.pts = 16000, 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return file.getvalue()
+
+
+def code_of(data: bytes | Path, **options: Any) -> str:
+    with pytest.raises(MediaError) as caught:
+        decode_video(data, **options)
+    assert "\n" not in str(caught.value)
+    return caught.value.code
+
+
+def brightness(images: list[Any]) -> list[float]:
+    return [float(np.asarray(image)[:, 40:].mean()) for image in images]
+
+
+def test__even_frames__plain_loop_in_fractions__same() -> None:
+    times = [0, 3, 4, 10, 30, 31]
+    for n_frames in range(1, 12):
+        expected = []
+        for i in range(n_frames):
+            middle = Fraction(2 * i + 1, 2 * n_frames) * 40
+            expected.append(max(k for k, time in enumerate(times) if time <= middle))
+        assert even_frames(times, 40, n_frames) == expected
+
+
+def test__load_video__more_frames_than_wanted__spread_in_order() -> None:
+    levels = brightness(load_video(film(24), 4))
+    expected = [10 + index * 220 // 24 for index in (3, 9, 15, 21)]
+    np.testing.assert_allclose(levels, expected, atol=4)
+
+
+@pytest.mark.parametrize(("codec", "kind"), [("mpeg4", "mp4"), ("libx264", "mp4"), ("libx264", "matroska")])
+@pytest.mark.parametrize("n_frames", [1, 3, 7])
+def test__decode_video__seeking__bit_exactly_the_full_decode(codec: str, kind: str, n_frames: int) -> None:
+    data = film(60, codec=codec, kind=kind)
+    jumped = decode_video(data, n_frames)
+    whole = decode_video(data, n_frames, seeking=False)
+    for one, other in zip(jumped.images, whole.images, strict=True):
+        np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
+    assert jumped.n_decoded <= whole.n_decoded
+
+
+def test__decode_video__long_file__few_frames_decoded() -> None:
+    data = film(600, gop=10)
+    assert decode_video(data, 4).n_decoded <= 4 * 11
+    assert decode_video(data, 4, seeking=False).n_decoded > 500
+
+
+def test__decode_video__fps__one_frame_per_span() -> None:
+    assert len(decode_video(film(30), 100, fps=2.0).images) == 6
+    assert code_of(film(30), n_frames=5, fps=2.0) == "video_too_long"
+
+
+def test__fault_11__one_frame__repeated() -> None:
+    images = load_video(film(1), 3)
+    assert len({image.tobytes() for image in images}) == 1
+    assert len(images) == 3
+
+
+def test__fault_11__no_frames__item_error() -> None:
+    assert code_of(film(0)) in {"video_no_frames", "video_undecodable"}
+
+
+def test__fault_11__variable_rate__frames_by_time() -> None:
+    # Ten frames within the first second, then one that stands for nine: most spans show the last ones.
+    times = [*range(0, 100, 10), 100, 1000]
+    levels = brightness(load_video(film(12, times=times), 10))
+    expected = [10 + (5 if i == 0 else 10) * 220 // 12 for i in range(10)]
+    np.testing.assert_allclose(levels, expected, atol=6)
+
+
+def test__fault_11__sound_only__item_error() -> None:
+    assert code_of(sound()) == "video_no_frames"
+
+
+@pytest.mark.parametrize("data", [b"", b"\0" * 1000, b"#EXTM3U\nhttp://localhost/x.ts\n", b"GIF89a" * 50])
+def test__fault_11__broken_container_or_playlist__item_error(data: bytes) -> None:
+    assert code_of(data) == "video_undecodable"
+
+
+@pytest.mark.parametrize("kind", ["mp4", "matroska"])
+def test__fault_11__cut_short__item_error(kind: str) -> None:
+    data = film(120, kind=kind)
+    assert code_of(data[: len(data) // 3]) in {"video_undecodable", "video_cut_short"}
+
+
+def test__fault_11__turned_by_its_display_matrix__upright() -> None:
+    data = bytearray(film(4))
+    start = data.index(b"tkhd") + 4 + 40
+    one = 1 << 16
+    data[start : start + 36] = struct.pack(">9i", 0, one, 0, -one, 0, 0, 32 * one, 0, 1 << 30)
+    image = load_video(bytes(data), 1)[0]
+    assert image.size == (32, 48)
+    pixels = np.asarray(image).astype(int)
+    # The left third (bright) goes to the top when the picture is turned clockwise.
+    assert abs(int(pixels[2, 16, 0]) - int(np.asarray(load_video(film(4), 1)[0])[16, 2, 0])) < 6
+
+
+def test__limits__checked_before_decoding() -> None:
+    data = film(20)
+    assert code_of(data, limits=VideoLimits(max_bytes=100)) == "video_too_large"
+    assert code_of(data, limits=VideoLimits(max_seconds=1.0)) == "video_too_long"
+    assert code_of(data, limits=VideoLimits(max_frames=19)) == "video_too_long"
+    assert code_of(data, limits=VideoLimits(frame=MediaLimits(max_pixels=100))) == "image_too_many_pixels"
+
+
+def test__path__missing_folder_empty_and_good(tmp_path: Path) -> None:
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    (tmp_path / "a.mp4").write_bytes(film(5))
+    assert code_of(tmp_path / "none.mp4") == "media_missing"
+    assert code_of(tmp_path) == "media_not_a_file"
+    assert code_of(tmp_path / "empty.mp4") == "video_undecodable"
+    assert len(load_video(tmp_path / "a.mp4", 2)) == 2
