@@ -101,7 +101,12 @@ def reference(tmp_path_factory, data, carry_out):
     exits, outputs, seconds = carry_out(plan(data, folder / "store"))
     assert exits == [0], outputs
     report = json.loads(outputs[0])
-    assert (report["n"], report["computed"], report["stored"], report["n_errors"]) == (N_ROWS, N_ROWS - 1, 1, 0)
+    assert (report["n"], report["computed"], report["stored"], report["n_errors"]) == (
+        N_ROWS,
+        N_ROWS - 1,
+        1,
+        0,
+    )
     (folder / "seconds").write_text(str(seconds[0]))
     return folder / "store"
 
