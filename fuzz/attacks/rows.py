@@ -137,7 +137,7 @@ def _tables() -> dict[str, bytes]:
         "name-twice.csv": b"text,text\na,b\n",
         "cells-too-many.csv": b"text,label\na,b,c\n",
         "cells-too-few.csv": b"text,label\na\n",
-        "10-000-columns.csv": b",".join(b"c%d" % n for n in range(10_000)) + b"\n" + b"," * 9_999 + b"\n",
+        "40-000-columns.csv": b",".join(b"c%d" % n for n in range(40_000)) + b"\n" + b"," * 39_998 + b"x,y\n",
         "100-000-commas.csv": b"," * MANY + b"\n",
         "accepted-carriage-returns.csv": b"text,label\ra,b\rc,d\r",
         "not-utf-8.csv": b"text,label\na,\xff\n",

@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -158,7 +159,7 @@ def _csv_lines(path: Path) -> Iterator[str]:
 
 
 def _checked_header(names: list[str], where: str) -> list[str]:
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice or "" in names:
         problem = f"column {twice[0]!r} stands twice" if twice and twice[0] else "a column has no name"
         raise DataError(f"{where}: {problem} in the header")
