@@ -9,6 +9,8 @@ from savs.backbones import PromptTemplate
 from savs.backbones.fake import FakeBackbone
 from savs.errors import DataError
 from savs.examples import DataWarning, as_example
+from savs.heads import SAVClassifier
+from savs.heads.estimate import leave_one_out_folds
 from savs.heads.experts import uses_state
 from savs.heads.methods import METHODS, TEXT_METHODS
 from savs.model.caution import Cautions
@@ -36,7 +38,8 @@ def test__method__saved_and_loaded__answers_the_same_and_right(tmp_path, method)
     np.testing.assert_array_equal(loaded.predict_proba(queries), shares)
     assert (loaded.method, loaded.heads_, loaded.estimate_) == (model.method, model.heads_, model.estimate_)
     assert loaded.selection_report_ == model.selection_report_
-    assert (loaded.selection_report_ is None) == (method != "auto")
+    assert ("chosen" in loaded.selection_report_) == (method == "auto")
+    assert (loaded.selection_report_["head_stability"] is None) == (method == "auto")
 
 
 def test__final_state__read_for_methods_that_use_it_and_for_no_other():
@@ -175,3 +178,18 @@ def test__heads_of_another_task__are_the_only_ones_used(tmp_path):
         SAVModel(FakeBackbone(), heads=[(0, 0)])
     with pytest.raises(ValueError, match="none"):
         fitted("votes", heads=[(99, 0)])
+
+
+def test__head_stability__is_the_mean_overlap_of_refits_without_each_shot():
+    model = fitted("sav", n_heads=6)
+    rows, labels = model._support.rows, np.array(model._support.labels)
+    codes = np.unique(labels, return_inverse=True)[1]
+    kept = []
+    for fold in leave_one_out_folds(codes, 0, 20):
+        rest = np.setdiff1d(np.arange(len(codes)), fold)
+        refit = SAVClassifier(n_heads=6, layout=model.layout).fit(rows[rest], labels[rest])
+        kept.append(set(refit.heads_))
+    pairs = [(one, other) for i, one in enumerate(kept) for other in kept[:i]]
+    expected = sum(len(one & other) / len(one | other) for one, other in pairs) / len(pairs)
+    assert model.selection_report_["head_stability"] == pytest.approx(expected)
+    assert fitted("soft_all").selection_report_["head_stability"] == 1

@@ -129,8 +129,11 @@ def _is_template(prompt: Any) -> bool:
 
 def _says_what_it_chose(report: Any) -> bool:
     """Return whether a report holds what is shown of it."""
-    chosen, why = report["chosen"], report["why"]
-    return isinstance(chosen, list) and all(isinstance(text, str) for text in (*chosen, why))
+    if not isinstance(report, dict) or type(report.get("head_stability")) not in (float, int, type(None)):
+        return False
+    chosen, why = report.get("chosen", []), report.get("why", "")
+    told = ("chosen" in report) == ("why" in report)
+    return told and isinstance(chosen, list) and all(isinstance(text, str) for text in (*chosen, why))
 
 
 def _is_estimate(content: Any) -> bool:

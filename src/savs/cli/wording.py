@@ -54,7 +54,7 @@ def wanted_heads(classifier: Any) -> int | None:
 
 def chosen_methods(report: dict[str, Any] | None) -> str:
     """Return what an automatic choice came to, for a line of text."""
-    return f": {', '.join(report['chosen'])} ({report['why']})" if report else ""
+    return f": {', '.join(report['chosen'])} ({report['why']})" if report and "chosen" in report else ""
 
 
 def estimate_lines(estimate: dict[str, Any] | None) -> list[str]:

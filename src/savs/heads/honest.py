@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 from sklearn.utils.validation import check_array
 
+from savs.features import Head
 from savs.heads.base import HeadClassifier
 from savs.heads.classifier import SAVClassifier
 from savs.heads.estimate import Estimate, leave_one_out_folds, summarise_left_out
@@ -76,12 +77,16 @@ def estimate_classifier(
 
 
 def left_out_of(
-    classifier: HeadClassifier | SAVClassifier, shots: Shots, max_folds: int = 5
+    classifier: HeadClassifier | SAVClassifier,
+    shots: Shots,
+    max_folds: int = 5,
+    heads: list[list[Head]] | None = None,
 ) -> NDArray[np.float64]:
     """Return log probabilities of every shot under the classifier fitted again without it and some others.
 
     Every choice that a fit makes is repeated. Shape (n_shots, n_classes); rows of shots that are alone in
-    their class are NaN.
+    their class are NaN. `heads` takes the heads in use of each fit, where the classifier has no folds of its
+    own.
     """
     if isinstance(max_folds, bool) or not isinstance(max_folds, int) or max_folds < 2:
         raise ValueError(f"max_folds must be an integer of at least 2, got {max_folds!r}")
@@ -89,7 +94,7 @@ def left_out_of(
     repeated = getattr(classifier, "left_out_log_probabilities", None)  # a choice that knows how to
     if repeated is not None:
         return np.asarray(repeated(shots, folds))
-    return left_out_log_probabilities(classifier, shots, folds)
+    return left_out_log_probabilities(classifier, shots, folds, heads)
 
 
 def nested_folds(codes: NDArray[np.intp], max_folds: int, seed: int = 0) -> list[NDArray[np.intp]]:
@@ -115,9 +120,23 @@ def nested_folds(codes: NDArray[np.intp], max_folds: int, seed: int = 0) -> list
 
 
 def left_out_log_probabilities(
-    classifier: HeadClassifier | SAVClassifier, shots: Shots, folds: Sequence[NDArray[np.intp]]
+    classifier: HeadClassifier | SAVClassifier,
+    shots: Shots,
+    folds: Sequence[NDArray[np.intp]],
+    heads: list[list[Head]] | None = None,
 ) -> NDArray[np.float64]:
     """Return log probabilities of the left-out shots under an estimator that is fitted without them.
+
+    Parameters
+    ----------
+    classifier : HeadClassifier or SAVClassifier
+        Copies of it are fitted.
+    shots : Shots
+        The shots.
+    folds : sequence of ndarray of int
+        Which shots are left out together.
+    heads : list, optional
+        Takes the heads in use of each fit.
 
     Returns
     -------
@@ -129,6 +148,8 @@ def left_out_log_probabilities(
     for fold in folds:
         fitted = clone(classifier).set_params(layout=shots.layout)._fit_codes(classes, shots.without(fold))
         left_out = shots.rows[fold]
+        if heads is not None:
+            heads.append(fitted.heads_)
         published = isinstance(fitted, SAVClassifier)
         logs[fold] = fitted.log_shares(left_out) if published else fitted.predict_log_proba(left_out)
     return logs

@@ -432,8 +432,8 @@ class FittedModel:
         return self._learned.estimate
 
     @property
-    def selection_report_(self) -> dict[str, Any] | None:
-        """What an automatic choice compared, what it chose and why; None for other methods."""
+    def selection_report_(self) -> dict[str, Any]:
+        """How stable the choice of heads is, and what an automatic choice compared, chose, and why."""
         _ = self._fitted
         return self._learned.report
 

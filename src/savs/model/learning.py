@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from savs.examples import DataWarning
-from savs.features import HeadLayout
+from savs.features import Head, HeadLayout
 from savs.heads import Estimate, SAVClassifier
 from savs.heads.estimate import leave_one_out_folds
+from savs.heads.head_sets import stability
 from savs.heads.honest import estimate_from_shots, left_out_log_probabilities, left_out_of
 from savs.heads.labels import encode_labels
 from savs.heads.methods import FittedClassifier, Method
@@ -39,14 +40,15 @@ class Learned:
         without it and some others, every choice repeated; NaN rows could not be left out.
     estimate : Estimate or None
         From those; None where no shot could be left out.
-    report : dict or None
-        What an automatic choice compared.
+    report : dict
+        ``head_stability``: mean overlap (Jaccard) of the heads in use between the fits without some shots,
+        None where it is not known; and what an automatic choice compared.
     """
 
     classifier: FittedClassifier
     left_out: NDArray[np.float64]
     estimate: Estimate | None
-    report: dict[str, Any] | None
+    report: dict[str, Any]
 
 
 def shots_of(support: SupportSet, layout: HeadLayout) -> tuple[NDArray[Any], Shots]:
@@ -84,21 +86,24 @@ def learn(
     classes, shots = shots_of(support, layout)
     made = method.make(layout, classes, prototypes)
     classifier = made.fit(shots.rows, np.asarray(support.labels))
-    left_out, n_folds = _left_out(made, classifier, shots)
+    kept: list[list[Head]] = []
+    left_out, n_folds = _left_out(made, classifier, shots, kept)
     _warn_of_idle_scores(classifier, shots)
-    report = getattr(classifier, "selection_report_", None)
+    report = {"head_stability": stability(kept), **getattr(classifier, "selection_report_", {})}
     return Learned(classifier, left_out, estimate_from_shots(left_out, shots.codes, n_folds), report)
 
 
 def _left_out(
-    made: FittedClassifier, fitted: FittedClassifier, shots: Shots
+    made: FittedClassifier, fitted: FittedClassifier, shots: Shots, kept: list[list[Head]]
 ) -> tuple[NDArray[np.float64], int]:
-    """Return log probabilities of left-out shots, and the largest number of folds."""
+    """Return log probabilities of left-out shots, and the largest number of folds; `kept` takes the heads."""
     if isinstance(made, SAVClassifier):
         folds = leave_one_out_folds(shots.codes, 0, _FOLDS_OF_THE_PUBLISHED_RULE)
-        return left_out_log_probabilities(made, shots, folds), _FOLDS_OF_THE_PUBLISHED_RULE
+        return left_out_log_probabilities(made, shots, folds, kept), _FOLDS_OF_THE_PUBLISHED_RULE
     repeated = getattr(fitted, "nested_left_out_", None)  # an automatic choice has its own folds
-    return left_out_of(made, shots, _FOLDS) if repeated is None else np.asarray(repeated), _FOLDS
+    if repeated is not None:
+        return np.asarray(repeated), _FOLDS
+    return left_out_of(made, shots, _FOLDS, kept), _FOLDS
 
 
 def _warn_of_idle_scores(classifier: FittedClassifier, shots: Shots) -> None:

@@ -77,8 +77,9 @@ class SAVModel(FittedModel):
         Score of every head in layout order, hits on the shots for ``"sav"``; None where heads are not ranked.
     estimate_ : Estimate or None
         What accuracy to expect on new examples: nested leave-one-out over the shots, every choice repeated.
-    selection_report_ : dict or None
-        What ``"auto"`` compared, what it chose and why.
+    selection_report_ : dict
+        ``head_stability``, the mean overlap (Jaccard) of the heads in use between fits without some shots;
+        for ``"auto"`` also what it compared, what it chose and why.
     left_out_ : ndarray of float64, shape (n_shots, n_classes)
         Log probabilities behind the estimate, rows as ``shots_`` sorted by content digest; NaN rows could not
         be left out.
@@ -234,7 +235,7 @@ class SAVModel(FittedModel):
         if not isinstance(made, TextPrototypeClassifier):
             raise TypeError(f"{type(made).__name__} takes no names")
         classifier = made.fit_names(names)
-        learned = Learned(classifier, np.empty((0, len(names))), None, None)
+        learned = Learned(classifier, np.empty((0, len(names))), None, {})
         none = SupportSet((), np.empty((0, self.backbone.layout.width), np.float32))
         self._keep(learned, [], none)
         return self
@@ -367,7 +368,7 @@ class SAVModel(FittedModel):
         if left_out is None:
             left_out = np.full((len(artifact.shots), len(artifact.classes)), np.nan)
         estimate = None if artifact.estimate is None else Estimate(**artifact.estimate)
-        self._learned = Learned(artifact.classifier, left_out, estimate, artifact.report)
+        self._learned = Learned(artifact.classifier, left_out, estimate, artifact.report or {})
         self.shots_ = artifact.shots
         self._support = SupportSet(tuple(artifact.shots), artifact.rows)
         self._row_layout, self._fingerprint = artifact.layout, artifact.fingerprint
