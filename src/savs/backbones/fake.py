@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from savs.backbones.base import Extraction, JSONValue
 from savs.errors import BackboneError, ExampleError, ItemError
-from savs.examples import Example, Text
+from savs.examples import Example, Text, Video
 from savs.examples.ledger import ErrorLedger
 from savs.features import Head, HeadLayout
 from savs.media import content_hash, load_image
+from savs.media.video import load_video, video_hash
 
 __all__ = ["FakeBackbone"]
 
@@ -147,6 +148,9 @@ def _content(example: Example) -> Iterator[str]:
         for part in message.parts:
             if isinstance(part, Text):
                 yield f"text {len(part.text)} {part.text}"
+            elif isinstance(part, Video):
+                load_video(part.source, part.n_frames)
+                yield f"video {part.n_frames} {video_hash(part.source)}"
             else:
                 load_image(part.source)
                 yield f"image {content_hash(part.source)}"

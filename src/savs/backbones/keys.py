@@ -4,21 +4,23 @@ A key is the sha256 of, in this order and each with its length: the version of t
 identity (`store_identity`: model, commit, weights, processor and template, dtype ...), the background behind
 transparent pixels, the rendered prompt, whether special tokens are added, and the content hash of every
 picture: encoded bytes of a file, pixels with mode and size of a PIL image, values with type and shape of an
-array. Neither ids nor labels nor Python's `hash` are in it.
+array; of a video, each frame's number, how many are taken, and the encoded bytes. Neither ids nor labels
+nor Python's `hash` are in it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from savs.backbones.base import Backbone
-from savs.backbones.rendering import Rendered, render
+from savs.backbones.rendering import Frame, Rendered, render
 from savs.errors import ItemError
-from savs.examples import Example, Image, Text
+from savs.examples import Example, Image, Text, Video
 from savs.media import DEFAULT_LIMITS, MediaLimits, content_hash
+from savs.media.video import video_hash
 
 __all__ = ["RECORDED_ONLY", "feature_key", "feature_keys", "store_identity"]
 
@@ -65,10 +67,23 @@ def feature_key(
         bytes(limits.background),
         rendered.text.encode(errors="surrogatepass"),
         b"special tokens" if rendered.add_special_tokens else b"none",
-        *(content_hash(image.source, limits).encode() for image in rendered.images),
+        *_contents(rendered.images, limits),
     ):
         digest.update(f"{len(field)} ".encode() + field)
     return digest.digest()
+
+
+def _contents(images: Sequence[Image], limits: MediaLimits) -> Iterator[bytes]:
+    hashes: dict[int, str] = {}
+    for image in images:
+        video = image.video if isinstance(image, Frame) else image
+        if not isinstance(video, Video):
+            yield content_hash(image.source, limits).encode()
+            continue
+        if id(video) not in hashes:
+            hashes[id(video)] = video_hash(video.source)
+        number = image.number if isinstance(image, Frame) else "all"
+        yield f"frame {number} of {video.n_frames} of {hashes[id(video)]}".encode()
 
 
 def feature_keys(backbone: Backbone, examples: Sequence[Example]) -> list[bytes | None]:

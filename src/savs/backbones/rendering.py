@@ -5,13 +5,15 @@ from __future__ import annotations
 import datetime
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from savs.errors import BackboneError, ExampleError
-from savs.examples import Example, Image, Message, Part, Text
+from savs.examples import Example, Image, Message, Part, Text, Video
 from savs.examples.markers import place_in_order
 
 __all__ = [
+    "Frame",
     "Rendered",
     "chat_template",
     "image_token",
@@ -24,6 +26,24 @@ __all__ = [
 # Some templates write today's date into the system prompt; the same prompt must read the same on every day.
 _DATE = datetime.datetime(2025, 1, 1)
 _TODAY = re.compile(r"""strftime_now\(\s*(["'])(.*?)\1\s*\)""")
+
+
+@dataclass(frozen=True, eq=False)
+class Frame(Image):
+    """One frame of a video, where a family reads videos as pictures.
+
+    Parameters
+    ----------
+    source : Path or bytes
+        The video's.
+    video : Video
+    number : int
+        From 0 to ``video.n_frames - 1``.
+    """
+
+    source: Path | bytes
+    video: Video
+    number: int
 
 
 @dataclass(frozen=True)
@@ -151,7 +171,20 @@ def _messages(processor: Any, example: Example) -> list[Message]:
         raise ExampleError(
             f"it has {len(example.images)} picture(s), but this backbone reads text only", code="no_images"
         )
-    return [Message(message.role, place_in_order(message.parts)) for message in example.messages]
+    return [Message(message.role, _unrolled(place_in_order(message.parts))) for message in example.messages]
+
+
+def _unrolled(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    """Put a video's frames, in order, where the video stands."""
+    return tuple(
+        piece
+        for part in parts
+        for piece in (
+            [Frame(part.source, part, number) for number in range(part.n_frames)]
+            if isinstance(part, Video)
+            else [part]
+        )
+    )
 
 
 def _flat(parts: tuple[Part, ...], token: str) -> str:

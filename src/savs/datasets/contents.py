@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from savs.errors import ItemError
-from savs.examples import DataWarning, Example, Part, Text
+from savs.examples import DataWarning, Example, Part, Text, Video
 from savs.media import content_hash
+from savs.media.video import video_hash
 
 __all__ = [
     "duplicate_groups",
@@ -135,6 +136,9 @@ def _merged(parts: Sequence[Part]) -> Iterable[tuple[str, bytes]]:
         if text:
             yield "text", text.encode(errors="surrogatepass")
         text = ""
+        if isinstance(part, Video):
+            yield "video", f"{part.n_frames} {video_hash(part.source)}".encode()
+            continue
         yield "image", content_hash(part.source).encode()
     if text:
         yield "text", text.encode(errors="surrogatepass")

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from savs.errors import ItemError, MediaError
-from savs.examples import Example
+from savs.examples import Example, Video
 from savs.media import DEFAULT_LIMITS, MediaLimits
 from savs.media.paths import check_media_file
+from savs.media.video import VideoLimits
 
 __all__ = ["describe_errors", "preflight"]
 
@@ -24,11 +25,15 @@ def preflight(examples: Sequence[Example], limits: MediaLimits = DEFAULT_LIMITS)
         try:
             for image in example.images:
                 if isinstance(image.source, Path):
-                    check_media_file(image.source, limits)
+                    check_media_file(image.source, _video_limits() if isinstance(image, Video) else limits)
         except MediaError as error:
             error.id = example.id
             errors.append(error)
     return errors
+
+
+def _video_limits() -> MediaLimits:
+    return MediaLimits(VideoLimits().max_bytes)
 
 
 def describe_errors(errors: Sequence[ItemError], n_shown: int = 20) -> str:

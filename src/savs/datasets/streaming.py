@@ -154,7 +154,7 @@ def _inside(example: Example, roots: Sequence[Path], allow_outside: bool) -> Exa
 
     def resolved(part: Part) -> Part:
         if isinstance(part, Image) and isinstance(part.source, Path):
-            return Image(_resolve(part.source.absolute(), roots, allow_outside))
+            return replace(part, source=_resolve(part.source.absolute(), roots, allow_outside))
         return part
 
     messages = [Message(message.role, tuple(map(resolved, message.parts))) for message in example.messages]

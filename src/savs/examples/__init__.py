@@ -7,13 +7,25 @@ Every form a user may hand in becomes an `Example` here. This package knows no m
 from __future__ import annotations
 
 from savs.examples.coercion import as_example, as_examples
-from savs.examples.content import IMAGE_MARKER, Example, Image, Label, Message, Part, Role, Text
+from savs.examples.content import (
+    IMAGE_MARKER,
+    VIDEO_MARKER,
+    Example,
+    Image,
+    Label,
+    Message,
+    Part,
+    Role,
+    Text,
+    Video,
+)
 from savs.examples.labels import DataWarning, as_label, check_labels
 from savs.examples.ledger import ErrorLedger
 from savs.examples.markers import place_images
 
 __all__ = [
     "IMAGE_MARKER",
+    "VIDEO_MARKER",
     "DataWarning",
     "ErrorLedger",
     "Example",
@@ -23,6 +35,7 @@ __all__ = [
     "Part",
     "Role",
     "Text",
+    "Video",
     "as_example",
     "as_examples",
     "as_label",

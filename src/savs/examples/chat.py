@@ -14,18 +14,20 @@ from savs.examples.markers import count_markers, mismatch, place_in_order
 from savs.examples.pictures import (
     a_type,
     as_image,
+    as_video,
+    audio_error,
     decode_base64,
     is_picture,
     looks_like_image,
     nearly_image,
     type_name,
-    video_error,
 )
 
 __all__ = ["as_messages", "as_part", "is_message"]
 
 _ROLES = ("system", "user", "assistant")
 _SOURCES = ("image", "path", "url", "base64", "image_url")
+_VIDEO_SOURCES = ("video", "path", "url", "video_url")
 
 
 def is_message(item: Any) -> bool:
@@ -120,8 +122,10 @@ def _typed_part(part: Mapping[str, Any], root: Path | None) -> Part | None:
     kind = part["type"]
     if kind == "text" and isinstance(part.get("text"), str):
         return Text(check_text(str(part["text"]), "text"))
-    if kind in ("video", "audio", "input_audio", "video_url", "audio_url"):
-        raise video_error(f"a part of type {kind}")
+    if kind in ("audio", "input_audio", "audio_url"):
+        raise audio_error(f"a part of type {kind}")
+    if kind in ("video", "video_url"):
+        return _video_part(part, root)
     if kind not in ("image", "image_url"):
         raise ExampleError(
             "a part's type is 'text' (with a text) or 'image' (with a picture)", code="part_type"
@@ -131,6 +135,15 @@ def _typed_part(part: Mapping[str, Any], root: Path | None) -> Part | None:
         names = " and ".join(name for name, _ in given)
         raise ExampleError(f"an image part names its picture twice, as {names}; keep one", code="part_type")
     return _image_of(*given[0], root) if given else None
+
+
+def _video_part(part: Mapping[str, Any], root: Path | None) -> Part:
+    given = [part[name] for name in _VIDEO_SOURCES if part.get(name) is not None]
+    if len(given) != 1:
+        message = "a video part names its video once, as one of " + ", ".join(_VIDEO_SOURCES)
+        raise ExampleError(message, code="part_type")
+    value = given[0]
+    return as_video(value.get("url") if isinstance(value, Mapping) and "url" in value else value, root)
 
 
 def _image_of(name: str, value: Any, root: Path | None) -> Image:

@@ -12,10 +12,24 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image as PILImage
 
-__all__ = ["IMAGE_MARKER", "Example", "Image", "Label", "Message", "Part", "Role", "Text"]
+__all__ = [
+    "IMAGE_MARKER",
+    "VIDEO_MARKER",
+    "Example",
+    "Image",
+    "Label",
+    "Message",
+    "Part",
+    "Role",
+    "Text",
+    "Video",
+]
 
 IMAGE_MARKER = "<image>"
 """Where a picture stands in a text, as in the public SAVs files."""
+
+VIDEO_MARKER = "<video>"
+"""Where a video stands in a text that comes with one; elsewhere these letters are plain text."""
 
 Label = str | int | bool
 Role = Literal["system", "user", "assistant"]
@@ -40,6 +54,24 @@ class Image:
     """
 
     source: Path | bytes | PILImage.Image | NDArray[np.generic]
+
+
+@dataclass(frozen=True, eq=False)
+class Video(Image):
+    """A video, opened only when it is needed; it stands in a text as one picture does.
+
+    Models read it as `n_frames` pictures in order.
+
+    Parameters
+    ----------
+    source : Path or bytes
+        File path or encoded bytes; frames at hand go as several pictures.
+    n_frames : int, default=8
+        Frames read, evenly spread over its time.
+    """
+
+    source: Path | bytes
+    n_frames: int = 8
 
 
 Part = Text | Image
@@ -93,11 +125,16 @@ class Example:
         """The last message's text in canonical form.
 
         Pictures followed by at most one text without markers give just that text: pictures come first where a
-        text has no marker. Any other order gives the texts with one `IMAGE_MARKER` where each picture stands.
+        text has no marker. Any other order gives the texts with one `IMAGE_MARKER` where each picture stands,
+        and one `VIDEO_MARKER` where each video does.
         """
         parts = self.messages[-1].parts if self.messages else ()
         texts = [part.text for part in parts if isinstance(part, Text)]
         leading = all(isinstance(part, Image) for part in parts[: len(parts) - len(texts)])
         if leading and len(texts) <= 1 and not any(IMAGE_MARKER in text for text in texts):
             return "".join(texts)
-        return "".join(part.text if isinstance(part, Text) else IMAGE_MARKER for part in parts)
+        return "".join(part.text if isinstance(part, Text) else _marker(part) for part in parts)
+
+
+def _marker(part: Image) -> str:
+    return VIDEO_MARKER if isinstance(part, Video) else IMAGE_MARKER

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 
 from savs.errors import ExampleError
-from savs.examples.content import IMAGE_MARKER, Image, Part, Text
+from savs.examples.content import IMAGE_MARKER, VIDEO_MARKER, Image, Part, Text, Video
 
 __all__ = ["count_markers", "place_images", "place_in_order"]
 
@@ -27,35 +28,46 @@ def place_in_order(parts: Sequence[Part]) -> tuple[Part, ...]:
     Raises
     ------
     ExampleError
-        ``marker_mismatch`` if the texts have markers, but not one per picture.
+        ``marker_mismatch`` if the texts have markers, but not one per picture and one per video.
     """
-    images = [part for part in parts if isinstance(part, Image)]
+    images = [part for part in parts if isinstance(part, Image) and not isinstance(part, Video)]
+    videos = [part for part in parts if isinstance(part, Video)]
     n_markers = count_markers(parts)
     if n_markers == 0:
         return tuple(part for part in parts if isinstance(part, Image) or part.text)
-    if n_markers != len(images):
-        raise mismatch(n_markers, len(images))
-    supply = iter(images)
+    n_video_markers = n_markers - _count(parts, IMAGE_MARKER)
+    if n_markers - n_video_markers != len(images):
+        raise mismatch(n_markers - n_video_markers, len(images))
+    if n_video_markers != len(videos):
+        raise mismatch(n_video_markers, len(videos), VIDEO_MARKER, "video")
+    supply: dict[str, Iterator[Image]] = {IMAGE_MARKER: iter(images)}
+    if videos:
+        supply[VIDEO_MARKER] = iter(videos)
     return tuple(piece for part in parts if isinstance(part, Text) for piece in _fill(part.text, supply))
 
 
 def count_markers(parts: Sequence[Part]) -> int:
-    """Return how many markers the texts among `parts` hold."""
-    return sum(part.text.count(IMAGE_MARKER) for part in parts if isinstance(part, Text))
+    """Return how many markers the texts among `parts` hold; those of videos only if there is a video."""
+    videos = any(isinstance(part, Video) for part in parts)
+    return _count(parts, IMAGE_MARKER) + (_count(parts, VIDEO_MARKER) if videos else 0)
 
 
-def mismatch(n_markers: int, n_images: int) -> ExampleError:
-    """Return the error for a text whose markers are not one per picture."""
+def mismatch(n_markers: int, n_given: int, marker: str = IMAGE_MARKER, kind: str = "picture") -> ExampleError:
+    """Return the error for a text whose markers are not one per picture or video."""
     message = (
-        f"the text has {n_markers} {IMAGE_MARKER} marker(s) but {n_images} picture(s) come with it; give "
-        f"one marker per picture, or none"
+        f"the text has {n_markers} {marker} marker(s) but {n_given} {kind}(s) come with it; give "
+        f"one marker per {kind}, or none"
     )
     return ExampleError(message, code="marker_mismatch")
 
 
-def _fill(text: str, supply: Iterator[Image]) -> Iterator[Part]:
-    for number, piece in enumerate(text.split(IMAGE_MARKER)):
-        if number:
-            yield next(supply)
-        if piece:
+def _count(parts: Sequence[Part], marker: str) -> int:
+    return sum(part.text.count(marker) for part in parts if isinstance(part, Text))
+
+
+def _fill(text: str, supply: Mapping[str, Iterator[Image]]) -> Iterator[Part]:
+    for piece in re.split(f"({'|'.join(supply)})", text):
+        if piece in supply:
+            yield next(supply[piece])
+        elif piece:
             yield Text(piece)

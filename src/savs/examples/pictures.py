@@ -14,17 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from savs.errors import ExampleError
-from savs.examples.content import Image
+from savs.examples.content import Image, Video
 
 __all__ = [
     "IMAGE_SUFFIXES",
     "a_type",
+    "as_video",
     "as_image",
     "is_picture",
     "looks_like_image",
     "nearly_image",
     "type_name",
-    "video_error",
+    "audio_error",
 ]
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
@@ -41,6 +42,7 @@ _MEDIA_URL = re.compile(r"data:(image|video|audio)/[^,\s]{0,200},", re.IGNORECAS
 # How the base64 of PNG, JPEG, GIF and WEBP begins.
 _BARE_BASE64 = ("iVBORw0KGgo", "/9j/", "R0lGOD", "UklGR")
 _LONGEST_PATH = 4096
+_MOST_FRAMES = 1024
 _ACCEPTED = "a picture is a path, encoded bytes, a data:image/...;base64, URL, a PIL image or a uint8 array"
 
 
@@ -91,9 +93,11 @@ def as_image(value: Any, root: Path | None = None) -> Image:
     Raises
     ------
     ExampleError
-        ``url_refused``, ``video_unsupported``, ``image_format``, ``image_path``, ``data_url``,
+        ``url_refused``, ``audio_unsupported``, ``image_format``, ``image_path``, ``data_url``,
         ``image_array`` or ``image_type``.
     """
+    if isinstance(value, Video):
+        return as_video(value)
     if isinstance(value, Image):
         # One made by hand may hold what only `as_image` understands, such as a text.
         made = as_image(value.source, None)
@@ -126,17 +130,41 @@ def a_type(value: Any) -> str:
     return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
 
 
-def video_error(what: str) -> ExampleError:
-    """Return the error for video or audio."""
-    message = (
-        f"{what} is video or audio, which is not read yet; cut out frames and give them as several images"
-    )
-    return ExampleError(message, code="video_unsupported")
+def as_video(value: Any, root: Path | None = None) -> Video:
+    """Return the `Video` part of a path, encoded bytes or a data URL, whatever the path ends in.
+
+    Raises
+    ------
+    ExampleError
+        ``video_type``, ``audio_unsupported``, ``url_refused``, ``image_path``, ``image_format`` or
+        ``data_url``.
+    """
+    if isinstance(value, Video):
+        if type(value.n_frames) is not int or not 1 <= value.n_frames <= _MOST_FRAMES:
+            raise ExampleError(
+                f"a video's n_frames is a whole number from 1 to {_MOST_FRAMES}", code="video_type"
+            )
+        made = as_video(value.source)
+        return value if made.source is value.source else Video(made.source, value.n_frames)
+    if isinstance(value, Mapping) and {"bytes", "path"} & set(value):
+        value = value["bytes"] if value.get("bytes") is not None else value.get("path")
+    if not isinstance(value, str | Path | bytes | bytearray | memoryview):
+        message = f"{a_type(value)} stands where a video is expected; a path or encoded bytes is one"
+        raise ExampleError(f"{message}; frames go as several images", code="video_type")
+    source = as_image(value, root).source
+    if not isinstance(source, Path | bytes):
+        raise ExampleError("a video is a path or encoded bytes", code="video_type")
+    return Video(source)
+
+
+def audio_error(what: str) -> ExampleError:
+    """Return the error for audio."""
+    return ExampleError(f"{what} is audio, which savs does not read; take it out", code="audio_unsupported")
 
 
 def _from_text(text: str, root: Path | None) -> Image:
     if text[:5].lower() == "data:":
-        return Image(_decode_data_url(text))
+        return _decode_data_url(text)
     if _URL.match(text):
         raise ExampleError(
             "web and file addresses are not opened; download the picture and give its path (an address "
@@ -160,8 +188,10 @@ def _from_text(text: str, root: Path | None) -> Image:
 
 def _from_path(path: Path, root: Path | None) -> Image:
     suffix = path.suffix.lower()
-    if suffix in _VIDEO_SUFFIXES | _AUDIO_SUFFIXES:
-        raise video_error(f"a {suffix} file")
+    if suffix in _AUDIO_SUFFIXES:
+        raise audio_error(f"a {suffix} file")
+    if suffix in _VIDEO_SUFFIXES:
+        return Video(_under(root, path))
     if suffix in _UNREAD_SUFFIXES:
         raise ExampleError(
             f"{suffix} files are not read; save the picture as PNG or JPEG", code="image_format"
@@ -169,14 +199,15 @@ def _from_path(path: Path, root: Path | None) -> Image:
     return Image(_under(root, path))
 
 
-def _decode_data_url(text: str) -> bytes:
+def _decode_data_url(text: str) -> Image:
     match = _DATA_URL.match(text)
     kind = match["kind"].lower() if match else ""
-    if kind in {"video", "audio"}:
-        raise video_error(f"a data:{kind} URL")
-    if match is None or kind != "image" or not match["options"].lower().endswith(";base64"):
+    if kind == "audio":
+        raise audio_error("a data:audio URL")
+    if match is None or kind not in {"image", "video"} or not match["options"].lower().endswith(";base64"):
         raise ExampleError("a data URL must begin with data:image/...;base64,", code="data_url")
-    return decode_base64(text[match.end() :])
+    data = decode_base64(text[match.end() :])
+    return Video(data) if kind == "video" else Image(data)
 
 
 def decode_base64(text: str) -> bytes:

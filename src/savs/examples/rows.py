@@ -14,7 +14,7 @@ from savs.examples.chat import as_messages
 from savs.examples.content import Example, Image, Message
 from savs.examples.labels import as_label, check_text
 from savs.examples.markers import place_images
-from savs.examples.pictures import as_image, type_name, video_error
+from savs.examples.pictures import as_image, as_video, audio_error, type_name
 
 __all__ = [
     "ID_FIELDS",
@@ -32,14 +32,16 @@ TEXT_FIELDS = ("question", "text", "prompt", "claim", "instruction", "Text")
 ID_FIELDS = ("id", "ID")
 LABEL_FIELD = "label"
 _NUMBERED = re.compile(r"image_(\d{1,4})")
-_VIDEO_FIELDS = ("video", "audio", "videos", "video_path")
+VIDEO_FIELDS = ("video", "video_path", "videos")
+_AUDIO_FIELDS = ("audio", "audio_path", "audios")
 
 
 def row_to_example(row: Mapping[str, Any], root: Path | None = None) -> Example:
     """Return the example of a row; all its columns but the label are kept in ``fields``.
 
     Pictures: the first of ``image``, ``image_path``, ``Image``, ``images`` that is there, else ``image_1``,
-    ``image_2``, ... in order, those without a value left out. Text: the first of ``question``, ``text``,
+    ``image_2``, ... in order, those without a value left out; then the videos of the first of ``video``,
+    ``video_path``, ``videos``. Text: the first of ``question``, ``text``,
     ``prompt``, ``claim``, ``instruction``, ``Text``. ``label`` and ``id`` or ``ID`` as they say
     (``question_id`` is not unique in the public files).
 
@@ -72,8 +74,8 @@ def image_fields(row: Mapping[str, Any]) -> list[str]:
 
 
 def is_image_field(name: str) -> bool:
-    """Return whether a column of this name holds a picture by default."""
-    return name in IMAGE_FIELDS or _NUMBERED.fullmatch(name) is not None
+    """Return whether a column of this name holds a picture or video by default."""
+    return name in (*IMAGE_FIELDS, *VIDEO_FIELDS) or _NUMBERED.fullmatch(name) is not None
 
 
 def is_missing(value: Any) -> bool:
@@ -97,9 +99,17 @@ def _images(row: Mapping[str, Any], root: Path | None) -> list[Image]:
     for name in image_fields(row):
         value = row[name]
         values.extend(value if isinstance(value, list | tuple) else [value])
-    if not values and any(not is_missing(row.get(name)) for name in _VIDEO_FIELDS):
-        raise video_error("the row's only medium")
-    return [as_image(value, root) for value in values if not is_missing(value)]
+    if any(not is_missing(row.get(name)) for name in _AUDIO_FIELDS):
+        raise audio_error("a medium of the row")
+    images = [as_image(value, root) for value in values if not is_missing(value)]
+    return [*images, *(as_video(value, root) for value in _video_values(row))]
+
+
+def _video_values(row: Mapping[str, Any]) -> list[Any]:
+    name = next((name for name in VIDEO_FIELDS if not is_missing(row.get(name))), None)
+    value = None if name is None else row[name]
+    values = value if isinstance(value, list | tuple) else [value]
+    return [value for value in values if not is_missing(value)]
 
 
 def _text(row: Mapping[str, Any]) -> str:

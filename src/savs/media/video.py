@@ -6,6 +6,7 @@ the key frames are known before the first pixel. Safe to call from several threa
 
 from __future__ import annotations
 
+import hashlib
 import io
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
@@ -22,7 +23,7 @@ from savs.media.paths import read_media_file
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["Decoded", "VideoLimits", "decode_video", "even_frames", "load_video"]
+__all__ = ["Decoded", "VideoLimits", "decode_video", "even_frames", "load_video", "video_hash"]
 
 # Only containers that name no other file: a playlist read as a video could make the library open an address.
 _CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,flv,asf"
@@ -82,6 +83,11 @@ def load_video(
 ) -> list[Image.Image]:
     """Return `n_frames` frames as 8-bit RGB; see `decode_video`."""
     return decode_video(source, n_frames, limits).images
+
+
+def video_hash(source: Path | bytes, limits: VideoLimits | None = None) -> str:
+    """Return the sha256 of a video's encoded bytes, as 64 hexadecimal digits; nothing is decoded."""
+    return hashlib.sha256(_encoded(source, limits or VideoLimits())).hexdigest()
 
 
 def decode_video(

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
 
 from savs.backbones.passes.planning import Failure, Item
-from savs.backbones.rendering import image_token, reads_images, tokenizer_of
+from savs.backbones.rendering import Frame, image_token, reads_images, tokenizer_of
 from savs.errors import ExampleError, ItemError
+from savs.examples import Image
 from savs.examples.ledger import ErrorLedger
 from savs.media import load_image
+from savs.media.video import load_video
 
 if TYPE_CHECKING:
     import torch
@@ -198,10 +200,25 @@ def load(items: Sequence[Item]) -> tuple[list[Loaded], list[Failure]]:
     failures: list[Failure] = []
     for item in items:
         try:
-            loaded.append(Loaded(item, [load_image(image.source) for image in item.rendered.images]))
+            loaded.append(Loaded(item, _decoded(item.rendered.images)))
         except ItemError as error:
             failures.append(Failure(item.index, error))
     return loaded, failures
+
+
+def _decoded(images: Sequence[Image]) -> list[PILImage.Image]:
+    """Decode pictures, and each video once for all its frames."""
+    videos: dict[int, list[PILImage.Image]] = {}
+    decoded: list[PILImage.Image] = []
+    for image in images:
+        if not isinstance(image, Frame):
+            decoded.append(load_image(image.source))
+            continue
+        key = id(image.video)
+        if key not in videos:
+            videos[key] = load_video(image.video.source, image.video.n_frames)
+        decoded.append(videos[key][image.number])
+    return decoded
 
 
 def _call(

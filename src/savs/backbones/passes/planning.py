@@ -8,7 +8,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from savs.backbones.rendering import Rendered, image_token, render
+from savs.backbones.rendering import Frame, Rendered, image_token, render
 from savs.errors import ItemError
 from savs.examples import Example, Image
 from savs.media import image_area
@@ -143,6 +143,9 @@ def _pictures(rendered: Rendered) -> tuple[Hashable, ...]:
 def _identity(image: Image) -> Hashable:
     """Return what two equal pictures have in common, without reading a file or pixels."""
     source = image.source
+    if isinstance(image, Frame):
+        place = str(source) if isinstance(source, Path) else source
+        return "frame", place, image.video.n_frames, image.number
     if isinstance(source, Path):
         return "path", str(source)
     if isinstance(source, bytes):
