@@ -545,3 +545,24 @@ def test__fault_15__labels_that_look_alike__warning_names_both(labels: tuple[str
 def test__fault_15__lone_surrogate_in_text__refused(item: Any) -> None:
     assert refused(item).code == "lone_surrogate"
     assert refused(item).message.encode()
+
+
+def test__open_file__is_its_picture_and_stands_where_it_stood(tmp_path):
+    path = tmp_path / "a.png"
+    PILImage.new("RGB", (9, 9), "red").save(path)
+    with path.open("rb") as file:
+        example = as_example((file, "What?"))
+        assert file.tell() == 0
+    assert example.images[0].source == path.read_bytes()
+    buffer = io.BytesIO(b"xx" + path.read_bytes())
+    buffer.seek(2)
+    assert as_examples([buffer])[0].images[0].source == path.read_bytes()
+    assert buffer.tell() == 2
+
+
+def test__open_file__as_text_or_closed__is_refused(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"x")
+    with (tmp_path / "a.png").open() as file, pytest.raises(ExampleError, match="mode 'rb'"):
+        as_example(file)
+    with pytest.raises(ExampleError, match="cannot be read"):
+        as_example(file)

@@ -21,8 +21,8 @@ from savs.examples.rows import as_id, row_to_example
 __all__ = ["as_example", "as_examples"]
 
 _ACCEPTED = (
-    "accepted are a text, a picture (path, PIL image, uint8 array, bytes), (picture, question), a list of "
-    "texts and pictures, a list of chat messages, or a dict with image and question"
+    "accepted are a text, a picture (path, PIL image, uint8 array, bytes, open file), (picture, question), "
+    "a list of texts and pictures, a list of chat messages, or a dict with image and question"
 )
 
 
@@ -35,7 +35,8 @@ def as_example(item: Any, *, label: Any = None, id: str | None = None, root: Pat
         - `Example`: itself.
         - str: text; a picture if it is a data URL, or one line that ends like a picture file and has no white
           space or exists. Web and file addresses are refused. `Text` and Path say which is meant.
-        - Path, bytes, PIL image, ndarray (uint8, bool or uint16; (height, width[, 3 or 4])): a picture.
+        - Path, bytes, file open for reading, PIL image, ndarray (uint8, bool or uint16; (height, width[, 3 or
+          4])): a picture.
         - (picture, question) or ([picture, ...], question).
         - list of texts and pictures, in order; list of chat messages.
         - mapping with ``messages`` or with the columns of the public SAVs files.

@@ -7,6 +7,7 @@ import binascii
 import re
 import sys
 from collections.abc import Mapping
+from io import IOBase
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,8 @@ _ACCEPTED = "a picture is a path, encoded bytes, a data:image/...;base64, URL, a
 
 def is_picture(value: Any) -> bool:
     """Return whether a value of this type can only mean a picture (so not text)."""
-    return isinstance(value, Image | Path | bytes | bytearray | memoryview | np.ndarray) or is_pil(value)
+    known = Image | Path | bytes | bytearray | memoryview | np.ndarray | IOBase
+    return isinstance(value, known) or is_pil(value)
 
 
 def is_pil(value: Any) -> bool:
@@ -108,6 +110,8 @@ def as_image(value: Any, root: Path | None = None) -> Image:
         return _from_path(value, root)
     if isinstance(value, bytes | bytearray | memoryview):
         return Image(bytes(value))
+    if isinstance(value, IOBase):
+        return Image(_file_content(value))
     if isinstance(value, np.ndarray):
         return Image(_checked_array(value))
     if is_pil(value):
@@ -115,6 +119,20 @@ def as_image(value: Any, root: Path | None = None) -> Image:
     if isinstance(value, Mapping) and {"bytes", "path"} & set(value):
         return as_image(value["bytes"] if value.get("bytes") is not None else value.get("path"), root)
     raise ExampleError(f"{a_type(value)} stands where a picture is expected; {_ACCEPTED}", code="image_type")
+
+
+def _file_content(file: IOBase) -> bytes:
+    """Return what is left in an open file; it stands afterwards where it stood, if it can go back."""
+    try:
+        place = file.tell() if file.seekable() else None
+        content = file.read()  # type: ignore[attr-defined]
+        if place is not None:
+            file.seek(place)
+    except (OSError, ValueError, AttributeError) as error:
+        raise ExampleError("the open file cannot be read; hand in its path", code="image_path") from error
+    if not isinstance(content, bytes):
+        raise ExampleError("the file is open as text; open it with mode 'rb'", code="image_type")
+    return content
 
 
 def type_name(value: Any) -> str:

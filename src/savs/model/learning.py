@@ -26,6 +26,9 @@ _FOLDS_OF_THE_PUBLISHED_RULE = 20
 _FOLDS = 5
 """Of methods that cost more per fit."""
 
+_LONG, _VERY_LONG = 2e10, 2e11
+"""Values times classes from which on refits take minutes, then hours: fewer are made."""
+
 
 @dataclass(frozen=True)
 class Learned:
@@ -97,13 +100,15 @@ def _left_out(
     made: FittedClassifier, fitted: FittedClassifier, shots: Shots, kept: list[list[Head]]
 ) -> tuple[NDArray[np.float64], int]:
     """Return log probabilities of left-out shots, and the largest number of folds; `kept` takes the heads."""
-    if isinstance(made, SAVClassifier):
+    work = float(shots.rows.size) * shots.n_classes
+    if isinstance(made, SAVClassifier) and work < _LONG:
         folds = leave_one_out_folds(shots.codes, 0, _FOLDS_OF_THE_PUBLISHED_RULE)
         return left_out_log_probabilities(made, shots, folds, kept), _FOLDS_OF_THE_PUBLISHED_RULE
     repeated = getattr(fitted, "nested_left_out_", None)  # an automatic choice has its own folds
     if repeated is not None:
         return np.asarray(repeated), _FOLDS
-    return left_out_of(made, shots, _FOLDS, kept), _FOLDS
+    n_folds = _FOLDS if work < _VERY_LONG else 2
+    return left_out_of(made, shots, n_folds, kept), n_folds
 
 
 def _warn_of_idle_scores(classifier: FittedClassifier, shots: Shots) -> None:

@@ -190,3 +190,13 @@ def test__nearest__far_class__no_underflow():
 def test__make_rule__unknown__error():
     with pytest.raises(ValueError, match="rule must be one of"):
         make_rule("euclid")
+
+
+@pytest.mark.parametrize("name", ["gaussian", "hec_v", "oas"])
+def test__one_shot_per_class__the_nearest_one_wins(name):
+    rows = np.array([[1.0, 0, 0], [0, 1, 0], [0, 0, 1]])
+    shots = Shots(rows, np.arange(3), 3, HeadLayout.uniform(1, 1, 3))
+    rule = make_rule(name)
+    queries = np.array([[[5.0, 1, 0], [1, 4, 0], [0, 0.1, 0.3]]])
+    scores = rule.scores(queries, rule.fit(rows[None], shots), shots.codes)
+    assert scores[0].argmax(axis=1).tolist() == [0, 1, 2]

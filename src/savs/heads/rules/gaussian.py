@@ -64,8 +64,9 @@ class GaussianRule(LeftOutTable):
 
     Notes
     -----
-    A head whose shots lie exactly at their class means has no covariance: its precision is 0 under "ridge"
-    as published (pseudo-inverse of 0) and its scores tie; likewise here under "oas".
+    A head whose shots lie exactly at their class means, as with one shot per class, has no covariance. Its
+    precision would be 0 as published (pseudo-inverse of 0) and all classes tie; here the ridge takes a trace
+    of 1 then, so that the nearest mean wins.
     """
 
     covariance: Literal["ridge", "oas"] = "ridge"
@@ -155,10 +156,12 @@ class GaussianRule(LeftOutTable):
         n_shots = len(shots.codes) - fewer
         if self.covariance == "ridge":
             scale = np.full_like(trace, 1.0 / dim)
-            return scale, self.ridge * trace / max(n_shots - 1, 1) / dim
+            spread = np.where(trace > 0, trace / max(n_shots - 1, 1), 1.0)
+            return scale, self.ridge * spread / dim
         freedom = max(n_shots - shots.n_classes, 1)
         weight = _oas_weight(trace / freedom, squares / freedom**2, freedom, dim)
-        return (1 - weight) / freedom, weight * trace / freedom / dim
+        spread = np.where(trace > 0, trace / freedom, 1.0)
+        return (1 - weight) / freedom, weight * spread / dim
 
 
 def left_out_gaussian_scores(
