@@ -125,7 +125,7 @@ def _file_content(file: IOBase) -> bytes:
     """Return what is left in an open file; it stands afterwards where it stood, if it can go back."""
     try:
         place = file.tell() if file.seekable() else None
-        content = file.read()  # type: ignore[attr-defined]
+        content = file.read()
         if place is not None:
             file.seek(place)
     except (OSError, ValueError, AttributeError) as error:
