@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from savs.backbones import Backbone, load_backbone
     from savs.datasets import draw_shots, read_examples
-    from savs.examples import Example, Image, Message, Text, as_example, as_examples
+    from savs.examples import Example, Image, Message, Text, Video, as_example, as_examples
     from savs.features import Head, HeadLayout
     from savs.heads import SAVClassifier
     from savs.model import SAVModel
@@ -30,6 +30,7 @@ _HOMES = {
     "SAVClassifier": "savs.heads",
     "SAVModel": "savs.model",
     "Text": "savs.examples",
+    "Video": "savs.examples",
     "as_example": "savs.examples",
     "as_examples": "savs.examples",
     "draw_shots": "savs.datasets",
@@ -48,6 +49,7 @@ __all__ = [
     "SAVClassifier",
     "SAVModel",
     "Text",
+    "Video",
     "__version__",
     "as_example",
     "as_examples",

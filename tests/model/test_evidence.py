@@ -1,11 +1,12 @@
 import json
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
 from tests.model.colours import COLOURS, PROMPT, picture, shots, tiny
 
-from savs import SAVModel
+from savs import SAVModel, Video
 from savs.backbones.fake import FakeBackbone
 from savs.errors import ItemError
 from savs.examples import as_example
@@ -147,3 +148,17 @@ def test__suspects__swapped_labels_are_found_first():
     }
     assert all(one.doubt > one.support for one in suspects)
     assert SAVModel(tiny(), prompt=PROMPT).fit(*shots(6)).suspect_labels() == []
+
+
+def test__a_video__is_read_frame_by_frame_and_not_cut_into_tiles(tmp_path):
+    path = tmp_path / "red.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=8)
+        stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
+        for seed in range(16):
+            frame = av.VideoFrame.from_image(picture("red", seed))
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    found = fitted().explain(Video(path, n_frames=2), tiles=3)
+    assert found.label == "red"
+    assert {one.where.kind for one in found.occlusion} == {"words"}

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from savs.examples import Example, Image
+from savs.examples.content import Video
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +42,8 @@ def draw_explanation(found: Explanation, example: Example, file: Path) -> None:
     from matplotlib.figure import Figure
 
     by_part = _tiles_by_part(found.occlusion)
-    pictures = dict(zip(by_part, example.images, strict=False))
+    still = [image for image in example.images if not isinstance(image, Video)]
+    pictures = dict(zip(by_part, still, strict=False))
     with rc_context({"font.family": "DejaVu Sans", "font.size": 10, "text.color": INK}):
         figure = Figure(figsize=(3.4 * len(pictures) + 6.2, 6.4), dpi=110, layout="constrained")
         FigureCanvasAgg(figure)

@@ -12,6 +12,7 @@ import numpy as np
 
 from savs.errors import ItemError
 from savs.examples import Example, Image, Message, Part, Text
+from savs.examples.content import Video
 from savs.media import load_image
 
 __all__ = ["Variant", "Where", "occluded"]
@@ -52,6 +53,8 @@ class Variant(NamedTuple):
 def occluded(example: Example, tiles: int) -> Iterator[Variant]:
     """Yield the example without each tile of each picture (the picture's mean colour instead), and each word.
 
+    Videos are left alone.
+
     Parameters
     ----------
     example : Example
@@ -85,7 +88,7 @@ def _without_pieces(part: Part, place: int, tiles: int) -> Iterator[tuple[Where,
         for start, end in _pieces(part.text):
             kept = f"{part.text[:start]}{part.text[end:]}"
             yield Where(place, "words", (start, end), part.text[start:end]), Text(kept)
-    elif isinstance(part, Image) and tiles:
+    elif isinstance(part, Image) and not isinstance(part, Video) and tiles:
         pixels = np.asarray(load_image(part.source))
         grey = pixels.reshape(-1, pixels.shape[-1]).mean(axis=0).round().astype(pixels.dtype)
         for left, top, right, bottom in _boxes(pixels.shape[1], pixels.shape[0], tiles):
