@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,7 +42,8 @@ def check_kernel(subject: Subject, kernel: str, batch_size: int) -> Check:
         with under_kernel(subject.model, kernel):
             subject.extract(subject.examples[:1])
     except (KernelError, SAVsError) as error:
-        return Check(name, "skipped", note=f"not available: {error}")
+        why = re.split(r", which|;", str(error))[0].removeprefix(f"the attention kernel {kernel} ")
+        return Check(name, "skipped", note=f"not available: {why}")
     with under_kernel(subject.model, kernel):
         alone = subject.judge(name, lambda: subject.extract(subject.examples), wrong=wrong)
         if alone.verdict != "ok" or batch_size == 1:

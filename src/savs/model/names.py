@@ -22,7 +22,7 @@ def class_prompts(classes: Sequence[Label], prompt: str | None) -> list[Example]
     Examples
     --------
     >>> [example.text for example in class_prompts(["cat"], "What is it? {question}")]
-    ['You are given an image of a cat\\nWhat is it?']
+    ['You are given an image of a cat\nWhat is it?']
     """
     question = "" if prompt is None else _PLACEHOLDER.sub("", prompt).strip()
     texts = [f"You are given an image of a {label}\n{question}".strip() for label in classes]
