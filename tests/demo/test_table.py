@@ -56,3 +56,17 @@ def test__render_table__new_files__come_with_their_command(result: dict[str, Any
         assert shown["command"] in text
         assert str(shown["answers"][0]["id"]) in text
     assert str(Path(result["files"]["picture"]).name) in text
+
+
+def test__render_table__wide_intervals_in_every_column__fit_eighty_columns(result: dict[str, Any]) -> None:
+    tasks = [
+        {
+            **task,
+            "accuracy": dict.fromkeys(task["accuracy"], 0.951),
+            "interval": dict.fromkeys(task["interval"], [0.851, 1.0]),
+        }
+        for task in result["tasks"]
+    ]
+    table = rendered({**result, "tasks": tasks}, 80).split("\n\n")[0]
+    assert table.count("95.1±7.5") == 6 * len(tasks)
+    assert "…" not in table
