@@ -63,7 +63,7 @@ def test__render_table__wide_intervals_in_every_column__fit_eighty_columns(resul
         {
             **task,
             "accuracy": dict.fromkeys(task["accuracy"], 0.951),
-            "interval": dict.fromkeys(task["interval"], [0.851, 1.0]),
+            "interval": dict.fromkeys(task["interval"], (0.851, 1.0)),
         }
         for task in result["tasks"]
     ]

@@ -51,9 +51,7 @@ def _accuracies(result: Mapping[str, Any]) -> Table:
     from rich.table import Table
 
     drawn = f"{result['shots']} shots per class, mean and 95 % interval of {result['n_draws']} draws"
-    table = Table(
-        title=f"accuracy in %, {drawn}", box=box.SIMPLE_HEAD, padding=0, title_justify="left"
-    )
+    table = Table(title=f"accuracy in %, {drawn}", box=box.SIMPLE_HEAD, padding=0, title_justify="left")
     table.show_edge = table.pad_edge = False  # eighty columns are enough for everything
     table.add_column("task", no_wrap=True)
     for header in ("n", *_HEADERS):
