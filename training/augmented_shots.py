@@ -1,8 +1,8 @@
 """Do flipped and cropped copies of the shots help? `python -m training.augmented_shots --tasks DIR NAME ...`.
 
 Reads tasks that `training.task_files` wrote. Five shots per class, five draws, mean accuracy on the test
-items: shots as they are, with a mirrored copy or two crops as further shots, and with each shot's row averaged
-over such copies.
+items: shots as they are, with a mirrored copy or two crops as further shots, and with each shot's row
+averaged over such copies.
 """
 
 from __future__ import annotations
