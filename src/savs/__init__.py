@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from savs.examples import Example, Image, Message, Text, Video, as_example, as_examples
     from savs.features import Head, HeadLayout
     from savs.heads import SAVClassifier
-    from savs.model import SAVModel
+    from savs.model import MultiLabelModel, SAVModel
     from savs.together import predict_together
 
 __version__ = "0.1.0"
@@ -27,6 +27,7 @@ _HOMES = {
     "HeadLayout": "savs.features",
     "Image": "savs.examples",
     "Message": "savs.examples",
+    "MultiLabelModel": "savs.model",
     "SAVClassifier": "savs.heads",
     "SAVModel": "savs.model",
     "Text": "savs.examples",
@@ -46,6 +47,7 @@ __all__ = [
     "HeadLayout",
     "Image",
     "Message",
+    "MultiLabelModel",
     "SAVClassifier",
     "SAVModel",
     "Text",

@@ -10,6 +10,7 @@ from __future__ import annotations
 from savs.model.answers import Predictions
 from savs.model.caution import Caution, Cautions
 from savs.model.evidence import Explanation, HeadEvidence, NearShot, Occlusion
+from savs.model.multi_label import MultiLabelModel
 from savs.model.sav_model import SAVModel
 from savs.model.support import Suspect
 
@@ -18,6 +19,7 @@ __all__ = [
     "Cautions",
     "Explanation",
     "HeadEvidence",
+    "MultiLabelModel",
     "NearShot",
     "Occlusion",
     "Predictions",

@@ -1,0 +1,269 @@
+"""`MultiLabelModel`: several labels per example, one yes/no classifier each, one pass for all of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from savs.artifact import Shot
+from savs.backbones import Backbone
+from savs.errors import ArtifactError, DataError
+from savs.examples import Label, as_examples, check_labels
+from savs.features import Head
+from savs.heads.labels import check_label_types
+from savs.heads.methods import Method
+from savs.heads.ranking import rank_heads
+from savs.model.fitted import FittedModel
+from savs.model.reading import read_rows
+from savs.model.sav_model import SAVModel
+from savs.model.support import SupportSet
+
+__all__ = ["MultiLabelModel"]
+
+INDEX_NAME = "savs-labels.json"
+_FORMAT = "savs labels 1"
+
+
+class MultiLabelModel:
+    """Few-shot classifier for examples that have any number of labels: one-vs-rest over the same heads.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        The frozen model.
+    prompt : str, optional
+        As for `SAVModel`.
+    method : str, default="soft"
+        As for `SAVModel`, but not ``"sav"``, whose vote shares are no probabilities of a label, and none that
+        reads class names. Methods that keep a number of heads keep the same ones for all labels: those with
+        the best mean score over the labels.
+    n_heads : int, optional
+        As for `SAVModel`.
+    store : path, optional
+        As for `SAVModel`.
+
+    Attributes
+    ----------
+    labels_ : list of label
+        All labels, sorted.
+    models_ : list of SAVModel
+        One per label, with the classes False and True; each has its own ``estimate_``.
+
+    Examples
+    --------
+    >>> from savs.backbones.fake import FakeBackbone
+    >>> model = MultiLabelModel(FakeBackbone(), method="soft_all")
+    >>> texts, labels = ["red car", "red bus", "car", "tree"], [{"red", "car"}, {"red"}, {"car"}, set()]
+    >>> model.fit(texts, labels).predict(["red car"])
+    [['car', 'red']]
+    """
+
+    labels_: list[Label]
+    models_: list[SAVModel]
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        *,
+        prompt: str | None = None,
+        method: str = "soft",
+        n_heads: int | None = None,
+        store: str | os.PathLike[str] | None = None,
+    ) -> None:
+        self._method = Method(method, n_heads)
+        if method == "sav" or self._method.reads_names:
+            raise ValueError(
+                f"method {method!r} gives no probability of a single label; use 'votes' or another"
+            )
+        self._reader = SAVModel(backbone, prompt=prompt, method=method, n_heads=n_heads, store=store)
+
+    def fit(
+        self,
+        examples: Sequence[Any],
+        labels: Sequence[Collection[Label]],
+        *,
+        progress: bool = False,
+    ) -> Self:
+        """Learn from examples and the labels of each; one forward pass per example in total.
+
+        Parameters
+        ----------
+        examples : sequence
+            Anything that `as_examples` takes.
+        labels : sequence of collection of label
+            The labels of each example; may be empty for some.
+        progress : bool, default=False
+            Show a progress bar.
+
+        Raises
+        ------
+        ItemError
+            If an example cannot be read.
+        DataError
+            If there are not as many sets of labels as examples, labels are of mixed types, a label is on all
+            examples, or the same content has different labels.
+        """
+        items = as_examples(examples)
+        names = _checked(labels, len(items))
+        marked = as_examples(items, [names[0] in set(own) for own in labels])
+        records, rows = self._reader._read_shots(self._reader._labelled(marked, None), progress=progress)
+        _check_contents(records, labels)
+        supports = [_support(records, rows, labels, name) for name in names]
+        models = [self._fitted_on(support, self._method) for support in supports]
+        common = _common_heads(models, self._method)
+        if common is not None:
+            method = Method(self._method.name, heads=common)
+            models = [self._fitted_on(support, method) for support in supports]
+        self.labels_, self.models_ = names, models
+        return self
+
+    def predict_proba(self, examples: Sequence[Any]) -> NDArray[np.float64]:
+        """Return the probability of each label, shape (n_examples, n_labels), columns as ``labels_``."""
+        models = self._models
+        prompted = models[0]._labelled(examples, None)
+        if not prompted:
+            raise DataError("there are 0 examples; hand in at least one")
+        used = {head for model in models for head in model.heads_}
+        heads = sorted(used, key=lambda head: (head.is_state, head))
+        rows = read_rows(models[0].backbone, prompted, heads).features
+        return np.stack([_share(model, rows, heads) for model in models], axis=1)
+
+    def predict(self, examples: Sequence[Any]) -> list[list[Label]]:
+        """Return the labels of each example whose probability is above one half."""
+        shares = self.predict_proba(examples)
+        return [[self.labels_[i] for i in np.flatnonzero(row > 0.5)] for row in shares]
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Write a folder with one saved classifier per label, each usable on its own, and an index of them.
+
+        Raises
+        ------
+        ArtifactError
+            If the folder is not new or empty, or cannot be written.
+        """
+        target = Path(folder)
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise ArtifactError(f"{target} is not empty: name a new folder for the classifiers")
+        entries = []
+        for number, (label, model) in enumerate(zip(self.labels_, self._models, strict=True)):
+            name = f"label-{number:04d}"
+            model.save_pretrained(target / name)
+            entries.append({"label": label, "folder": name, "sha256": _digest(target / name)})
+        index = json.dumps({"format": _FORMAT, "labels": entries}, indent=1, ensure_ascii=False)
+        try:
+            (target / INDEX_NAME).write_text(index + "\n", encoding="utf-8")
+        except OSError as error:
+            raise ArtifactError(f"cannot write to {target}: {error.strerror or error}") from error
+
+    @classmethod
+    def from_pretrained(cls, folder: str | os.PathLike[str], *, backbone: Any = None) -> Self:
+        """Read what `save_pretrained` wrote; the backbone is loaded once, for all labels.
+
+        Raises
+        ------
+        ArtifactError
+            If the folder is no such set of intact classifiers.
+        BackboneMismatchError
+            If the backbone is not the one they were fitted on.
+        """
+        root = Path(folder)
+        entries = _read_index(root)
+        models: list[SAVModel] = []
+        for entry in entries:
+            shared = models[0].backbone if models else backbone
+            models.append(SAVModel.from_pretrained(root / entry["folder"], backbone=shared))
+        made = cls.__new__(cls)
+        made._method, made._reader = models[0].method, models[0]
+        made.labels_, made.models_ = [entry["label"] for entry in entries], models
+        return made
+
+    def _fitted_on(self, support: SupportSet, method: Method) -> SAVModel:
+        model = SAVModel.__new__(SAVModel)
+        model._set_up(self._reader._source, self._reader.prompt, method)
+        model._take(list(support.shots), support)
+        return model
+
+    @property
+    def _models(self) -> list[SAVModel]:
+        try:
+            return self.models_
+        except AttributeError:
+            from sklearn.exceptions import NotFittedError
+
+            raise NotFittedError("this MultiLabelModel is not fitted yet: call fit") from None
+
+
+def _checked(labels: Sequence[Collection[Label]], n_examples: int) -> list[Label]:
+    """Return all labels, sorted."""
+    if len(labels) != n_examples or any(isinstance(own, str) for own in labels):
+        raise DataError(f"give a collection of labels for each of the {n_examples} examples")
+    given = [label for own in labels for label in own]
+    check_labels(given)
+    names: list[Label] = np.unique(np.asarray(given)).tolist() if given else []
+    if not names:
+        raise DataError("no example has a label")
+    everywhere = [name for name in names if all(name in set(own) for own in labels)]
+    if everywhere:
+        raise DataError(f"label {everywhere[0]!r} is on all examples; it cannot be learnt")
+    return names
+
+
+def _check_contents(records: Sequence[Shot], labels: Sequence[Collection[Label]]) -> None:
+    known: dict[str, tuple[str, set[Label]]] = {}
+    for record, own in zip(records, labels, strict=True):
+        first, before = known.setdefault(record.digest, (record.id, set(own)))
+        if before != set(own):
+            raise DataError(f"the same content has different labels: {first} and {record.id}")
+
+
+def _support(
+    records: Sequence[Shot],
+    rows: NDArray[np.float32],
+    labels: Sequence[Collection[Label]],
+    name: Label,
+) -> SupportSet:
+    shots = [Shot(r.id, name in set(own), r.digest) for r, own in zip(records, labels, strict=True)]
+    return SupportSet.of(shots, rows)
+
+
+def _common_heads(models: Sequence[FittedModel], method: Method) -> tuple[tuple[int, int], ...] | None:
+    """Return the heads with the best mean score over the labels; None where a method keeps no number."""
+    count = getattr(models[0]._fitted, "n_heads", None)
+    if not isinstance(count, int) or models[0].head_scores_ is None or method.name == "calm":
+        return None
+    scores = np.stack([np.asarray(model.head_scores_, dtype=np.float64) for model in models], axis=1)
+    layout = models[0].layout
+    best = rank_heads(np.where(np.isnan(scores), -np.inf, scores), layout)[:count]
+    return tuple((layout.heads[i].layer, layout.heads[i].index) for i in best)
+
+
+def _share(model: SAVModel, rows: NDArray[np.float32], heads: Sequence[Head]) -> NDArray[np.float64]:
+    columns = model.row_layout_.select(heads).column_indices(model.heads_)
+    _, shares = model.answer(rows[:, columns])
+    return shares[:, model.classes_.tolist().index(True)]
+
+
+def _digest(folder: Path) -> str:
+    return hashlib.sha256((folder / "savs.json").read_bytes()).hexdigest()
+
+
+def _read_index(root: Path) -> list[dict[str, Any]]:
+    try:
+        index = json.loads((root / INDEX_NAME).read_bytes())
+        entries: list[dict[str, Any]] = index["labels"]
+        names = [entry["folder"] for entry in entries]
+        sound = index["format"] == _FORMAT and all(Path(name).name == name for name in names) and names
+        intact = sound and all(_digest(root / entry["folder"]) == entry["sha256"] for entry in entries)
+        check_label_types([entry["label"] for entry in entries])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, DataError) as error:
+        raise ArtifactError(f"{root} is not a set of classifiers that MultiLabelModel saved") from error
+    if not intact:
+        raise ArtifactError(f"{root} was altered: its classifiers are not those that were saved together")
+    return entries

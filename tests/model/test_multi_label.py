@@ -1,0 +1,134 @@
+import json
+
+import numpy as np
+import pytest
+from sklearn.exceptions import NotFittedError
+from tests.model.colours import PROMPT, picture, shots, tiny
+
+from savs import MultiLabelModel, SAVModel
+from savs.backbones.fake import FakeBackbone
+from savs.errors import ArtifactError, DataError, ItemError
+from savs.heads.experts import make_expert
+from savs.heads.multi_label import MultiLabelClassifier
+
+LABELS = {"red": {"warm", "red"}, "green": {"natural"}, "blue": {"cold", "natural"}}
+
+
+def given(per_class: int = 5, start: int = 0):
+    pictures, colours = shots(per_class, start)
+    return pictures, [LABELS[colour] for colour in colours]
+
+
+def fitted(method: str = "soft", **options) -> MultiLabelModel:
+    return MultiLabelModel(tiny(), prompt=PROMPT, method=method, **options).fit(*given())
+
+
+@pytest.mark.parametrize("method", ["votes", "soft", "kernel_ridge", "mixture"])
+def test__labels__of_new_pictures__come_back(method, tmp_path):
+    model = fitted(method)
+    assert model.labels_ == ["cold", "natural", "red", "warm"]
+    pictures, truth = given(2, start=60)
+    assert [set(labels) for labels in model.predict(pictures)] == truth
+    shares = model.predict_proba(pictures)
+    assert shares.shape == (6, 4)
+    model.save_pretrained(tmp_path / "m")
+    loaded = MultiLabelModel.from_pretrained(tmp_path / "m", backbone=tiny())
+    np.testing.assert_array_equal(loaded.predict_proba(pictures), shares)
+    alone = SAVModel.from_pretrained(tmp_path / "m" / "label-0003", backbone=tiny())
+    np.testing.assert_allclose(alone.predict_proba(pictures)[:, 1], shares[:, 3], atol=1e-6)
+
+
+def test__heads__are_the_same_for_all_labels_and_those_of_the_classifier_on_arrays():
+    model = fitted("soft", n_heads=6)
+    assert len({frozenset(one.heads_) for one in model.models_}) == 1
+    support = model.models_[0]._support
+    order = {shot.id: i for i, shot in enumerate(support.shots)}
+    _, labels = given()
+    table = np.array([[name in own for name in model.labels_] for own in labels], dtype=int)
+    rows = support.rows[[order[str(i)] for i in range(len(labels))]]
+    classifier = MultiLabelClassifier(make_expert("soft", model.models_[0].layout).set_params(n_heads=6))
+    expected = classifier.fit(rows, table)
+    assert set(expected.classifiers_[0].heads_) == set(model.models_[0].heads_)
+    queries = [picture("red", 90), picture("blue", 91)]
+    full = tiny().extract([model._reader._template.apply(one) for one in as_list(queries)]).features
+    np.testing.assert_allclose(model.predict_proba(queries), expected.predict_proba(full), atol=1e-5)
+
+
+def as_list(items):
+    from savs.examples import as_examples
+
+    return as_examples(items)
+
+
+def test__forward_passes__one_per_example_whatever_the_number_of_labels():
+    backbone = FakeBackbone()
+    texts = [f"text {i}" for i in range(8)]
+    model = MultiLabelModel(backbone, method="soft_all").fit(texts, [{i % 4, 10 + i % 2} for i in range(8)])
+    assert backbone.n_forward == 8
+    model.predict(texts[:3])
+    assert backbone.n_forward == 11
+    assert model.labels_ == [0, 1, 2, 3, 10, 11]
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([{"a"}, {"b"}], "collection of labels for each of the 3"),
+        (["a", "b", "c"], "collection of labels"),
+        ([{"a"}, {1}, set()], "one type"),
+        ([set(), set(), set()], "no example has a label"),
+        ([{"a"}, {"a"}, {"a", "b"}], "label 'a' is on all examples"),
+    ],
+)
+def test__labels_that_cannot_be_learnt__are_refused(labels, message):
+    with pytest.raises(DataError, match=message):
+        MultiLabelModel(FakeBackbone()).fit(["x", "y", "z"], labels)
+
+
+def test__same_content_with_other_labels__is_refused():
+    with pytest.raises(DataError, match="the same content has different labels: 0 and 2"):
+        MultiLabelModel(FakeBackbone()).fit(["x", "y", "x"], [{"a"}, {"b"}, {"b"}])
+
+
+def test__methods_without_probabilities_of_a_label__are_refused():
+    for method in ("sav", "hec_t"):
+        with pytest.raises(ValueError, match="no probability of a single label"):
+            MultiLabelModel(FakeBackbone(), method=method)
+    with pytest.raises(NotFittedError):
+        MultiLabelModel(FakeBackbone()).predict(["x"])
+    with pytest.raises(DataError, match="0 examples"):
+        fitted().predict([])
+
+
+def test__bad_picture__is_its_item_error(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"no")
+    with pytest.raises(ItemError):
+        fitted().predict([tmp_path / "a.png"])
+
+
+def test__fault_29__altered_set__is_refused(tmp_path):
+    model = fitted()
+    model.save_pretrained(tmp_path / "m")
+    with pytest.raises(ArtifactError, match="not empty"):
+        model.save_pretrained(tmp_path / "m")
+    index = tmp_path / "m" / "savs-labels.json"
+    original = index.read_text()
+    data = json.loads(original)
+    for change in (
+        {"format": "other"},
+        {"labels": []},
+        {"labels": "all"},
+        {"labels": [{**data["labels"][0], "sha256": "0"}]},
+        {"labels": [{**data["labels"][0], "folder": "../m/label-0000"}]},
+        {"labels": [{**data["labels"][0], "label": None}]},
+    ):
+        index.write_text(json.dumps({**data, **change}))
+        with pytest.raises(ArtifactError):
+            MultiLabelModel.from_pretrained(tmp_path / "m", backbone=tiny())
+    index.write_text("[" * 100_000)
+    with pytest.raises(ArtifactError):
+        MultiLabelModel.from_pretrained(tmp_path / "m", backbone=tiny())
+    with pytest.raises(ArtifactError):
+        MultiLabelModel.from_pretrained(tmp_path / "nowhere")
+    index.write_text(original)
+    assert MultiLabelModel.from_pretrained(tmp_path / "m", backbone=tiny()).labels_ == model.labels_
