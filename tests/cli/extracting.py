@@ -1,12 +1,12 @@
 """Runs of the command line that are killed: one process imports everything, each run is a fork of it.
 
 Each line of its input is a plan: a list of runs {"arguments", "log", "output", "point", "occurrence", "go",
-"kill_after", "signal_at", "signal", "limit", "background", "touch"}, all but the first three optional. A run
-notes the ids that the model is given in its log, and prints to its output. At a named crash point it kills
-itself, or, if "go" is a path, waits until that file is there. After "kill_after" seconds it is sent the signal,
-SIGKILL by default; with "signal_at", once its log holds so many ids. "limit" is RLIMIT_FSIZE in bytes. A run in
-the background is waited for at the end of the plan; after any other one the file "touch" is made. Each plan is
-answered by a line of JSON, {"exits", "seconds"}.
+"kill_after", "signal_at", "signal", "limit", "background", "touch"}, all but the first three optional. A
+run notes the ids that the model is given in its log, and prints to its output. At a named crash point it
+kills itself, or, if "go" is a path, waits until that file is there. After "kill_after" seconds it is sent
+the signal, SIGKILL by default; with "signal_at", once its log holds so many ids. "limit" is RLIMIT_FSIZE in
+bytes. A run in the background is waited for at the end of the plan; after any other one the file "touch" is
+made. Each plan is answered by a line of JSON, {"exits", "seconds"}.
 """
 
 from __future__ import annotations
