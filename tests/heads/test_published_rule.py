@@ -1,4 +1,4 @@
-"""`SAVClassifier` against METHOD.md section 1 read word for word in plain float64 loops."""
+"""`SAVClassifier` against the published rule, read word for word in plain float64 loops."""
 
 from __future__ import annotations
 
