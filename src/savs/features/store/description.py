@@ -163,6 +163,8 @@ class Description:
             raise ValueError("its content does not fit together") from None
         if not intact:
             raise ValueError("it was altered (its checksum differs)")
+        if layout.state is not None:  # states have a column of their own, of `states_width`
+            raise ValueError("its layout holds more than heads")
         return found
 
     def _body(self) -> dict[str, Any]:
