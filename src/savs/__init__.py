@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from savs.backbones import Backbone, load_backbone
     from savs.datasets import draw_shots, read_examples
-    from savs.examples import Example, Image, Message, Text, Video, as_example, as_examples
+    from savs.examples import Audio, Example, Image, Message, Text, Video, as_example, as_examples
     from savs.features import Head, HeadLayout
     from savs.heads import SAVClassifier
     from savs.model import MultiLabelModel, SAVModel
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Audio": "savs.examples",
     "Backbone": "savs.backbones",
     "Example": "savs.examples",
     "Head": "savs.features",
@@ -41,6 +42,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Audio",
     "Backbone",
     "Example",
     "Head",

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from savs.examples.coercion import as_example, as_examples
 from savs.examples.content import (
+    AUDIO_MARKER,
     IMAGE_MARKER,
     VIDEO_MARKER,
+    Audio,
     Example,
     Image,
     Label,
@@ -24,8 +26,10 @@ from savs.examples.ledger import ErrorLedger
 from savs.examples.markers import place_images
 
 __all__ = [
+    "AUDIO_MARKER",
     "IMAGE_MARKER",
     "VIDEO_MARKER",
+    "Audio",
     "DataWarning",
     "ErrorLedger",
     "Example",

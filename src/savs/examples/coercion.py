@@ -158,7 +158,7 @@ def _sourced(part: Part | None) -> Part:
 
 
 def _non_empty(parts: tuple[Part, ...]) -> tuple[Part, ...]:
-    if not any(isinstance(part, Image) or part.text.strip() for part in parts):
+    if not any(not isinstance(part, Text) or part.text.strip() for part in parts):
         raise ExampleError(f"the example is empty: no picture and no text; {_ACCEPTED}", code="empty")
     return parts
 

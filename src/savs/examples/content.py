@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from PIL import Image as PILImage
 
 __all__ = [
+    "AUDIO_MARKER",
     "IMAGE_MARKER",
     "VIDEO_MARKER",
+    "Audio",
     "Example",
     "Image",
     "Label",
@@ -30,6 +32,9 @@ IMAGE_MARKER = "<image>"
 
 VIDEO_MARKER = "<video>"
 """Where a video stands in a text that comes with one; elsewhere these letters are plain text."""
+
+AUDIO_MARKER = "<audio>"
+"""Where a sound stands in a text that comes with one; elsewhere these letters are plain text."""
 
 Label = str | int | bool
 Role = Literal["system", "user", "assistant"]
@@ -74,7 +79,23 @@ class Video(Image):
     n_frames: int = 8
 
 
-Part = Text | Image
+@dataclass(frozen=True, eq=False)
+class Audio:
+    """A sound, opened only when it is needed.
+
+    Parameters
+    ----------
+    source : Path, bytes or ndarray
+        File path; encoded bytes; or samples in [-1, 1] of shape (n_samples,) or (n_samples, n_channels).
+    sampling_rate : int, optional
+        Samples a second of an array; files say their own.
+    """
+
+    source: Path | bytes | NDArray[np.floating[Any]]
+    sampling_rate: int | None = None
+
+
+Part = Text | Image | Audio
 
 
 @dataclass(frozen=True)
@@ -121,20 +142,27 @@ class Example:
         return tuple(part for part in self.parts if isinstance(part, Image))
 
     @property
+    def audios(self) -> tuple[Audio, ...]:
+        """All sounds, in order."""
+        return tuple(part for part in self.parts if isinstance(part, Audio))
+
+    @property
     def text(self) -> str:
         """The last message's text in canonical form.
 
-        Pictures followed by at most one text without markers give just that text: pictures come first where a
-        text has no marker. Any other order gives the texts with one `IMAGE_MARKER` where each picture stands,
-        and one `VIDEO_MARKER` where each video does.
+        Pictures and sounds followed by at most one text without markers give just that text: they come first
+        where a text has no marker. Any other order gives the texts with one `IMAGE_MARKER` where each picture
+        stands, one `VIDEO_MARKER` where each video and one `AUDIO_MARKER` where each sound does.
         """
         parts = self.messages[-1].parts if self.messages else ()
         texts = [part.text for part in parts if isinstance(part, Text)]
-        leading = all(isinstance(part, Image) for part in parts[: len(parts) - len(texts)])
+        leading = not any(isinstance(part, Text) for part in parts[: len(parts) - len(texts)])
         if leading and len(texts) <= 1 and not any(IMAGE_MARKER in text for text in texts):
             return "".join(texts)
         return "".join(part.text if isinstance(part, Text) else _marker(part) for part in parts)
 
 
-def _marker(part: Image) -> str:
+def _marker(part: Image | Audio) -> str:
+    if isinstance(part, Audio):
+        return AUDIO_MARKER
     return VIDEO_MARKER if isinstance(part, Video) else IMAGE_MARKER

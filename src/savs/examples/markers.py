@@ -34,7 +34,7 @@ def place_in_order(parts: Sequence[Part]) -> tuple[Part, ...]:
     videos = [part for part in parts if isinstance(part, Video)]
     n_markers = count_markers(parts)
     if n_markers == 0:
-        return tuple(part for part in parts if isinstance(part, Image) or part.text)
+        return tuple(part for part in parts if not isinstance(part, Text) or part.text)
     n_video_markers = n_markers - _count(parts, IMAGE_MARKER)
     if n_markers - n_video_markers != len(images):
         raise mismatch(n_markers - n_video_markers, len(images))
