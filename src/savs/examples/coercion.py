@@ -11,7 +11,7 @@ import numpy as np
 
 from savs.errors import DataError, ExampleError
 from savs.examples.chat import as_messages, as_part, is_message
-from savs.examples.content import Example, Image, Message, Part, Text
+from savs.examples.content import Example, Message, Part, Text
 from savs.examples.labels import as_label, check_labels, check_text
 from savs.examples.ledger import ErrorLedger
 from savs.examples.markers import place_images, place_in_order
