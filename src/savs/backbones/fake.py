@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from savs.backbones.base import Extraction, JSONValue
 from savs.errors import BackboneError, ExampleError, ItemError
-from savs.examples import Example, Text, Video
+from savs.examples import Audio, Example, Text, Video
 from savs.examples.ledger import ErrorLedger
 from savs.features import Head, HeadLayout
 from savs.media import content_hash, load_image
+from savs.media.audio import audio_hash, load_audio
 from savs.media.video import load_video, video_hash
 
 __all__ = ["FakeBackbone"]
@@ -151,6 +152,9 @@ def _content(example: Example) -> Iterator[str]:
             elif isinstance(part, Video):
                 load_video(part.source, part.n_frames)
                 yield f"video {part.n_frames} {video_hash(part.source)}"
+            elif isinstance(part, Audio):
+                load_audio(part, 16_000)
+                yield f"sound {audio_hash(part)}"
             else:
                 load_image(part.source)
                 yield f"image {content_hash(part.source)}"

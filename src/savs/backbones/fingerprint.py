@@ -17,8 +17,9 @@ import torch
 import savs
 from savs.backbones.loading.quantization import quantization_state
 from savs.backbones.loading.wrapping import adapter_state
+from savs.backbones.modalities import tokenizer_of
 from savs.backbones.passes.offloading import weights
-from savs.backbones.rendering import chat_template, tokenizer_of
+from savs.backbones.rendering import chat_template
 
 if TYPE_CHECKING:
     from savs.backbones.anatomy.sites import Anatomy
@@ -72,6 +73,7 @@ def state(model: Any, processor: Any) -> Hashable:
     processor's settings.
     """
     tokenizer, images = tokenizer_of(processor), getattr(processor, "image_processor", None)
+    sounds = getattr(processor, "feature_extractor", None)
     return (
         tuple(_version(parameter) for parameter in model.parameters()),
         repr(adapter_state(model)),
@@ -80,6 +82,7 @@ def state(model: Any, processor: Any) -> Hashable:
         chat_template(processor)[0],
         len(tokenizer),
         None if images is None else repr(images),
+        None if sounds is None else repr(sounds),
         repr([(name, v) for name, v in vars(processor).items() if isinstance(v, (str, int, float, tuple))]),
     )
 

@@ -4,8 +4,8 @@ A key is the sha256 of, in this order and each with its length: the version of t
 identity (`store_identity`: model, commit, weights, processor and template, dtype ...), the background behind
 transparent pixels, the rendered prompt, whether special tokens are added, and the content hash of every
 picture: encoded bytes of a file, pixels with mode and size of a PIL image, values with type and shape of an
-array; of a video, each frame's number, how many are taken, and the encoded bytes. Neither ids nor labels
-nor Python's `hash` are in it.
+array; of a video, each frame's number, how many are taken, and the encoded bytes; last, of every sound, its
+encoded bytes or its samples with their rate. Neither ids nor labels nor Python's `hash` are in it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from savs.backbones.rendering import Frame, Rendered, render
 from savs.errors import ItemError
 from savs.examples import Example, Image, Text, Video
 from savs.media import DEFAULT_LIMITS, MediaLimits, content_hash
+from savs.media.audio import audio_hash
 from savs.media.video import video_hash
 
 __all__ = ["RECORDED_ONLY", "feature_key", "feature_keys", "store_identity"]
@@ -57,7 +58,7 @@ def feature_key(
     Raises
     ------
     MediaError
-        If a picture cannot be read.
+        If a picture or sound cannot be read.
     """
     spelled = json.dumps(dict(identity), sort_keys=True, separators=(",", ":"))
     digest = hashlib.sha256()
@@ -68,6 +69,7 @@ def feature_key(
         rendered.text.encode(errors="surrogatepass"),
         b"special tokens" if rendered.add_special_tokens else b"none",
         *_contents(rendered.images, limits),
+        *(f"sound {audio_hash(audio)}".encode() for audio in rendered.audios),
     ):
         digest.update(f"{len(field)} ".encode() + field)
     return digest.digest()
@@ -109,4 +111,4 @@ def _rendered(backbone: Backbone, example: Example) -> Rendered:
         for message in example.messages
     ]
     images = tuple(part for part in example.parts if isinstance(part, Image))
-    return Rendered(json.dumps(turns), images, add_special_tokens=False)
+    return Rendered(json.dumps(turns), images, add_special_tokens=False, audios=example.audios)

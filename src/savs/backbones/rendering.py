@@ -1,4 +1,4 @@
-"""An example to the one string that the processor takes, with the pictures in their order."""
+"""An example to the one string that the processor takes, with pictures and sounds in their order."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from savs.backbones.modalities import (
+    audio_token,
+    image_token,
+    named_token,
+    reads_audio,
+    reads_images,
+    tokenizer_of,
+    writes_own_tokens,
+)
 from savs.errors import BackboneError, ExampleError
-from savs.examples import Example, Image, Message, Part, Text, Video
+from savs.examples import Audio, Example, Image, Message, Part, Text, Video
 from savs.examples.markers import place_in_order
 
-__all__ = [
-    "Frame",
-    "Rendered",
-    "chat_template",
-    "image_token",
-    "placeholders",
-    "reads_images",
-    "render",
-    "tokenizer_of",
-]
+__all__ = ["Frame", "Rendered", "chat_template", "render"]
 
 # Some templates write today's date into the system prompt; the same prompt must read the same on every day.
 _DATE = datetime.datetime(2025, 1, 1)
@@ -53,16 +53,19 @@ class Rendered:
     Attributes
     ----------
     text : str
-        With the model's own image token at each picture.
+        With the model's own token at each picture and sound.
     images : tuple of Image
         In the order of their tokens.
     add_special_tokens : bool
         False if the text already starts with the beginning-of-sequence token.
+    audios : tuple of Audio
+        In the order of their tokens.
     """
 
     text: str
     images: tuple[Image, ...]
     add_special_tokens: bool
+    audios: tuple[Audio, ...] = ()
 
 
 def render(processor: Any, example: Example) -> Rendered:
@@ -78,56 +81,14 @@ def render(processor: Any, example: Example) -> Rendered:
     Raises
     ------
     ExampleError
-        If it is empty, has pictures the model cannot read, its image tokens are not one per picture, or the
-        chat template refuses it.
+        If it is empty, has pictures or sounds the model cannot read, its tokens are not one per picture and
+        one per sound, or the chat template refuses it.
     """
     try:
         return _render(processor, example)
     except ExampleError as error:
         error.id = error.id if error.id is not None else example.id
         raise
-
-
-def tokenizer_of(processor: Any) -> Any:
-    """Return the tokenizer of a processor, or the tokenizer itself."""
-    return getattr(processor, "tokenizer", processor)
-
-
-def reads_images(processor: Any) -> bool:
-    """Return whether a processor takes pictures."""
-    return getattr(processor, "image_processor", None) is not None
-
-
-def image_token(processor: Any) -> str | None:
-    """Return the token that stands for one picture in a prompt, if the processor names one.
-
-    None as well for BLIP-2 and its kin, whose processors write the tokens of their one picture themselves.
-    """
-    return None if _writes_own_tokens(processor) else _named_token(processor)
-
-
-def placeholders(model: Any, processor: Any) -> tuple[str, ...]:
-    """Return the tokens that a model replaces by pictures, where the processor writes them by itself.
-
-    They are not those that stand for a picture in a prompt (Gemma 3, Aya Vision, Ovis 2), so nobody counts
-    them: one more, in an example's own text, and the model fails for the whole batch.
-    """
-    vocabulary = tokenizer_of(processor)
-    ids = (getattr(model.config, name, None) for name in ("image_token_id", "image_token_index"))
-    names = {vocabulary.convert_ids_to_tokens(number) for number in ids if isinstance(number, int)}
-    return tuple(sorted(names - {None, _named_token(processor)})) if reads_images(processor) else ()
-
-
-def _writes_own_tokens(processor: Any) -> bool:
-    return getattr(processor, "num_query_tokens", None) is not None
-
-
-def _named_token(processor: Any) -> str | None:
-    for owner in (processor, tokenizer_of(processor)):
-        token = getattr(owner, "image_token", None)
-        if token is not None:
-            return str(getattr(token, "content", token))
-    return None
 
 
 def chat_template(processor: Any) -> tuple[str | None, bool]:
@@ -148,20 +109,30 @@ def _default(template: Any) -> str | None:
 
 def _render(processor: Any, example: Example) -> Rendered:
     messages = _messages(processor, example)
-    images = tuple(part for message in messages for part in message.parts if isinstance(part, Image))
+    parts = [part for message in messages for part in message.parts]
+    images = tuple(part for part in parts if isinstance(part, Image))
+    audios = tuple(part for part in parts if isinstance(part, Audio))
     template, as_parts = chat_template(processor)
-    token = _named_token(processor) or "<image>"
+    tokens = _tokens(processor)
     if template is None:
-        text = "\n".join(_flat(message.parts, token) for message in messages)
+        text = "\n".join(_flat(message.parts, tokens) for message in messages)
     else:
-        text = _apply_template(processor, template, [_turn(m, as_parts, token) for m in messages])
-    if _writes_own_tokens(processor):
-        text = text.replace(token, "")
-    _check_tokens(processor, text, len(images))
+        text = _apply_template(processor, template, [_turn(m, as_parts, tokens) for m in messages])
+    if writes_own_tokens(processor):
+        text = text.replace(tokens[Image], "")
+    _check_images(processor, text, len(images))
+    _check_audios(processor, text, len(audios))
     if not text:
         raise ExampleError("its prompt is empty", code="empty_example")
     bos = getattr(tokenizer_of(processor), "bos_token", None)
-    return Rendered(text, images, not (bos and text.startswith(bos)))
+    return Rendered(text, images, not (bos and text.startswith(bos)), audios)
+
+
+def _tokens(processor: Any) -> dict[type, str]:
+    """Return what stands for a picture and for a sound where no template writes it."""
+    names = ("audio_bos_token", "audio_token", "audio_eos_token")
+    sound = "".join(named_token(processor, name) or "" for name in names)
+    return {Image: named_token(processor, "image_token") or "<image>", Audio: sound or "<audio>"}
 
 
 def _messages(processor: Any, example: Example) -> list[Message]:
@@ -169,9 +140,23 @@ def _messages(processor: Any, example: Example) -> list[Message]:
         raise ExampleError("it has neither text nor pictures", code="empty_example")
     if example.images and not reads_images(processor):
         raise ExampleError(
-            f"it has {len(example.images)} picture(s), but this backbone reads text only", code="no_images"
+            f"it has {len(example.images)} picture(s), but this backbone reads "
+            f"{_besides(processor, Image)} only",
+            code="no_images",
+        )
+    if example.audios and not reads_audio(processor):
+        raise ExampleError(
+            f"it has {len(example.audios)} sound(s), but this backbone reads "
+            f"{_besides(processor, Audio)} only",
+            code="no_audio",
         )
     return [Message(message.role, _unrolled(place_in_order(message.parts))) for message in example.messages]
+
+
+def _besides(processor: Any, kind: type) -> str:
+    if kind is Image and reads_audio(processor):
+        return "text and sounds"
+    return "text and pictures" if kind is Audio and reads_images(processor) else "text"
 
 
 def _unrolled(parts: tuple[Part, ...]) -> tuple[Part, ...]:
@@ -187,18 +172,23 @@ def _unrolled(parts: tuple[Part, ...]) -> tuple[Part, ...]:
     )
 
 
-def _flat(parts: tuple[Part, ...], token: str) -> str:
-    return "".join(part.text if isinstance(part, Text) else token for part in parts)
+def _flat(parts: tuple[Part, ...], tokens: dict[type, str]) -> str:
+    return "".join(
+        part.text if isinstance(part, Text) else tokens[Audio if isinstance(part, Audio) else Image]
+        for part in parts
+    )
 
 
-def _turn(message: Message, as_parts: bool, token: str) -> dict[str, Any]:
+def _turn(message: Message, as_parts: bool, tokens: dict[type, str]) -> dict[str, Any]:
     if not as_parts:
-        return {"role": message.role, "content": _flat(message.parts, token)}
-    content = [
-        {"type": "text", "text": part.text} if isinstance(part, Text) else {"type": "image"}
-        for part in message.parts
-    ]
-    return {"role": message.role, "content": content}
+        return {"role": message.role, "content": _flat(message.parts, tokens)}
+    return {"role": message.role, "content": [_content(part) for part in message.parts]}
+
+
+def _content(part: Part) -> dict[str, str]:
+    if isinstance(part, Text):
+        return {"type": "text", "text": part.text}
+    return {"type": "audio" if isinstance(part, Audio) else "image"}
 
 
 def _apply_template(processor: Any, template: str, conversation: list[dict[str, Any]]) -> str:
@@ -211,16 +201,23 @@ def _apply_template(processor: Any, template: str, conversation: list[dict[str, 
         raise ExampleError(f"the chat template refuses it: {reason}", code="chat_template") from error
 
 
-def _check_tokens(processor: Any, text: str, n_images: int) -> None:
-    if _writes_own_tokens(processor) and n_images != 1:
+def _check_images(processor: Any, text: str, n_images: int) -> None:
+    if writes_own_tokens(processor) and n_images != 1:
         raise ExampleError(
             f"it has {n_images} pictures, but this backbone reads exactly one per prompt", code="image_count"
         )
     token = image_token(processor)
-    if token is None:
-        return
-    n_tokens = text.count(token)
-    if n_tokens != n_images:
+    if token is not None and text.count(token) != n_images:
         raise ExampleError(
-            f"the prompt has {n_tokens} {token} tokens but there are {n_images} pictures", code="image_count"
+            f"the prompt has {text.count(token)} {token} tokens but there are {n_images} pictures",
+            code="image_count",
+        )
+
+
+def _check_audios(processor: Any, text: str, n_audios: int) -> None:
+    token = audio_token(processor)
+    if token is not None and text.count(token) != n_audios:
+        raise ExampleError(
+            f"the prompt has {text.count(token)} {token} tokens but there are {n_audios} sounds",
+            code="audio_count",
         )

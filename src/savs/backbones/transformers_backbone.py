@@ -14,6 +14,7 @@ from savs.backbones.anatomy.sites import Anatomy, find_sites
 from savs.backbones.base import Extraction, JSONValue, RunReport
 from savs.backbones.fingerprint import fingerprint, state
 from savs.backbones.loading.wrapping import unwrapped
+from savs.backbones.modalities import placeholders, reads_audio, reads_images
 from savs.backbones.passes.batching import Batch, BatchEncoder
 from savs.backbones.passes.frozen import accepted_inputs, frozen
 from savs.backbones.passes.generation import generate_answers
@@ -21,7 +22,6 @@ from savs.backbones.passes.memory import BatchSize, check_batch_size
 from savs.backbones.passes.offloading import input_device
 from savs.backbones.passes.passes import Passes
 from savs.backbones.passes.reading import Reading
-from savs.backbones.rendering import placeholders, reads_images
 from savs.errors import BackboneError
 from savs.examples import Example
 from savs.examples.ledger import ErrorLedger
@@ -112,8 +112,9 @@ class TransformersBackbone:
 
     @property
     def modalities(self) -> frozenset[str]:
-        """``{"text"}`` or ``{"text", "image"}``."""
-        return frozenset({"text", "image"} if reads_images(self.processor) else {"text"})
+        """``"text"``, and ``"image"`` and ``"audio"`` where the processor takes them."""
+        found = {"image": reads_images(self.processor), "audio": reads_audio(self.processor)}
+        return frozenset({"text", *(name for name, there in found.items() if there)})
 
     def __repr__(self) -> str:
         sizes = f"{self._anatomy.n_layers} layers, {self.layout.n_heads} heads"

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from savs.backbones.base import JSONValue
-from savs.backbones.rendering import chat_template, tokenizer_of
+from savs.backbones.modalities import tokenizer_of
+from savs.backbones.rendering import chat_template
 from savs.doctor.kernels import kernel_in_use
 from savs.doctor.report import Check
 from savs.doctor.subject import Subject

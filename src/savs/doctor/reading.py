@@ -15,8 +15,9 @@ import torch
 from numpy.typing import NDArray
 
 from savs.backbones.anatomy.sites import AttentionSite
+from savs.backbones.modalities import tokenizer_of
 from savs.backbones.passes.frozen import accepted_inputs, frozen, model_failures
-from savs.backbones.rendering import render, tokenizer_of
+from savs.backbones.rendering import render
 from savs.errors import BackboneError
 from savs.examples import Example
 from savs.media import load_image

@@ -8,19 +8,23 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
 
+from savs.backbones.modalities import (
+    audio_token,
+    image_token,
+    reads_audio,
+    reads_images,
+    sampling_rate,
+    tokenizer_of,
+)
+from savs.backbones.passes.decoding import Loaded, load
 from savs.backbones.passes.planning import Failure, Item
-from savs.backbones.rendering import Frame, image_token, reads_images, tokenizer_of
 from savs.errors import ExampleError, ItemError
-from savs.examples import Image
 from savs.examples.ledger import ErrorLedger
-from savs.media import load_image
-from savs.media.video import load_video
 
 if TYPE_CHECKING:
     import torch
-    from PIL import Image as PILImage
 
-__all__ = ["Batch", "BatchEncoder", "ErrorLedger", "Loaded", "PaddingSide"]
+__all__ = ["Batch", "BatchEncoder", "ErrorLedger", "PaddingSide"]
 
 PaddingSide = Literal["left", "right"]
 
@@ -69,14 +73,6 @@ def _lock_of(tokenizer: Any) -> threading.RLock:
         return _LOCKS.setdefault(tokenizer, threading.RLock())
 
 
-@dataclass(frozen=True)
-class Loaded:
-    """A prompt with its pictures decoded."""
-
-    item: Item
-    images: list[PILImage.Image]
-
-
 class BatchEncoder:
     """Turns rendered prompts into model inputs with the processor's own call, never changing the processor.
 
@@ -117,9 +113,9 @@ class BatchEncoder:
         self, items: Sequence[Item], padding_side: PaddingSide = "right"
     ) -> tuple[list[Batch], list[Failure]]:
         """Return one batch of the items that can be encoded, or several if they cannot be padded together."""
-        loaded, failures = load(items)
+        loaded, failures = load(items, self.processor)
         batches: list[Batch] = []
-        alone = not self._can_pad and reads_images(self.processor)
+        alone = not self._can_pad and (reads_images(self.processor) or reads_audio(self.processor))
         for group in [[entry] for entry in loaded] if alone else [loaded] if loaded else []:
             more, failed = self._encode(group, padding_side)
             batches += more
@@ -159,9 +155,8 @@ class BatchEncoder:
         if not self._can_pad and len(loaded) > 1:
             inputs: dict[str, Any] = _pad_by_hand(tokenizer_of(self.processor), texts, special, padding_side)
         else:
-            images = [entry.images for entry in loaded]
             with self.lock:
-                inputs = _call(processor or self.processor, texts, images, special, padding_side)
+                inputs = _call(processor or self.processor, loaded, padding_side)
         if "attention_mask" not in inputs:
             if len(loaded) > 1:
                 raise ValueError("the processor gives no attention mask")
@@ -194,46 +189,17 @@ class BatchEncoder:
             )
 
 
-def load(items: Sequence[Item]) -> tuple[list[Loaded], list[Failure]]:
-    """Decode the pictures of some prompts; the same picture object is decoded once."""
-    loaded: list[Loaded] = []
-    failures: list[Failure] = []
-    for item in items:
-        try:
-            loaded.append(Loaded(item, _decoded(item.rendered.images)))
-        except ItemError as error:
-            failures.append(Failure(item.index, error))
-    return loaded, failures
-
-
-def _decoded(images: Sequence[Image]) -> list[PILImage.Image]:
-    """Decode pictures, and each video once for all its frames."""
-    videos: dict[int, list[PILImage.Image]] = {}
-    decoded: list[PILImage.Image] = []
-    for image in images:
-        if not isinstance(image, Frame):
-            decoded.append(load_image(image.source))
-            continue
-        key = id(image.video)
-        if key not in videos:
-            videos[key] = load_video(image.video.source, image.video.n_frames)
-        decoded.append(videos[key][image.number])
-    return decoded
-
-
-def _call(
-    processor: Any,
-    texts: list[str],
-    images: list[list[PILImage.Image]],
-    special: bool,
-    padding_side: PaddingSide,
-) -> dict[str, Any]:
+def _call(processor: Any, loaded: Sequence[Loaded], padding_side: PaddingSide) -> dict[str, Any]:
+    special = loaded[0].item.rendered.add_special_tokens
     options: dict[str, Any] = {"return_tensors": "pt", "add_special_tokens": special}
-    if len(texts) > 1:
+    if len(loaded) > 1:
         options |= {"padding": True, "padding_side": padding_side}
-    if any(images):
-        options["images"] = images
-    inputs = dict(processor(text=texts, **options))
+    if any(entry.images for entry in loaded):
+        options["images"] = [entry.images for entry in loaded]
+    if any(entry.audios for entry in loaded):
+        options["audio"] = [audio for entry in loaded for audio in entry.audios]
+        options["sampling_rate"] = sampling_rate(processor)
+    inputs = dict(processor(text=[entry.item.rendered.text for entry in loaded], **options))
     inputs.pop("labels", None)  # some give training targets, which would make the model compute a loss
     return inputs
 
@@ -262,10 +228,11 @@ def _pad_by_hand(
 def _refused(processor: Any, error: Exception, loaded: Loaded) -> ItemError:
     if isinstance(error, ItemError):
         return error
-    token, text = image_token(processor), loaded.item.rendered.text
+    text = loaded.item.rendered.text
+    tokens = " or ".join(filter(None, (image_token(processor), audio_token(processor))))
     hint = ""
-    if token and isinstance(error, ValueError):
-        hint = f"; its text may hold the model's own {token} token"
+    if tokens and isinstance(error, ValueError):
+        hint = f"; its text may hold the model's own {tokens} token"
     if reads_images(processor) and not loaded.images:
         hint = "; it has no picture, and this model may need one"
     if "nested images" in str(error).lower():

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from savs.backbones.modalities import tokenizer_of
 from savs.backbones.passes.frozen import completed, model_failures
-from savs.backbones.rendering import tokenizer_of
 from savs.errors import BackboneError
 
 __all__ = ["generate_answers"]

@@ -8,15 +8,17 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from savs.backbones.rendering import Frame, Rendered, image_token, render
+from savs.backbones.modalities import audio_token, image_token
+from savs.backbones.rendering import Frame, Rendered, render
 from savs.errors import ItemError
-from savs.examples import Example, Image
+from savs.examples import Audio, Example, Image
 from savs.media import image_area
 
 __all__ = ["Failure", "Item", "by_length", "families", "render_all", "take"]
 
 _CHARACTERS_PER_TOKEN, _PIXELS_PER_TOKEN = 4, 28 * 28
 _MIN_COMMON_CHARACTERS = 120
+_Tokens = tuple[str | None, str | None]  # of pictures, of sounds
 _LARGEST_FAMILY = 64  # prepared as a whole, so that memory stays bounded
 
 
@@ -67,8 +69,9 @@ def _mixable(first: Item, second: Item) -> bool:
     return _kind(first.rendered) == _kind(second.rendered)
 
 
-def _kind(rendered: Rendered) -> tuple[bool, bool, int]:
-    return bool(rendered.images), rendered.add_special_tokens, len(rendered.images)
+def _kind(rendered: Rendered) -> tuple[bool, bool, int, int]:
+    media = bool(rendered.images or rendered.audios)
+    return media, rendered.add_special_tokens, len(rendered.images), len(rendered.audios)
 
 
 def _length(rendered: Rendered) -> float:
@@ -78,7 +81,7 @@ def _length(rendered: Rendered) -> float:
 
 
 def families(processor: Any, items: Sequence[Item]) -> tuple[list[list[Item]], list[Item]]:
-    """Find the prompts that show the same pictures and begin with the same text.
+    """Find the prompts that show and play the same and begin with the same text.
 
     Parameters
     ----------
@@ -88,31 +91,31 @@ def families(processor: Any, items: Sequence[Item]) -> tuple[list[list[Item]], l
     Returns
     -------
     families : list of list of Item
-        Each of at least two; what their prompts have in common holds all their pictures.
+        Each of at least two; what their prompts have in common holds all their pictures and sounds.
     rest : list of Item
         All others.
     """
-    token = image_token(processor)
+    tokens = image_token(processor), audio_token(processor)
     found: list[list[Item]] = []
-    for _, same in groupby(sorted(items, key=_sorting), key=lambda item: _pictures(item.rendered)):
-        found += _runs(list(same), token)
+    for _, same in groupby(sorted(items, key=_sorting), key=lambda item: _media(item.rendered)):
+        found += _runs(list(same), tokens)
     kept = [family for family in found if len(family) > 1]
     inside = {item.index for family in kept for item in family}
     return kept, [item for item in items if item.index not in inside]
 
 
 def _sorting(item: Item) -> tuple[int, int, str]:
-    # Equal pictures have equal hashes; which of two different ones comes first does not matter.
-    return len(item.rendered.images), hash(_pictures(item.rendered)), item.rendered.text
+    # Equal media have equal hashes; which of two different ones comes first does not matter.
+    return len(_media(item.rendered)), hash(_media(item.rendered)), item.rendered.text
 
 
-def _runs(items: list[Item], token: str | None) -> list[list[Item]]:
+def _runs(items: list[Item], tokens: _Tokens) -> list[list[Item]]:
     """Cut a sorted list where the common beginning would become too short."""
     runs: list[list[Item]] = []
     common = ""
     for item in items:
         shared = _beginning(common, item.rendered.text)
-        if runs and len(runs[-1]) < _LARGEST_FAMILY and _worthwhile(shared, runs[-1][0], item, token):
+        if runs and len(runs[-1]) < _LARGEST_FAMILY and _worthwhile(shared, runs[-1][0], item, tokens):
             runs[-1].append(item)
             common = shared
         else:
@@ -126,28 +129,33 @@ def _beginning(first: str, second: str) -> str:
     return first[: next((i for i in range(length) if first[i] != second[i]), length)]
 
 
-def _worthwhile(shared: str, first: Item, item: Item, token: str | None) -> bool:
-    pictures = len(item.rendered.images)
+def _worthwhile(shared: str, first: Item, item: Item, tokens: _Tokens) -> bool:
     if first.rendered.add_special_tokens != item.rendered.add_special_tokens:
         return False
-    if pictures:
-        return token is not None and shared.count(token) == pictures
+    counts = len(item.rendered.images), len(item.rendered.audios)
+    if any(counts):
+        return all(
+            not count or (token is not None and shared.count(token) == count)
+            for token, count in zip(tokens, counts, strict=True)
+        )
     longest = max(len(first.rendered.text), len(item.rendered.text))
     return len(shared) >= max(_MIN_COMMON_CHARACTERS, longest // 2)
 
 
-def _pictures(rendered: Rendered) -> tuple[Hashable, ...]:
-    return tuple(_identity(image) for image in rendered.images)
+def _media(rendered: Rendered) -> tuple[Hashable, ...]:
+    media: tuple[Image | Audio, ...] = (*rendered.images, *rendered.audios)
+    return tuple(_identity(medium) for medium in media)
 
 
-def _identity(image: Image) -> Hashable:
-    """Return what two equal pictures have in common, without reading a file or pixels."""
-    source = image.source
-    if isinstance(image, Frame):
+def _identity(medium: Image | Audio) -> Hashable:
+    """Return what two equal pictures or sounds have in common, without reading a file or samples."""
+    source = medium.source
+    if isinstance(medium, Frame):
         place = str(source) if isinstance(source, Path) else source
-        return "frame", place, image.video.n_frames, image.number
+        return "frame", place, medium.video.n_frames, medium.number
+    kind = type(medium).__name__
     if isinstance(source, Path):
-        return "path", str(source)
+        return kind, "path", str(source)
     if isinstance(source, bytes):
-        return "bytes", source
-    return "object", id(source)
+        return kind, "bytes", source
+    return kind, "object", id(source)

@@ -14,9 +14,10 @@ from typing import Any
 
 import torch
 
-from savs.backbones.passes.batching import Batch, BatchEncoder, Loaded, load
+from savs.backbones.modalities import audio_token, image_token, reads_audio, reads_images, tokenizer_of
+from savs.backbones.passes.batching import Batch, BatchEncoder
+from savs.backbones.passes.decoding import Loaded, load
 from savs.backbones.passes.planning import Failure, Item
-from savs.backbones.rendering import image_token, reads_images, tokenizer_of
 
 __all__ = ["SharedBatch", "encode_family", "forward_prefix", "suffix_inputs"]
 
@@ -33,7 +34,7 @@ class SharedBatch:
     items : list of Item
         Which examples they are.
     prefix : dict
-        Model inputs of the common beginning, pictures included, as a batch of one.
+        Model inputs of the common beginning, pictures and sounds included, as a batch of one.
     suffixes : list of dict
         Per example, the inputs of its remaining tokens, each tensor of shape (1, n_suffix, ...).
     whole : Batch
@@ -59,7 +60,7 @@ class SharedBatch:
 def encode_family(
     encoder: BatchEncoder, family: Sequence[Item]
 ) -> tuple[SharedBatch | None, list[Item], list[Failure]]:
-    """Encode prompts that show the same pictures and begin alike.
+    """Encode prompts that show and play the same and begin alike.
 
     Returns
     -------
@@ -70,23 +71,23 @@ def encode_family(
     failures : list of Failure
         Those that cannot be encoded.
     """
-    loaded, failures = load(family)
-    processor = _with_remembered_pictures(encoder.processor)
+    loaded, failures = load(family, encoder.processor)
+    processor = _remembering(encoder.processor)
     batches: list[Batch] = []
-    for entry in _same_pictures(loaded):
+    for entry in _same_media(loaded):
         try:
             batches.append(encoder.encode_together([entry], processor=processor))
         except Exception:  # the plain way finds out what is wrong with it and says so
             return None, [item for item in family if item.index not in {f.index for f in failures}], failures
-    shared = _share(batches, _image_token_id(encoder.processor))
+    shared = _share(batches, _token_ids(encoder.processor))
     return shared, [] if shared else [entry.item for entry in loaded], failures
 
 
-def _same_pictures(loaded: list[Loaded]) -> list[Loaded]:
-    return [Loaded(entry.item, loaded[0].images) for entry in loaded]
+def _same_media(loaded: list[Loaded]) -> list[Loaded]:
+    return [Loaded(entry.item, loaded[0].images, loaded[0].audios) for entry in loaded]
 
 
-def _share(batches: list[Batch], image_token_id: int | None) -> SharedBatch | None:
+def _share(batches: list[Batch], media_ids: set[int]) -> SharedBatch | None:
     if len(batches) < 2:
         return None
     ids = [batch.inputs["input_ids"][0].tolist() for batch in batches]
@@ -94,7 +95,7 @@ def _share(batches: list[Batch], image_token_id: int | None) -> SharedBatch | No
     total = sum(map(len, ids))
     if common * (len(ids) - 1) < _MIN_SAVED * total:
         return None
-    if image_token_id is not None and any(image_token_id in tokens[common:] for tokens in ids):
+    if any(media_ids & set(tokens[common:]) for tokens in ids):
         return None
     return SharedBatch(
         [batch.items[0] for batch in batches],
@@ -115,32 +116,38 @@ def _cut(inputs: dict[str, Any], where: slice, *, keep_rest: bool) -> dict[str, 
     return {**inputs, **found} if keep_rest else found
 
 
-def _image_token_id(processor: Any) -> int | None:
-    token = image_token(processor)
-    return None if token is None else tokenizer_of(processor).convert_tokens_to_ids(token)
+def _token_ids(processor: Any) -> set[int]:
+    tokens = filter(None, (image_token(processor), audio_token(processor)))
+    return {tokenizer_of(processor).convert_tokens_to_ids(token) for token in tokens}
 
 
-def _with_remembered_pictures(processor: Any) -> Any:
-    """Return a processor that computes the pixels of the same pictures once; the given one is not changed."""
-    if not reads_images(processor):
+def _remembering(processor: Any) -> Any:
+    """Return a processor that prepares the same pictures and sounds once; the given one is not changed."""
+    parts = [
+        name
+        for name, there in (("image_processor", reads_images), ("feature_extractor", reads_audio))
+        if there(processor)
+    ]
+    if not parts:
         return processor
     remembering = copy.copy(processor)
-    remembering.image_processor = _Remembered(processor.image_processor)
+    for name in parts:
+        setattr(remembering, name, _Remembered(getattr(processor, name)))
     return remembering
 
 
 class _Remembered:
-    """An image processor that keeps its last answer."""
+    """An image processor or feature extractor that keeps its last answer."""
 
     def __init__(self, wrapped: Callable[..., Any]) -> None:
         self._wrapped = wrapped
         self._key: Any = None
         self._answer: Any = None
 
-    def __call__(self, images: Any, *args: Any, **options: Any) -> Any:
-        key = _identities(images), repr(args), repr(sorted(options.items()))
+    def __call__(self, media: Any, *args: Any, **options: Any) -> Any:
+        key = _identities(media), repr(args), repr(sorted(options.items()))
         if self._key != key:
-            self._answer = self._wrapped(images, *args, **options)
+            self._answer = self._wrapped(media, *args, **options)
             self._key = key
         return copy.copy(self._answer)
 
@@ -148,8 +155,8 @@ class _Remembered:
         return getattr(self._wrapped, name)
 
 
-def _identities(images: Any) -> Any:
-    return [_identities(image) for image in images] if isinstance(images, (list, tuple)) else id(images)
+def _identities(media: Any) -> Any:
+    return [_identities(one) for one in media] if isinstance(media, (list, tuple)) else id(media)
 
 
 def forward_prefix(shared: SharedBatch, config: Any, run: Callable[[dict[str, Any]], None]) -> Any:

@@ -1,0 +1,89 @@
+"""The pictures and sounds of prompts, decoded; one that cannot be read is an error of its example alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from savs.backbones.modalities import longest_audio, sampling_rate
+from savs.backbones.passes.planning import Failure, Item
+from savs.backbones.rendering import Frame
+from savs.errors import ItemError, MediaError
+from savs.examples import Audio, Image
+from savs.media import load_image
+from savs.media.audio import load_audio
+from savs.media.video import load_video
+
+if TYPE_CHECKING:
+    from PIL import Image as PILImage
+
+__all__ = ["Loaded", "load"]
+
+# Qwen2-Audio counts a sound of fewer than two tokens (80 ms) in another way in a batch than alone.
+_SHORTEST_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A prompt with its pictures and sounds decoded.
+
+    Attributes
+    ----------
+    item : Item
+    images : list of PIL.Image.Image
+    audios : list of ndarray of float32, shape (n_samples,)
+        At the processor's sampling rate.
+    """
+
+    item: Item
+    images: list[PILImage.Image]
+    audios: list[NDArray[np.float32]] = field(default_factory=list)
+
+
+def load(items: Sequence[Item], processor: Any) -> tuple[list[Loaded], list[Failure]]:
+    """Decode what some prompts show and play, as a processor wants it."""
+    loaded: list[Loaded] = []
+    failures: list[Failure] = []
+    for item in items:
+        try:
+            audios = [_samples(audio, processor) for audio in item.rendered.audios]
+            loaded.append(Loaded(item, _decoded(item.rendered.images), audios))
+        except ItemError as error:
+            failures.append(Failure(item.index, error))
+    return loaded, failures
+
+
+def _decoded(images: Sequence[Image]) -> list[PILImage.Image]:
+    """Decode pictures, and each video once for all its frames."""
+    videos: dict[int, list[PILImage.Image]] = {}
+    decoded: list[PILImage.Image] = []
+    for image in images:
+        if not isinstance(image, Frame):
+            decoded.append(load_image(image.source))
+            continue
+        key = id(image.video)
+        if key not in videos:
+            videos[key] = load_video(image.video.source, image.video.n_frames)
+        decoded.append(videos[key][image.number])
+    return decoded
+
+
+def _samples(audio: Audio, processor: Any) -> NDArray[np.float32]:
+    rate, longest = sampling_rate(processor), longest_audio(processor)
+    samples = load_audio(audio, rate)
+    seconds = len(samples) / rate
+    if seconds < _SHORTEST_SECONDS:
+        raise MediaError(
+            f"the sound has {seconds:.3f} seconds; at least {_SHORTEST_SECONDS:g} are needed",
+            code="audio_too_short",
+        )
+    if longest is not None and seconds > longest:
+        raise MediaError(
+            f"the sound has {seconds:.1f} seconds, but this backbone hears no more than {longest:g}; cut it",
+            code="audio_too_long",
+        )
+    return samples
