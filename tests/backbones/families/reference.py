@@ -9,7 +9,7 @@ import torch
 from PIL import Image as PILImage
 from tests.backbones.families import Family
 
-from savs.examples import Example, Text
+from savs.examples import Audio, Example, Text
 
 __all__ = ["projections", "reference"]
 
@@ -39,7 +39,9 @@ def prompt(processor: Any, example: Example) -> str:
     content: Any = flat
     if processor is not tokenizer:
         content = [
-            {"type": "text", "text": part.text} if isinstance(part, Text) else {"type": "image"}
+            {"type": "text", "text": part.text}
+            if isinstance(part, Text)
+            else {"type": "audio" if isinstance(part, Audio) else "image"}
             for part in example.parts
         ]
     chat = [{"role": "user", "content": content}]
@@ -52,7 +54,10 @@ def reference(family: Family, example: Example) -> np.ndarray:
     tokenizer = getattr(processor, "tokenizer", processor)
     images = [PILImage.fromarray(part.source) for part in example.images]
     text = prompt(processor, example)
-    options = {"images": [images]} if images else {}
+    options: dict[str, Any] = {"images": [images]} if images else {}
+    if example.audios:
+        options["audio"] = [part.source for part in example.audios]
+        options["sampling_rate"] = 16_000
     inputs = dict(
         processor(
             text=[text],
