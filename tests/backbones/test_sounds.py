@@ -1,4 +1,4 @@
-"""Sounds through real processors and models: alone, in any batch, beside pictures, with a shared beginning."""
+"""Sounds through real processors and models: alone, in batches, beside pictures, on a shared beginning."""
 
 from __future__ import annotations
 

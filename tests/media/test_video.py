@@ -12,7 +12,7 @@ import pytest
 
 from savs.errors import MediaError
 from savs.media.limits import MediaLimits
-from savs.media.video import VideoLimits, decode_video, even_frames, load_video
+from savs.media.video import VideoLimits, count_frames, decode_video, even_frames, load_video
 
 
 def film(
@@ -97,7 +97,15 @@ def test__decode_video__long_file__few_frames_decoded() -> None:
 
 def test__decode_video__fps__one_frame_per_span() -> None:
     assert len(decode_video(film(30), 100, fps=2.0).images) == 6
-    assert code_of(film(30), n_frames=5, fps=2.0) == "video_too_long"
+    assert len(decode_video(film(30), 5, fps=2.0).images) == 5
+    assert [count_frames(film(30), most, 2.0) for most in (100, 5)] == [6, 5]
+    assert code_of(film(30), fps=0.0) == "video_sampling"
+
+
+def test__decode_video__times__those_of_the_frames_and_the_whole() -> None:
+    found = decode_video(film(30), 3)
+    assert found.duration == pytest.approx(3.0, abs=0.01)
+    assert found.seconds == pytest.approx([0.5, 1.5, 2.5], abs=0.06)
 
 
 def test__fault_11__one_frame__repeated() -> None:

@@ -99,7 +99,7 @@ class Backbone(Protocol):
 
     @property
     def modalities(self) -> frozenset[str]:
-        """The content parts that the model reads: ``"text"``, ``"image"``, ``"audio"``."""
+        """The content parts that the model reads: ``"text"``, ``"image"``, ``"audio"``, ``"video"``."""
 
     def extract(
         self,

@@ -15,7 +15,7 @@ from savs.examples.ledger import ErrorLedger
 from savs.features import Head, HeadLayout
 from savs.media import content_hash, load_image
 from savs.media.audio import audio_hash, load_audio
-from savs.media.video import load_video, video_hash
+from savs.media.video import decode_video, video_hash
 
 __all__ = ["FakeBackbone"]
 
@@ -150,8 +150,8 @@ def _content(example: Example) -> Iterator[str]:
             if isinstance(part, Text):
                 yield f"text {len(part.text)} {part.text}"
             elif isinstance(part, Video):
-                load_video(part.source, part.n_frames)
-                yield f"video {part.n_frames} {video_hash(part.source)}"
+                decode_video(part.source, part.n_frames, fps=part.fps)
+                yield f"video {part.sampling} {video_hash(part.source)}"
             elif isinstance(part, Audio):
                 load_audio(part, 16_000)
                 yield f"sound {audio_hash(part)}"

@@ -17,7 +17,7 @@ import torch
 import savs
 from savs.backbones.loading.quantization import quantization_state
 from savs.backbones.loading.wrapping import adapter_state
-from savs.backbones.modalities import tokenizer_of
+from savs.backbones.modalities import reads_videos, tokenizer_of
 from savs.backbones.passes.offloading import weights
 from savs.backbones.rendering import chat_template
 
@@ -48,7 +48,7 @@ _VOLATILE = {
 
 def fingerprint(model: Any, processor: Any, anatomy: Anatomy) -> dict[str, JSONValue]:
     """Return the record of a loaded model and its processor; where they came from is the caller's to add."""
-    return {
+    record: dict[str, JSONValue] = {
         "model_class": type(model).__name__,
         "config_digest": config_digest(model.config),
         "weights_digest": weights_digest(model),
@@ -64,6 +64,9 @@ def fingerprint(model: Any, processor: Any, anatomy: Anatomy) -> dict[str, JSONV
         "skipped": anatomy.describe()["skipped"],
         "versions": _versions(),
     }
+    if reads_videos(processor):
+        record["video_digest"] = _sha256_json(_stable(processor.video_processor.to_dict()))
+    return record
 
 
 def state(model: Any, processor: Any) -> Hashable:
@@ -73,7 +76,7 @@ def state(model: Any, processor: Any) -> Hashable:
     processor's settings.
     """
     tokenizer, images = tokenizer_of(processor), getattr(processor, "image_processor", None)
-    sounds = getattr(processor, "feature_extractor", None)
+    others = (getattr(processor, name, None) for name in ("feature_extractor", "video_processor"))
     return (
         tuple(_version(parameter) for parameter in model.parameters()),
         repr(adapter_state(model)),
@@ -82,7 +85,7 @@ def state(model: Any, processor: Any) -> Hashable:
         chat_template(processor)[0],
         len(tokenizer),
         None if images is None else repr(images),
-        None if sounds is None else repr(sounds),
+        *(repr(other) for other in others if hasattr(other, "to_dict")),
         repr([(name, v) for name, v in vars(processor).items() if isinstance(v, (str, int, float, tuple))]),
     )
 

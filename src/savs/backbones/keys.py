@@ -4,8 +4,9 @@ A key is the sha256 of, in this order and each with its length: the version of t
 identity (`store_identity`: model, commit, weights, processor and template, dtype ...), the background behind
 transparent pixels, the rendered prompt, whether special tokens are added, and the content hash of every
 picture: encoded bytes of a file, pixels with mode and size of a PIL image, values with type and shape of an
-array; of a video, each frame's number, how many are taken, and the encoded bytes; last, of every sound, its
-encoded bytes or its samples with their rate. Neither ids nor labels nor Python's `hash` are in it.
+array; of a video, each frame's number, which are taken, and the encoded bytes; last, of every sound, its
+encoded bytes or its samples with their rate, and of every video read as such, which frames are taken and the
+encoded bytes. Neither ids nor labels nor Python's `hash` are in it.
 """
 
 from __future__ import annotations
@@ -70,6 +71,7 @@ def feature_key(
         b"special tokens" if rendered.add_special_tokens else b"none",
         *_contents(rendered.images, limits),
         *(f"sound {audio_hash(audio)}".encode() for audio in rendered.audios),
+        *(f"video {video.sampling} of {video_hash(video.source)}".encode() for video in rendered.videos),
     ):
         digest.update(f"{len(field)} ".encode() + field)
     return digest.digest()
@@ -85,7 +87,7 @@ def _contents(images: Sequence[Image], limits: MediaLimits) -> Iterator[bytes]:
         if id(video) not in hashes:
             hashes[id(video)] = video_hash(video.source)
         number = image.number if isinstance(image, Frame) else "all"
-        yield f"frame {number} of {video.n_frames} of {hashes[id(video)]}".encode()
+        yield f"frame {number} of {video.sampling} of {hashes[id(video)]}".encode()
 
 
 def feature_keys(backbone: Backbone, examples: Sequence[Example]) -> list[bytes | None]:

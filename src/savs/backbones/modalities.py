@@ -8,12 +8,15 @@ __all__ = [
     "audio_token",
     "image_token",
     "longest_audio",
+    "media_tokens",
     "named_token",
     "placeholders",
     "reads_audio",
     "reads_images",
+    "reads_videos",
     "sampling_rate",
     "tokenizer_of",
+    "video_token",
     "writes_own_tokens",
 ]
 
@@ -31,6 +34,16 @@ def reads_images(processor: Any) -> bool:
 def reads_audio(processor: Any) -> bool:
     """Return whether a processor takes sounds."""
     return getattr(processor, "feature_extractor", None) is not None
+
+
+def reads_videos(processor: Any) -> bool:
+    """Return whether a processor takes videos as such; others take their frames as pictures.
+
+    It must have a video processor, a token for a video, and a chat template that writes it.
+    """
+    ready = hasattr(getattr(processor, "video_processor", None), "preprocess")
+    template = getattr(processor, "chat_template", None)
+    return ready and named_token(processor, "video_token") is not None and "video" in str(template)
 
 
 def sampling_rate(processor: Any) -> int:
@@ -58,6 +71,18 @@ def image_token(processor: Any) -> str | None:
 def audio_token(processor: Any) -> str | None:
     """Return the token that stands for one sound in a prompt, if the processor names one."""
     return named_token(processor, "audio_token") if reads_audio(processor) else None
+
+
+def video_token(processor: Any) -> str | None:
+    """Return the token that stands for one video in a prompt, where videos are read as such."""
+    return named_token(processor, "video_token") if reads_videos(processor) else None
+
+
+def media_tokens(processor: Any) -> list[str]:
+    """Return the tokens that stand for a picture, a sound and a video in a prompt, those that there are."""
+    return [
+        t for t in (image_token(processor), audio_token(processor), video_token(processor)) if t is not None
+    ]
 
 
 def writes_own_tokens(processor: Any) -> bool:

@@ -14,12 +14,15 @@ from savs.backbones.modalities import (
     named_token,
     reads_audio,
     reads_images,
+    reads_videos,
     tokenizer_of,
+    video_token,
     writes_own_tokens,
 )
 from savs.errors import BackboneError, ExampleError
 from savs.examples import Audio, Example, Image, Message, Part, Text, Video
 from savs.examples.markers import place_in_order
+from savs.media.video import count_frames
 
 __all__ = ["Frame", "Rendered", "chat_template", "render"]
 
@@ -38,7 +41,7 @@ class Frame(Image):
         The video's.
     video : Video
     number : int
-        From 0 to ``video.n_frames - 1``.
+        From 0.
     """
 
     source: Path | bytes
@@ -60,12 +63,20 @@ class Rendered:
         False if the text already starts with the beginning-of-sequence token.
     audios : tuple of Audio
         In the order of their tokens.
+    videos : tuple of Video
+        Those that the model reads as videos, in the order of their tokens.
     """
 
     text: str
     images: tuple[Image, ...]
     add_special_tokens: bool
     audios: tuple[Audio, ...] = ()
+    videos: tuple[Video, ...] = ()
+
+    @property
+    def media(self) -> tuple[Image | Audio, ...]:
+        """Pictures, sounds, videos."""
+        return (*self.images, *self.audios, *self.videos)
 
 
 def render(processor: Any, example: Example) -> Rendered:
@@ -110,7 +121,8 @@ def _default(template: Any) -> str | None:
 def _render(processor: Any, example: Example) -> Rendered:
     messages = _messages(processor, example)
     parts = [part for message in messages for part in message.parts]
-    images = tuple(part for part in parts if isinstance(part, Image))
+    videos = tuple(part for part in parts if isinstance(part, Video))
+    images = tuple(part for part in parts if isinstance(part, Image) and not isinstance(part, Video))
     audios = tuple(part for part in parts if isinstance(part, Audio))
     template, as_parts = chat_template(processor)
     tokens = _tokens(processor)
@@ -121,11 +133,12 @@ def _render(processor: Any, example: Example) -> Rendered:
     if writes_own_tokens(processor):
         text = text.replace(tokens[Image], "")
     _check_images(processor, text, len(images))
-    _check_audios(processor, text, len(audios))
+    _check_count(text, audio_token(processor), len(audios), "sounds", "audio_count")
+    _check_count(text, video_token(processor), len(videos), "videos", "video_count")
     if not text:
         raise ExampleError("its prompt is empty", code="empty_example")
     bos = getattr(tokenizer_of(processor), "bos_token", None)
-    return Rendered(text, images, not (bos and text.startswith(bos)), audios)
+    return Rendered(text, images, not (bos and text.startswith(bos)), audios, videos)
 
 
 def _tokens(processor: Any) -> dict[type, str]:
@@ -150,7 +163,12 @@ def _messages(processor: Any, example: Example) -> list[Message]:
             f"{_besides(processor, Audio)} only",
             code="no_audio",
         )
-    return [Message(message.role, _unrolled(place_in_order(message.parts))) for message in example.messages]
+    whole = reads_videos(processor)
+    return [
+        Message(message.role, placed if whole else _unrolled(placed))
+        for message in example.messages
+        for placed in [place_in_order(message.parts)]
+    ]
 
 
 def _besides(processor: Any, kind: type) -> str:
@@ -165,7 +183,10 @@ def _unrolled(parts: tuple[Part, ...]) -> tuple[Part, ...]:
         piece
         for part in parts
         for piece in (
-            [Frame(part.source, part, number) for number in range(part.n_frames)]
+            [
+                Frame(part.source, part, number)
+                for number in range(count_frames(part.source, part.n_frames, part.fps))
+            ]
             if isinstance(part, Video)
             else [part]
         )
@@ -188,6 +209,8 @@ def _turn(message: Message, as_parts: bool, tokens: dict[type, str]) -> dict[str
 def _content(part: Part) -> dict[str, str]:
     if isinstance(part, Text):
         return {"type": "text", "text": part.text}
+    if isinstance(part, Video):
+        return {"type": "video"}
     return {"type": "audio" if isinstance(part, Audio) else "image"}
 
 
@@ -206,18 +229,10 @@ def _check_images(processor: Any, text: str, n_images: int) -> None:
         raise ExampleError(
             f"it has {n_images} pictures, but this backbone reads exactly one per prompt", code="image_count"
         )
-    token = image_token(processor)
-    if token is not None and text.count(token) != n_images:
-        raise ExampleError(
-            f"the prompt has {text.count(token)} {token} tokens but there are {n_images} pictures",
-            code="image_count",
-        )
+    _check_count(text, image_token(processor), n_images, "pictures", "image_count")
 
 
-def _check_audios(processor: Any, text: str, n_audios: int) -> None:
-    token = audio_token(processor)
-    if token is not None and text.count(token) != n_audios:
-        raise ExampleError(
-            f"the prompt has {text.count(token)} {token} tokens but there are {n_audios} sounds",
-            code="audio_count",
-        )
+def _check_count(text: str, token: str | None, n_media: int, kind: str, code: str) -> None:
+    if token is not None and text.count(token) != n_media:
+        message = f"the prompt has {text.count(token)} {token} tokens but there are {n_media} {kind}"
+        raise ExampleError(message, code=code)

@@ -14,7 +14,7 @@ from savs.backbones.anatomy.sites import Anatomy, find_sites
 from savs.backbones.base import Extraction, JSONValue, RunReport
 from savs.backbones.fingerprint import fingerprint, state
 from savs.backbones.loading.wrapping import unwrapped
-from savs.backbones.modalities import placeholders, reads_audio, reads_images
+from savs.backbones.modalities import placeholders, reads_audio, reads_images, reads_videos
 from savs.backbones.passes.batching import Batch, BatchEncoder
 from savs.backbones.passes.frozen import accepted_inputs, frozen
 from savs.backbones.passes.generation import generate_answers
@@ -112,9 +112,12 @@ class TransformersBackbone:
 
     @property
     def modalities(self) -> frozenset[str]:
-        """``"text"``, and ``"image"`` and ``"audio"`` where the processor takes them."""
-        found = {"image": reads_images(self.processor), "audio": reads_audio(self.processor)}
-        return frozenset({"text", *(name for name, there in found.items() if there)})
+        """``"text"``, and ``"image"``, ``"audio"``, ``"video"`` where the processor takes them.
+
+        Without ``"video"``, videos are read as pictures if there is ``"image"``.
+        """
+        found = {"image": reads_images, "audio": reads_audio, "video": reads_videos}
+        return frozenset({"text", *(name for name, reads in found.items() if reads(self.processor))})
 
     def __repr__(self) -> str:
         sizes = f"{self._anatomy.n_layers} layers, {self.layout.n_heads} heads"

@@ -137,7 +137,7 @@ def _merged(parts: Sequence[Part]) -> Iterable[tuple[str, bytes]]:
             yield "text", text.encode(errors="surrogatepass")
         text = ""
         if isinstance(part, Video):
-            yield "video", f"{part.n_frames} {video_hash(part.source)}".encode()
+            yield "video", f"{part.sampling} {video_hash(part.source)}".encode()
             continue
         yield "image", content_hash(part.source).encode()
     if text:

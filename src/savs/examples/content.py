@@ -65,7 +65,7 @@ class Image:
 class Video(Image):
     """A video, opened only when it is needed; it stands in a text as one picture does.
 
-    Models read it as `n_frames` pictures in order.
+    Models that take videos read it as one; others read its frames as pictures in order.
 
     Parameters
     ----------
@@ -73,10 +73,18 @@ class Video(Image):
         File path or encoded bytes; frames at hand go as several pictures.
     n_frames : int, default=8
         Frames read, evenly spread over its time.
+    fps : float, optional
+        Frames read for each second of it, at most `n_frames`.
     """
 
     source: Path | bytes
     n_frames: int = 8
+    fps: float | None = None
+
+    @property
+    def sampling(self) -> str:
+        """Which frames are read, spelled out for hashes."""
+        return f"{self.n_frames}" if self.fps is None else f"{self.n_frames} at {float(self.fps)!r}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.backbones.families import gemma, idefics, llava, others, qwen, sounds, text
+from tests.backbones.families import gemma, idefics, llava, others, qwen, sounds, text, videos
 
-__all__ = ["BUILDERS", "CORE", "PICTURES", "SOUNDS", "TEXT_ONLY", "Family", "make_family"]
+__all__ = ["BUILDERS", "CORE", "PICTURES", "SOUNDS", "TEXT_ONLY", "VIDEOS", "Family", "make_family"]
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,10 @@ def _builders(module: Any) -> dict[str, Callable[[], tuple[Any, Any]]]:
 TEXT_ONLY = tuple(_builders(text))
 PICTURES = tuple(name for module in (llava, qwen, idefics, gemma, others) for name in _builders(module))
 SOUNDS = tuple(_builders(sounds))
+VIDEOS = tuple(_builders(videos))
 BUILDERS = {
     name: build
-    for module in (llava, qwen, idefics, gemma, others, sounds, text)
+    for module in (llava, qwen, idefics, gemma, others, sounds, videos, text)
     for name, build in _builders(module).items()
 }
 # What every other test of a backbone runs on; `test_contract.py` takes them all.

@@ -9,7 +9,8 @@ import torch
 from PIL import Image as PILImage
 from tests.backbones.families import Family
 
-from savs.examples import Audio, Example, Text
+from savs.examples import Audio, Example, Part, Text, Video
+from savs.media.video import decode_video
 
 __all__ = ["projections", "reference"]
 
@@ -39,25 +40,42 @@ def prompt(processor: Any, example: Example) -> str:
     content: Any = flat
     if processor is not tokenizer:
         content = [
-            {"type": "text", "text": part.text}
-            if isinstance(part, Text)
-            else {"type": "audio" if isinstance(part, Audio) else "image"}
+            {"type": "text", "text": part.text} if isinstance(part, Text) else {"type": _kind(part)}
             for part in example.parts
         ]
     chat = [{"role": "user", "content": content}]
     return processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
 
 
+def _kind(part: Part) -> str:
+    if isinstance(part, Audio):
+        return "audio"
+    return "video" if isinstance(part, Video) else "image"
+
+
 def reference(family: Family, example: Example) -> np.ndarray:
     """Return the input of every output projection at the last position, in the order of the calls."""
     processor = family.processor
     tokenizer = getattr(processor, "tokenizer", processor)
-    images = [PILImage.fromarray(part.source) for part in example.images]
+    images = [PILImage.fromarray(part.source) for part in example.images if not isinstance(part, Video)]
+    films = [decode_video(part.source, part.n_frames) for part in example.images if isinstance(part, Video)]
     text = prompt(processor, example)
     options: dict[str, Any] = {"images": [images]} if images else {}
     if example.audios:
         options["audio"] = [part.source for part in example.audios]
         options["sampling_rate"] = 16_000
+    if films:
+        options["videos"] = [np.stack([np.asarray(image) for image in film.images]) for film in films]
+        options["do_sample_frames"] = False
+        # Frames of a steady rate: a number and a rate say when each is shown.
+        options["video_metadata"] = [
+            {
+                "fps": 10.0,
+                "total_num_frames": round(film.duration * 10),
+                "frames_indices": [round(seconds * 10) for seconds in film.seconds],
+            }
+            for film in films
+        ]
     inputs = dict(
         processor(
             text=[text],

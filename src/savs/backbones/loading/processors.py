@@ -2,7 +2,7 @@
 
 Without torchvision, transformers cannot open a processor that also takes videos, nor a few others that only
 name torchvision in an import. What they do for pictures and text needs none of it, so those parts are opened
-alone, on the PIL backend.
+alone, on the PIL backend, and the part for videos where four functions on torch are enough.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import ModuleType
 from typing import Any, Literal
 
 from savs.backbones.loading.image_backends import torchvision_remedy
 from savs.backbones.loading.places import Place, missing_package
+from savs.backbones.loading.torchvision_name import torchvision_in_name
+from savs.backbones.loading.videos import open_video_processor
 from savs.errors import BackboneError
 
 __all__ = ["ImageBackend", "for_pictures", "load_processor"]
@@ -86,7 +87,7 @@ def _open(place: Place, config: Any) -> Any:
         return AutoTokenizer.from_pretrained(place.name, **place.options)
     reduced = for_pictures(_processor_class(place, config))
     if reduced is not None and not _has_torchvision():
-        return reduced.from_pretrained(place.name, **place.options)
+        return _with_videos(place, config, reduced.from_pretrained(place.name, **place.options))
     try:
         auto: Any = AutoProcessor  # partly untyped
         return auto.from_pretrained(place.name, **place.options)
@@ -95,6 +96,15 @@ def _open(place: Place, config: Any) -> Any:
         if reduced is None:
             raise
     return reduced.from_pretrained(place.name, **place.options)
+
+
+def _with_videos(place: Place, config: Any, processor: Any) -> Any:
+    """Give a processor that was opened without its video processor one that needs no torchvision."""
+    if isinstance(getattr(processor, "video_processor", None), _NoVideos):
+        videos = open_video_processor(place, config.model_type)
+        if videos is not None:
+            processor.video_processor = videos
+    return processor
 
 
 def _processor_class(place: Place, config: Any) -> Any:
@@ -184,35 +194,11 @@ def _recovered(placeholder: Any) -> Any:
     if set(placeholder._backends) != {"torchvision"}:
         return None
     try:
-        with _torchvision_in_name():
+        with torchvision_in_name():
             module = importlib.import_module(placeholder.__module__)
     except Exception:  # it needs more than the name: the placeholder's own error says what
         return None
     return getattr(module, placeholder.__name__, None)
-
-
-@contextmanager
-def _torchvision_in_name() -> Iterator[None]:
-    """Let modules be imported that name torchvision and use it only in what is not used here.
-
-    Pixtral's processor takes one function of plain arithmetic from the module of its torchvision image
-    processor.
-    """
-    names = ["torchvision", "torchvision.transforms", "torchvision.transforms.v2"]
-    names.append("torchvision.transforms.v2.functional")
-    before = {name: sys.modules[name] for name in names if name in sys.modules}
-    modules = {name: ModuleType(name) for name in names}
-    for name, module in modules.items():
-        parent, _, own = name.rpartition(".")
-        if parent:
-            setattr(modules[parent], own, module)
-    sys.modules.update(modules)
-    try:
-        yield
-    finally:
-        for name in names:
-            del sys.modules[name]
-        sys.modules.update(before)
 
 
 def _switch(place: Place, processor: Any, image_backend: str) -> None:

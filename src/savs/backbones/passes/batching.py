@@ -8,15 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
 
-from savs.backbones.modalities import (
-    audio_token,
-    image_token,
-    reads_audio,
-    reads_images,
-    sampling_rate,
-    tokenizer_of,
-)
-from savs.backbones.passes.decoding import Loaded, load
+from savs.backbones.modalities import media_tokens, reads_audio, reads_images, sampling_rate, tokenizer_of
+from savs.backbones.passes.decoding import Loaded, load, video_options
 from savs.backbones.passes.planning import Failure, Item
 from savs.errors import ExampleError, ItemError
 from savs.examples.ledger import ErrorLedger
@@ -162,7 +155,7 @@ class BatchEncoder:
                 raise ValueError("the processor gives no attention mask")
             inputs["attention_mask"] = inputs["input_ids"].new_ones(inputs["input_ids"].shape)
         self._check_length(inputs)
-        sizes = [[image.size for image in entry.images] for entry in loaded]
+        sizes = [entry.sizes for entry in loaded]
         if self.pinned:
             inputs = {name: _pin(value) for name, value in inputs.items()}
         return Batch([entry.item for entry in loaded], inputs, sizes)
@@ -199,6 +192,9 @@ def _call(processor: Any, loaded: Sequence[Loaded], padding_side: PaddingSide) -
     if any(entry.audios for entry in loaded):
         options["audio"] = [audio for entry in loaded for audio in entry.audios]
         options["sampling_rate"] = sampling_rate(processor)
+    videos = [video for entry in loaded for video in entry.videos]
+    if videos:
+        options |= video_options(videos)
     inputs = dict(processor(text=[entry.item.rendered.text for entry in loaded], **options))
     inputs.pop("labels", None)  # some give training targets, which would make the model compute a loss
     return inputs
@@ -229,7 +225,7 @@ def _refused(processor: Any, error: Exception, loaded: Loaded) -> ItemError:
     if isinstance(error, ItemError):
         return error
     text = loaded.item.rendered.text
-    tokens = " or ".join(filter(None, (image_token(processor), audio_token(processor))))
+    tokens = " or ".join(media_tokens(processor))
     hint = ""
     if tokens and isinstance(error, ValueError):
         hint = f"; its text may hold the model's own {tokens} token"

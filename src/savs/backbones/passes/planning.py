@@ -8,17 +8,17 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from savs.backbones.modalities import audio_token, image_token
+from savs.backbones.modalities import audio_token, image_token, video_token
 from savs.backbones.rendering import Frame, Rendered, render
 from savs.errors import ItemError
-from savs.examples import Audio, Example, Image
+from savs.examples import Audio, Example, Image, Video
 from savs.media import image_area
 
 __all__ = ["Failure", "Item", "by_length", "families", "render_all", "take"]
 
 _CHARACTERS_PER_TOKEN, _PIXELS_PER_TOKEN = 4, 28 * 28
 _MIN_COMMON_CHARACTERS = 120
-_Tokens = tuple[str | None, str | None]  # of pictures, of sounds
+_Tokens = tuple[str | None, str | None, str | None]  # of pictures, of sounds, of videos
 _LARGEST_FAMILY = 64  # prepared as a whole, so that memory stays bounded
 
 
@@ -69,9 +69,14 @@ def _mixable(first: Item, second: Item) -> bool:
     return _kind(first.rendered) == _kind(second.rendered)
 
 
-def _kind(rendered: Rendered) -> tuple[bool, bool, int, int]:
-    media = bool(rendered.images or rendered.audios)
-    return media, rendered.add_special_tokens, len(rendered.images), len(rendered.audios)
+def _kind(rendered: Rendered) -> tuple[bool, bool, tuple[int, int, int], tuple[str, ...]]:
+    # Of LLaVA-OneVision's videos and their kin, all in a batch have as many frames.
+    samplings = tuple(video.sampling for video in rendered.videos)
+    return bool(rendered.media), rendered.add_special_tokens, _counts(rendered), samplings
+
+
+def _counts(rendered: Rendered) -> tuple[int, int, int]:
+    return len(rendered.images), len(rendered.audios), len(rendered.videos)
 
 
 def _length(rendered: Rendered) -> float:
@@ -95,7 +100,7 @@ def families(processor: Any, items: Sequence[Item]) -> tuple[list[list[Item]], l
     rest : list of Item
         All others.
     """
-    tokens = image_token(processor), audio_token(processor)
+    tokens = image_token(processor), audio_token(processor), video_token(processor)
     found: list[list[Item]] = []
     for _, same in groupby(sorted(items, key=_sorting), key=lambda item: _media(item.rendered)):
         found += _runs(list(same), tokens)
@@ -132,7 +137,7 @@ def _beginning(first: str, second: str) -> str:
 def _worthwhile(shared: str, first: Item, item: Item, tokens: _Tokens) -> bool:
     if first.rendered.add_special_tokens != item.rendered.add_special_tokens:
         return False
-    counts = len(item.rendered.images), len(item.rendered.audios)
+    counts = _counts(item.rendered)
     if any(counts):
         return all(
             not count or (token is not None and shared.count(token) == count)
@@ -143,8 +148,7 @@ def _worthwhile(shared: str, first: Item, item: Item, tokens: _Tokens) -> bool:
 
 
 def _media(rendered: Rendered) -> tuple[Hashable, ...]:
-    media: tuple[Image | Audio, ...] = (*rendered.images, *rendered.audios)
-    return tuple(_identity(medium) for medium in media)
+    return tuple(_identity(medium) for medium in rendered.media)
 
 
 def _identity(medium: Image | Audio) -> Hashable:
@@ -152,8 +156,8 @@ def _identity(medium: Image | Audio) -> Hashable:
     source = medium.source
     if isinstance(medium, Frame):
         place = str(source) if isinstance(source, Path) else source
-        return "frame", place, medium.video.n_frames, medium.number
-    kind = type(medium).__name__
+        return "frame", place, medium.video.sampling, medium.number
+    kind = type(medium).__name__, medium.sampling if isinstance(medium, Video) else ""
     if isinstance(source, Path):
         return kind, "path", str(source)
     if isinstance(source, bytes):

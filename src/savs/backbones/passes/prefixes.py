@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
-from savs.backbones.modalities import audio_token, image_token, reads_audio, reads_images, tokenizer_of
+from savs.backbones.modalities import media_tokens, reads_audio, reads_images, reads_videos, tokenizer_of
 from savs.backbones.passes.batching import Batch, BatchEncoder
 from savs.backbones.passes.decoding import Loaded, load
 from savs.backbones.passes.planning import Failure, Item
@@ -22,6 +22,11 @@ from savs.backbones.passes.planning import Failure, Item
 __all__ = ["SharedBatch", "encode_family", "forward_prefix", "suffix_inputs"]
 
 _MIN_SAVED = 0.25  # share of all tokens; below, the second pass costs more than it saves
+_PREPARES = {
+    "image_processor": reads_images,
+    "feature_extractor": reads_audio,
+    "video_processor": reads_videos,
+}
 _PER_TOKEN = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids", "cross_attention_mask")
 
 
@@ -84,7 +89,7 @@ def encode_family(
 
 
 def _same_media(loaded: list[Loaded]) -> list[Loaded]:
-    return [Loaded(entry.item, loaded[0].images, loaded[0].audios) for entry in loaded]
+    return [replace(loaded[0], item=entry.item) for entry in loaded]
 
 
 def _share(batches: list[Batch], media_ids: set[int]) -> SharedBatch | None:
@@ -117,17 +122,12 @@ def _cut(inputs: dict[str, Any], where: slice, *, keep_rest: bool) -> dict[str, 
 
 
 def _token_ids(processor: Any) -> set[int]:
-    tokens = filter(None, (image_token(processor), audio_token(processor)))
-    return {tokenizer_of(processor).convert_tokens_to_ids(token) for token in tokens}
+    return {tokenizer_of(processor).convert_tokens_to_ids(token) for token in media_tokens(processor)}
 
 
 def _remembering(processor: Any) -> Any:
-    """Return a processor that prepares the same pictures and sounds once; the given one is not changed."""
-    parts = [
-        name
-        for name, there in (("image_processor", reads_images), ("feature_extractor", reads_audio))
-        if there(processor)
-    ]
+    """Return a processor that prepares the same media once; the given one is not changed."""
+    parts = [name for name, there in _PREPARES.items() if there(processor)]
     if not parts:
         return processor
     remembering = copy.copy(processor)
@@ -137,7 +137,7 @@ def _remembering(processor: Any) -> Any:
 
 
 class _Remembered:
-    """An image processor or feature extractor that keeps its last answer."""
+    """What prepares pictures, sounds or videos, keeping its last answer."""
 
     def __init__(self, wrapped: Callable[..., Any]) -> None:
         self._wrapped = wrapped

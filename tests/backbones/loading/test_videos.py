@@ -1,0 +1,86 @@
+"""Video processors without torchvision: its functions on torch, against plain loops and torchvision."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from savs.backbones.loading.videos import cropped, on_torch, resized
+
+
+def frames(height: int, width: int, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (2, 3, height, width), dtype=torch.uint8, generator=generator)
+
+
+def triangle_weights(before: int, after: int) -> np.ndarray:
+    """Weights of a bilinear filter that widens with the reduction, shape (after, before)."""
+    scale = before / after
+    support = max(scale, 1.0)
+    rows = []
+    for position in range(after):
+        centre = (position + 0.5) * scale
+        row = [max(0.0, 1 - abs((index + 0.5 - centre) / support)) for index in range(before)]
+        rows.append([weight / sum(row) for weight in row])
+    return np.asarray(rows, np.float64)
+
+
+@pytest.mark.parametrize("size", [(20, 30), (60, 44), (40, 11)])
+def test__resized__bilinear__the_loop_in_float64_within_a_level(size: tuple[int, int]) -> None:
+    given = frames(40, 33)
+    rows, columns = triangle_weights(40, size[0]), triangle_weights(33, size[1])
+    expected = np.einsum("rh,fchw,sw->fcrs", rows, given.double().numpy(), columns)
+    found = resized(given, size, "bilinear")
+    assert found.dtype == torch.uint8
+    assert np.abs(found.double().numpy() - expected).max() <= 1.01
+    np.testing.assert_allclose(resized(given.float(), size, "bilinear").numpy(), expected, atol=1e-3)
+
+
+def test__resized__same_size__same_frames() -> None:
+    assert torch.equal(resized(frames(8, 9), (8, 9), "bicubic"), frames(8, 9))
+
+
+@pytest.mark.parametrize(("height", "width"), [(4, 5), (11, 5), (11, 12), (7, 8)])
+def test__cropped__middle__black_around(height: int, width: int) -> None:
+    given = frames(7, 8)
+    found = cropped(given, height, width).numpy()
+    assert found.shape == (2, 3, height, width)
+    wide = np.zeros((2, 3, 30, 30), np.uint8)
+    top, left = max(0, height - 7) // 2, max(0, width - 8) // 2
+    wide[..., top : top + 7, left : left + 8] = given
+    start = (max(7, height) - height) // 2, (max(8, width) - width) // 2
+    np.testing.assert_array_equal(found, wide[..., start[0] : start[0] + height, start[1] : start[1] + width])
+
+
+@pytest.mark.parametrize("name", ["Qwen2VLVideoProcessor", "LlavaOnevisionVideoProcessor"])
+def test__on_torch__normalised_as_the_family_says(name: str) -> None:
+    qwen = "Qwen" in name
+    size = {"shortest_edge": 784, "longest_edge": 784} if qwen else {"height": 28, "width": 28}
+    processor: Any = on_torch(name)(size=size)
+    assert processor.backend == "torch"
+    given = np.zeros((2, 28, 28, 3), np.uint8)
+    given[..., 1] = 255
+    options = {"cap_pixels_per_frame": False} if qwen else {}
+    found = processor([given], return_tensors="pt", do_sample_frames=False, **options)["pixel_values_videos"]
+    dark = [(0 - m) / s for m, s in zip(processor.image_mean, processor.image_std, strict=True)]
+    light = (1 - processor.image_mean[1]) / processor.image_std[1]
+    values = sorted({round(float(value), 4) for value in found.flatten()})
+    np.testing.assert_allclose(values, sorted([dark[0], light, dark[2]]), atol=1e-3)
+
+
+def test__on_torch__no_such_class__none() -> None:
+    assert on_torch("NoSuchVideoProcessor") is None
+    assert on_torch("CLIPImageProcessor") is None
+
+
+def test__resized_and_cropped__as_torchvision_does() -> None:
+    functional = pytest.importorskip("torchvision.transforms.v2.functional")
+    for mode in ("bilinear", "bicubic"):
+        for size in ((28, 56), (200, 150)):
+            expected = functional.resize(frames(90, 121), size, functional.InterpolationMode(mode))
+            assert torch.equal(resized(frames(90, 121), size, mode), expected)
+    expected = functional.center_crop(frames(90, 121), [50, 60])
+    assert torch.equal(cropped(frames(90, 121), 50, 60), expected)
