@@ -146,6 +146,26 @@ def test__load_backbone__folder_and_files__same_vectors(name, folder_of, family,
     assert_same(backbone.extract([given]).features, rows(family(name), [ask(audio, "is it?")]))
 
 
+def test__load_backbone__model_that_also_speaks__the_part_that_reads(name, family, tmp_path: Path) -> None:
+    from transformers import Qwen2_5OmniConfig, Qwen2_5OmniForConditionalGeneration
+
+    built = family(name)
+    if "thinker" not in name:
+        assert not hasattr(built.model, "talker")
+        return
+    config = Qwen2_5OmniConfig(thinker_config=built.model.config.to_dict(), enable_audio_output=False)
+    whole = Qwen2_5OmniForConditionalGeneration(config).eval()
+    whole.thinker.load_state_dict(built.model.state_dict())
+    whole.save_pretrained(tmp_path)
+    built.processor.save_pretrained(tmp_path)
+    (tmp_path / "spk_dict.pt").write_bytes(b"a pickle that nobody opens")
+    expected = rows(built, some_examples())
+    loaded = savs.load_backbone(str(tmp_path), prefix_reuse=False)
+    assert_same(loaded.extract(some_examples()).features, expected)
+    handed_in = TransformersBackbone(whole, built.processor, prefix_reuse=False)
+    assert_same(handed_in.extract(some_examples()).features, expected)
+
+
 def test__extract__sound_and_picture_in_one_prompt(name, family, picture) -> None:
     built = family(name)
     examples = [ask(Image(picture(seed)), sound(seed, 1.0), "match?") for seed in (1, 2)]

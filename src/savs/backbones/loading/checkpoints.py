@@ -13,7 +13,7 @@ __all__ = ["load_config", "load_model"]
 
 
 def load_config(place: Place) -> Any:
-    """Return a model's configuration.
+    """Return a model's configuration; of the models that also speak, that of the part which reads.
 
     Raises
     ------
@@ -28,7 +28,8 @@ def load_config(place: Place) -> Any:
     except Exception as error:  # the hub client checks fields with errors of its own, families in any way
         raise _config_error(place, error) from error
     _check_kernels(place, config)
-    return config
+    # Of the models that also speak, the part that reads and thinks; the voice comes with a pickle.
+    return getattr(config, "thinker_config", config)
 
 
 def _check_kernels(place: Place, config: Any) -> None:

@@ -1,4 +1,4 @@
-"""What others wrap around a model, and which model inside is run: torch.compile and PEFT."""
+"""What others wrap around a model, and which model inside is run: torch.compile, PEFT, a voice."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ def unwrapped(model: Any) -> Any:
         elif _is_peft(model):
             _check_adapters(model.peft_config)
             model = model.base_model.model
+        elif hasattr(model, "thinker") and hasattr(model.thinker, "config"):
+            model = model.thinker  # of a model that also speaks, the part that reads
         else:
             return model
 
