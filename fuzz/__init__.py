@@ -13,7 +13,8 @@ target        what is read
 `rows`        JSONL, JSON, CSV, TSV and Parquet files, by `savs.datasets.read_examples`
 `store`       ``store.json`` and a part of a feature store, their checksums made right
 `artefact`    ``savs.json`` and the safetensors file of a classifier, their checksums made right
-`clips`       video and audio files, by the loaders of `savs.media`
+`clips`       video files, by `savs.media.video.load_video`
+`sounds`      sound files, by `savs.media.audio.load_audio`
 ============  ===============================================================================================
 
 A target is a module with

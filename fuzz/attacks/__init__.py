@@ -8,14 +8,11 @@ from which the fuzzers start. What is named ``accepted`` is odd, but rightly rea
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from collections.abc import Mapping
 
 __all__ = ["LARGEST", "TARGETS", "built", "is_kept"]
 
-TARGETS = ("pictures", "rows", "store", "artefact")
-if importlib.util.find_spec("savs.media.video"):
-    TARGETS += ("clips",)
+TARGETS = ("pictures", "rows", "store", "artefact", "clips", "sounds")
 LARGEST = 10_000
 """Bytes of an attack file that is kept in the repository."""
 

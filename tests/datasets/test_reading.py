@@ -106,7 +106,7 @@ def test__read_examples__empty_csv_cells__no_value(write: Write) -> None:
         ('{"question": "q", "id": 1}\n{"question": "q", "id": "1"}', "a.jsonl:2"),
         ('{"question": "q", "id": 1.5}', "a.jsonl:1"),
         ('{"question": "<image> q"}', "a.jsonl:1"),
-        ('{"question": "q", "image": "clip.mp3"}', "a.jsonl:1"),
+        ('{"question": "q", "image": "clip.m4a"}', "a.jsonl:1"),
         ('{"question": "q", "image": "https://x.y/a.png"}', "a.jsonl:1"),
         ('{"question": "q", "image": 3}', "a.jsonl:1"),
         (b'{"question": "q"}\n{"question": "\xff"}', "a.jsonl:2"),
@@ -518,7 +518,7 @@ MIXED = [
     {"question": "<image> q", "id": "b"},
     {"question": "q", "image": "https://x.y/a.png"},
     {"question": "q", "image": "../x.png", "id": "d"},
-    {"question": "q", "image": "clip.mp3"},
+    {"question": "q", "image": "clip.m4a"},
     {"question": "q", "label": 0.5, "id": "f"},
     {"question": "fine too"},
 ]
@@ -530,7 +530,7 @@ def test__fault_18__ledger__rows_that_are_no_examples_are_noted_and_the_others_r
     examples = read_examples(path, ledger=ledger)
     assert [(example.id, example.text) for example in examples] == [("a", "fine"), ("a.jsonl:7", "fine too")]
     assert ledger.kept(len(examples)) == [0, 6]
-    codes = ["marker_mismatch", "url_refused", "media_outside_root", "audio_unsupported", "label"]
+    codes = ["marker_mismatch", "url_refused", "media_outside_root", "audio_format", "label"]
     assert [error.code for error in ledger.errors] == codes
     assert [error.id for error in ledger.errors] == ["b", "a.jsonl:3", "d", "a.jsonl:5", "f"]
     for line, error in enumerate(ledger.errors, start=2):

@@ -140,14 +140,21 @@ def test__fault_12__address_as_image__refused(value: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["song.mp3", "a.WAV", "data:audio/wav;base64,AAAA"])
-def test__audio__says_what_to_do(name: str) -> None:
-    for item in (name, (name, "q"), {"image": name, "question": "q"}, {"images": ["a.png", name]}):
-        error = refused(item)
-        assert error.code == "audio_unsupported"
-        assert "is audio" in error.message
-    chat = [{"role": "user", "content": [{"type": "audio", "audio": "x"}]}]
-    assert refused(chat).code == "audio_unsupported"
-    assert refused({"audio": "x.wav", "question": "q"}).code == "audio_unsupported"
+def test__sound__wherever_a_picture_may_stand__audio_part(name: str) -> None:
+    for item in (
+        name,
+        (name, "q"),
+        [name, "q"],
+        {"image": name, "question": "q"},
+        {"images": ["a.png", name]},
+    ):
+        example = as_example(item)
+        (sound,) = example.audios
+        assert sound.source == (b"\0\0\0" if name.startswith("data:") else Path(name))
+        assert len(example.images) == (isinstance(item, dict) and "images" in item)
+    with pytest.raises(ExampleError) as caught:
+        as_example([{"role": "user", "content": [{"type": "image", "image": name}]}])
+    assert caught.value.code == "image_type"
 
 
 class Tensor:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from savs.errors import ExampleError
-from savs.examples import Example, Image, place_images
+from savs.examples import Example, Text, place_images
 
 __all__ = ["PromptTemplate"]
 
@@ -77,14 +77,14 @@ class PromptTemplate:
         Raises
         ------
         ExampleError
-            If a placeholder names no column, or the result's image markers are not as many as the pictures.
+            If a placeholder names no column, or the result's markers are not one per picture or sound.
         """
         if not example.messages:
             raise ExampleError("it has no message", code="empty_example", id=example.id)
         last = example.messages[-1]
-        pictures = [part for part in last.parts if isinstance(part, Image)]
+        media = [part for part in last.parts if not isinstance(part, Text)]
         try:
-            parts = place_images(self._fill(example), pictures)
+            parts = place_images(self._fill(example), media)
         except ExampleError as error:
             error.id = example.id
             raise

@@ -4,30 +4,45 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from enum import Enum
 from pathlib import Path
 from typing import Any, cast
 
 from savs.errors import ExampleError
-from savs.examples.content import Image, Message, Part, Role, Text
+from savs.examples.content import AUDIO_MARKER, IMAGE_MARKER, Audio, Image, Message, Part, Role, Text
 from savs.examples.labels import DataWarning, check_text
 from savs.examples.markers import count_markers, mismatch, place_in_order
 from savs.examples.pictures import (
     a_type,
     as_image,
     as_video,
-    audio_error,
     decode_base64,
     is_picture,
     looks_like_image,
     nearly_image,
     type_name,
 )
+from savs.examples.sounds import as_audio, as_medium, is_medium
 
-__all__ = ["as_messages", "as_part", "is_message"]
+__all__ = ["Room", "as_messages", "as_part", "is_message"]
 
 _ROLES = ("system", "user", "assistant")
 _SOURCES = ("image", "path", "url", "base64", "image_url")
 _VIDEO_SOURCES = ("video", "path", "url", "video_url")
+_AUDIO_SOURCES = ("audio", "path", "url", "base64", "array", "input_audio", "audio_url")
+
+
+class Room(Enum):
+    """A content part that names no source: a medium given beside the messages goes there."""
+
+    PICTURE = Image
+    SOUND = Audio
+
+    @property
+    def error(self) -> str:
+        """What is wrong if nothing goes there."""
+        name, kind = ("image", "picture") if self is Room.PICTURE else ("audio", "sound")
+        return f"an {name} part names no {kind}; give it as {name}, path, url or base64"
 
 
 def is_message(item: Any) -> bool:
@@ -35,16 +50,18 @@ def is_message(item: Any) -> bool:
     return isinstance(item, Message) or (isinstance(item, Mapping) and "role" in item)
 
 
-def as_messages(items: Any, images: Sequence[Image] = (), root: Path | None = None) -> tuple[Message, ...]:
+def as_messages(
+    items: Any, images: Sequence[Image | Audio] = (), root: Path | None = None
+) -> tuple[Message, ...]:
     """Return a chat whose pictures stand in place.
 
     Parameters
     ----------
     items : list of mapping or Message
         The turns, the last one of the user.
-    images : sequence of Image
-        Pictures given beside the messages: they fill the messages' empty image parts and markers in order, or
-        come first in the last message if there are none.
+    images : sequence of Image or Audio
+        Pictures and sounds given beside the messages: they fill the messages' empty parts and markers in
+        order, or come first in the last message if there are none.
     root : Path, optional
         What relative paths are relative to.
 
@@ -60,29 +77,30 @@ def as_messages(items: Any, images: Sequence[Image] = (), root: Path | None = No
     turns = [_as_turn(item, root) for item in items]
     if turns[-1][0] != "user":
         raise _chat_error("the last message must be the user's: the model reads there what it is to answer")
-    supplied = _supply([parts for _, parts in turns], images)
+    supplied = [parts for _, parts in turns]
+    for room in (Room.SOUND, Room.PICTURE):
+        supplied = _supply(supplied, [image for image in images if isinstance(image, room.value)], room)
     return tuple(
-        Message(role, place_in_order(parts)) for (role, _), parts in zip(turns, supplied, strict=True)
+        Message(role, place_in_order(cast("list[Part]", parts)))
+        for (role, _), parts in zip(turns, supplied, strict=True)
     )
 
 
-def as_part(value: Any, root: Path | None = None) -> Part | None:
-    """Return one content part; None for an image part without a source.
+def as_part(value: Any, root: Path | None = None) -> Part | Room:
+    """Return one content part; a `Room` for an image or audio part without a source.
 
-    A text standing alone is a picture's path if it looks like one
+    A text standing alone is a picture's or sound's path if it looks like one
     (`savs.examples.pictures.looks_like_image`); ``{"type": "text", "text": ...}`` is always text.
     """
     if isinstance(value, Text):
         return Text(check_text(value.text, "text"))
     if isinstance(value, str):
-        return as_image(value, root) if looks_like_image(value, root) else _bare_text(str(value))
-    if is_picture(value):
-        return as_image(value, root)
+        return as_medium(value, root) if looks_like_image(value, root) else _bare_text(str(value))
     if isinstance(value, Mapping) and "type" in value:
         return _typed_part(value, root)
-    message = (
-        f"{a_type(value)} is no content part; a text, a picture or {{'type': 'text' or 'image', ...}} is"
-    )
+    if is_picture(value) or is_medium(value):
+        return as_medium(value, root)
+    message = f"{a_type(value)} is no content part; a text, a picture, a sound or {{'type': 'text', ...}} is"
     raise ExampleError(message, code="part_type")
 
 
@@ -97,7 +115,7 @@ def _bare_text(text: str) -> Text:
     return Text(check_text(text, "text"))
 
 
-def _as_turn(item: Any, root: Path | None) -> tuple[Role, list[Part | None]]:
+def _as_turn(item: Any, root: Path | None) -> tuple[Role, list[Part | Room]]:
     if isinstance(item, Message):
         item = {"role": item.role, "content": list(item.parts)}
     unknown = [key for key in item if key not in {"role", "content"} and item[key] is not None]
@@ -113,28 +131,28 @@ def _as_turn(item: Any, root: Path | None) -> tuple[Role, list[Part | None]]:
     return cast(Role, str(role)), [_chat_part(part, root) for part in content]
 
 
-def _chat_part(value: Any, root: Path | None) -> Part | None:
+def _chat_part(value: Any, root: Path | None) -> Part | Room:
     # Inside a chat a bare text is text, whatever it ends in: pictures have their own type there.
     return Text(check_text(str(value), "text")) if isinstance(value, str) else as_part(value, root)
 
 
-def _typed_part(part: Mapping[str, Any], root: Path | None) -> Part | None:
+def _typed_part(part: Mapping[str, Any], root: Path | None) -> Part | Room:
     kind = part["type"]
     if kind == "text" and isinstance(part.get("text"), str):
         return Text(check_text(str(part["text"]), "text"))
     if kind in ("audio", "input_audio", "audio_url"):
-        raise audio_error(f"a part of type {kind}")
+        return _audio_part(part, root)
     if kind in ("video", "video_url"):
         return _video_part(part, root)
     if kind not in ("image", "image_url"):
         raise ExampleError(
-            "a part's type is 'text' (with a text) or 'image' (with a picture)", code="part_type"
+            "a part's type is 'text' (with a text), 'image', 'video' or 'audio'", code="part_type"
         )
     given = [(name, part[name]) for name in _SOURCES if part.get(name) is not None]
     if len(given) > 1:
         names = " and ".join(name for name, _ in given)
         raise ExampleError(f"an image part names its picture twice, as {names}; keep one", code="part_type")
-    return _image_of(*given[0], root) if given else None
+    return _image_of(*given[0], root) if given else Room.PICTURE
 
 
 def _video_part(part: Mapping[str, Any], root: Path | None) -> Part:
@@ -146,6 +164,25 @@ def _video_part(part: Mapping[str, Any], root: Path | None) -> Part:
     return as_video(value.get("url") if isinstance(value, Mapping) and "url" in value else value, root)
 
 
+def _audio_part(part: Mapping[str, Any], root: Path | None) -> Part | Room:
+    given = [(name, part[name]) for name in _AUDIO_SOURCES if part.get(name) is not None]
+    if not given:
+        return Room.SOUND
+    if len(given) > 1:
+        names = " and ".join(name for name, _ in given)
+        raise ExampleError(f"an audio part names its sound twice, as {names}; keep one", code="part_type")
+    name, value = given[0]
+    if name == "audio_url" and isinstance(value, Mapping):
+        value = value.get("url")
+    if name == "input_audio" and isinstance(value, Mapping):
+        name, value = "base64", value.get("data")
+    if name == "base64" and isinstance(value, str) and value[:5].lower() != "data:":
+        return Audio(decode_base64(value, "sound"))
+    if part.get("sampling_rate") is not None:
+        return as_audio(Audio(value, part["sampling_rate"]), root)
+    return as_audio(value, root)
+
+
 def _image_of(name: str, value: Any, root: Path | None) -> Image:
     if isinstance(value, Mapping) and name == "image_url":
         value = value.get("url")
@@ -154,32 +191,37 @@ def _image_of(name: str, value: Any, root: Path | None) -> Image:
     return as_image(value, root)
 
 
-def _supply(turns: list[list[Part | None]], images: Sequence[Image]) -> list[list[Part]]:
-    """Put pictures given beside the messages where the messages leave room for them."""
-    rooms = [_rooms(parts) for parts in turns]
-    if not images and any(None in parts for parts in turns):
-        raise _chat_error("an image part names no picture; give it as image, path, url or base64")
-    if images and not sum(rooms):
-        turns = [*turns[:-1], [*images, *turns[-1]]]
-        rooms, images = [0] * len(turns), ()
-    if images and sum(rooms) != len(images):
-        raise mismatch(sum(rooms), len(images))
-    supply = iter(images)
-    return [_filled(parts, room if images else 0, supply) for parts, room in zip(turns, rooms, strict=True)]
+def _supply(
+    turns: list[list[Part | Room]], media: Sequence[Image | Audio], room: Room
+) -> list[list[Part | Room]]:
+    """Put pictures or sounds given beside the messages where the messages leave room for them."""
+    if not media:
+        if any(room in parts for parts in turns):
+            raise _chat_error(room.error)
+        return turns
+    rooms = [_rooms(parts, room) for parts in turns]
+    if not sum(rooms):
+        return [*turns[:-1], [*media, *turns[-1]]]
+    if sum(rooms) != len(media):
+        raise mismatch(sum(rooms), len(media), IMAGE_MARKER if room is Room.PICTURE else AUDIO_MARKER)
+    supply = iter(media)
+    return [_filled(parts, n_rooms, supply, room) for parts, n_rooms in zip(turns, rooms, strict=True)]
 
 
-def _rooms(parts: Sequence[Part | None]) -> int:
-    """Count the pictures that a turn lacks: its empty image parts, or its markers beyond its own pictures."""
-    empty = sum(part is None for part in parts)
-    own = sum(isinstance(part, Image) for part in parts)
-    return empty or max(0, count_markers([part for part in parts if part is not None]) - own)
+def _rooms(parts: Sequence[Part | Room], room: Room) -> int:
+    """Count the media that a turn lacks: its empty parts, or its markers beyond its own media."""
+    own = sum(isinstance(part, room.value) for part in parts)
+    made = [part for part in parts if not isinstance(part, Room)]
+    return sum(part is room for part in parts) or max(0, count_markers(made, room.value) - own)
 
 
-def _filled(parts: Sequence[Part | None], room: int, supply: Iterable[Image]) -> list[Part]:
-    pictures = iter(supply)
-    filled = [next(pictures) if part is None else part for part in parts]
-    missing = room - sum(part is None for part in parts)
-    return [*(next(pictures) for _ in range(missing)), *filled]
+def _filled(
+    parts: Sequence[Part | Room], n_rooms: int, supply: Iterable[Part], room: Room
+) -> list[Part | Room]:
+    media = iter(supply)
+    filled = [next(media) if part is room else part for part in parts]
+    missing = n_rooms - sum(part is room for part in parts)
+    return [*(next(media) for _ in range(missing)), *filled]
 
 
 def _chat_error(message: str) -> ExampleError:

@@ -10,19 +10,21 @@ from typing import Any
 import numpy as np
 
 from savs.errors import DataError, ExampleError
-from savs.examples.chat import as_messages, as_part, is_message
-from savs.examples.content import Example, Message, Part, Text
+from savs.examples.chat import Room, as_messages, as_part, is_message
+from savs.examples.content import Audio, Example, Message, Part, Text
 from savs.examples.labels import as_label, check_labels, check_text
 from savs.examples.ledger import ErrorLedger
 from savs.examples.markers import place_images, place_in_order
-from savs.examples.pictures import a_type, as_image, is_picture, looks_like_image, type_name
+from savs.examples.pictures import a_type, is_picture, looks_like_image, type_name
 from savs.examples.rows import as_id, row_to_example
+from savs.examples.sounds import as_medium, is_medium
 
 __all__ = ["as_example", "as_examples"]
 
 _ACCEPTED = (
-    "accepted are a text, a picture (path, PIL image, uint8 array, bytes, open file), (picture, question), "
-    "a list of texts and pictures, a list of chat messages, or a dict with image and question"
+    "accepted are a text, a picture or sound (path, PIL image, uint8 array, bytes, open file, savs.Audio), "
+    "(picture, question), a list of texts and pictures, "
+    "a list of chat messages, or a dict with image and question"
 )
 
 
@@ -36,7 +38,8 @@ def as_example(item: Any, *, label: Any = None, id: str | None = None, root: Pat
         - str: text; a picture if it is a data URL, or one line that ends like a picture file and has no white
           space or exists. Web and file addresses are refused. `Text` and Path say which is meant.
         - Path, bytes, file open for reading, PIL image, ndarray (uint8, bool or uint16; (height, width[, 3 or
-          4])): a picture.
+          4])): a picture; a sound or video if a path ends like one.
+        - `Audio`, or a mapping with ``array`` and ``sampling_rate``: a sound.
         - (picture, question) or ([picture, ...], question).
         - list of texts and pictures, in order; list of chat messages.
         - mapping with ``messages`` or with the columns of the public SAVs files.
@@ -117,7 +120,7 @@ def as_examples(
 def _coerce(item: Any, root: Path | None) -> Example:
     if isinstance(item, Example):
         return _checked(item)
-    if isinstance(item, Mapping):
+    if isinstance(item, Mapping) and item.get("array") is None:
         return row_to_example(item, root)
     if isinstance(item, list) and item and is_message(item[0]):
         return Example(as_messages(item, (), root))
@@ -125,7 +128,7 @@ def _coerce(item: Any, root: Path | None) -> Example:
 
 
 def _user_parts(item: Any, root: Path | None) -> tuple[Part, ...]:
-    if isinstance(item, str | Text) or is_picture(item):
+    if isinstance(item, str | Text) or is_picture(item) or is_medium(item):
         return place_in_order([_sourced(as_part(item, root))])
     if isinstance(item, tuple):
         return _from_pair(item, root)
@@ -146,14 +149,12 @@ def _from_pair(pair: tuple[Any, ...], root: Path | None) -> tuple[Part, ...]:
     first = pictures[0] if pictures else None
     if isinstance(first, str) and not looks_like_image(first, root) and looks_like_image(question, root):
         raise ExampleError("a pair is (picture, question), the picture first", code="example_type")
-    return place_images(question, [as_image(picture, root) for picture in pictures])
+    return place_images(question, [as_medium(picture, root) for picture in pictures])
 
 
-def _sourced(part: Part | None) -> Part:
-    if part is None:
-        raise ExampleError(
-            "an image part names no picture; give it as image, path, url or base64", code="part_type"
-        )
+def _sourced(part: Part | Room) -> Part:
+    if isinstance(part, Room):
+        raise ExampleError(part.error, code="part_type")
     return part
 
 
@@ -181,7 +182,7 @@ def _as_list(items: Any) -> list[Any]:
             "a list of examples is needed; a tuple of a picture and a text is one example: put it into a "
             "list, [(picture, text)]"
         )
-    single = isinstance(items, str | Mapping | set | frozenset | Example | Text) or is_picture(items)
+    single = isinstance(items, str | Mapping | set | frozenset | Example | Text | Audio) or is_picture(items)
     if single or hasattr(items, "columns") or not isinstance(items, Iterable):
         hint = "; a table's rows are .to_dict('records')" if hasattr(items, "columns") else ""
         raise DataError(f"a list of examples is needed, not one {type_name(items)}{hint}")
@@ -195,7 +196,8 @@ def _is_pair(items: Any) -> bool:
     first = items[0]
     pictures = first if isinstance(first, list | tuple) and first else [first]
     return not looks_like_image(items[1]) and all(
-        looks_like_image(picture) if isinstance(picture, str) else is_picture(picture) for picture in pictures
+        looks_like_image(picture) if isinstance(picture, str) else is_picture(picture) or is_medium(picture)
+        for picture in pictures
     )
 
 

@@ -1,4 +1,4 @@
-"""Where pictures stand in a text: at its markers, or first when it has none."""
+"""Where pictures, videos and sounds stand in a text: at its markers, or first when it has none."""
 
 from __future__ import annotations
 
@@ -6,18 +6,29 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from savs.errors import ExampleError
-from savs.examples.content import IMAGE_MARKER, VIDEO_MARKER, Image, Part, Text, Video
+from savs.examples.content import (
+    AUDIO_MARKER,
+    IMAGE_MARKER,
+    VIDEO_MARKER,
+    Audio,
+    Image,
+    Part,
+    Text,
+    Video,
+)
 
 __all__ = ["count_markers", "place_images", "place_in_order"]
 
+_KINDS = {IMAGE_MARKER: "picture", VIDEO_MARKER: "video", AUDIO_MARKER: "sound"}
 
-def place_images(text: str, images: Sequence[Image]) -> tuple[Part, ...]:
-    """Return the parts of a text with pictures: one picture per marker, or all of them before the text.
+
+def place_images(text: str, images: Sequence[Image | Audio]) -> tuple[Part, ...]:
+    """Return the parts of a text with pictures and sounds: one per marker, or all of them before the text.
 
     Raises
     ------
     ExampleError
-        ``marker_mismatch`` if the text has markers, but not one per picture.
+        ``marker_mismatch`` if the text has markers, but not one per picture or sound.
     """
     return place_in_order([*images, Text(text)])
 
@@ -28,32 +39,33 @@ def place_in_order(parts: Sequence[Part]) -> tuple[Part, ...]:
     Raises
     ------
     ExampleError
-        ``marker_mismatch`` if the texts have markers, but not one per picture and one per video.
+        ``marker_mismatch`` if the texts have markers, but not one per picture, video and sound.
     """
-    images = [part for part in parts if isinstance(part, Image) and not isinstance(part, Video)]
-    videos = [part for part in parts if isinstance(part, Video)]
-    n_markers = count_markers(parts)
-    if n_markers == 0:
+    kinds = {marker: _media(parts, marker) for marker in _KINDS}
+    wanted = {marker: _count(parts, marker) for marker, media in kinds.items() if media or _always(marker)}
+    if not any(wanted.values()):
         return tuple(part for part in parts if not isinstance(part, Text) or part.text)
-    n_video_markers = n_markers - _count(parts, IMAGE_MARKER)
-    if n_markers - n_video_markers != len(images):
-        raise mismatch(n_markers - n_video_markers, len(images))
-    if n_video_markers != len(videos):
-        raise mismatch(n_video_markers, len(videos), VIDEO_MARKER, "video")
-    supply: dict[str, Iterator[Image]] = {IMAGE_MARKER: iter(images)}
-    if videos:
-        supply[VIDEO_MARKER] = iter(videos)
+    for marker, n_markers in wanted.items():
+        if n_markers != len(kinds[marker]):
+            raise mismatch(n_markers, len(kinds[marker]), marker)
+    supply = {marker: iter(kinds[marker]) for marker in wanted}
     return tuple(piece for part in parts if isinstance(part, Text) for piece in _fill(part.text, supply))
 
 
-def count_markers(parts: Sequence[Part]) -> int:
-    """Return how many markers the texts among `parts` hold; those of videos only if there is a video."""
+def count_markers(parts: Sequence[Part], kind: type = Image) -> int:
+    """Return how many markers of pictures and videos, or of sounds, the texts among `parts` hold.
+
+    Those of videos count only if there is a video.
+    """
+    if kind is Audio:
+        return _count(parts, AUDIO_MARKER)
     videos = any(isinstance(part, Video) for part in parts)
     return _count(parts, IMAGE_MARKER) + (_count(parts, VIDEO_MARKER) if videos else 0)
 
 
-def mismatch(n_markers: int, n_given: int, marker: str = IMAGE_MARKER, kind: str = "picture") -> ExampleError:
-    """Return the error for a text whose markers are not one per picture or video."""
+def mismatch(n_markers: int, n_given: int, marker: str = IMAGE_MARKER) -> ExampleError:
+    """Return the error for a text whose markers are not one per picture, video or sound."""
+    kind = _KINDS[marker]
     message = (
         f"the text has {n_markers} {marker} marker(s) but {n_given} {kind}(s) come with it; give "
         f"one marker per {kind}, or none"
@@ -61,11 +73,23 @@ def mismatch(n_markers: int, n_given: int, marker: str = IMAGE_MARKER, kind: str
     return ExampleError(message, code="marker_mismatch")
 
 
+def _media(parts: Sequence[Part], marker: str) -> list[Image | Audio]:
+    if marker == AUDIO_MARKER:
+        return [part for part in parts if isinstance(part, Audio)]
+    images = [part for part in parts if isinstance(part, Image)]
+    return [image for image in images if isinstance(image, Video) == (marker == VIDEO_MARKER)]
+
+
+def _always(marker: str) -> bool:
+    # Those of videos and sounds are plain letters in a text that comes without.
+    return marker == IMAGE_MARKER
+
+
 def _count(parts: Sequence[Part], marker: str) -> int:
     return sum(part.text.count(marker) for part in parts if isinstance(part, Text))
 
 
-def _fill(text: str, supply: Mapping[str, Iterator[Image]]) -> Iterator[Part]:
+def _fill(text: str, supply: Mapping[str, Iterator[Image | Audio]]) -> Iterator[Part]:
     for piece in re.split(f"({'|'.join(supply)})", text):
         if piece in supply:
             yield next(supply[piece])

@@ -7,6 +7,7 @@ import binascii
 import re
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from io import IOBase
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ from savs.errors import ExampleError
 from savs.examples.content import Image, Video
 
 __all__ = [
+    "AUDIO_SUFFIXES",
     "IMAGE_SUFFIXES",
+    "UNREAD_AUDIO_SUFFIXES",
     "a_type",
     "as_video",
     "as_image",
@@ -27,6 +30,8 @@ __all__ = [
     "nearly_image",
     "type_name",
     "audio_error",
+    "file_content",
+    "refuse_url",
 ]
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
@@ -36,7 +41,15 @@ _UNREAD_SUFFIXES = frozenset({".heic", ".heif", ".avif", ".svg", ".psd", ".eps",
 _VIDEO_SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv"}
 )
-_AUDIO_SUFFIXES = frozenset({".wav", ".mp3", ".flac", ".ogg", ".ogv", ".m4a", ".aac", ".opus"})
+AUDIO_SUFFIXES = frozenset(
+    {".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd"}
+)
+"""Endings of the sound files that `savs.media.audio` reads."""
+
+UNREAD_AUDIO_SUFFIXES = frozenset({".m4a", ".aac", ".wma", ".amr", ".mid", ".midi", ".ogv", ".caf"})
+"""Endings of sound files that are refused with advice."""
+
+_SOUNDS = AUDIO_SUFFIXES | UNREAD_AUDIO_SUFFIXES
 _URL = re.compile(r"(?!data:)[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _DATA_URL = re.compile(r"data:(?P<kind>[a-z]+)/[^;,]*(?P<options>[^,]{0,200}),", re.IGNORECASE)
 _MEDIA_URL = re.compile(r"data:(image|video|audio)/[^,\s]{0,200},", re.IGNORECASE)
@@ -74,7 +87,7 @@ def looks_like_image(text: str, root: Path | None = None) -> bool:
     if _URL.match(text):
         return not spaced
     suffix = Path(text).suffix.lower() if len(text) <= _LONGEST_PATH else ""
-    if suffix not in IMAGE_SUFFIXES | _UNREAD_SUFFIXES | _VIDEO_SUFFIXES | _AUDIO_SUFFIXES:
+    if suffix not in IMAGE_SUFFIXES | _UNREAD_SUFFIXES | _VIDEO_SUFFIXES | _SOUNDS:
         return False
     return not spaced or _exists(_under(root, Path(text)))
 
@@ -95,7 +108,7 @@ def as_image(value: Any, root: Path | None = None) -> Image:
     Raises
     ------
     ExampleError
-        ``url_refused``, ``audio_unsupported``, ``image_format``, ``image_path``, ``data_url``,
+        ``url_refused``, ``image_format``, ``image_path``, ``data_url``,
         ``image_array`` or ``image_type``.
     """
     if isinstance(value, Video):
@@ -111,7 +124,7 @@ def as_image(value: Any, root: Path | None = None) -> Image:
     if isinstance(value, bytes | bytearray | memoryview):
         return Image(bytes(value))
     if isinstance(value, IOBase):
-        return Image(_file_content(value))
+        return Image(file_content(value))
     if isinstance(value, np.ndarray):
         return Image(_checked_array(value))
     if is_pil(value):
@@ -121,7 +134,7 @@ def as_image(value: Any, root: Path | None = None) -> Image:
     raise ExampleError(f"{a_type(value)} stands where a picture is expected; {_ACCEPTED}", code="image_type")
 
 
-def _file_content(file: IOBase) -> bytes:
+def file_content(file: IOBase) -> bytes:
     """Return what is left in an open file; it stands afterwards where it stood, if it can go back."""
     try:
         place = file.tell() if file.seekable() else None
@@ -154,16 +167,13 @@ def as_video(value: Any, root: Path | None = None) -> Video:
     Raises
     ------
     ExampleError
-        ``video_type``, ``audio_unsupported``, ``url_refused``, ``image_path``, ``image_format`` or
+        ``video_type``, ``url_refused``, ``image_path``, ``image_format`` or
         ``data_url``.
     """
     if isinstance(value, Video):
-        if type(value.n_frames) is not int or not 1 <= value.n_frames <= _MOST_FRAMES:
-            raise ExampleError(
-                f"a video's n_frames is a whole number from 1 to {_MOST_FRAMES}", code="video_type"
-            )
         made = as_video(value.source)
-        return value if made.source is value.source else Video(made.source, value.n_frames)
+        checked = _checked_sampling(value)
+        return value if made.source is value.source else replace(checked, source=made.source)
     if isinstance(value, Mapping) and {"bytes", "path"} & set(value):
         value = value["bytes"] if value.get("bytes") is not None else value.get("path")
     if not isinstance(value, str | Path | bytes | bytearray | memoryview):
@@ -175,20 +185,36 @@ def as_video(value: Any, root: Path | None = None) -> Video:
     return Video(source)
 
 
+def _checked_sampling(video: Video) -> Video:
+    if type(video.n_frames) is not int or not 1 <= video.n_frames <= _MOST_FRAMES:
+        message = f"a video's n_frames is a whole number from 1 to {_MOST_FRAMES}"
+        raise ExampleError(message, code="video_type")
+    known = video.fps is None or (isinstance(video.fps, int | float) and not isinstance(video.fps, bool))
+    if not known or (video.fps is not None and not 0 < video.fps < _MOST_FRAMES):
+        message = f"a video's fps is a number above 0 and below {_MOST_FRAMES}"
+        raise ExampleError(message, code="video_type")
+    return video
+
+
 def audio_error(what: str) -> ExampleError:
-    """Return the error for audio."""
-    return ExampleError(f"{what} is audio, which savs does not read; take it out", code="audio_unsupported")
+    """Return the error for a sound in the place of a picture."""
+    return ExampleError(f"{what} is a sound, where a picture is expected", code="image_type")
+
+
+def refuse_url(text: str, what: str) -> None:
+    """Raise `ExampleError` (``url_refused``) for a web or file address."""
+    if _URL.match(text):
+        raise ExampleError(
+            f"web and file addresses are not opened; download the {what} and give its path (an address "
+            "meant as text goes as {'text': ...})",
+            code="url_refused",
+        )
 
 
 def _from_text(text: str, root: Path | None) -> Image:
     if text[:5].lower() == "data:":
         return _decode_data_url(text)
-    if _URL.match(text):
-        raise ExampleError(
-            "web and file addresses are not opened; download the picture and give its path (an address "
-            "meant as text goes as {'text': ...})",
-            code="url_refused",
-        )
+    refuse_url(text, "picture")
     if (
         not text.strip()
         or "\0" in text
@@ -206,7 +232,7 @@ def _from_text(text: str, root: Path | None) -> Image:
 
 def _from_path(path: Path, root: Path | None) -> Image:
     suffix = path.suffix.lower()
-    if suffix in _AUDIO_SUFFIXES:
+    if suffix in _SOUNDS:
         raise audio_error(f"a {suffix} file")
     if suffix in _VIDEO_SUFFIXES:
         return Video(_under(root, path))
@@ -228,14 +254,14 @@ def _decode_data_url(text: str) -> Image:
     return Video(data) if kind == "video" else Image(data)
 
 
-def decode_base64(text: str) -> bytes:
+def decode_base64(text: str, what: str = "picture") -> bytes:
     """Return the bytes of a base64 text; `ExampleError` (``data_url``) if it is none."""
     try:
         data = base64.b64decode("".join(text.split()).encode("ascii"), validate=True)
     except (binascii.Error, ValueError):
-        raise ExampleError("the picture's base64 is damaged; encode it again", code="data_url") from None
+        raise ExampleError(f"the {what}'s base64 is damaged; encode it again", code="data_url") from None
     if not data:
-        raise ExampleError("the picture's base64 is empty", code="data_url")
+        raise ExampleError(f"the {what}'s base64 is empty", code="data_url")
     return data
 
 

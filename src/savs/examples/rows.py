@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,11 @@ import numpy as np
 
 from savs.errors import ExampleError
 from savs.examples.chat import as_messages
-from savs.examples.content import Example, Image, Message
+from savs.examples.content import Audio, Example, Image, Message
 from savs.examples.labels import as_label, check_text
 from savs.examples.markers import place_images
-from savs.examples.pictures import as_image, as_video, audio_error, type_name
+from savs.examples.pictures import as_video, type_name
+from savs.examples.sounds import as_audio, as_medium
 
 __all__ = [
     "ID_FIELDS",
@@ -33,7 +34,7 @@ ID_FIELDS = ("id", "ID")
 LABEL_FIELD = "label"
 _NUMBERED = re.compile(r"image_(\d{1,4})")
 VIDEO_FIELDS = ("video", "video_path", "videos")
-_AUDIO_FIELDS = ("audio", "audio_path", "audios")
+AUDIO_FIELDS = ("audio", "audio_path", "audios")
 
 
 def row_to_example(row: Mapping[str, Any], root: Path | None = None) -> Example:
@@ -41,9 +42,9 @@ def row_to_example(row: Mapping[str, Any], root: Path | None = None) -> Example:
 
     Pictures: the first of ``image``, ``image_path``, ``Image``, ``images`` that is there, else ``image_1``,
     ``image_2``, ... in order, those without a value left out; then the videos of the first of ``video``,
-    ``video_path``, ``videos``. Text: the first of ``question``, ``text``,
-    ``prompt``, ``claim``, ``instruction``, ``Text``. ``label`` and ``id`` or ``ID`` as they say
-    (``question_id`` is not unique in the public files).
+    ``video_path``, ``videos`` and the sounds of the first of ``audio``, ``audio_path``, ``audios``. Text: the
+    first of ``question``, ``text``, ``prompt``, ``claim``, ``instruction``, ``Text``. ``label`` and ``id`` or
+    ``ID`` as they say (``question_id`` is not unique in the public files).
 
     Raises
     ------
@@ -74,8 +75,8 @@ def image_fields(row: Mapping[str, Any]) -> list[str]:
 
 
 def is_image_field(name: str) -> bool:
-    """Return whether a column of this name holds a picture or video by default."""
-    return name in (*IMAGE_FIELDS, *VIDEO_FIELDS) or _NUMBERED.fullmatch(name) is not None
+    """Return whether a column of this name holds a picture, video or sound by default."""
+    return name in (*IMAGE_FIELDS, *VIDEO_FIELDS, *AUDIO_FIELDS) or _NUMBERED.fullmatch(name) is not None
 
 
 def is_missing(value: Any) -> bool:
@@ -94,19 +95,20 @@ def as_id(value: Any) -> str:
     raise ExampleError(f"an id is text or a whole number, not {type_name(value)}", code="id")
 
 
-def _images(row: Mapping[str, Any], root: Path | None) -> list[Image]:
+def _images(row: Mapping[str, Any], root: Path | None) -> list[Image | Audio]:
     values: list[Any] = []
     for name in image_fields(row):
         value = row[name]
         values.extend(value if isinstance(value, list | tuple) else [value])
-    if any(not is_missing(row.get(name)) for name in _AUDIO_FIELDS):
-        raise audio_error("a medium of the row")
-    images = [as_image(value, root) for value in values if not is_missing(value)]
-    return [*images, *(as_video(value, root) for value in _video_values(row))]
+    return [
+        *(as_medium(value, root) for value in values if not is_missing(value)),
+        *(as_video(value, root) for value in _first_values(row, VIDEO_FIELDS)),
+        *(as_audio(value, root) for value in _first_values(row, AUDIO_FIELDS)),
+    ]
 
 
-def _video_values(row: Mapping[str, Any]) -> list[Any]:
-    name = next((name for name in VIDEO_FIELDS if not is_missing(row.get(name))), None)
+def _first_values(row: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
+    name = next((name for name in names if not is_missing(row.get(name))), None)
     value = None if name is None else row[name]
     values = value if isinstance(value, list | tuple) else [value]
     return [value for value in values if not is_missing(value)]
@@ -129,7 +131,7 @@ def _id(row: Mapping[str, Any]) -> str | None:
 
 def _empty(row: Mapping[str, Any]) -> ExampleError:
     return ExampleError(
-        f"the row has neither a picture ({', '.join(IMAGE_FIELDS)}, image_1 ...) nor a text "
+        f"the row has neither a picture ({', '.join(IMAGE_FIELDS)}, image_1 ...), video or audio nor a text "
         f"({', '.join(TEXT_FIELDS)}); its columns: {', '.join(map(repr, row)) or 'none'}",
         code="row",
     )
