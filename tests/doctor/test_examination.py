@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -48,7 +49,11 @@ def same(before: Any, after: Any) -> bool:
     return before == after
 
 
-@pytest.mark.parametrize("name", ["llama", "gpt2", "qwen2_5_vl", "llava_onevision", "idefics3"])
+HONEST = ("llama", "gpt2", "qwen2_5_vl", "llava_onevision", "idefics3")
+HEARS_OR_FILMS = ("qwen2_audio", "qwen2_5_omni_thinker", "qwen2_5_vl_video", "llava_onevision_video")
+
+
+@pytest.mark.parametrize("name", [*HONEST, *HEARS_OR_FILMS])
 def test__examine__honest_family__safe_and_as_it_was(name, patient) -> None:
     backbone = patient(name)
     backbone.model.train()
@@ -139,6 +144,28 @@ def blind(honest: Any) -> Any:
             return super().forward(*args, **kwargs)
 
     return Blind
+
+
+@pytest.mark.parametrize(
+    ("name", "dropped", "check"),
+    [("qwen2_audio", "input_features", "sound"), ("qwen2_5_vl_video", "pixel_values_videos", "video")],
+)
+def test__examine__sound_or_video_silenced_by_the_model__caught(name, dropped, check, patient) -> None:
+    def silent(base: Any) -> Any:
+        class Silent(base):
+            def forward(self, input_ids=None, attention_mask=None, **inputs: Any) -> Any:
+                if dropped in inputs:
+                    inputs[dropped] = inputs[dropped] * 0
+                return super().forward(input_ids=input_ids, attention_mask=attention_mask, **inputs)
+
+            forward.__signature__ = inspect.signature(base.forward)
+
+        return Silent
+
+    report = examine(patient(name, model_class=silent), batch_size=2)
+    assert not report.safe
+    assert report.check(f"{check} swapped").verdict == "unsafe"
+    assert report.check("text changed").verdict == "ok"
 
 
 def test__examine__image_dropped_by_the_model__caught_and_the_stored_mode_removed(patient) -> None:

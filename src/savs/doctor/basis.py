@@ -14,7 +14,7 @@ from savs.examples import Example
 
 __all__ = ["check_contrasts", "check_reference", "check_repetition"]
 
-_REQUIRED = ("text changed", "image swapped")
+_REQUIRED = ("text changed", "image swapped", "sound swapped", "video swapped")
 
 
 def check_repetition(subject: Subject) -> Check:
@@ -31,8 +31,8 @@ def check_reference(subject: Subject) -> Check:
 
 
 def check_contrasts(subject: Subject) -> list[Check]:
-    """Change the text or a picture, or leave the picture out: the vectors must change, too."""
-    found = contrasts("image" in subject.backbone.modalities, bool(subject.positions("text")))
+    """Change the text, a picture, sound or film, or leave it out: the vectors must change, too."""
+    found = contrasts(subject.backbone.modalities, bool(subject.positions("text")))
     twice = [subject.extract(subject.examples[:1]) for _ in range(2)]
     noise = compare(subject.layout, twice[0], twice[1]).max_difference
     return [_contrast(subject, name, pair, max(CHANGE, 10 * noise)) for name, pair in found.items()]

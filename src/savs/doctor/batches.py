@@ -14,7 +14,7 @@ from savs.errors import SAVsError
 
 __all__ = ["check_batches", "check_mixed", "check_padding", "check_processor", "check_shuffled"]
 
-_FORMS = ("text", "one image", "two images")
+_FORMS = ("text", "one image", "two images", "one sound", "one video")
 
 
 def check_processor(subject: Subject) -> Check:

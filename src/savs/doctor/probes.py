@@ -1,4 +1,4 @@
-"""Drawn pictures and short texts on which a backbone is examined: the same on every machine, no files.
+"""Pictures, films, tones and short texts on which a backbone is examined: the same everywhere, no files.
 
 They belong to a small task of three classes, so that a difference of vectors can be told in answers, too.
 """
@@ -6,10 +6,12 @@ They belong to a small task of three classes, so that a difference of vectors ca
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from savs.examples import Example, Image, Message, Text
+from savs.doctor.recordings import film, tone
+from savs.examples import Audio, Example, Image, Message, Text
 
 if TYPE_CHECKING:
     from PIL import Image as PILImage
@@ -19,6 +21,7 @@ __all__ = ["CLASSES", "Probe", "contrasts", "draw", "prefix_probes", "probes", "
 
 CLASSES = ("red", "green", "blue")
 _RGB = {"red": (214, 40, 34), "green": (30, 160, 60), "blue": (36, 70, 214), "grey": (128, 128, 128)}
+_HERTZ = {"red": 220.0, "green": 660.0, "blue": 1760.0}
 _SIZES = ((96, 64), (64, 64), (56, 112), (128, 80))
 
 _QUESTIONS = (
@@ -50,22 +53,38 @@ _ASKED = (
 
 @dataclass(frozen=True)
 class Probe:
-    """An example, its class, and what kind of prompt it is: ``"text"``, ``"one image"``, ``"two images"``."""
+    """An example, its class, and what kind of prompt it is.
+
+    Kinds: ``"text"``, ``"one image"``, ``"two images"``, ``"one sound"``, ``"one video"``.
+    """
 
     example: Example
     label: str
     form: str
 
 
-def probes(reads_images: bool) -> list[Probe]:
-    """Return the probes of the small task: prompts of different length, sizes and numbers of pictures."""
+def probes(modalities: AbstractSet[str]) -> list[Probe]:
+    """Return the probes of the small task: prompts of different length, sizes and numbers of pictures.
+
+    Parameters
+    ----------
+    modalities : set of str
+        What the backbone takes: ``"text"``, ``"image"``, ``"audio"``, ``"video"``.
+    """
     found = [Probe(question(text), label, "text") for label in CLASSES for text in _TEXTS[label]]
-    if not reads_images:
+    if "audio" in modalities:
+        found += _sound_probes()
+    if "image" not in modalities:
         return found + [
             Probe(question(f"{text} {_QUESTIONS[1]}"), label, "text")
             for label in CLASSES
             for text in _TEXTS[label]
         ]
+    return found + _picture_probes() + (_film_probes() if "video" in modalities else [])
+
+
+def _picture_probes() -> list[Probe]:
+    found = []
     for number, label in enumerate(CLASSES):
         first, second = (draw(label, _SIZES[(number + shift) % 4], shift) for shift in (0, 1))
         found.append(Probe(question(first, _QUESTIONS[number]), label, "one image"))
@@ -75,36 +94,72 @@ def probes(reads_images: bool) -> list[Probe]:
     return found
 
 
-def prefix_probes(reads_images: bool) -> list[Probe]:
-    """Return prompts that begin alike: questions on one picture, questions after one opening."""
-    if not reads_images:
-        return [Probe(question(f"{_OPENING}{text}"), CLASSES[i % 3], "text") for i, text in enumerate(_ASKED)]
-    found = [Probe(question(f"{_OPENING}{text}"), CLASSES[i], "text") for i, text in enumerate(_ASKED[:3])]
+def _sound_probes() -> list[Probe]:
+    return [
+        Probe(question(tone(_HERTZ[label], 0.4 + 0.3 * number), asked), label, "one sound")
+        for number, (label, asked) in enumerate(zip(CLASSES, _QUESTIONS, strict=True))
+    ]
+
+
+def _film_probes() -> list[Probe]:
+    return [
+        Probe(question(_film(label, _SIZES[number]), asked), label, "one video")
+        for number, (label, asked) in enumerate(zip(CLASSES, _QUESTIONS, strict=True))
+    ]
+
+
+def _film(label: str, size: tuple[int, int]) -> Image:
+    return film(
+        [draw(colour, size, shape) for colour, shape in (("grey", 2), ("grey", 1), (label, 0), (label, 1))]
+    )
+
+
+def prefix_probes(modalities: AbstractSet[str]) -> list[Probe]:
+    """Return prompts that begin alike: questions on one picture or sound, questions after one opening."""
+    found: list[Probe] = []
+    if "audio" in modalities:
+        sound = tone(_HERTZ["green"], 1.0)
+        found += [
+            Probe(question(sound, f"{_OPENING[:40]}{text}"), CLASSES[i], "one sound")
+            for i, text in enumerate(_ASKED[:3])
+        ]
+    if "image" not in modalities:
+        return found + [
+            Probe(question(f"{_OPENING}{text}"), CLASSES[i % 3], "text") for i, text in enumerate(_ASKED)
+        ]
+    found += [Probe(question(f"{_OPENING}{text}"), CLASSES[i], "text") for i, text in enumerate(_ASKED[:3])]
     for label, size, asked in (("red", _SIZES[0], _ASKED), ("blue", _SIZES[2], _ASKED[-2:])):
         picture = draw(label, size)
         found += [Probe(question(picture, f"{_OPENING[:40]}{text}"), label, "one image") for text in asked]
     return found
 
 
-def contrasts(reads_images: bool, reads_text: bool) -> dict[str, tuple[Example, Example]]:
+def contrasts(modalities: AbstractSet[str], reads_text: bool) -> dict[str, tuple[Example, Example]]:
     """Return pairs of prompts whose vectors must differ, by the name of the check.
 
-    Pictures of a pair are of one size: the two prompts have the same tokens, and only pixels differ.
+    Pictures, sounds and films of a pair are of one size: the two prompts have the same tokens, and only what
+    is seen or heard differs.
 
     Parameters
     ----------
-    reads_images : bool
-        Whether the backbone takes pictures.
+    modalities : set of str
+        What the backbone takes.
     reads_text : bool
-        Whether it takes prompts without any.
+        Whether it takes prompts of text alone.
     """
     size, asked = _SIZES[0], _QUESTIONS[1]
     red, blue, grey = draw("red", size), draw("blue", size, 1), draw("grey", size, 2)
     shown = () if reads_text else (grey,)
     red_text, green_text = (question(*shown, _TEXTS[label][0]) for label in ("red", "green"))
     found = {"text changed": (red_text, green_text)}
-    if not reads_images:
+    if "audio" in modalities:
+        low, high = (question(tone(_HERTZ[label], 1.0), asked) for label in ("red", "blue"))
+        found |= {"sound absent": (low, question(asked)), "sound swapped": (low, high)}
+    if "image" not in modalities:
         return found
+    if "video" in modalities:
+        first, second = (question(_film(label, size), asked) for label in ("red", "blue"))
+        found |= {"video absent": (first, question(asked)), "video swapped": (first, second)}
     return found | {
         "image absent": (question(red, asked), question(asked)),
         "image swapped": (question(red, asked), question(blue, asked)),
@@ -113,11 +168,15 @@ def contrasts(reads_images: bool, reads_text: bool) -> dict[str, tuple[Example, 
     }
 
 
-def question(*parts: PILImage.Image | str) -> Example:
-    """Return the example of pictures and texts, in order."""
-    return Example(
-        (Message("user", tuple(Text(part) if isinstance(part, str) else Image(part) for part in parts)),)
-    )
+def question(*parts: PILImage.Image | Image | Audio | str) -> Example:
+    """Return the example of pictures, films, sounds and texts, in order."""
+    return Example((Message("user", tuple(_part(part) for part in parts)),))
+
+
+def _part(part: PILImage.Image | Image | Audio | str) -> Text | Image | Audio:
+    if isinstance(part, str):
+        return Text(part)
+    return part if isinstance(part, Image | Audio) else Image(part)
 
 
 def draw(colour: str, size: tuple[int, int], shape: int = 0) -> PILImage.Image:

@@ -15,12 +15,14 @@ import torch
 from numpy.typing import NDArray
 
 from savs.backbones.anatomy.sites import AttentionSite
-from savs.backbones.modalities import tokenizer_of
+from savs.backbones.modalities import sampling_rate, tokenizer_of
 from savs.backbones.passes.frozen import accepted_inputs, frozen, model_failures
-from savs.backbones.rendering import render
+from savs.backbones.rendering import Rendered, render
 from savs.errors import BackboneError
 from savs.examples import Example
 from savs.media import load_image
+from savs.media.audio import load_audio
+from savs.media.video import decode_video
 
 __all__ = ["can_pad", "encode", "read", "seen_at"]
 
@@ -74,6 +76,7 @@ def encode(processor: Any, examples: Sequence[Example], side: Side | None = None
     }
     if any(images):
         options["images"] = images
+    options |= _heard(processor, rendered) | _filmed(rendered)
     if side is not None:
         options |= {"padding": True, "padding_side": side}
     try:
@@ -83,6 +86,31 @@ def encode(processor: Any, examples: Sequence[Example], side: Side | None = None
         raise BackboneError(f"{type(processor).__name__} failed: {type(error).__name__}: {reason}") from error
     inputs.pop("labels", None)
     return inputs
+
+
+def _heard(processor: Any, rendered: Sequence[Rendered]) -> dict[str, Any]:
+    sounds = [audio for prompt in rendered for audio in prompt.audios]
+    if not sounds:
+        return {}
+    rate = sampling_rate(processor)
+    return {"audio": [load_audio(audio, rate) for audio in sounds], "sampling_rate": rate}
+
+
+def _filmed(rendered: Sequence[Rendered]) -> dict[str, Any]:
+    films = [decode_video(video.source, video.n_frames) for prompt in rendered for video in prompt.videos]
+    if not films:
+        return {}
+    # All frames of films of a steady rate: their numbers say when each is shown.
+    metadata = [
+        {
+            "fps": len(film.images) / film.duration,
+            "total_num_frames": len(film.images),
+            "frames_indices": list(range(len(film.images))),
+        }
+        for film in films
+    ]
+    frames = [np.stack([np.asarray(image) for image in film.images]) for film in films]
+    return {"videos": frames, "video_metadata": metadata, "do_sample_frames": False}
 
 
 def _read_batch(model: Any, sites: Sequence[AttentionSite], inputs: dict[str, Any]) -> NDArray[np.float32]:

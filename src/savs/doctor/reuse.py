@@ -20,7 +20,7 @@ _NAME = "prefix reuse"
 
 def reuse_probes(subject: Subject) -> list[Probe]:
     """Return the prompts with a common beginning that the backbone can read."""
-    candidates = prefix_probes("image" in subject.backbone.modalities)
+    candidates = prefix_probes(subject.backbone.modalities)
     backbone = variant(subject.backbone, 1)
     found = backbone.extract([probe.example for probe in candidates], max_errors=-1)
     return [candidates[index] for index in found.indices.tolist()]

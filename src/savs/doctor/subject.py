@@ -135,7 +135,7 @@ def admit(backbone: TransformersBackbone) -> Subject:
     BackboneError
         If it cannot read any.
     """
-    candidates = probes("image" in backbone.modalities)
+    candidates = probes(backbone.modalities)
     found = variant(backbone, 1).extract([probe.example for probe in candidates], max_errors=-1)
     kept = [candidates[index] for index in found.indices.tolist()]
     failed = [i for i in range(len(candidates)) if i not in set(found.indices.tolist())]
