@@ -66,6 +66,16 @@ def _all(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
     return lambda command: reduce(lambda wrapped, option: option(wrapped), reversed(options), command)
 
 
+def _media_column(name: str, kind: str) -> Callable[[Any], Any]:
+    return click.option(
+        name,
+        metavar="NAME",
+        multiple=True,
+        callback=lambda _context, _option, names: names or None,
+        help=f"Column with the {kind}; repeat it for several {kind}s.",
+    )
+
+
 def example_help(*lines: str) -> str:
     """Return an epilog that shows how a command is used."""
     return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
@@ -74,13 +84,9 @@ def example_help(*lines: str) -> str:
 def data_options() -> Callable[[Command], Command]:
     """Columns and places of data, and which part of a data set."""
     return _all(
-        click.option(
-            "--image-column",
-            metavar="NAME",
-            multiple=True,
-            callback=lambda _context, _option, names: names or None,
-            help="Column with the picture; repeat it for several pictures.",
-        ),
+        _media_column("--image-column", "picture"),
+        _media_column("--video-column", "video"),
+        _media_column("--audio-column", "sound"),
         click.option("--text-column", metavar="NAME", help="Column with the example's own text."),
         click.option("--label-column", metavar="NAME", help="Column with the label."),
         click.option("--id-column", metavar="NAME", help="Column with the example's id."),

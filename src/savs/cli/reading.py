@@ -14,6 +14,8 @@ __all__ = ["read_data", "split_options"]
 
 DATA_OPTIONS = {
     "image_column": "image_column",
+    "video_column": "video_column",
+    "audio_column": "audio_column",
     "text_column": "text_column",
     "label_column": "label_column",
     "id_column": "id_column",

@@ -1,4 +1,4 @@
-"""Which columns of a data file hold the picture, the text, the label and the id."""
+"""Which columns of a data file hold the picture, video, sound, text, label and id."""
 
 from __future__ import annotations
 
@@ -25,22 +25,32 @@ __all__ = ["Columns"]
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of columns; None means the public SAVs names. Several of pictures are several pictures."""
+    """Names of columns; None means the public SAVs names. Several of pictures are several pictures.
+
+    Where one column of a picture, video or sound is named, those named are all that the row shows and plays.
+    """
 
     image: str | Sequence[str] | None = None
     text: str | None = None
     label: str | None = None
     id: str | None = None
+    video: str | Sequence[str] | None = None
+    audio: str | Sequence[str] | None = None
 
     @property
-    def images(self) -> tuple[str, ...]:
-        """The columns of pictures that were named."""
-        return (self.image,) if isinstance(self.image, str) else tuple(self.image or ())
+    def media(self) -> dict[str, tuple[str, ...]]:
+        """The columns of pictures, videos and sounds that were named, by the public name of their kind."""
+        named = {"images": self.image, "videos": self.video, "audios": self.audio}
+        return {kind: (one,) if isinstance(one, str) else tuple(one) for kind, one in named.items() if one}
 
     @property
     def named(self) -> tuple[str, ...]:
         """The columns that were named."""
-        return (*self.images, *(name for name in (self.text, self.label, self.id) if name is not None))
+        return (*self._media_names, *(name for name in (self.text, self.label, self.id) if name is not None))
+
+    @property
+    def _media_names(self) -> tuple[str, ...]:
+        return tuple(name for names in self.media.values() for name in names)
 
     @property
     def id_names(self) -> tuple[str, ...]:
@@ -53,7 +63,7 @@ class Columns:
         Raises
         ------
         DataError
-            With file and line, if a named column is missing, or the label's is the text's or a picture's too.
+            With file and line, if a named column is missing, or the label's is the text's or a medium's too.
         ItemError
             If the row is no example.
         """
@@ -61,7 +71,7 @@ class Columns:
             if name not in row.cells:
                 columns = ", ".join(map(repr, row.cells))
                 raise DataError(f"{row.where}: there is no column {name!r}; columns: {columns}")
-        if self.label is not None and self.label in (*self.images, self.text):
+        if self.label is not None and self.label in (*self._media_names, self.text):
             raise DataError(
                 f"column {self.label!r} is named for the label and for the content: the answer must not "
                 "stand in the prompt"
@@ -84,9 +94,10 @@ class Columns:
         """Put the named columns in place of the public names, and take empty labels away."""
         # A label in a column that is read as text or picture by default is the label alone.
         renamed = {name: cell for name, cell in cells.items() if name != self.label}
-        if self.images:
+        if self.media:
             renamed = {name: cell for name, cell in renamed.items() if not is_image_field(name)}
-            renamed["images"] = [part for name in self.images for part in _as_list(cells[name])]
+        for kind, names in self.media.items():
+            renamed[kind] = [part for name in names for part in _as_list(cells[name])]
         if self.text is not None:
             renamed = {name: cell for name, cell in renamed.items() if name not in {*TEXT_FIELDS, "messages"}}
             renamed["question"] = cells[self.text]
@@ -105,6 +116,6 @@ def _as_list(cell: Any) -> list[Any]:
 
 def _field(cell: Any) -> Any:
     """Return a cell for prompts: of a medium its path, as its bytes are in the example and no text."""
-    if isinstance(cell, dict) and cell.keys() == {"bytes", "path"}:
-        return cell["path"]
+    if isinstance(cell, dict) and (cell.keys() == {"bytes", "path"} or "array" in cell):
+        return cell.get("path")
     return cell

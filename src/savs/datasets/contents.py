@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from savs.errors import ItemError
-from savs.examples import DataWarning, Example, Part, Text, Video
+from savs.examples import Audio, DataWarning, Example, Part, Text, Video
 from savs.media import content_hash
+from savs.media.audio import audio_hash
 from savs.media.video import video_hash
 
 __all__ = [
@@ -31,7 +32,7 @@ def example_hash(example: Example) -> str:
     Raises
     ------
     ItemError
-        If a picture's bytes cannot be read, with the example's id.
+        If a medium's bytes cannot be read, with the example's id.
     """
     digest = hashlib.sha256()
     try:
@@ -138,6 +139,9 @@ def _merged(parts: Sequence[Part]) -> Iterable[tuple[str, bytes]]:
         text = ""
         if isinstance(part, Video):
             yield "video", f"{part.sampling} {video_hash(part.source)}".encode()
+            continue
+        if isinstance(part, Audio):
+            yield "audio", audio_hash(part).encode()
             continue
         yield "image", content_hash(part.source).encode()
     if text:

@@ -1,4 +1,4 @@
-"""Folders of pictures: one folder per class, or no classes at all."""
+"""Folders of pictures, videos and sounds: one folder per class, or no classes at all."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from pathlib import Path
 
 from savs.errors import DataError, ItemError
 from savs.examples import DataWarning, Example, as_example
-from savs.examples.pictures import IMAGE_SUFFIXES
+from savs.examples.pictures import AUDIO_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from savs.media import resolve_media_path
 
 __all__ = ["PictureFolder", "natural_order", "scan_folder"]
 
 _DEEPEST = 32
+_SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES | AUDIO_SUFFIXES
 _SPLITS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
 
 
@@ -28,7 +29,7 @@ class _Found:
 
 @dataclass(frozen=True)
 class PictureFolder:
-    """The pictures of a folder in natural order.
+    """The pictures, videos and sounds of a folder in natural order; "pictures" means all of them here.
 
     Attributes
     ----------
@@ -82,7 +83,7 @@ def scan_folder(folder: Path) -> PictureFolder:
     found = _Found()
     _walk(folder, folder, found)
     if not found.pictures:
-        raise DataError(f"{folder.name} holds 0 pictures ({', '.join(sorted(IMAGE_SUFFIXES))})")
+        raise DataError(f"{folder.name} holds 0 pictures, videos or sounds ({', '.join(sorted(_SUFFIXES))})")
     classes = _class_folders(folder, found)
     if found.skipped:
         warnings.warn(
@@ -114,7 +115,7 @@ def _walk(folder: Path, top: Path, found: _Found) -> None:
             found.skipped.append(path.relative_to(top).as_posix())
         elif inside:
             _walk(path, top, found)
-        elif path.suffix.lower() in IMAGE_SUFFIXES:
+        elif path.suffix.lower() in _SUFFIXES:
             found.pictures.append(path)
         else:
             found.skipped.append(path.relative_to(top).as_posix())

@@ -8,6 +8,7 @@ from pathlib import Path
 from savs.errors import ItemError, MediaError
 from savs.examples import Example, Video
 from savs.media import DEFAULT_LIMITS, MediaLimits
+from savs.media.audio import check_audio_file
 from savs.media.paths import check_media_file
 from savs.media.video import VideoLimits
 
@@ -15,7 +16,7 @@ __all__ = ["describe_errors", "preflight"]
 
 
 def preflight(examples: Sequence[Example], limits: MediaLimits = DEFAULT_LIMITS) -> list[ItemError]:
-    """Return an error for each example that names a file which cannot be a picture; nothing is opened.
+    """Return an error for each example that names a file which cannot be a medium; nothing is opened.
 
     Found are missing files, dangling links, folders, pipes and devices, unreadable, empty and too large
     files.
@@ -26,6 +27,9 @@ def preflight(examples: Sequence[Example], limits: MediaLimits = DEFAULT_LIMITS)
             for image in example.images:
                 if isinstance(image.source, Path):
                     check_media_file(image.source, _video_limits() if isinstance(image, Video) else limits)
+            for audio in example.audios:
+                if isinstance(audio.source, Path):
+                    check_audio_file(audio.source)
         except MediaError as error:
             error.id = example.id
             errors.append(error)

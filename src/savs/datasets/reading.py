@@ -19,6 +19,8 @@ def read_examples(
     text_column: str | None = None,
     label_column: str | None = None,
     id_column: str | None = None,
+    video_column: str | Sequence[str] | None = None,
+    audio_column: str | Sequence[str] | None = None,
     root: Path | str | None = None,
     require_labels: bool = False,
     allow_outside: bool = False,
@@ -28,7 +30,7 @@ def read_examples(
     limit: int | None = None,
     ledger: ErrorLedger | None = None,
 ) -> list[Example]:
-    """Return the examples of a file, folder or data set, in order; no picture is opened.
+    """Return the examples of a file, folder or data set, in order; no medium is opened.
 
     Parameters
     ----------
@@ -36,10 +38,14 @@ def read_examples(
         A ``.jsonl``, ``.json`` (a list of objects), ``.csv``, ``.tsv`` or ``.parquet`` file; a folder or glob
         of Parquet files; a data set that the ``datasets`` library saved (``save_to_disk``); the text
         ``"hf://owner/name"`` for a data set of the hub, ``"hf://./folder"`` for a folder laid out like one;
-        a folder with one folder per class; a folder of pictures without classes; or one picture.
+        a folder with one folder per class; a folder of pictures, videos or sounds
+        without classes; or one of them.
     image_column, text_column, label_column, id_column : str, optional
         Columns; by default the public SAVs names (`savs.examples.rows.row_to_example`). Several image columns
         give several pictures, in that order. Labels of CSV and TSV are always text.
+    video_column, audio_column : str, optional
+        Columns of videos and sounds, as image columns. Where a column of pictures, videos or sounds is named,
+        columns of the public names for media are not looked at.
     root : Path or str, optional
         What media paths are relative to, and must lie in; by default the folder of the file or the data set.
     require_labels : bool, default=False
@@ -74,6 +80,8 @@ def read_examples(
         text_column=text_column,
         label_column=label_column,
         id_column=id_column,
+        video_column=video_column,
+        audio_column=audio_column,
         root=root,
         allow_outside=allow_outside,
         split=split,

@@ -16,7 +16,7 @@ from savs.datasets.rows import Row
 from savs.datasets.sources import Pictures, Rows, find_source
 from savs.datasets.wanted import Wanted
 from savs.errors import DataError, ItemError, MediaError
-from savs.examples import ErrorLedger, Example, Image, Message, Part, as_example
+from savs.examples import ErrorLedger, Example, Message, Part, Text, as_example
 from savs.media import resolve_media_path
 
 __all__ = ["count_rows", "iter_examples"]
@@ -31,6 +31,8 @@ def iter_examples(
     text_column: str | None = None,
     label_column: str | None = None,
     id_column: str | None = None,
+    video_column: str | Sequence[str] | None = None,
+    audio_column: str | Sequence[str] | None = None,
     root: Path | str | None = None,
     allow_outside: bool = False,
     split: str | None = None,
@@ -40,14 +42,16 @@ def iter_examples(
     shard: tuple[int, int] | None = None,
     ledger: ErrorLedger | None = None,
 ) -> Iterator[tuple[int, Example]]:
-    """Yield the examples of a source with their positions, in order; no picture is opened.
+    """Yield the examples of a source with their positions, in order; no medium is opened.
 
     A few rows are in memory at a time, but for a ``.json`` list, which is parsed as a whole, and the file
     names of a folder. Labels are checked one by one; `read_examples` looks at all of them.
 
     Parameters
     ----------
-    source, image_column, text_column, label_column, id_column, root, allow_outside, split, config, revision
+    image_column, text_column, label_column, id_column, video_column, audio_column
+        As in `read_examples`.
+    source, root, allow_outside, split, config, revision
         As in `read_examples`.
     limit : int, optional
         Only positions below it.
@@ -73,7 +77,7 @@ def iter_examples(
     ItemError
         If a row is no example, with file and line or row, and `ledger` takes no more of them.
     """
-    columns = Columns(image_column, text_column, label_column, id_column)
+    columns = Columns(image_column, text_column, label_column, id_column, video_column, audio_column)
     wanted = Wanted(limit, *(shard or (0, 1)))
     ledger = ledger or ErrorLedger()
     found = find_source(source, root=root, split=split, config=config, revision=revision)
@@ -153,7 +157,7 @@ def _inside(example: Example, roots: Sequence[Path], allow_outside: bool) -> Exa
     """Return the example with its media paths resolved, each of them inside one of the roots."""
 
     def resolved(part: Part) -> Part:
-        if isinstance(part, Image) and isinstance(part.source, Path):
+        if not isinstance(part, Text) and isinstance(part.source, Path):
             return replace(part, source=_resolve(part.source.absolute(), roots, allow_outside))
         return part
 

@@ -22,6 +22,7 @@ __all__ = [
     "AUDIO_SUFFIXES",
     "IMAGE_SUFFIXES",
     "UNREAD_AUDIO_SUFFIXES",
+    "VIDEO_SUFFIXES",
     "a_type",
     "as_video",
     "as_image",
@@ -38,9 +39,9 @@ IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".webp", ".gif", ".
 """Endings of the picture files that `savs.media` reads."""
 
 _UNREAD_SUFFIXES = frozenset({".heic", ".heif", ".avif", ".svg", ".psd", ".eps", ".jp2", ".jxl"})
-_VIDEO_SUFFIXES = frozenset(
-    {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv"}
-)
+VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv"})
+"""Endings of the video files that `savs.media.video` reads."""
+
 AUDIO_SUFFIXES = frozenset(
     {".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd"}
 )
@@ -87,7 +88,7 @@ def looks_like_image(text: str, root: Path | None = None) -> bool:
     if _URL.match(text):
         return not spaced
     suffix = Path(text).suffix.lower() if len(text) <= _LONGEST_PATH else ""
-    if suffix not in IMAGE_SUFFIXES | _UNREAD_SUFFIXES | _VIDEO_SUFFIXES | _SOUNDS:
+    if suffix not in IMAGE_SUFFIXES | _UNREAD_SUFFIXES | VIDEO_SUFFIXES | _SOUNDS:
         return False
     return not spaced or _exists(_under(root, Path(text)))
 
@@ -234,7 +235,7 @@ def _from_path(path: Path, root: Path | None) -> Image:
     suffix = path.suffix.lower()
     if suffix in _SOUNDS:
         raise audio_error(f"a {suffix} file")
-    if suffix in _VIDEO_SUFFIXES:
+    if suffix in VIDEO_SUFFIXES:
         return Video(_under(root, path))
     if suffix in _UNREAD_SUFFIXES:
         raise ExampleError(

@@ -53,7 +53,7 @@ class Variant(NamedTuple):
 def occluded(example: Example, tiles: int) -> Iterator[Variant]:
     """Yield the example without each tile of each picture (the picture's mean colour instead), and each word.
 
-    Videos are left alone.
+    Videos and sounds are left alone.
 
     Parameters
     ----------
