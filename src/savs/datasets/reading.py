@@ -8,6 +8,7 @@ from pathlib import Path
 from savs.datasets.streaming import iter_examples
 from savs.errors import DataError
 from savs.examples import ErrorLedger, Example, check_labels
+from savs.examples.addresses import Fetch
 
 __all__ = ["read_examples"]
 
@@ -29,6 +30,7 @@ def read_examples(
     revision: str | None = None,
     limit: int | None = None,
     ledger: ErrorLedger | None = None,
+    fetch: Fetch | None = None,
 ) -> list[Example]:
     """Return the examples of a file, folder or data set, in order; no medium is opened.
 
@@ -61,6 +63,8 @@ def read_examples(
     ledger : ErrorLedger, optional
         Notes the rows and files that are no examples, by their position, and they are left out. By default
         the first one is raised. A file that is not what its format says is an error in any case.
+    fetch : callable, optional
+        Opens web addresses of media, as in `savs.as_example`: a `savs.media.addresses.Fetcher`.
 
     Returns
     -------
@@ -89,6 +93,7 @@ def read_examples(
         revision=revision,
         limit=limit,
         ledger=ledger,
+        fetch=fetch,
     )
     examples = [example for _, example in found]
     if require_labels:

@@ -17,6 +17,7 @@ from savs.datasets.sources import Pictures, Rows, find_source
 from savs.datasets.wanted import Wanted
 from savs.errors import DataError, ItemError, MediaError
 from savs.examples import ErrorLedger, Example, Message, Part, Text, as_example
+from savs.examples.addresses import Fetch, settled
 from savs.media import resolve_media_path
 
 __all__ = ["count_rows", "iter_examples"]
@@ -41,6 +42,7 @@ def iter_examples(
     limit: int | None = None,
     shard: tuple[int, int] | None = None,
     ledger: ErrorLedger | None = None,
+    fetch: Fetch | None = None,
 ) -> Iterator[tuple[int, Example]]:
     """Yield the examples of a source with their positions, in order; no medium is opened.
 
@@ -61,6 +63,8 @@ def iter_examples(
     ledger : ErrorLedger, optional
         Notes the rows and files that are no examples by their position, and they are left out. By default the
         first one is raised.
+    fetch : callable, optional
+        Opens web addresses of media, as in `savs.as_example`: a `savs.media.addresses.Fetcher`.
 
     Yields
     ------
@@ -83,7 +87,9 @@ def iter_examples(
     found = find_source(source, root=root, split=split, config=config, revision=revision)
     if isinstance(found, Rows):
         rows = _unique(found, columns, wanted)
-        make = partial(_from_row, columns=columns, roots=found.roots, allow_outside=allow_outside)
+        make = partial(
+            _from_row, columns=columns, roots=found.roots, allow_outside=allow_outside, fetch=fetch
+        )
         return _examples(rows, make, wanted, ledger)
     if columns.named or root is not None:
         raise DataError("columns and a media root belong to a data file or data set, not to pictures")
@@ -140,9 +146,12 @@ def _pictures(
     return _examples(folder.pictures[: wanted.limit], make, wanted, ledger)
 
 
-def _from_row(row: Row, *, columns: Columns, roots: Sequence[Path], allow_outside: bool) -> Example:
+def _from_row(
+    row: Row, *, columns: Columns, roots: Sequence[Path], allow_outside: bool, fetch: Fetch | None
+) -> Example:
     try:
-        example = _inside(columns.to_example(row, roots[0]), roots, allow_outside)
+        # What is fetched lies outside the roots, and may.
+        example = settled(_inside(columns.to_example(row, roots[0]), roots, allow_outside), fetch)
     except ItemError as error:
         error.id = columns.id_of(row)
         if error.id is None:

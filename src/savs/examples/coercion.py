@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from savs.errors import DataError, ExampleError
+from savs.errors import DataError, ExampleError, ItemError
+from savs.examples.addresses import Fetch, settled
 from savs.examples.chat import Room, as_messages, as_part, is_message
 from savs.examples.content import Audio, Example, Message, Part, Text
 from savs.examples.labels import as_label, check_labels, check_text
@@ -28,7 +29,14 @@ _ACCEPTED = (
 )
 
 
-def as_example(item: Any, *, label: Any = None, id: str | None = None, root: Path | None = None) -> Example:
+def as_example(
+    item: Any,
+    *,
+    label: Any = None,
+    id: str | None = None,
+    root: Path | None = None,
+    fetch: Fetch | None = None,
+) -> Example:
     """Return anything that means one example as an `Example`; what was handed in is not changed.
 
     Parameters
@@ -36,7 +44,7 @@ def as_example(item: Any, *, label: Any = None, id: str | None = None, root: Pat
     item : object
         - `Example`: itself.
         - str: text; a picture if it is a data URL, or one line that ends like a picture file and has no white
-          space or exists. Web and file addresses are refused. `Text` and Path say which is meant.
+          space or exists. Web addresses are refused without `fetch`. `Text` and Path say which is meant.
         - Path, bytes, file open for reading, PIL image, ndarray (uint8, bool or uint16; (height, width[, 3 or
           4])): a picture; a sound or video if a path ends like one.
         - `Audio`, or a mapping with ``array`` and ``sampling_rate``: a sound.
@@ -49,11 +57,16 @@ def as_example(item: Any, *, label: Any = None, id: str | None = None, root: Pat
         The caller's name for it; wins over the item's own.
     root : Path, optional
         What relative picture paths are relative to; the working directory by default.
+    fetch : callable, optional
+        Opens web addresses: a `savs.media.addresses.Fetcher`, or what gives a file for an address and
+        ``"image"``, ``"video"`` or ``"audio"``. By default they are refused.
 
     Raises
     ------
     ExampleError
         If the item is nothing of the above; the message says what was given (its type) and what to do.
+    MediaError
+        If an address cannot be fetched.
 
     Examples
     --------
@@ -64,11 +77,11 @@ def as_example(item: Any, *, label: Any = None, id: str | None = None, root: Pat
     '<image> or <image>?'
     """
     try:
-        example = _coerce(item, root)
+        example = settled(_coerce(item, root), fetch)
         if label is not None:
             example = replace(example, label=as_label(label))
         return example if id is None else replace(example, id=as_id(id))
-    except ExampleError as error:
+    except ItemError as error:
         if error.id is None and isinstance(id, str):
             error.id = id
         raise
@@ -80,6 +93,7 @@ def as_examples(
     *,
     root: Path | None = None,
     ledger: ErrorLedger | None = None,
+    fetch: Fetch | None = None,
 ) -> list[Example]:
     """Return many items as examples, ids by default the position as text.
 
@@ -95,10 +109,12 @@ def as_examples(
     ledger : ErrorLedger, optional
         Notes the items that are no examples or have labels that are none; they are left out. By default the
         first one is raised.
+    fetch : callable, optional
+        Opens web addresses, as `as_example` has it.
 
     Raises
     ------
-    ExampleError
+    ItemError
         For an item that is no example or a label that is none, with the item's id, where `ledger` takes no
         more of them.
     DataError
@@ -108,7 +124,7 @@ def as_examples(
     classes = [None] * len(given) if labels is None else _one_per_item(labels, len(given))
     pairs = dict(enumerate(zip(given, classes, strict=True)))
     made = (ledger or ErrorLedger()).collect(
-        lambda pair: as_example(pair[0], label=pair[1], root=root), pairs
+        lambda pair: as_example(pair[0], label=pair[1], root=root, fetch=fetch), pairs
     )
     check_labels([example.label for example in made.values()])
     return [

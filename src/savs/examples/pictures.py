@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from io import IOBase
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from savs.errors import ExampleError
+from savs.examples.addresses import ADDRESS, Address, as_address
 from savs.examples.content import Image, Video
 
 __all__ = [
@@ -32,7 +33,6 @@ __all__ = [
     "type_name",
     "audio_error",
     "file_content",
-    "refuse_url",
 ]
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
@@ -51,7 +51,6 @@ UNREAD_AUDIO_SUFFIXES = frozenset({".m4a", ".aac", ".wma", ".amr", ".mid", ".mid
 """Endings of sound files that are refused with advice."""
 
 _SOUNDS = AUDIO_SUFFIXES | UNREAD_AUDIO_SUFFIXES
-_URL = re.compile(r"(?!data:)[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _DATA_URL = re.compile(r"data:(?P<kind>[a-z]+)/[^;,]*(?P<options>[^,]{0,200}),", re.IGNORECASE)
 _MEDIA_URL = re.compile(r"data:(image|video|audio)/[^,\s]{0,200},", re.IGNORECASE)
 # How the base64 of PNG, JPEG, GIF and WEBP begins.
@@ -85,7 +84,7 @@ def looks_like_image(text: str, root: Path | None = None) -> bool:
     if _MEDIA_URL.match(text):
         return True
     spaced = any(char.isspace() for char in text)
-    if _URL.match(text):
+    if ADDRESS.match(text):
         return not spaced
     suffix = Path(text).suffix.lower() if len(text) <= _LONGEST_PATH else ""
     if suffix not in IMAGE_SUFFIXES | _UNREAD_SUFFIXES | VIDEO_SUFFIXES | _SOUNDS:
@@ -181,7 +180,7 @@ def as_video(value: Any, root: Path | None = None) -> Video:
         message = f"{a_type(value)} stands where a video is expected; a path or encoded bytes is one"
         raise ExampleError(f"{message}; frames go as several images", code="video_type")
     source = as_image(value, root).source
-    if not isinstance(source, Path | bytes):
+    if not isinstance(source, Path | bytes | Address):
         raise ExampleError("a video is a path or encoded bytes", code="video_type")
     return Video(source)
 
@@ -202,20 +201,13 @@ def audio_error(what: str) -> ExampleError:
     return ExampleError(f"{what} is a sound, where a picture is expected", code="image_type")
 
 
-def refuse_url(text: str, what: str) -> None:
-    """Raise `ExampleError` (``url_refused``) for a web or file address."""
-    if _URL.match(text):
-        raise ExampleError(
-            f"web and file addresses are not opened; download the {what} and give its path (an address "
-            "meant as text goes as {'text': ...})",
-            code="url_refused",
-        )
-
-
 def _from_text(text: str, root: Path | None) -> Image:
     if text[:5].lower() == "data:":
         return _decode_data_url(text)
-    refuse_url(text, "picture")
+    address = as_address(text, "picture")
+    if address is not None:
+        # Only until the example is `settled`.
+        return _of_suffix(address.suffix, cast(Path, address))
     if (
         not text.strip()
         or "\0" in text
@@ -232,16 +224,19 @@ def _from_text(text: str, root: Path | None) -> Image:
 
 
 def _from_path(path: Path, root: Path | None) -> Image:
-    suffix = path.suffix.lower()
+    return _of_suffix(path.suffix.lower(), _under(root, path))
+
+
+def _of_suffix(suffix: str, source: Path) -> Image:
     if suffix in _SOUNDS:
         raise audio_error(f"a {suffix} file")
     if suffix in VIDEO_SUFFIXES:
-        return Video(_under(root, path))
+        return Video(source)
     if suffix in _UNREAD_SUFFIXES:
         raise ExampleError(
             f"{suffix} files are not read; save the picture as PNG or JPEG", code="image_format"
         )
-    return Image(_under(root, path))
+    return Image(source)
 
 
 def _decode_data_url(text: str) -> Image:

@@ -6,12 +6,13 @@ import re
 from collections.abc import Mapping, Sequence
 from io import IOBase
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from savs.errors import ExampleError
+from savs.examples.addresses import ADDRESS, Address, as_address
 from savs.examples.content import Audio, Image
 from savs.examples.pictures import (
     AUDIO_SUFFIXES,
@@ -20,7 +21,6 @@ from savs.examples.pictures import (
     as_image,
     decode_base64,
     file_content,
-    refuse_url,
     type_name,
 )
 
@@ -117,7 +117,10 @@ def _from_text(text: str, root: Path | None) -> Path | bytes:
         if match is None or not text[:11].lower() == "data:audio/":
             raise ExampleError("a sound's data URL must begin with data:audio/...;base64,", code="data_url")
         return decode_base64(text[match.end() :], "sound")
-    refuse_url(text, "sound")
+    address = as_address(text, "sound")
+    if address is not None:
+        # Only until the example is `settled`.
+        return cast(Path, address)
     if not text.strip() or "\0" in text or "\n" in text or len(text) > _LONGEST_PATH:
         message = f"a text of {len(text)} characters is no path of a sound; base64 is data:audio/wav;base64,"
         raise ExampleError(message, code="audio_path")
@@ -132,6 +135,8 @@ def _from_path(path: Path, root: Path | None) -> Path:
 
 
 def _suffix(path: Path | str) -> str:
+    if isinstance(path, str) and ADDRESS.match(path):
+        return Address(path).suffix
     # Names are short: a text that is long is none, and slow to take apart.
     return Path(path).suffix.lower() if len(str(path)) <= _LONGEST_PATH else ""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from savs.errors import MediaError
+from savs.examples.addresses import settled_part
 from savs.examples.content import Audio
 from savs.examples.sounds import as_audio
 from savs.media.limits import MediaLimits
@@ -52,7 +53,7 @@ def load_audio(audio: Audio, sampling_rate: int, limits: AudioLimits | None = No
     if type(sampling_rate) is not int or sampling_rate < 1:
         raise ValueError(f"a sampling rate is a whole number above 0, not {sampling_rate!r}")
     limits = limits or AudioLimits()
-    source = as_audio(audio).source
+    source = settled_part(as_audio(audio), None).source
     if isinstance(source, np.ndarray):
         blocks = _blocks_of_array(source, int(audio.sampling_rate or 0), limits)
     else:
@@ -66,7 +67,7 @@ def audio_hash(audio: Audio, limits: AudioLimits | None = None) -> str:
     Of encoded sounds that of their bytes; of arrays that of type, shape, rate and values.
     """
     limits = limits or AudioLimits()
-    source = as_audio(audio).source
+    source = settled_part(as_audio(audio), None).source
     if not isinstance(source, np.ndarray):
         return hashlib.sha256(_encoded(source, limits)).hexdigest()
     kind = source.dtype.newbyteorder("<")
