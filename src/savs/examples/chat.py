@@ -13,6 +13,7 @@ from savs.examples.content import AUDIO_MARKER, IMAGE_MARKER, Audio, Image, Mess
 from savs.examples.labels import DataWarning, check_text
 from savs.examples.markers import count_markers, mismatch, place_in_order
 from savs.examples.pictures import (
+    AUDIO_SUFFIXES,
     a_type,
     as_image,
     as_video,
@@ -106,9 +107,10 @@ def as_part(value: Any, root: Path | None = None) -> Part | Room:
 
 def _bare_text(text: str) -> Text:
     if nearly_image(text):
+        kind = "sound" if Path(text.strip()).suffix.lower() in AUDIO_SUFFIXES else "picture"
         warnings.warn(
-            f"{text[:100]!r} ends like a picture file, but is read as text; say which is meant: "
-            "pathlib.Path(...) for a picture, savs.Text(...) for text",
+            f"{text[:100]!r} ends like a {kind} file, but is read as text; say which is meant: "
+            f"pathlib.Path(...) for a {kind}, savs.Text(...) for text",
             DataWarning,
             stacklevel=2,
         )

@@ -95,11 +95,12 @@ def looks_like_image(text: str, root: Path | None = None) -> bool:
 def nearly_image(text: str) -> bool:
     r"""Return whether a text that is no picture by `looks_like_image` may have been meant as one.
 
-    It ends like a picture file but for white space: ``"my photo.jpg"`` if there is no such file, or
+    It ends like a picture or sound file but for white space: ``"my photo.jpg"`` if there is no such file, or
     ``"cat.png\n"`` as lines are read from a list of files.
     """
     trimmed = text.strip()
-    return 0 < len(trimmed) <= _LONGEST_PATH and Path(trimmed).suffix.lower() in IMAGE_SUFFIXES
+    suffixes = IMAGE_SUFFIXES | AUDIO_SUFFIXES
+    return 0 < len(trimmed) <= _LONGEST_PATH and Path(trimmed).suffix.lower() in suffixes
 
 
 def as_image(value: Any, root: Path | None = None) -> Image:

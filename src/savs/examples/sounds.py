@@ -146,7 +146,7 @@ def _checked_samples(source: NDArray[Any] | Sequence[Any]) -> NDArray[Any]:
         samples = np.asarray(source)
     except (ValueError, TypeError, OverflowError):
         raise ExampleError("the sound's samples are no array: its rows differ", code="audio_array") from None
-    if samples.dtype.kind != "f" and samples.dtype != np.int16:
+    if samples.dtype.kind != "f" and samples.dtype.newbyteorder("=") != np.int16:
         raise _array_error("is no sound: samples are decimals in -1..1 or int16", samples)
     if samples.ndim not in {1, 2}:
         raise _array_error("is no sound; (n_samples,) or (n_samples, n_channels) is", samples)
