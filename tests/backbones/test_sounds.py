@@ -96,6 +96,10 @@ def test__extract__sound_too_short_or_cut_off_by_the_processor__item_error_alone
     name, family, seconds, code
 ) -> None:
     built = family(name)
+    if name == "voxtral" and code == "audio_too_long":
+        inputs = built.processor(text=["[AUDIO]"], audio=[sound(2, seconds).source])
+        assert inputs["input_ids"] == [[24] * 50]  # nothing is cut: two pieces of two seconds
+        return
     backbone = TransformersBackbone(built.model, built.processor, batch_size=16)
     examples = [ask(sound(1, 1.0), "a?"), ask(sound(2, seconds), "b?", id="bad"), ask(sound(3, 0.4), "c?")]
     found = backbone.extract(examples, max_errors=1)
@@ -106,7 +110,7 @@ def test__extract__sound_too_short_or_cut_off_by_the_processor__item_error_alone
 
 def test__extract__own_token_in_the_text__item_error(name, family) -> None:
     with pytest.raises(ItemError) as caught:
-        rows(family(name), [ask(sound(1, 1.0), "what is <|AUDIO|>?")])
+        rows(family(name), [ask(sound(1, 1.0), f"what is {family(name).processor.audio_token}?")])
     assert caught.value.code == "audio_count"
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.backbones.families.parts import make_tokenizer, template, text_options
+from tests.backbones.families.parts import PADS, make_tokenizer, template, text_options
 
 from savs.backbones.loading.processors import for_pictures
+from savs.backbones.loading.voxtral import written_prompts
 
 SOUND_TOKENS = ["<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>"]
 _SOUND = "{% elif c['type'] == 'audio' %}<|audio_bos|><|AUDIO|><|audio_eos|>{% else %}"
@@ -102,3 +103,27 @@ def build_qwen2_5_omni_thinker() -> tuple[Any, Any]:
         vision_end_token_id=ids["vision_eos_token"],
     )
     return Qwen2_5OmniThinkerForConditionalGeneration(config), processor
+
+
+def build_voxtral() -> tuple[Any, Any]:
+    from transformers import VoxtralConfig, VoxtralForConditionalGeneration
+
+    # The tokens of sounds stand where transformers expects them, at 24.
+    marks = ["[INST]", "[/INST]", "<s>", "</s>", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "[BEGIN_AUDIO]"]
+    fill = [f"<SPECIAL_{number}>" for number in range(24 - len(PADS) - len(marks))]
+    tokenizer = make_tokenizer([*marks, *fill, "[AUDIO]"])
+    processor = written_prompts()(_extractor(2), tokenizer)
+    config = VoxtralConfig(
+        audio_config={
+            "model_type": "voxtral_encoder",
+            "num_mel_bins": 8,
+            "hidden_size": 32,
+            "intermediate_size": 128,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "max_source_positions": 100,
+        },
+        text_config={"model_type": "llama", **text_options(tokenizer)},
+        audio_token_id=24,
+    )
+    return VoxtralForConditionalGeneration(config), processor

@@ -18,6 +18,7 @@ from savs.backbones.loading.image_backends import torchvision_remedy
 from savs.backbones.loading.places import Place, missing_package
 from savs.backbones.loading.torchvision_name import torchvision_in_name
 from savs.backbones.loading.videos import open_video_processor
+from savs.backbones.loading.voxtral import open_voxtral
 from savs.errors import BackboneError
 
 __all__ = ["ImageBackend", "for_pictures", "load_processor"]
@@ -85,6 +86,8 @@ def _open(place: Place, config: Any) -> Any:
     text_alone = type(config) in MODEL_FOR_CAUSAL_LM_MAPPING and type(config) not in PROCESSOR_MAPPING
     if text_alone and type(config) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
         return AutoTokenizer.from_pretrained(place.name, **place.options)
+    if config.model_type == "voxtral":
+        return open_voxtral(place)
     reduced = for_pictures(_processor_class(place, config))
     if reduced is not None and not _has_torchvision():
         return _with_videos(place, config, reduced.from_pretrained(place.name, **place.options))
