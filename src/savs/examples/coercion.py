@@ -136,7 +136,7 @@ def as_examples(
 def _coerce(item: Any, root: Path | None) -> Example:
     if isinstance(item, Example):
         return _checked(item)
-    if isinstance(item, Mapping) and item.get("array") is None:
+    if isinstance(item, Mapping) and not is_medium(item):
         return row_to_example(item, root)
     if isinstance(item, list) and item and is_message(item[0]):
         return Example(as_messages(item, (), root))

@@ -29,6 +29,7 @@ __all__ = ["as_audio", "as_medium", "is_medium"]
 MOST_CHANNELS = 32
 _DATA_URL = re.compile(r"data:[a-z]+/[^;,]{0,100}[^,]{0,200};base64,", re.IGNORECASE)
 _LONGEST_PATH = 4096
+_SAMPLES = {"array", "sampling_rate", "path", "bytes"}
 _ACCEPTED = (
     "a sound is a path, encoded bytes, a data:audio/...;base64, URL, or an array with its sampling rate "
     "({'array': ..., 'sampling_rate': ...} or savs.Audio)"
@@ -36,9 +37,9 @@ _ACCEPTED = (
 
 
 def is_medium(value: Any) -> bool:
-    """Return whether a mapping or part can only mean a sound."""
+    """Return whether a mapping or part can only mean a sound, and not a row."""
     if isinstance(value, Mapping):
-        return value.get("array") is not None or "sampling_rate" in value
+        return value.get("array") is not None and set(value) <= _SAMPLES
     return isinstance(value, Audio)
 
 
