@@ -99,6 +99,13 @@ def data_options() -> Callable[[Command], Command]:
         click.option("--config", metavar="NAME", help="Configuration of a hub data set."),
         click.option("--data-revision", metavar="REV", help="Branch, tag or commit of a hub data set."),
         click.option("--allow-outside", is_flag=True, help="Accept media paths that lead out of the root."),
+        click.option(
+            "--allow-host",
+            metavar="HOST",
+            multiple=True,
+            help="Fetch media with https:// addresses on this host (*.example.org: on hosts below it, "
+            "example.org:8443: at that port); repeatable [default: addresses are refused].",
+        ),
     )
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from savs.errors import DataError
 
 if TYPE_CHECKING:
     from savs.examples import ErrorLedger, Example
+    from savs.media.addresses import Fetcher
 
 __all__ = ["read_data", "split_options"]
 
@@ -28,10 +31,27 @@ DATA_OPTIONS = {
 
 
 def split_options(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the options of `read_examples` and those of `load_backbone` that were given."""
+    """Return the options of `read_examples` and those of `load_backbone` that were given.
+
+    Raises
+    ------
+    click.BadParameter
+        If an allowed host is none.
+    """
+    hosts = options.pop("allow_host", ())
     data = {DATA_OPTIONS[name]: value for name, value in options.items() if name in DATA_OPTIONS}
     load = {name: value for name, value in options.items() if name not in DATA_OPTIONS and value is not None}
-    return data, load
+    # One for all data of a command: each address is fetched once.
+    return (data | {"fetch": _fetcher(hosts)} if hosts else data), load
+
+
+def _fetcher(hosts: tuple[str, ...]) -> Fetcher:
+    from savs.media.addresses import Fetcher, UrlPolicy
+
+    try:
+        return Fetcher(UrlPolicy(hosts))
+    except DataError as error:
+        raise click.BadParameter(str(error), param_hint="--allow-host") from None
 
 
 def read_data(
