@@ -10,7 +10,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -169,7 +169,8 @@ class Fetcher:
                 n_bytes = file.tell()
         except BaseException as error:
             if path is not None:
-                path.unlink(missing_ok=True)
+                with suppress(OSError):
+                    path.unlink()
             if isinstance(error, OSError):
                 message = f"the file of the host {target.host} cannot be stored; make room, or set TMPDIR"
                 raise MediaError(message, code="url_failed") from None
