@@ -79,6 +79,20 @@ def _json() -> dict[str, bytes]:
         "image-of-a-file-address.json": b'[{"image": "file:///etc/passwd"}]',
         "image-with-a-null.json": b'[{"image": "a\\u0000.png"}]',
         "image-name-of-5000.json": json.dumps([{"image": "a" * 5000 + ".png"}]).encode(),
+        "sound-above.json": b'[{"audio": "../../../../etc/passwd"}]',
+        "sound-of-a-number.json": b'[{"audio": 3}]',
+        "sound-of-itself.json": b'[{"audio": {"array": {"array": [0.5]}, "sampling_rate": 8000}}]',
+        "sound-without-a-rate.json": b'[{"audio": {"array": [0.5]}}]',
+        "sound-at-a-rate-of-4000-digits.json": b'[{"audio": {"array": [0.5], "sampling_rate": 1e400}}]',
+        "sound-of-uneven-lists.json": b'[{"audio": {"array": [[0.5], [0.5, 0.5]], "sampling_rate": 8000}}]',
+        "sound-nested-200-deep.json": b'[{"audio": {"sampling_rate": 1, "array": '
+        + b"[" * 200
+        + b"0.5"
+        + b"]" * 200
+        + b"}}]",
+        "accepted-sound-of-samples.json": b'[{"audio": {"array": [0.5, -0.5], "sampling_rate": 8000}}]',
+        "video-of-a-number.json": b'[{"video": 3}]',
+        "markers-of-sounds.json": json.dumps([{"text": "<audio>" * 1000, "audio": "a.wav"}]).encode(),
         "markers.json": json.dumps([{"text": "<image>" * 1000, "image": "a.png"}]).encode(),
         "roles.json": b'[{"messages": [{"role": "assistant", "content": "x"}]}]',
         "role-of-a-list.json": b'[{"messages": [{"role": ["user"], "content": "x"}]}]',

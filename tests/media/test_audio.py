@@ -202,7 +202,10 @@ def test__fault_02__length_that_lies__refused_without_memory() -> None:
     flac = encoded(sine(), kind="FLAC")
     longest = flac[:21] + bytes([flac[21] | 15]) + b"\xff" * 4 + flac[26:]
     assert code_of(longest) == "audio_too_long"
-    assert code_of(longest, limits=AudioLimits(max_seconds=1e12)) in {"audio_cut_short", "audio_undecodable"}
+    assert code_of(longest, limits=AudioLimits(max_seconds=1e12, max_values=2**40)) in {
+        "audio_cut_short",
+        "audio_undecodable",
+    }
     assert code_of(wav(bytes(100), 2**30)) == "audio_cut_short"
 
 
@@ -219,6 +222,7 @@ def test__limits__each__its_own_code() -> None:
     data = encoded(np.stack([sine()] * 2, 1))
     assert code_of(data, limits=AudioLimits(max_bytes=100)) == "audio_too_large"
     assert code_of(data, limits=AudioLimits(max_seconds=0.4)) == "audio_too_long"
+    assert code_of(data, limits=AudioLimits(max_values=7999)) == "audio_too_long"
     assert code_of(data, limits=AudioLimits(min_seconds=0.6)) == "audio_too_short"
     assert code_of(data, limits=AudioLimits(max_channels=1)) == "audio_channels"
     assert code_of(data, limits=AudioLimits(max_sampling_rate=7999)) == "audio_rate"
@@ -226,9 +230,10 @@ def test__limits__each__its_own_code() -> None:
     assert code_of(data, limits=AudioLimits(max_level=0.4)) == "audio_level"
     array = Audio(np.stack([sine()] * 2, 1), 8000)
     assert code_of(array, limits=AudioLimits(max_seconds=0.4)) == "audio_too_long"
+    assert code_of(array, limits=AudioLimits(max_values=7999)) == "audio_too_long"
     assert code_of(array, limits=AudioLimits(max_channels=1)) == "audio_channels"
     assert code_of(array, limits=AudioLimits(max_sampling_rate=7999)) == "audio_rate"
-    whole = AudioLimits(10_000_000, 0.5, 0.5, 2, 8000, 8000, 0.51)
+    whole = AudioLimits(10_000_000, 0.5, 0.5, 2, 8000, 8000, 0.51, 8000)
     assert len(load_audio(Audio(data), 8000, whole)) == 4000
 
 

@@ -114,7 +114,7 @@ def _blocks_of_array(
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     n_channels = 1 if samples.ndim == 1 else samples.shape[1]
     limits.check_shape(n_channels, rate)
-    limits.check_length(len(samples), rate)
+    limits.check_not_longer(len(samples), rate, n_channels)
     for start in range(0, len(samples), _BLOCK // n_channels):
         block = samples[start : start + _BLOCK // n_channels].reshape(-1, n_channels)
         scaled = block / np.float64(32768) if block.dtype.kind == "i" else block.astype(np.float64)

@@ -19,7 +19,7 @@ from savs.media.sound_lengths import is_whole
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["AudioLimits", "blocks_of_file", "too_long", "undecodable_sound"]
+__all__ = ["AudioLimits", "blocks_of_file", "undecodable_sound"]
 
 _KINDS = frozenset({"WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3", "AIFF", "AU"})
 _CODINGS = frozenset(
@@ -50,6 +50,8 @@ class AudioLimits:
         Fewest and most samples a second of a file or array.
     max_level : float
         Largest absolute sample; full scale is 1, and decoders of lossy files overshoot it a little.
+    max_values : int
+        Most samples of all channels together, which is what decoding takes time for: silence packs well.
     """
 
     max_bytes: int = 256 * 2**20
@@ -59,6 +61,7 @@ class AudioLimits:
     min_sampling_rate: int = 1000
     max_sampling_rate: int = 768_000
     max_level: float = 8.0
+    max_values: int = 1_500_000_000
 
     def check_shape(self, n_channels: int, sampling_rate: int) -> None:
         """Raise `MediaError` (``audio_channels``, ``audio_rate``) for channels or a rate out of bounds."""
@@ -72,10 +75,18 @@ class AudioLimits:
                 code="audio_rate",
             )
 
+    def check_not_longer(self, n_samples: int, sampling_rate: int, n_channels: int = 1) -> None:
+        """Raise `MediaError` (``audio_too_long``) for a sound, or what is known of it, that is too long."""
+        if n_samples > self.max_seconds * sampling_rate or n_samples * n_channels > self.max_values:
+            raise MediaError(
+                f"the sound is longer than the limit of {self.max_seconds:g} seconds, or has more than "
+                f"{self.max_values} samples in its channels together; cut it",
+                code="audio_too_long",
+            )
+
     def check_length(self, n_samples: int, sampling_rate: int) -> None:
         """Raise `MediaError` (``audio_too_long``, ``audio_too_short``) for a length out of bounds."""
-        if n_samples > self.max_seconds * sampling_rate:
-            raise too_long(self)
+        self.check_not_longer(n_samples, sampling_rate)
         if n_samples == 0:
             raise MediaError("the sound has no samples; record or fetch it again", code="audio_too_short")
         if n_samples < self.min_seconds * sampling_rate:
@@ -97,12 +108,6 @@ class AudioLimits:
                 "bits by 32768",
                 code="audio_level",
             )
-
-
-def too_long(limits: AudioLimits) -> MediaError:
-    """Return the error for a sound of too many seconds."""
-    message = f"the sound is longer than the limit of {limits.max_seconds:g} seconds; cut it"
-    return MediaError(message, code="audio_too_long")
 
 
 def undecodable_sound() -> MediaError:
@@ -150,8 +155,7 @@ def _check_header(file: Any, limits: AudioLimits) -> None:
     if file.format not in _KINDS or file.subtype not in _CODINGS:
         raise _format_error(f"coded as {str(file.subtype)[:20]}")
     limits.check_shape(file.channels, file.samplerate)
-    if file.frames > limits.max_seconds * file.samplerate:
-        raise too_long(limits)
+    limits.check_not_longer(file.frames, file.samplerate, file.channels)
 
 
 def _decoded(file: Any, limits: AudioLimits) -> Iterator[tuple[int, NDArray[np.float32]]]:
@@ -161,8 +165,7 @@ def _decoded(file: Any, limits: AudioLimits) -> Iterator[tuple[int, NDArray[np.f
         if not len(block):
             break
         n_read += len(block)
-        if n_read > limits.max_seconds * rate:
-            raise too_long(limits)
+        limits.check_not_longer(n_read, rate, channels)
         limits.check_values(block)
         yield rate, block.mean(axis=1, dtype=np.float64).astype(np.float32)
     # The length of an MP3 file is a guess where it does not say so, and then `is_whole` knows it.
