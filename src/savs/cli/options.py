@@ -87,6 +87,18 @@ def data_options() -> Callable[[Command], Command]:
         _media_column("--image-column", "picture"),
         _media_column("--video-column", "video"),
         _media_column("--audio-column", "sound"),
+        click.option(
+            "--video-frames",
+            metavar="N",
+            type=click.IntRange(1, 1024),
+            help="Frames read of each video, evenly spread [default: 8].",
+        ),
+        click.option(
+            "--video-fps",
+            metavar="RATE",
+            type=click.FloatRange(0, 1024, min_open=True, max_open=True),
+            help="Frames read for each second of a video, at most --video-frames [then by default 64].",
+        ),
         click.option("--text-column", metavar="NAME", help="Column with the example's own text."),
         click.option("--label-column", metavar="NAME", help="Column with the label."),
         click.option("--id-column", metavar="NAME", help="Column with the example's id."),

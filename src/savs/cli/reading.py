@@ -19,6 +19,8 @@ DATA_OPTIONS = {
     "image_column": "image_column",
     "video_column": "video_column",
     "audio_column": "audio_column",
+    "video_frames": "video_frames",
+    "video_fps": "video_fps",
     "text_column": "text_column",
     "label_column": "label_column",
     "id_column": "id_column",

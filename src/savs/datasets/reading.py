@@ -22,6 +22,8 @@ def read_examples(
     id_column: str | None = None,
     video_column: str | Sequence[str] | None = None,
     audio_column: str | Sequence[str] | None = None,
+    video_frames: int | None = None,
+    video_fps: float | None = None,
     root: Path | str | None = None,
     require_labels: bool = False,
     allow_outside: bool = False,
@@ -48,6 +50,10 @@ def read_examples(
     video_column, audio_column : str, optional
         Columns of videos and sounds, as image columns. Where a column of pictures, videos or sounds is named,
         columns of the public names for media are not looked at.
+    video_frames : int, optional
+        Frames read of each video, evenly spread; 8 by default.
+    video_fps : float, optional
+        Frames read for each second of a video, at most `video_frames`, by default at most 64.
     root : Path or str, optional
         What media paths are relative to, and must lie in; by default the folder of the file or the data set.
     require_labels : bool, default=False
@@ -86,6 +92,8 @@ def read_examples(
         id_column=id_column,
         video_column=video_column,
         audio_column=audio_column,
+        video_frames=video_frames,
+        video_fps=video_fps,
         root=root,
         allow_outside=allow_outside,
         split=split,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from savs.datasets.columns import Columns
+from savs.datasets.films import sampled
 from savs.datasets.folders import scan_folder
 from savs.datasets.identities import unique_rows
 from savs.datasets.rows import Row
@@ -23,6 +24,7 @@ from savs.media import resolve_media_path
 __all__ = ["count_rows", "iter_examples"]
 
 Item = TypeVar("Item")
+_Change = Callable[[Example], Example]
 
 
 def iter_examples(
@@ -34,6 +36,8 @@ def iter_examples(
     id_column: str | None = None,
     video_column: str | Sequence[str] | None = None,
     audio_column: str | Sequence[str] | None = None,
+    video_frames: int | None = None,
+    video_fps: float | None = None,
     root: Path | str | None = None,
     allow_outside: bool = False,
     split: str | None = None,
@@ -51,7 +55,7 @@ def iter_examples(
 
     Parameters
     ----------
-    image_column, text_column, label_column, id_column, video_column, audio_column
+    image_column, text_column, label_column, id_column, video_column, audio_column, video_frames, video_fps
         As in `read_examples`.
     source, root, allow_outside, split, config, revision
         As in `read_examples`.
@@ -83,6 +87,7 @@ def iter_examples(
     """
     columns = Columns(image_column, text_column, label_column, id_column, video_column, audio_column)
     wanted = Wanted(limit, *(shard or (0, 1)))
+    frames = partial(sampled, n_frames=video_frames, fps=video_fps)
     ledger = ledger or ErrorLedger()
     found = find_source(source, root=root, split=split, config=config, revision=revision)
     if isinstance(found, Rows):
@@ -90,10 +95,10 @@ def iter_examples(
         make = partial(
             _from_row, columns=columns, roots=found.roots, allow_outside=allow_outside, fetch=fetch
         )
-        return _examples(rows, make, wanted, ledger)
+        return _examples(rows, make, frames, wanted, ledger)
     if columns.named or root is not None:
         raise DataError("columns and a media root belong to a data file or data set, not to pictures")
-    return _pictures(found, allow_outside, wanted, ledger)
+    return _pictures(found, allow_outside, frames, wanted, ledger)
 
 
 def count_rows(
@@ -123,13 +128,17 @@ def _unique(found: Rows, columns: Columns, wanted: Wanted) -> Iterator[Row]:
 
 
 def _examples(
-    items: Iterable[Item], make: Callable[[Item], Example], wanted: Wanted, ledger: ErrorLedger
+    items: Iterable[Item],
+    make: Callable[[Item], Example],
+    frames: _Change,
+    wanted: Wanted,
+    ledger: ErrorLedger,
 ) -> Iterator[tuple[int, Example]]:
     for position, item in enumerate(items):
         if position not in wanted:
             continue
         try:
-            example = make(item)
+            example = frames(make(item))
         except ItemError as error:
             ledger.add(position, None, error)
         else:
@@ -137,13 +146,13 @@ def _examples(
 
 
 def _pictures(
-    found: Pictures, allow_outside: bool, wanted: Wanted, ledger: ErrorLedger
+    found: Pictures, allow_outside: bool, frames: _Change, wanted: Wanted, ledger: ErrorLedger
 ) -> Iterator[tuple[int, Example]]:
     if not found.path.is_dir():
-        return _examples([found.path], partial(as_example, id=found.path.name), wanted, ledger)
+        return _examples([found.path], partial(as_example, id=found.path.name), frames, wanted, ledger)
     folder = scan_folder(found.path)
     make = partial(folder.example, allow_outside=allow_outside)
-    return _examples(folder.pictures[: wanted.limit], make, wanted, ledger)
+    return _examples(folder.pictures[: wanted.limit], make, frames, wanted, ledger)
 
 
 def _from_row(

@@ -1,0 +1,138 @@
+"""Sounds and videos from the shell: fitted, kept in a store, predicted, bad ones reported; real processes."""
+
+from __future__ import annotations
+
+import io
+import json
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+import soundfile
+from tests.backbones.families import make_family
+
+RATE = 16_000
+
+
+def save_tone(path: Path, hertz: float, seed: int) -> None:
+    times = np.arange(RATE // 2) / RATE
+    wave = 0.4 * np.sin(2 * np.pi * hertz * times) + np.random.default_rng(seed).normal(0, 0.02, len(times))
+    soundfile.write(path, wave, RATE)
+
+
+def save_film(path: Path, brightening: bool, seed: int) -> None:
+    levels = np.linspace(20, 220, 12) if brightening else np.linspace(220, 20, 12)
+    noise = np.random.default_rng(seed).normal(0, 5, (12, 32, 32, 3))
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream: Any = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
+        for index, level in enumerate(levels):
+            frame = av.VideoFrame.from_ndarray((noise[index] + level).clip(0, 255).astype(np.uint8), "rgb24")
+            frame.pts, frame.time_base = index, Fraction(1, 10)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    path.write_bytes(file.getvalue())
+
+
+def write_rows(path: Path, rows: list[dict[str, str]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def save_backbone(name: str, folder: Path) -> Path:
+    built = make_family(name)
+    built.model.save_pretrained(folder)
+    built.processor.save_pretrained(folder)
+    if name.endswith("_video"):
+        built.processor.video_processor.save_pretrained(folder)
+    return folder
+
+
+def make_data(folder: Path, kind: str) -> dict[str, Path]:
+    found = {}
+    for part, per_class, seed in (("shots", 5, 0), ("test", 3, 100)):
+        rows = []
+        for index in range(per_class):
+            for number, label in enumerate(("low", "high")):
+                name = f"{part}-{label}-{index}." + ("wav" if kind == "audio" else "mp4")
+                if kind == "audio":
+                    save_tone(folder / name, (300.0, 1500.0)[number] + 7 * index, seed + index)
+                else:
+                    save_film(folder / name, bool(number), seed + index)
+                rows.append({kind: name, "question": "is it?", "label": label})
+        found[part] = write_rows(folder / f"{part}.jsonl", rows)
+    return found
+
+
+def done(start: Any, *arguments: Any, code: int = 0) -> str:
+    process = start(*arguments)
+    output, error = process.communicate(timeout=240)
+    assert process.returncode == code, error
+    assert "Traceback" not in error
+    return output
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("qwen2_audio", "audio"), ("qwen2_5_vl_video", "video"), ("llava", "video")],
+    ids=["sounds", "videos", "videos_as_pictures"],
+)
+def test__fit_and_predict__sounds_and_videos__answered_and_kept(name, kind, start, tmp_path: Path) -> None:
+    backbone, data = save_backbone(name, tmp_path / "backbone"), make_data(tmp_path, kind)
+    model, store = tmp_path / "model", tmp_path / "store"
+    how = ["--video-frames", "4"] if kind == "video" else []
+    done(
+        start,
+        "fit",
+        data["shots"],
+        "--backbone",
+        backbone,
+        "-o",
+        model,
+        "--store",
+        store,
+        "--n-heads",
+        "4",
+        *how,
+    )
+    rows = [json.loads(line) for line in done(start, "predict", model, data["test"], *how).splitlines()]
+    truth = [json.loads(line)["label"] for line in data["test"].read_text().splitlines()]
+    assert [row["label"] for row in rows] == truth
+    again = ["extract", data["shots"], "--backbone", backbone, "-o", store, "--json", *how]
+    assert json.loads(done(start, *again))["computed"] == 0
+
+
+def test__fault_35__bad_sounds_and_a_bad_video__item_errors_and_code_3(start, tmp_path: Path) -> None:
+    backbone, data = save_backbone("qwen2_audio", tmp_path / "backbone"), make_data(tmp_path, "audio")
+    (tmp_path / "garbage.wav").write_bytes(b"RIFF nothing of the kind")
+    soundfile.write(tmp_path / "short.wav", np.zeros(200), RATE)
+    soundfile.write(tmp_path / "long.wav", np.zeros(RATE * 3), RATE)
+    model = tmp_path / "model"
+    done(start, "fit", data["shots"], "--backbone", backbone, "-o", model, "--n-heads", "4")
+    rows = [json.loads(line) for line in data["test"].read_text().splitlines()][:2]
+    rows += [{"audio": f"{name}.wav", "question": "is it?"} for name in ("garbage", "short", "long")]
+    output = done(
+        start, "predict", model, write_rows(tmp_path / "mixed.jsonl", rows), "--max-errors", "-1", code=3
+    )
+    answers = [json.loads(line) for line in output.splitlines()]
+    assert [answer.get("label") for answer in answers[:2]] == ["low", "high"]
+    assert [answer["error"]["code"] for answer in answers[2:]] == [
+        "audio_undecodable",
+        "audio_too_short",
+        "audio_too_long",
+    ]
+
+
+def test__predict__sound_for_a_backbone_that_does_not_hear__one_line(
+    classifier, start, tmp_path: Path
+) -> None:
+    save_tone(tmp_path / "a.wav", 440.0, 0)
+    process = start("predict", classifier, write_rows(tmp_path / "a.jsonl", [{"audio": "a.wav"}]))
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "reads text and pictures only" in error
+    assert len(error.splitlines()) == 1
