@@ -179,6 +179,11 @@ def test__root__paths_are_relative_to_it(tmp_path: Path) -> None:
         (Audio(SAMPLES.astype(np.int32), 8000), "audio_array"),
         (Audio(SAMPLES.astype(np.uint8), 8000), "audio_array"),
         (Audio(SAMPLES.astype(complex), 8000), "audio_array"),
+        (Audio(SAMPLES.astype(np.longdouble), 8000), "audio_array"),
+        (Audio(np.ma.masked_array(SAMPLES), 8000), "audio_array"),
+        ({"array": "x", "sampling_rate": 8000}, "audio_rate"),
+        ({"array": {}, "sampling_rate": 8000}, "audio_array"),
+        ([{"type": "audio", "array": object(), "sampling_rate": 8000}], "audio_array"),
         (Audio(np.array(["a"]), 8000), "audio_array"),  # type: ignore[arg-type]
         (Audio(np.zeros((2, 100)), 8000), "audio_array"),
         (Audio(np.zeros((1, 10, 2)), 8000), "audio_array"),
@@ -213,6 +218,24 @@ def test__sound__that_is_none__error_of_one_line(item: Any, code: str) -> None:
 
 def test__channels_first__advice() -> None:
     assert "channels first; use .T" in refused(Audio(np.zeros((2, 1000)), 8000)).message
+
+
+def test__open_file__named_like_a_sound__sound(tmp_path: Path) -> None:
+    for name, kind in (("a.wav", Audio), ("a.png", Image)):
+        (tmp_path / name).write_bytes(DATA)
+        with (tmp_path / name).open("rb") as file:
+            (part,) = as_example(file).parts
+        assert type(part) is kind
+        assert part.source == DATA
+
+
+def test__tensor__samples_as_its_array() -> None:
+    import torch
+
+    wave = torch.linspace(-1, 1, 100)
+    for item in (Audio(wave, 8000), {"array": wave, "sampling_rate": 8000}):  # type: ignore[arg-type]
+        np.testing.assert_array_equal(as_example(item).audios[0].source, wave.numpy())
+    assert refused(Audio(wave.requires_grad_(), 8000)).code == "audio_array"  # type: ignore[arg-type]
 
 
 def test__as_audio__same_audio__itself() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from io import IOBase
 from pathlib import Path
 from typing import Any, cast
@@ -56,6 +56,8 @@ def as_medium(value: Any, root: Path | None = None) -> Image | Audio:
     named = value
     if isinstance(value, Mapping):
         named = value.get("path")
+    elif isinstance(value, IOBase):
+        named = getattr(value, "name", None)
     if isinstance(named, str) and named[:11].lower() == "data:audio/":
         return as_audio(value, root)
     if isinstance(named, str | Path) and _suffix(named) in AUDIO_SUFFIXES | UNREAD_AUDIO_SUFFIXES:
@@ -93,8 +95,10 @@ def as_audio(value: Any, root: Path | None = None) -> Audio:
 
 
 def _made(source: Any, rate: Any, root: Path | None) -> Audio:
-    if isinstance(source, np.ndarray | list | tuple):
+    if _holds_samples(source):
         return Audio(_checked_samples(source), _checked_rate(rate))
+    if rate is not None and not isinstance(source, str | Path | bytes | bytearray | memoryview | IOBase):
+        raise ExampleError(f"{a_type(source)} is no array of samples", code="audio_array")
     if rate is not None:
         raise ExampleError(
             "a sampling rate comes with samples alone: a file says its own; leave it out", code="audio_rate"
@@ -142,13 +146,21 @@ def _suffix(path: Path | str) -> str:
     return Path(path).suffix.lower() if len(str(path)) <= _LONGEST_PATH else ""
 
 
-def _checked_samples(source: NDArray[Any] | Sequence[Any]) -> NDArray[Any]:
+def _holds_samples(source: Any) -> bool:
+    # Tensors of other libraries say how they become arrays.
+    return isinstance(source, list | tuple) or (hasattr(source, "__array__") and not isinstance(source, type))
+
+
+def _checked_samples(source: Any) -> NDArray[Any]:
     try:
         samples = np.asarray(source)
-    except (ValueError, TypeError, OverflowError):
-        raise ExampleError("the sound's samples are no array: its rows differ", code="audio_array") from None
-    if samples.dtype.kind != "f" and samples.dtype.newbyteorder("=") != np.int16:
-        raise _array_error("is no sound: samples are decimals in -1..1 or int16", samples)
+    except (ValueError, TypeError, OverflowError, RuntimeError):
+        message = "the sound's samples are no array, as rows of different lengths or a tensor with gradients"
+        raise ExampleError(message, code="audio_array") from None
+    if isinstance(source, np.ma.MaskedArray):
+        raise _array_error("is masked; use .filled(0)", samples)
+    if samples.dtype.newbyteorder("=") not in (np.int16, np.float16, np.float32, np.float64):
+        raise _array_error("is no sound: samples are float32, float64 or float16 in -1..1, or int16", samples)
     if samples.ndim not in {1, 2}:
         raise _array_error("is no sound; (n_samples,) or (n_samples, n_channels) is", samples)
     if samples.ndim == 2 and samples.shape[0] <= MOST_CHANNELS < samples.shape[1]:
@@ -162,7 +174,13 @@ def _checked_rate(rate: Any) -> int:
     if isinstance(rate, float | np.floating) and float(rate).is_integer():
         rate = int(rate)
     if not isinstance(rate, int | np.integer) or isinstance(rate, bool) or rate < 1:
-        given = "there is none" if rate is None else f"not {type_name(rate)}"
+        given = (
+            "there is none"
+            if rate is None
+            else f"not {rate}"
+            if isinstance(rate, int)
+            else f"not {type_name(rate)}"
+        )
         message = f"samples come with their sampling rate, a whole number of samples a second; {given}"
         raise ExampleError(message, code="audio_rate")
     return rate if type(rate) is int else int(rate)
