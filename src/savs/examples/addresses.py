@@ -90,7 +90,7 @@ def settled_part(part: _Medium, fetch: Fetch | None) -> _Medium:
     if fetch is None:
         what = {"audio": "sound", "image": "picture"}.get(kind, kind)
         raise _refused("web addresses are opened only of hosts that are allowed (--allow-host, fetch=)", what)
-    return replace(part, source=fetch(source.url, kind))
+    return replace(part, source=Path(fetch(source.url, kind)))
 
 
 def _refused(rule: str, what: str) -> ExampleError:

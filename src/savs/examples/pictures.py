@@ -106,6 +106,8 @@ def nearly_image(text: str) -> bool:
 def as_image(value: Any, root: Path | None = None) -> Image:
     """Return the `Image` part of anything that stands where a picture is expected.
 
+    An ``https`` address stays one, until `savs.examples.addresses.settled` fetches or refuses it.
+
     Raises
     ------
     ExampleError
