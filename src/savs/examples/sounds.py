@@ -174,13 +174,8 @@ def _checked_rate(rate: Any) -> int:
     if isinstance(rate, float | np.floating) and float(rate).is_integer():
         rate = int(rate)
     if not isinstance(rate, int | np.integer) or isinstance(rate, bool) or rate < 1:
-        given = (
-            "there is none"
-            if rate is None
-            else f"not {rate}"
-            if isinstance(rate, int)
-            else f"not {type_name(rate)}"
-        )
+        shown = rate if isinstance(rate, int) else type_name(rate)
+        given = "there is none" if rate is None else f"not {shown}"
         message = f"samples come with their sampling rate, a whole number of samples a second; {given}"
         raise ExampleError(message, code="audio_rate")
     return rate if type(rate) is int else int(rate)
