@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -268,7 +269,19 @@ def test__fetcher__nobody_listens__url_failed(server: Server) -> None:
         assert failure(fetch, f"https://{HOST}:{port}/").code == "url_failed"
 
 
-def test__fetcher__first_address_silent__the_next_is_tried(server: Server) -> None:
+def test__fetcher__first_address_silent__time_left_for_the_next(server: Server) -> None:
+    with socket.socket() as silent, ExitStack() as waiting:
+        silent.bind(("127.0.0.2", server.port))
+        silent.listen(0)
+        for _ in range(8):  # its queue is full: further connections are not answered
+            one = waiting.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(("127.0.0.2", server.port))
+        with fetcher_for(server, resolver=lambda *_: ["127.0.0.2", "127.0.0.1"], deadline_s=1.0) as fetch:
+            assert fetch(server.url("/a", answer(BODY)), "image").read_bytes() == BODY
+
+
+def test__fetcher__first_address_refuses__the_next_is_tried(server: Server) -> None:
     with fetcher_for(server, resolver=lambda *_: ["::1", "127.0.0.2", "127.0.0.1"]) as fetch:
         assert fetch(server.url("/a", answer(BODY)), "image").read_bytes() == BODY
 
