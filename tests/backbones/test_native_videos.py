@@ -78,6 +78,16 @@ def test__prefix_reuse__questions_on_one_video__same_vectors(name, family) -> No
 
 
 @pytest.mark.parametrize("name", VIDEOS)
+def test__generate__videos_batched__answers_as_alone(name, family) -> None:
+    built = family(name)
+    backbone = TransformersBackbone(built.model, built.processor)
+    examples = [ask(Video(film(dark), 4), "is it?" * (1 + dark // 60)) for dark in (0, 60, 150)]
+    alone = [backbone.generate([example], max_new_tokens=6)[0] for example in examples]
+    assert backbone.generate(examples, max_new_tokens=6) == alone
+    assert len(set(alone)) > 1
+
+
+@pytest.mark.parametrize("name", VIDEOS)
 def test__load_backbone__folder_with_a_video_section__reads_videos(name, family, tmp_path: Path) -> None:
     built = family(name)
     built.model.save_pretrained(tmp_path)

@@ -82,6 +82,17 @@ def test__prefix_reuse__questions_on_two_sounds__same_vectors(name, family) -> N
     assert (backbone.report.prefix_check, backbone.report.n_reused) == ("passed", 7)
 
 
+def test__generate__sounds_batched__answers_as_alone(name, family) -> None:
+    built = family(name)
+    backbone = TransformersBackbone(built.model, built.processor)
+    examples = [
+        ask(sound(seed, seconds), "is it?" * seed) for seed, seconds in ((1, 1.0), (2, 0.3), (3, 1.7))
+    ]
+    alone = [backbone.generate([example], max_new_tokens=6)[0] for example in examples]
+    assert backbone.generate(examples, max_new_tokens=6) == alone
+    assert len(set(alone)) > 1
+
+
 def test__extract__sound_swapped__vectors_differ(name, family) -> None:
     one, two = sound(1, 1.0), sound(2, 1.0)
     found = rows(family(name), [ask(one, two, "same?"), ask(two, one, "same?"), ask(one, two, "same?")])
