@@ -184,3 +184,26 @@ def test__extract__pixels_of_a_shared_picture__computed_once(family, ask, pictur
     assert backbone.report.n_reused == 5
     assert len(calls) == 1
     assert type(built.processor.image_processor) is kind
+
+
+def test__extract__file_of_a_shared_picture__decoded_once(
+    family, ask, picture, tmp_path, monkeypatch
+) -> None:
+    from PIL import Image as PILImage
+
+    from savs.backbones.passes import decoding
+
+    opened: list[object] = []
+    load = decoding.load_image
+    monkeypatch.setattr(decoding, "load_image", lambda source: (opened.append(source), load(source))[1])
+    PILImage.fromarray(picture(1)).save(tmp_path / "one.png")
+    examples = [ask(f"is this a cat? {'x' * n}") for n in (0, 3, 9, 20)]
+    examples = [
+        Example((Message("user", (Image(tmp_path / "one.png"), *example.parts)),)) for example in examples
+    ]
+    built = family("llava")
+    backbone = TransformersBackbone(built.model, built.processor)
+    found = backbone.extract(examples)
+    assert backbone.report.n_reused == 4
+    assert opened == [tmp_path / "one.png"]
+    np.testing.assert_allclose(found.features, in_full(built, examples).features, atol=TOLERANCE)

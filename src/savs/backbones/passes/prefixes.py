@@ -76,10 +76,10 @@ def encode_family(
     failures : list of Failure
         Those that cannot be encoded.
     """
-    loaded, failures = load(family, encoder.processor)
+    loaded, failures = _loaded_once(family, encoder.processor)
     processor = _remembering(encoder.processor)
     batches: list[Batch] = []
-    for entry in _same_media(loaded):
+    for entry in loaded:
         try:
             batches.append(encoder.encode_together([entry], processor=processor))
         except Exception:  # the plain way finds out what is wrong with it and says so
@@ -88,8 +88,12 @@ def encode_family(
     return shared, [] if shared else [entry.item for entry in loaded], failures
 
 
-def _same_media(loaded: list[Loaded]) -> list[Loaded]:
-    return [replace(loaded[0], item=entry.item) for entry in loaded]
+def _loaded_once(family: Sequence[Item], processor: Any) -> tuple[list[Loaded], list[Failure]]:
+    """Decode what all of a family show and play once for all of them."""
+    first, failures = load(family[:1], processor)
+    if failures:
+        return load(family, processor)  # each has an error of its own
+    return [replace(first[0], item=item) for item in family], []
 
 
 def _share(batches: list[Batch], media_ids: set[int]) -> SharedBatch | None:
