@@ -109,8 +109,7 @@ def _filmed(rendered: Sequence[Rendered]) -> dict[str, Any]:
         }
         for film in films
     ]
-    frames = [np.stack([np.asarray(image) for image in film.images]) for film in films]
-    return {"videos": frames, "video_metadata": metadata, "do_sample_frames": False}
+    return {"videos": [film.pixels for film in films], "video_metadata": metadata, "do_sample_frames": False}
 
 
 def _read_batch(model: Any, sites: Sequence[AttentionSite], inputs: dict[str, Any]) -> NDArray[np.float32]:

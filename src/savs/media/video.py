@@ -10,8 +10,12 @@ import hashlib
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from savs.errors import MediaError
 from savs.media.limits import MediaLimits
@@ -62,6 +66,11 @@ class Decoded:
     n_decoded: int
     seconds: list[float]
     duration: float
+
+    @cached_property
+    def pixels(self) -> NDArray[np.uint8]:
+        """The frames, shape (n_frames, height, width, 3)."""
+        return np.stack([np.asarray(image) for image in self.images])
 
 
 def load_video(

@@ -207,3 +207,32 @@ def test__extract__file_of_a_shared_picture__decoded_once(
     assert backbone.report.n_reused == 4
     assert opened == [tmp_path / "one.png"]
     np.testing.assert_allclose(found.features, in_full(built, examples).features, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("qwen2_audio", "feature_extractor"),
+        ("voxtral", "feature_extractor"),
+        ("qwen2_vl_video", "video_processor"),
+    ],
+)
+def test__extract__shared_sound_or_video__prepared_once(name, part, family, monkeypatch) -> None:
+    from tests.backbones.test_sounds import TASK, sound
+    from tests.backbones.test_sounds import ask as ask_of
+    from tests.backbones.test_videos import film
+
+    from savs.examples import Video
+
+    built = family(name)
+    kind = type(getattr(built.processor, part))
+    calls = []
+    real = kind.__call__
+    monkeypatch.setattr(
+        kind, "__call__", lambda self, *args, **kw: calls.append(1) or real(self, *args, **kw)
+    )
+    medium = Video(film(0), 4) if part == "video_processor" else sound(1, 1.0)
+    backbone = TransformersBackbone(built.model, built.processor)
+    backbone.extract([ask_of(medium, f"{TASK}q{i}") for i in range(4)])
+    assert backbone.report.n_reused == 4
+    assert len(calls) == 1

@@ -119,5 +119,8 @@ def video_options(videos: Sequence[Decoded]) -> dict[str, Any]:
         }
         for video in videos
     ]
-    frames = [np.stack([np.asarray(image) for image in video.images]) for video in videos]
-    return {"videos": frames, "video_metadata": metadata, "do_sample_frames": False}
+    return {
+        "videos": [video.pixels for video in videos],
+        "video_metadata": metadata,
+        "do_sample_frames": False,
+    }
