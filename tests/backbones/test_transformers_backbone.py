@@ -16,10 +16,12 @@ from PIL import Image as PILImage
 from tests.backbones.families.reference import projections, reference
 
 from savs.backbones import Backbone, TransformersBackbone
+from savs.backbones.fake import FakeBackbone
 from savs.backbones.passes.batching import BatchEncoder
 from savs.backbones.passes.frozen import accepted_inputs, frozen
 from savs.backbones.passes.planning import by_length, render_all, take
 from savs.backbones.passes.recorder import recording
+from savs.backbones.stored import with_store
 from savs.errors import ActivationError, BackboneError, ExampleError, MediaError
 from savs.examples import Example, Image, Message, Text
 from savs.features import Head
@@ -249,6 +251,15 @@ def test__extract__unknown_or_no_head__error(family, ask) -> None:
         backbone.extract([ask("a")], [Head(7, 0)])
     with pytest.raises(BackboneError, match="heads"):
         backbone.extract([ask("a")], [])
+
+
+@pytest.mark.parametrize("heads", ["0", 5, ["0"], [0], [(0, 0, 0)], [(0.0, 1)]], ids=repr)
+def test__extract__heads_that_are_none__one_line_from_every_backbone(family, ask, tmp_path, heads) -> None:
+    real = TransformersBackbone(family("llama").model, family("llama").processor)
+    for backbone in (real, with_store(real, tmp_path / "store"), FakeBackbone()):
+        with pytest.raises(BackboneError, match="the wanted heads cannot be used: a ") as caught:
+            backbone.extract([ask("a")], heads)
+        assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 2.0, "8", True])

@@ -158,3 +158,21 @@ def test__layout__json_with_an_impossible_state__error(rows):
 def test__layout__impossible_state__error(hidden, layer):
     with pytest.raises(ValueError, match="after the last layer"):
         RAGGED.with_state(hidden, layer)
+
+
+BAD_HEADS = ["0", 5, None, 1.5, ["0"], [0], [None], [(0,)], [(0, 0, 0)], [(0.0, 1)], [("0", "1")], [([0], 0)]]
+
+
+@pytest.mark.parametrize("heads", BAD_HEADS, ids=repr)
+def test__layout__heads_that_are_no_pairs__one_line(heads):
+    for layout in (RAGGED, STATEFUL):
+        for call in (layout.select, layout.column_indices):
+            with pytest.raises(ValueError, match=r"a list of|a pair") as caught:
+                call(heads)
+            assert str(caught.value).isprintable()
+
+
+def test__layout__heads_of_numpy__are_plain_whole_numbers_then():
+    part = RAGGED.select(np.array([[4, 0], [0, 1]]))
+    assert part == RAGGED.select([(4, 0), (0, 1)])
+    assert HeadLayout.from_json(json.loads(json.dumps(part.to_json()))) == part

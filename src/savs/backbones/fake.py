@@ -128,7 +128,7 @@ class FakeBackbone:
 
     def _columns(self, heads: Sequence[Head] | None) -> NDArray[np.intp]:
         try:
-            return self._layout.column_indices(self._layout.heads if heads is None else list(heads))
+            return self._layout.column_indices(self._layout.heads if heads is None else heads)
         except KeyError as error:
             raise BackboneError(f"this backbone has no head {tuple(error.args[0])}") from None
         except ValueError as error:

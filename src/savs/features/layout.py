@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import index
 from typing import NamedTuple
 
 import numpy as np
@@ -170,11 +171,11 @@ class HeadLayout:
 
     def position(self, head: tuple[int, int]) -> int:
         """Return where a head stands; `KeyError` if it is not here."""
-        return self._positions[Head(*head)]
+        return self._positions[_as_head(head)]
 
     def columns(self, head: tuple[int, int]) -> slice:
         """Return the columns of one head, or of the state; `KeyError` if it is not here."""
-        if self.state is not None and tuple(head) == self.state_head:
+        if self.state is not None and _as_head(head) == self.state_head:
             return slice(self.heads_width, self.width)
         position = self.position(head)
         start = self._starts[position]
@@ -183,9 +184,16 @@ class HeadLayout:
     def select(self, heads: Sequence[tuple[int, int]]) -> HeadLayout:
         """Return the layout of rows that hold only the given heads, in the given order.
 
-        The state may be among them, as the last one; `ValueError` if it stands elsewhere.
+        The state may be among them, as the last one.
+
+        Raises
+        ------
+        KeyError
+            If a head is not here.
+        ValueError
+            If there is none, one stands twice or is no pair of whole numbers, or the state stands elsewhere.
         """
-        chosen = tuple(Head(*head) for head in heads)
+        chosen = _as_heads(heads)
         with_state = bool(chosen) and chosen[-1] == self.state_head
         chosen = chosen[:-1] if with_state else chosen
         if self.state_head in chosen:
@@ -195,7 +203,7 @@ class HeadLayout:
 
     def column_indices(self, heads: Sequence[tuple[int, int]]) -> NDArray[np.intp]:
         """Return the columns of the given heads (the state among them), concatenated in the given order."""
-        ranges = [self.columns(head) for head in heads]
+        ranges = [self.columns(head) for head in _as_heads(heads)]
         return np.concatenate(
             [np.arange(r.start, r.stop, dtype=np.intp) for r in ranges] or [np.empty(0, np.intp)]
         )
@@ -223,3 +231,17 @@ class HeadLayout:
         state = (rows[-1][0], rows[-1][2]) if len(rows) and rows[-1][1] == _STATE_INDEX else None
         of_heads = rows[:-1] if state else rows
         return cls(tuple(Head(row[0], row[1]) for row in of_heads), tuple(row[2] for row in of_heads), state)
+
+
+def _as_heads(heads: Iterable[tuple[int, int]]) -> tuple[Head, ...]:
+    if isinstance(heads, str) or not isinstance(heads, Iterable):
+        raise ValueError(f"a list of (layer, index) pairs is needed, not {heads!r:.80}")
+    return tuple(map(_as_head, heads))
+
+
+def _as_head(head: tuple[int, int]) -> Head:
+    try:
+        layer, position = head
+        return Head(index(layer), index(position))
+    except (TypeError, ValueError):
+        raise ValueError(f"a head is a pair (layer, index) of whole numbers, not {head!r:.80}") from None
