@@ -79,6 +79,16 @@ def test__doctor__cannot_be_loaded__one_line_and_exit_1(savs, arguments) -> None
     assert len(err.splitlines()) == 1
 
 
+@pytest.mark.parametrize("name", ["", " "])
+def test__doctor__empty_name__one_line_and_not_the_current_folder(savs, name, backbone, monkeypatch) -> None:
+    monkeypatch.chdir(backbone)
+    code, out, err = savs("doctor", name)
+    assert (code, out) == (1, "")
+    assert err == (
+        "savs: error: the name of the backbone is empty: give tiny, a model folder or a hub name\n"
+    )
+
+
 def test__doctor__wrong_usage__exit_2(savs) -> None:
     assert savs("doctor")[0] == 2
     assert savs("doctor", "tiny", "--batch-size", 0)[0] == 2

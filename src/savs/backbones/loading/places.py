@@ -99,6 +99,8 @@ def local_place(name: str | os.PathLike[str]) -> Place | None:
         If it is a path and there is no model folder.
     """
     text = os.fspath(name)
+    if not text.strip():
+        raise BackboneError(f"the name of the backbone is empty: give {TINY}, a model folder or a hub name")
     if text == TINY:
         return Place(Path(__file__).parents[1] / TINY, TINY)
     path = Path(os.path.expanduser(text))  # noqa: PTH111 - never raises
