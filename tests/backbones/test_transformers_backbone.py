@@ -211,7 +211,7 @@ def test__extract__processor_refuses_one__only_that_one_is_lost(
     # An aspect ratio that Qwen's picture processor refuses, within savs' own limits.
     thin = np.zeros((20, 900, 3), dtype=np.uint8)
     monkeypatch.setattr(
-        "savs.backbones.passes.batching.load_image", lambda source: PILImage.fromarray(source)
+        "savs.backbones.passes.decoding.load_image", lambda source: PILImage.fromarray(source)
     )
     monkeypatch.setattr(built.processor.image_processor, "size", built.processor.image_processor.size)
     wide = np.zeros((2, 900, 3), dtype=np.uint8)
