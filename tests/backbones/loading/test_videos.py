@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from savs.backbones.loading.videos import cropped, on_torch, resized
+from savs.backbones.loading.places import Place
+from savs.backbones.loading.videos import cropped, on_torch, open_video_processor, resized
+from savs.errors import BackboneError
 
 
 def frames(height: int, width: int, seed: int = 0) -> torch.Tensor:
@@ -74,6 +78,29 @@ def test__on_torch__normalised_as_the_family_says(name: str) -> None:
 def test__on_torch__no_such_class__none() -> None:
     assert on_torch("NoSuchVideoProcessor") is None
     assert on_torch("CLIPImageProcessor") is None
+
+
+def test__open_video_processor__settings_of_pictures_alone__those_of_videos_too(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    pixels = {"min_pixels": 3136, "max_pixels": 12845056, "patch_size": 14}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(pixels))  # as Qwen's first models have it
+    found = open_video_processor(Place(tmp_path, str(tmp_path)), "qwen2_5_vl")
+    assert (found.size.shortest_edge, found.size.longest_edge, found.patch_size) == (3136, 12845056, 14)
+
+
+def test__open_video_processor__nothing_or_nothing_known__none(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    place = Place(tmp_path, str(tmp_path))
+    assert open_video_processor(place, "qwen2_5_vl") is None
+    (tmp_path / "video_preprocessor_config.json").write_text("{}")
+    assert open_video_processor(place, "smolvlm") is None
+
+
+def test__open_video_processor__damaged__error_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "video_preprocessor_config.json").write_text("{")
+    with pytest.raises(BackboneError, match="video_preprocessor_config.json cannot be read"):
+        open_video_processor(Place(tmp_path, str(tmp_path)), "qwen2_5_vl")
 
 
 def test__resized_and_cropped__as_torchvision_does() -> None:

@@ -12,10 +12,12 @@ from typing import Any
 
 from savs.backbones.loading.places import Place
 from savs.backbones.loading.torchvision_name import torchvision_in_name
+from savs.errors import BackboneError
 
 __all__ = ["on_torch", "open_video_processor"]
 
 _BILINEAR, _BICUBIC = 2, 3  # PIL.Image.Resampling
+_SETTINGS = "video_preprocessor_config.json"
 _MODES = {None: "bilinear", _BILINEAR: "bilinear", _BICUBIC: "bicubic"}
 
 
@@ -42,12 +44,19 @@ def open_video_processor(place: Place, model_type: str) -> Any:
     place : Place
     model_type : str
         The name of the model's family.
+
+    Raises
+    ------
+    BackboneError
+        If there are settings for videos that cannot be read.
     """
     if model_type not in _FAMILIES:
         return None
     try:
         processor = on_torch(_FAMILIES[model_type]).from_pretrained(place.name, **place.options)
-    except OSError:
+    except OSError as error:
+        if (place.folder / _SETTINGS).exists():
+            raise BackboneError(f"{place.source}: {_SETTINGS} cannot be read") from error
         return None
     return processor if processor.resample in _MODES else None
 
