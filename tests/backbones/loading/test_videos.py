@@ -99,7 +99,7 @@ def test__open_video_processor__nothing_or_nothing_known__none(tmp_path: Path) -
 def test__open_video_processor__damaged__error_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "video_preprocessor_config.json").write_text("{")
-    with pytest.raises(BackboneError, match="video_preprocessor_config.json cannot be read"):
+    with pytest.raises(BackboneError, match=r"video_preprocessor_config\.json cannot be read"):
         open_video_processor(Place(tmp_path, str(tmp_path)), "qwen2_5_vl")
 
 
