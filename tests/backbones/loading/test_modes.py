@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,30 @@ def test__fault_25__home_cannot_be_written__a_warning(llama, home) -> None:
     assert find_mode(llama.model, llama.processor) is None
     with pytest.warns(ModeWarning, match=r"not stored: .*; SAVS_HOME names another folder$"):
         assert store_mode(llama.model, llama.processor, MODE) is None
+    assert remove_mode(llama.model, llama.processor) is None
+
+
+def test__fault_25__home_that_no_folder_can_be__a_warning_and_nothing_kept(llama, monkeypatch) -> None:
+    monkeypatch.setenv("SAVS_HOME", "x" * 5000)
+    with pytest.warns(ModeWarning, match=r"x: File name too long; SAVS_HOME names another folder$") as said:
+        assert apply_mode(llama.model, llama.processor, None, None, set_kernel=True) == ("auto", True)
+    with pytest.warns(ModeWarning, match=r"not stored: x.*: File name too long") as stored:
+        assert store_mode(llama.model, llama.processor, MODE) is None
+    assert [len(one) for one in (said, stored)] == [1, 1]
+    assert max(len(str(one.message)) for one in (*said, *stored)) < 400
+
+
+def test__fault_25__home_on_a_read_only_disk__a_warning(llama, home) -> None:
+    home.mkdir()
+    mounted = ["mount", "-t", "tmpfs", "-o", "size=64k,ro", "tmpfs", str(home)]
+    if subprocess.run(mounted, capture_output=True, check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        assert find_mode(llama.model, llama.processor) is None
+        with pytest.warns(ModeWarning, match="not stored: .*: Read-only file system; SAVS_HOME names"):
+            assert store_mode(llama.model, llama.processor, MODE) is None
+    finally:
+        subprocess.run(["umount", home], check=True)
 
 
 def test__fault_25__disk_full__old_mode_intact_and_no_temporary_file(llama, monkeypatch) -> None:

@@ -103,11 +103,31 @@ def test__open_video_processor__damaged__error_in_one_line(tmp_path: Path) -> No
         open_video_processor(Place(tmp_path, str(tmp_path)), "qwen2_5_vl")
 
 
-def test__resized_and_cropped__as_torchvision_does() -> None:
-    functional = pytest.importorskip("torchvision.transforms.v2.functional")
-    for mode in ("bilinear", "bicubic"):
-        for size in ((28, 56), (200, 150)):
-            expected = functional.resize(frames(90, 121), size, functional.InterpolationMode(mode))
-            assert torch.equal(resized(frames(90, 121), size, mode), expected)
-    expected = functional.center_crop(frames(90, 121), [50, 60])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Qwen2VLVideoProcessor",
+        "Qwen3VLVideoProcessor",
+        "LlavaOnevisionVideoProcessor",
+        "InternVLVideoProcessor",
+    ],
+)
+def test__on_torch__where_torchvision_is__the_same_bits(name: str) -> None:
+    pytest.importorskip("torchvision.transforms.v2.functional")
+    import transformers
+
+    for shape in ((4, 240, 320, 3), (5, 97, 64, 3), (2, 720, 1280, 3), (8, 32, 32, 3)):
+        given = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+        times = {"fps": 10.0, "total_num_frames": shape[0], "frames_indices": list(range(shape[0]))}
+        options = {"return_tensors": "pt", "do_sample_frames": False, "video_metadata": [times]}
+        expected = getattr(transformers, name)()([given], **options)
+        found = on_torch(name)()([given], **options)
+        assert torch.equal(found["pixel_values_videos"], expected["pixel_values_videos"])
+    expected = functional_crop(frames(90, 121))
     assert torch.equal(cropped(frames(90, 121), 50, 60), expected)
+
+
+def functional_crop(given: torch.Tensor) -> torch.Tensor:
+    from torchvision.transforms.v2 import functional
+
+    return functional.center_crop(given, [50, 60])
