@@ -70,7 +70,7 @@ class Shelf:
         try:
             with os.scandir(self.folder) as entries:
                 names = {entry.name for entry in entries if is_part_name(entry.name)}
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             names = set()
         except OSError as error:
             raise StoreError(f"cannot read {self.folder}: {error.strerror or error}") from error

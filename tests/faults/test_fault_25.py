@@ -1,0 +1,136 @@
+"""A store that vanishes or turns read-only midway; a classifier on a disk that cannot be written."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.faults import test_fault_23 as saving
+
+from savs.artifact import load_artifact, save_artifact
+from savs.backbones.fake import FakeBackbone
+from savs.backbones.stored import with_store
+from savs.errors import ArtifactError, StoreError
+from savs.examples import as_examples
+from savs.features.store import StoreWarning
+
+TEXTS = [f"number {index}" for index in range(20)]
+PARTS = {"part_rows": 4}
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A file system of one MiB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", place]
+    if subprocess.run(mounted, capture_output=True, check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    yield place
+    subprocess.run(["umount", "-l", place], check=True)
+
+
+def remount(place: Path, how: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{how}", place], check=True)
+
+
+def take_away(folder: Path, how: str) -> None:
+    if how == "renamed":
+        folder.rename(folder.with_name("elsewhere"))
+        return
+    shutil.rmtree(folder / "parts" if how == "parts" else folder)
+    if how == "file":
+        folder.write_text("something else")
+
+
+@pytest.mark.parametrize("how", ["deleted", "parts", "renamed", "file"])
+@pytest.mark.parametrize("n_before", [2, 6], ids=["before the first part", "after a part"])
+def test__fault_25__store_vanishes_midway__said_once_and_every_vector_still_right(tmp_path, how, n_before):
+    folder = tmp_path / "store"
+    backbone = with_store(FakeBackbone(), folder, **PARTS)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        with backbone.holding():
+            first = backbone.extract(as_examples(TEXTS[:n_before])).features
+            take_away(folder, how)
+            second = backbone.extract(as_examples(TEXTS[n_before:])).features
+        again = backbone.extract(as_examples(TEXTS)).features
+    assert [one.category for one in said] == [StoreWarning]
+    assert "the run goes on and keeps no more features" in str(said[0].message)
+    expected = FakeBackbone().extract(as_examples(TEXTS)).features
+    assert np.array_equal(np.concatenate([first, second]), expected)
+    assert np.array_equal(again, expected)
+
+
+@pytest.mark.parametrize("how", ["deleted", "parts", "renamed", "file"])
+def test__fault_25__store_vanishes_midway__stops_with_one_line_by_setting(tmp_path, how):
+    folder = tmp_path / "store"
+    backbone = with_store(FakeBackbone(), folder, on_full="raise", **PARTS)
+    backbone.fill(as_examples(TEXTS[:6]))
+    take_away(folder, how)
+    with pytest.raises(StoreError, match=r"cannot write the feature store .*store: ") as caught:
+        backbone.fill(as_examples(TEXTS[6:]))
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("on_full", ["warn", "raise"])
+def test__fault_25__disk_turns_read_only_midway__by_setting_and_what_was_written_is_whole(disk, on_full):
+    backbone = with_store(FakeBackbone(), disk / "store", on_full=on_full, **PARTS)
+    backbone.fill(as_examples(TEXTS[:8]))
+    remount(disk, "ro")
+    if on_full == "warn":
+        with pytest.warns(StoreWarning, match="Read-only file system; the run goes on") as said:
+            backbone.fill(as_examples(TEXTS[8:]))
+        assert len(said) == 1
+        backbone.fill(as_examples(TEXTS))  # a second warning would be an error
+    else:
+        with pytest.raises(StoreError, match="Read-only file system"):
+            backbone.fill(as_examples(TEXTS[8:]))
+    remount(disk, "rw")
+    rest = with_store(FakeBackbone(), disk / "store", **PARTS)
+    rest.fill(as_examples(TEXTS))
+    assert (rest.n_stored, rest.n_computed) == (8, 12)
+    assert rest.store.verify() == []
+    assert not list(disk.rglob(".tmp-*"))
+
+
+def test__fault_25__store_of_a_running_extraction_deleted__exit_1_and_one_line(tmp_path):
+    store, data = tmp_path / "store", tmp_path / "data.jsonl"
+    data.write_text("".join(json.dumps({"text": f"number {index}"}) + "\n" for index in range(20_000)))
+    command = [sys.executable, "-m", "savs.cli.main", "extract", data, "-b", "tiny", "-o", store]
+    process = subprocess.Popen(
+        [*map(str, command), "--part-rows", "8"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "SAVS_HOME": str(tmp_path / "home")},
+    )
+    deadline = time.monotonic() + 120
+    while not list(store.glob("parts/*.parquet")) and time.monotonic() < deadline:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    store.rename(tmp_path / "gone")
+    text, error = process.communicate(timeout=120)
+    assert (process.returncode, text) == (1, "")
+    assert error == f"savs: error: cannot write the feature store {store}: No such file or directory\n"
+
+
+def test__fault_25__classifier_on_a_read_only_disk__old_one_intact_no_temp_files(disk):
+    save_artifact(saving.SAVING.artifact(1.0), disk / "old", card="card")
+    before = {path.name: path.read_bytes() for path in (disk / "old").iterdir()}
+    remount(disk, "ro")
+    for folder in (disk / "old", disk / "new"):
+        with pytest.raises(ArtifactError, match=r"cannot write .*Read-only file system") as caught:
+            save_artifact(saving.SAVING.artifact(2.0), folder, card="card")
+        assert str(caught.value).isprintable()
+    assert {path.name: path.read_bytes() for path in (disk / "old").iterdir()} == before
+    assert load_artifact(disk / "old").prompt == "1.0"
+    assert not (disk / "new").exists()
