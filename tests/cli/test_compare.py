@@ -138,3 +138,16 @@ def test__several_data_sets__each_has_its_table_and_the_means_follow(savs, backb
     code, _, error = savs(*command, "--test", tmp_path / "one" / "test.jsonl")
     assert code == 2
     assert "beside each" in error
+
+
+@pytest.mark.parametrize("again", ["{0}", "{0}/../{0.name}", "{0.parent}/link"])
+def test__data_set_given_twice__said_before_anything_is_read(train, savs, again):
+    link = train.parent / "link"
+    if not link.exists():
+        link.symlink_to(train)
+    other = again.format(train)
+    code, text, error = savs("compare", train, other, "-b", "no-such-model", "--shots", "2")
+    assert (code, text) == (2, "")
+    assert f"{train} and {other} are the same data set; name each once" in " ".join(error.split())
+    hub = ("hf://someone/something", "hf://someone/something")
+    assert savs("compare", *hub, "-b", "no-such-model", "--shots", "2")[0] == 2

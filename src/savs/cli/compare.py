@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -103,6 +104,7 @@ def compare(
 
     started = time.perf_counter()
     names, counts = _names(methods), _counts(shots)
+    _check_different(data)
     reading, load = split_options(options)
     store, left = load.pop("store", None), max_errors
     sets = []
@@ -145,6 +147,18 @@ class _Set(NamedTuple):
     pool: list[Example]
     test: list[Example]
     errors: list[ItemError]
+
+
+def _check_different(data: Sequence[Path | str]) -> None:
+    """Refuse a data set that is given twice: it would count twice in the means."""
+    seen: dict[Path | str, Path | str] = {}
+    for one in data:
+        place = Path(os.path.realpath(one)) if isinstance(one, Path) else one
+        if place in seen:
+            raise click.BadParameter(
+                f"{seen[place]} and {one} are the same data set; name each once", param_hint="DATA"
+            )
+        seen[place] = one
 
 
 def _read_set(
