@@ -35,6 +35,7 @@ __all__ = [
 
 _SCHEMA = 1
 _LARGEST_FILE = 65536
+_LONGEST_PATH = 200
 
 
 class ModeWarning(UserWarning):
@@ -74,9 +75,9 @@ def find_mode(model: Any, processor: Any) -> Mode | None:
     Warns
     -----
     ModeWarning
-        If the file is there and is not a mode.
+        If the file is there and is not a mode, or the folder cannot be looked into.
     """
-    if not _folder().is_dir():
+    if not _is_there(_folder()):
         return None  # the key takes time that most users need not spend
     path = mode_path(model, processor)
     try:
@@ -103,7 +104,8 @@ def store_mode(model: Any, processor: Any, mode: Mode) -> Path | None:
         path.parent.mkdir(parents=True, exist_ok=True)
         _replace(path, content.encode())
     except OSError as error:
-        _warn(f"the mode is not stored: {path}: {error.strerror}; SAVS_HOME names another folder")
+        where = str(path)[:_LONGEST_PATH]
+        _warn(f"the mode is not stored: {where}: {error.strerror}; SAVS_HOME names another folder")
         return None
     return path
 
@@ -113,7 +115,7 @@ def remove_mode(model: Any, processor: Any) -> Path | None:
     path = mode_path(model, processor)
     try:
         path.unlink()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         _warn(f"the stored mode {path} is unsafe but cannot be removed: {error.strerror}")
@@ -207,6 +209,15 @@ def _folder() -> Path:
     # The XDG specification asks to ignore a relative path.
     base = cache if cache.is_absolute() else Path(os.path.expanduser("~/.cache"))  # noqa: PTH111 - never raises
     return base / "savs" / "modes"
+
+
+def _is_there(folder: Path) -> bool:
+    try:
+        return folder.is_dir()
+    except OSError as error:
+        where = str(folder)[:_LONGEST_PATH]
+        _warn(f"no stored mode is looked up in {where}: {error.strerror}; SAVS_HOME names another folder")
+        return False
 
 
 def _parsed(content: bytes) -> Mode:
