@@ -6,19 +6,15 @@ and the final hidden state.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from savs.backbones.base import Backbone, Extraction, JSONValue, RunReport
-from savs.backbones.keys import feature_keys, store_identity
-from savs.errors import BackboneError, ItemError
+from savs.backbones.keys import feature_keys
+from savs.backbones.stored.call import Call, Counts, Rows, named, note_all, selected
 from savs.examples import Example
 from savs.examples.ledger import ErrorLedger
 from savs.features import Head, HeadLayout
@@ -26,64 +22,11 @@ from savs.features import Head, HeadLayout
 if TYPE_CHECKING:
     from savs.features.store import FeatureStore
 
-__all__ = ["Counts", "StoredBackbone", "with_store"]
+__all__ = ["StoredBackbone"]
 
 _PATIENCE = 60.0  # seconds of work that may wait in memory for its part to fill up
 
-Rows = NDArray[np.float32]
 _Keys = dict[int, bytes | None]  # by position of the example
-
-
-@dataclass
-class Counts:
-    """What a store was good for.
-
-    Attributes
-    ----------
-    examples : int
-        Examples handed in.
-    stored : int
-        Those whose row was in the store.
-    computed : int
-        Rows that the model computed; examples with the same content share one.
-    """
-
-    examples: int = 0
-    stored: int = 0
-    computed: int = 0
-
-    def __add__(self, other: Counts) -> Counts:
-        """Return both together."""
-        return Counts(
-            self.examples + other.examples, self.stored + other.stored, self.computed + other.computed
-        )
-
-
-@dataclass
-class _Call:
-    """One call of `extract`: what is wanted, and what is there so far, by position of the example."""
-
-    examples: Sequence[Example]
-    columns: NDArray[np.intp]
-    states_wanted: bool
-    ledger: ErrorLedger
-    features: Rows | None = None  # None where nothing is handed back
-    states: Rows | None = None
-    done: NDArray[np.bool_] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.done = np.zeros(len(self.examples), bool)
-
-    def put(self, positions: Sequence[int], features: Rows, states: Rows | None) -> None:
-        """Take in rows of the wanted heads."""
-        if not positions or self.features is None:
-            return
-        self.features[positions] = features
-        self.done[positions] = True
-        if states is not None:
-            if self.states is None:
-                self.states = np.empty((len(self.examples), states.shape[1]), np.float32)
-            self.states[positions] = states
 
 
 class StoredBackbone:
@@ -176,9 +119,9 @@ class StoredBackbone:
         StoreError
             If the store cannot be written and was opened with ``on_full="raise"``.
         """
-        (layout, columns), n = _selected(self.layout, heads), len(examples)
+        (layout, columns), n = selected(self.layout, heads), len(examples)
         features = np.empty((n, layout.width), np.float32)
-        call = _Call(examples, columns, states, ErrorLedger(max_errors), features)
+        call = Call(examples, columns, states, ErrorLedger(max_errors), features)
         self.last, self.report = Counts(), RunReport(n_examples=n)
         with self._flushing(), _bar(n, progress) as bar:
             for start in range(0, n, self.store.part_rows):
@@ -206,7 +149,7 @@ class StoredBackbone:
         ItemError, BackboneError, StoreError
             As by `extract`.
         """
-        call = _Call(examples, np.empty(0, np.intp), self._wants_states(False), ErrorLedger(max_errors))
+        call = Call(examples, np.empty(0, np.intp), self._wants_states(False), ErrorLedger(max_errors))
         self.last, self.report = Counts(), RunReport(n_examples=len(examples))
         with self._flushing():
             for start in range(0, len(examples), self.store.part_rows):
@@ -252,11 +195,11 @@ class StoredBackbone:
         """Return the model's own answers; they are not stored."""
         return self.backbone.generate(examples, max_new_tokens=max_new_tokens)
 
-    def _keys(self, call: _Call, part: range) -> _Keys:
+    def _keys(self, call: Call, part: range) -> _Keys:
         keys = feature_keys(self.backbone, [call.examples[index] for index in part])
         return dict(zip(part, keys, strict=True))
 
-    def _read(self, call: _Call, part: range, layout: HeadLayout) -> None:
+    def _read(self, call: Call, part: range, layout: HeadLayout) -> None:
         """Find or compute the rows of a chunk."""
         keys = self._keys(call, part)
         counts = Counts(len(part), self._find(call, keys, layout), 0)
@@ -266,7 +209,7 @@ class StoredBackbone:
         if left:
             self._compute(call, left)
 
-    def _fill(self, call: _Call, part: range) -> None:
+    def _fill(self, call: Call, part: range) -> None:
         """Compute the rows of a chunk that are not there."""
         keys = self._keys(call, part)
         known = [key for key in keys.values() if key is not None]
@@ -279,7 +222,7 @@ class StoredBackbone:
     def _wants_states(self, asked: bool) -> bool:
         return asked or (self.keeps_states and self.store.description.states_width is not None)
 
-    def _find(self, call: _Call, keys: _Keys, layout: HeadLayout) -> int:
+    def _find(self, call: Call, keys: _Keys, layout: HeadLayout) -> int:
         """Take in the rows that the store has, and return how many."""
         if call.states_wanted and self.store.description.states_width is None:
             return 0
@@ -289,7 +232,7 @@ class StoredBackbone:
         call.put(places, got.features[got.found], None if got.states is None else got.states[got.found])
         return len(places)
 
-    def _compute(self, call: _Call, left: _Keys) -> None:
+    def _compute(self, call: Call, left: _Keys) -> None:
         """Run the model on each content once, store the rows, and hand them to all examples with it."""
         alike: dict[bytes | int, list[int]] = {}
         for index, key in left.items():
@@ -297,7 +240,7 @@ class StoredBackbone:
         groups = list(alike.values())
         wants = self._wants_states(call.states_wanted)
         # Errors are named after the example's place among all, not among those that are left.
-        asked = [_named(call.examples[group[0]], group[0]) for group in groups]
+        asked = [named(call.examples[group[0]], group[0]) for group in groups]
         found = self.backbone.extract(asked, None, max_errors=call.ledger.left, states=wants)
         self._add_report(len(found.indices))
         self._count(Counts(computed=len(found.indices)))
@@ -305,7 +248,7 @@ class StoredBackbone:
         self._keep(found, [left[group[0]] for group in done])
         self._hand_out(call, found, done)
         rest = np.delete(np.arange(len(groups)), found.indices).tolist()
-        _note(call, list(zip((groups[row] for row in rest), found.errors, strict=True)))
+        note_all(call, list(zip((groups[row] for row in rest), found.errors, strict=True)))
 
     def _keep(self, found: Extraction, keys: Sequence[bytes | None]) -> None:
         rows = [row for row, key in enumerate(keys) if key is not None]
@@ -321,7 +264,7 @@ class StoredBackbone:
         if self.store.waiting_seconds > _PATIENCE:
             self.store.flush()
 
-    def _hand_out(self, call: _Call, found: Extraction, groups: Sequence[Sequence[int]]) -> None:
+    def _hand_out(self, call: Call, found: Extraction, groups: Sequence[Sequence[int]]) -> None:
         if call.features is None:
             return
         places = [index for group in groups for index in group]
@@ -329,7 +272,7 @@ class StoredBackbone:
         states = found.states[rows] if call.states_wanted and found.states is not None else None
         call.put(places, found.features[np.ix_(rows, call.columns)], states)
 
-    def _result(self, call: _Call, features: Rows) -> Extraction:
+    def _result(self, call: Call, features: Rows) -> Extraction:
         indices = np.flatnonzero(call.done)
         states = call.states
         if call.states_wanted and states is None:
@@ -350,94 +293,6 @@ class StoredBackbone:
         self.report.batch_size = part.batch_size
         self.report.prefix_failure = self.report.prefix_failure or part.prefix_failure
         self.report.checked |= part.checked
-
-
-def with_store(
-    backbone: Backbone,
-    folder: str | os.PathLike[str],
-    *,
-    on_full: Literal["warn", "raise"] = "warn",
-    part_rows: int | None = None,
-) -> StoredBackbone:
-    """Return a backbone that keeps its vectors, as float32, in a folder; one that does already is returned.
-
-    Parameters
-    ----------
-    backbone : Backbone
-        If it has another store, that one is left.
-    folder : path
-        Made if it is not there; it may hold final hidden states then.
-    on_full, part_rows
-        As for `savs.features.store.FeatureStore.open`.
-
-    Raises
-    ------
-    StoreMismatchError
-        If the folder holds the features of another backbone, with the entries that differ.
-    StoreError
-        If it holds something else.
-
-    Warns
-    -----
-    StoreWarning
-        Once, if the folder cannot be written: the run goes on and keeps nothing.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from savs.backbones.fake import FakeBackbone
-    >>> from savs.examples import as_examples
-    >>> backbone = with_store(FakeBackbone(), tempfile.mkdtemp())
-    >>> for text in ("red", "red"):
-    ...     _ = backbone.extract(as_examples([text]))
-    ...     print(backbone.n_computed, backbone.n_stored)
-    1 0
-    0 1
-    """
-    from savs.features.store import FeatureStore
-    from savs.features.store.description import read_description
-
-    if isinstance(backbone, StoredBackbone):
-        if backbone.store.folder.resolve() == Path(folder).resolve():
-            return backbone
-        backbone = backbone.backbone
-    there = read_description(Path(folder)) if Path(folder).is_dir() else None
-    store = FeatureStore.open(
-        folder,
-        store_identity(backbone.fingerprint),
-        backbone.layout,
-        dtype="float32",
-        states_width=backbone.last_layer_states([]).shape[1] if there is None else there.states_width,
-        on_full=on_full,
-        part_rows=part_rows,
-    )
-    return StoredBackbone(backbone, store)
-
-
-def _named(example: Example, index: int) -> Example:
-    return example if example.id else replace(example, id=str(index))
-
-
-def _note(call: _Call, failed: Sequence[tuple[Sequence[int], ItemError]]) -> None:
-    """Note the error of each content for all its examples, in their order and each under its own name."""
-    errors = {
-        index: error if index == group[0] else type(error)(error.message, code=error.code)
-        for group, error in failed
-        for index in group
-    }
-    for index, error in sorted(errors.items()):
-        call.ledger.add(index, call.examples[index], error)
-
-
-def _selected(layout: HeadLayout, heads: Sequence[Head] | None) -> tuple[HeadLayout, NDArray[np.intp]]:
-    """Return the wanted heads and their columns, or what a backbone says of wrong ones."""
-    try:
-        wanted = layout if heads is None else layout.select(heads)
-        return wanted, layout.column_indices(wanted.heads)
-    except KeyError as error:
-        raise BackboneError(f"this backbone has no head {tuple(error.args[0])}") from None
-    except ValueError as error:
-        raise BackboneError(f"the wanted heads cannot be used: {error}") from None
 
 
 @contextmanager
