@@ -5,88 +5,31 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from savs.artifact import Shot
-from savs.backbones import Backbone, Extraction, PromptTemplate
-from savs.backbones.stored import Counts
 from savs.datasets import find_leaks
 from savs.errors import DataError
-from savs.examples import DataWarning, ErrorLedger, Example, Label, as_examples
-from savs.features import Head, HeadLayout
-from savs.heads import Estimate, SAVClassifier
+from savs.examples import DataWarning, ErrorLedger, Label, as_examples
+from savs.heads import SAVClassifier
 from savs.heads.conformal import AlarmThreshold, UnknownDetector, alarm_threshold, conformal_sets
 from savs.heads.evidence import head_opinions
-from savs.heads.head_sets import HeadSet
-from savs.heads.methods import FittedClassifier, Method
 from savs.heads.suspects import left_out_votes, suspect_shots
 from savs.model.answers import Predictions
 from savs.model.caution import Caution
 from savs.model.evidence import Explanation, explain_rows
-from savs.model.learning import Learned, shots_of
+from savs.model.learning import shots_of
 from savs.model.occlusion import occluded
-from savs.model.reading import read_rows
-from savs.model.source import BackboneSource
-from savs.model.support import SupportSet, Suspect
-
-if TYPE_CHECKING:
-    pass
+from savs.model.state import ModelState, placed
+from savs.model.support import Suspect
 
 __all__ = ["FittedModel"]
 
 
-class FittedModel:
-    """Everything a fitted model can be asked; `SAVModel` adds how it comes to be fitted.
-
-    Attributes
-    ----------
-    shots_ : list of Shot
-        Ids, labels and content digests of the support set, in the order given.
-    """
-
-    shots_: list[Shot]
-    _learned: Learned
-    _support: SupportSet  # in canonical order, as the rows of `left_out_`
-    _row_layout: HeadLayout
-    _fingerprint: dict[str, Any]
-
-    def _set_up(self, source: BackboneSource, prompt: str | None, method: Method) -> None:
-        self._source = source
-        self._prompt = prompt
-        self._template = None if prompt is None else PromptTemplate(prompt)
-        self._method = method
-
-    @property
-    def backbone(self) -> Backbone:
-        """The frozen model; a saved classifier's is loaded and checked when it is first needed."""
-        return self._source.backbone
-
-    @property
-    def store_counts(self) -> Counts | None:
-        """How many examples the store spared so far, all calls together; None without a store."""
-        return self._source.store_counts
-
-    @property
-    def prompt(self) -> str | None:
-        """The prompt template."""
-        return self._prompt
-
-    @property
-    def method(self) -> Method:
-        """The method and its settings, as asked for."""
-        return self._method
-
-    def __repr__(self) -> str:
-        name = self._source.name
-        backbone = repr(name) if isinstance(name, str) else type(name).__name__
-        try:
-            state = f"{len(self.classes_)} classes, {len(self.heads_)} heads"
-        except AttributeError:
-            state = "not fitted"
-        return f"{type(self).__name__}({backbone}, {self._method.name}, {state}, prompt={self.prompt!r})"
+class FittedModel(ModelState):
+    """Everything a fitted model can be asked; `SAVModel` adds how it comes to be fitted."""
 
     def suspect_labels(self) -> list[Suspect]:
         """Return the shots that most heads would label otherwise when they are left out, worst first.
@@ -331,40 +274,9 @@ class FittedModel:
         _ = self._fitted  # unfitted, there are no shots to compare with: say so as every other method does
         digests = {shot.digest for shot in self.shots_}
         ledger = ErrorLedger(-1)
-        prompted = self._prompted(_placed(examples, ledger), ledger)
+        prompted = self._prompted(placed(examples, ledger), ledger)
         indices = list(prompted)
         return [indices[position] for position in find_leaks(digests, list(prompted.values()))]
-
-    def head_vectors(
-        self, examples: Sequence[Any], heads: Sequence[Head] | None = None
-    ) -> NDArray[np.float32]:
-        """Return feature rows, shape (n_examples, width), of all heads or the given ones, in that order."""
-        return self._extract(examples, heads, ErrorLedger(), progress=False).features
-
-    def _extract(
-        self, examples: Sequence[Any], heads: Sequence[Head] | None, ledger: ErrorLedger, *, progress: bool
-    ) -> Extraction:
-        prompted = self._prompted(_placed(examples, ledger), ledger)
-        found = read_rows(
-            self.backbone, list(prompted.values()), heads, max_errors=ledger.left, progress=progress
-        )
-        indices = np.asarray(list(prompted), dtype=np.intp)[found.indices]
-        ledger.note_rest(prompted, set(indices.tolist()), found.errors)
-        return Extraction(found.features, indices, ledger.errors)
-
-    def _rows(self, prompted: Sequence[Example], *, progress: bool) -> NDArray[np.float32]:
-        """Return rows of the heads in use for examples that have their prompt."""
-        return read_rows(self.backbone, prompted, self.heads_, progress=progress).features
-
-    def _prompted(self, examples: Mapping[int, Example], ledger: ErrorLedger) -> dict[int, Example]:
-        """Return the examples as the model reads them, by position."""
-        return dict(examples) if self._template is None else ledger.collect(self._template.apply, examples)
-
-    def _kept_features(self, examples: Sequence[Any]) -> NDArray[np.float32]:
-        heads, items = self._fitted.heads_, as_examples(examples)
-        if not items:
-            raise DataError("there are 0 examples; hand in at least one")
-        return self.head_vectors(items, heads)
 
     def _kept_shot_rows(self) -> NDArray[np.float32] | None:
         rows = self._support.rows
@@ -383,80 +295,3 @@ class FittedModel:
         voters = self._voters
         published = isinstance(voters, SAVClassifier)
         return voters.log_shares(features) if published else voters.predict_log_proba(features)
-
-    @property
-    def _codes(self) -> NDArray[np.intp]:
-        """Class index of each shot, rows as those of ``left_out_``."""
-        place = {label: code for code, label in enumerate(self.classes_.tolist())}
-        return np.array([place[label] for label in self._support.labels], dtype=np.intp)
-
-    @property
-    def _fitted(self) -> FittedClassifier:
-        try:
-            return self._learned.classifier
-        except AttributeError:
-            from sklearn.exceptions import NotFittedError
-
-            raise NotFittedError("this SAVModel is not fitted yet: call fit with labelled examples") from None
-
-    @property
-    def _voters(self) -> FittedClassifier:
-        """The classifier on rows of the heads in use only: a query is read no deeper than they stand."""
-        return self._fitted.for_kept_heads()
-
-    @property
-    def classes_(self) -> NDArray[Any]:
-        """The labels, sorted."""
-        return np.asarray(self._fitted.classes_)
-
-    @property
-    def heads_(self) -> list[Head]:
-        """The heads in use, best first where the method ranks them; the final state, if in use, is last."""
-        return list(self._fitted.heads_)
-
-    @property
-    def head_set_(self) -> HeadSet:
-        """The heads in use, as an object that other tasks can take."""
-        heads = tuple(head for head in self.heads_ if not head.is_state)
-        return HeadSet(heads, self.layout)
-
-    @property
-    def head_scores_(self) -> NDArray[Any] | None:
-        """Score of every head in layout order, hits for the published rule; None where none are ranked."""
-        return getattr(self._fitted, "head_scores_", None)
-
-    @property
-    def estimate_(self) -> Estimate | None:
-        """What accuracy to expect on new examples, estimated from the shots alone."""
-        _ = self._fitted
-        return self._learned.estimate
-
-    @property
-    def selection_report_(self) -> dict[str, Any]:
-        """How stable the choice of heads is, and what an automatic choice compared, chose, and why."""
-        _ = self._fitted
-        return self._learned.report
-
-    @property
-    def left_out_(self) -> NDArray[np.float64]:
-        """Log probabilities of left-out shots, sorted by content digest, shape (n_shots, n_classes)."""
-        _ = self._fitted
-        return self._learned.left_out
-
-    @property
-    def row_layout_(self) -> HeadLayout:
-        """Of the feature rows that the classifier was fitted on: all heads, and the state if it was read."""
-        _ = self._fitted
-        return self._row_layout
-
-    @property
-    def layout(self) -> HeadLayout:
-        """All heads of the backbone."""
-        known = hasattr(self, "_row_layout")
-        return self._row_layout.without_state() if known else self.backbone.layout
-
-
-def _placed(examples: Sequence[Any], ledger: ErrorLedger) -> dict[int, Example]:
-    """Return the examples that are some, by position; the ledger is new."""
-    items = as_examples(examples, ledger=ledger)
-    return dict(zip(ledger.kept(len(items)), items, strict=True))
