@@ -240,3 +240,30 @@ def test__fault_27__part_cut_short__told_by_the_extraction_that_finds_it(
     assert (code, report(text)["computed"]) == (0, 6)
     assert f"{name}: it is no Parquet file or was cut short" in error
     assert "its rows are computed again" in error
+
+
+@pytest.mark.parametrize("inside", ["store.json", "errors.jsonl", "parts/errors.jsonl"])
+def test__errors_inside_the_store__refused_and_the_store_is_whole(savs, rows, backbone, tmp_path, inside):
+    store, data = tmp_path / "store", rows({"question": "one?"}, {"question": "two?"})
+    command = ("extract", data, "-b", backbone, "-o", store)
+    assert savs(*command)[0] == 0
+    before = {path: path.read_bytes() for path in store.rglob("*") if path.is_file()}
+    code, _, error = savs(*command, "--errors", store / inside)
+    assert code == 2
+    assert "--errors" in error
+    assert "savs keeps itself" in " ".join(error.split())
+    assert {path: path.read_bytes() for path in store.rglob("*") if path.is_file()} == before
+
+
+def test__limit_beyond_all_counting__everything(savs, rows, backbone, tmp_path):
+    data = rows({"question": "one?"}, {"question": "two?"})
+    code, text, _ = savs("extract", data, "-b", backbone, "-o", tmp_path / "s", "--limit", 10**30, "--json")
+    assert (code, report(text)["n"]) == (0, 2)
+
+
+@pytest.mark.parametrize("rate", ["nan", "NaN", "inf", "-1", "0", "1e300"])
+def test__video_fps_that_is_no_rate__wrong_usage(savs, rows, tmp_path, rate):
+    data = rows({"question": "one?"})
+    code, text, error = savs("extract", data, "-b", "no-such", "-o", tmp_path / "s", "--video-fps", rate)
+    assert (code, text) == (2, "")
+    assert "--video-fps" in error

@@ -50,6 +50,42 @@ def test__fault_35__exit_code_of_the_process(arguments, code, start, tmp_path):
         )
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(("extract", "", "-b", "tiny", "-o", "s"), ("extract", "a.jsonl", "-b", "tiny", "-o", "")),
+        *(("fit", "", "-b", "tiny", "-o", "c"), ("fit", "a.jsonl", "-b", "tiny", "-o", "")),
+        ("fit", "a.jsonl", "-b", "tiny", "-o", "c", "--store", ""),
+        *(("store", "info", ""), ("store", "verify", ""), ("store", "prune", "")),
+        *(("inspect", ""), ("predict", "", "a.jsonl"), ("predict", "c", "a.jsonl", "-o", "")),
+        ("compare", "", "-b", "tiny"),
+    ],
+    ids=" ".join,
+)
+def test__fault_35__empty_name__wrong_usage_and_not_the_current_folder(
+    arguments, tmp_path, monkeypatch, savs
+):
+    monkeypatch.chdir(tmp_path)
+    code, text, error = savs(*arguments)
+    assert (code, text) == (2, "")
+    assert "the name is empty; the current folder is '.'" in " ".join(error.split())
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("inside", ["savs.json", "answers.jsonl"])
+def test__predict__output_inside_the_classifier__refused_and_nothing_lost(
+    classifier, test_folder, savs, inside
+):
+    before = {path: path.read_bytes() for path in classifier.iterdir()}
+    code, text, error = savs("predict", classifier, test_folder, "-o", classifier / inside)
+    assert (code, text) == (2, "")
+    assert "savs keeps itself" in " ".join(error.split())
+    code, _, error = savs("explain", classifier, test_folder, "--picture", classifier / inside)
+    assert code == 2
+    assert "--picture" in error
+    assert {path: path.read_bytes() for path in classifier.iterdir()} == before
+
+
 def test__predict__rows_on_stdout_and_nothing_on_stderr(classifier, test_folder, start):
     process = start("predict", classifier, test_folder)
     text, error = process.communicate(timeout=120)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from savs.cli.options import example_help, output_options
+from savs.cli.options import PathName, example_help, output_options
 from savs.cli.output import print_json, show
 from savs.cli.session import Session, pass_session
 
@@ -23,7 +23,7 @@ QUICK_TESTED = 30
 @click.option(
     "--output",
     "-o",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=PathName(file_okay=False),
     default=Path("demo-results"),
     show_default=True,
     help="Folder for results, classifiers and the picture.",

@@ -13,7 +13,7 @@ import click
 from savs.cli.answers import answer, placed, tell_store
 from savs.cli.classifiers import classifier_options, load_classifier
 from savs.cli.failures import ITEM_ERRORS
-from savs.cli.options import DATA, example_help
+from savs.cli.options import DATA, PathName, example_help
 from savs.cli.output import percent, percents, print_json, show, table
 from savs.cli.session import Session
 
@@ -32,7 +32,7 @@ NAMES_SHOWN = 5
     short_help="Measure a classifier on labelled examples.",
     epilog=example_help("savs evaluate my-classifier test.jsonl"),
 )
-@click.argument("classifier", type=click.Path(path_type=Path))
+@click.argument("classifier", type=PathName())
 @click.argument("test", type=DATA)
 @classifier_options()
 def evaluate(

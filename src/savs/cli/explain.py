@@ -9,7 +9,7 @@ import click
 
 from savs.cli.classifiers import classifier_options, load_classifier
 from savs.cli.failures import remark
-from savs.cli.options import DATA, example_help
+from savs.cli.options import DATA, PathName, example_help
 from savs.cli.output import print_json, show, table
 from savs.cli.session import Session
 
@@ -27,7 +27,7 @@ PIECES_SHOWN = 8
     short_help="Show why a classifier answers as it does.",
     epilog=example_help("savs explain my-classifier picture.jpg --picture why.png"),
 )
-@click.argument("classifier", type=click.Path(path_type=Path))
+@click.argument("classifier", type=PathName())
 @click.argument("data", type=DATA)
 @click.option("--id", "wanted", metavar="ID", help="Which example of DATA [default: the first].")
 @click.option(
@@ -39,7 +39,7 @@ PIECES_SHOWN = 8
 )
 @click.option(
     "--picture",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=PathName(dir_okay=False),
     help="PNG with what each tile and word does to the answer.",
 )
 @classifier_options()
@@ -63,12 +63,12 @@ def explain(
     was saved with savs fit --keep-shots.
     """
     from savs.cli.reading import split_options
-    from savs.cli.targets import check_writable
+    from savs.cli.targets import check_new_file
 
     reading, load = split_options(options)
     model = load_classifier(classifier, backbone, allow_mismatch, load)
     if picture is not None:
-        check_writable(picture)
+        check_new_file(picture, data, option="--picture", outside=[classifier])
     example = _chosen(data, wanted, max_errors, reading)
     found = model.explain(example, tiles=tiles, progress=session.progress)
     if picture is not None:

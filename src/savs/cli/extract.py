@@ -13,6 +13,7 @@ import click
 from savs.cli.failures import ITEM_ERRORS, remark
 from savs.cli.options import (
     DATA,
+    PathName,
     backbone_options,
     data_options,
     error_options,
@@ -52,7 +53,7 @@ ERRORS_SHOWN = 20
     "-o",
     required=True,
     metavar="STORE",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=PathName(file_okay=False),
     help="Folder of the feature store; made if missing.",
 )
 @click.option("--prompt", metavar="TEXT", help="Question put to the model, as in savs fit.")
@@ -64,7 +65,7 @@ ERRORS_SHOWN = 20
 @click.option(
     "--errors",
     "errors_file",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=PathName(dir_okay=False),
     metavar="FILE",
     help="JSONL file for the examples that failed: id, stage, code, message.",
 )
@@ -121,7 +122,7 @@ def extract(
     check_folder(output)
     check_writable(output)
     if errors_file is not None:
-        check_new_file(errors_file, data)
+        check_new_file(errors_file, data, option="--errors", outside=[output])
     source = Source(data, reading, limit, shard)
     n_rows = source.look_through(max_errors)
     model = load_backbone(backbone, progress=session.progress, **load)

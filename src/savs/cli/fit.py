@@ -14,6 +14,7 @@ from savs.cli.answers import tell_store
 from savs.cli.methods import by_label, check_method, heads_of, method_options
 from savs.cli.options import (
     DATA,
+    PathName,
     backbone_options,
     data_options,
     example_help,
@@ -42,9 +43,7 @@ CLASSES_SHOWN = 20
 )
 @click.argument("train", type=DATA)
 @click.option("--backbone", "-b", required=True, metavar="NAME", help="tiny, a model folder or a hub id.")
-@click.option(
-    "--output", "-o", required=True, type=click.Path(path_type=Path), help="Folder for the classifier."
-)
+@click.option("--output", "-o", required=True, type=PathName(), help="Folder for the classifier.")
 @click.option(
     "--prompt",
     metavar="TEXT",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from savs.cli.head_map import head_map, head_map_lines
-from savs.cli.options import example_help, output_options
+from savs.cli.options import PathName, example_help, output_options
 from savs.cli.output import percent, print_json, show, speaks_unicode, table
 from savs.cli.session import Session, pass_session
 from savs.cli.wording import (
@@ -30,7 +30,7 @@ CLASSES_SHOWN = 20
 
 
 @click.command(short_help="Show what a classifier is.", epilog=example_help("savs inspect my-classifier"))
-@click.argument("classifier", type=click.Path(path_type=Path))
+@click.argument("classifier", type=PathName())
 @click.option(
     "--suspects", is_flag=True, help="List the shots whose label the others doubt (savs fit --keep-shots)."
 )

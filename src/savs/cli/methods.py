@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from savs.cli.options import PathName
+
 if TYPE_CHECKING:
     from savs.examples import Example
 
@@ -79,7 +81,7 @@ def method_options() -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         click.option(
             "--heads-of",
             "heads_from",
-            type=click.Path(path_type=Path),
+            type=PathName(),
             metavar="CLASSIFIER",
             help="Use only the heads that this saved classifier uses (method votes, soft, hec_v, ...).",
         ),

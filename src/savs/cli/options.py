@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import reduce
 from pathlib import Path
@@ -14,6 +15,7 @@ from savs.cli.session import remember
 __all__ = [
     "DATA",
     "Command",
+    "PathName",
     "backbone_options",
     "data_options",
     "error_options",
@@ -45,6 +47,28 @@ class BatchSizeOption(click.ParamType["int | str"]):
         )
 
 
+class PathName(click.Path):
+    """A path; an empty one is refused, as it would be the current folder."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(path_type=Path, **options)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
+        if not str(value):
+            self.fail("the name is empty; the current folder is '.'", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class Rate(click.FloatRange):
+    """A number within bounds, which NaN is not."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number."""
+        rate = float(super().convert(value, param, ctx))
+        return self.fail(f"{value!r} is no rate", param, ctx) if math.isnan(rate) else rate
+
+
 class DataSource(click.ParamType["Path | str"]):
     """A path, or the address of a hub data set, which stays a text."""
 
@@ -54,7 +78,7 @@ class DataSource(click.ParamType["Path | str"]):
         """Return the path or the address."""
         if isinstance(value, str) and value.startswith("hf://"):
             return value
-        path: Path = click.Path(path_type=Path).convert(value, param, ctx)
+        path: Path = PathName().convert(value, param, ctx)
         return path
 
 
@@ -96,7 +120,7 @@ def data_options() -> Callable[[Command], Command]:
         click.option(
             "--video-fps",
             metavar="RATE",
-            type=click.FloatRange(0, 1024, min_open=True, max_open=True),
+            type=Rate(0, 1024, min_open=True, max_open=True),
             help="Frames read for each second of a video, at most --video-frames [then by default 64].",
         ),
         click.option("--text-column", metavar="NAME", help="Column with the example's own text."),
@@ -104,7 +128,7 @@ def data_options() -> Callable[[Command], Command]:
         click.option("--id-column", metavar="NAME", help="Column with the example's id."),
         click.option(
             "--root",
-            type=click.Path(path_type=Path, exists=True, file_okay=False),
+            type=PathName(exists=True, file_okay=False),
             help="Folder that media paths are relative to [default: the data file's own].",
         ),
         click.option("--split", metavar="NAME", help="Part of a data set that has several, such as train."),
@@ -128,7 +152,7 @@ def load_options() -> Callable[[Command], Command]:
         click.option("--device-map", metavar="MAP", help="Spread the model over devices, such as auto."),
         click.option(
             "--offload-folder",
-            type=click.Path(path_type=Path, file_okay=False),
+            type=PathName(file_okay=False),
             help="Folder for weights that no device holds; with --device-map.",
         ),
         click.option(
@@ -171,7 +195,7 @@ def store_option() -> Callable[[Command], Command]:
     return _all(
         click.option(
             "--store",
-            type=click.Path(path_type=Path, file_okay=False),
+            type=PathName(file_okay=False),
             metavar="DIR",
             help="Feature store: an example in it needs no forward pass, others are added; made if missing.",
         )

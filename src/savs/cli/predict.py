@@ -18,7 +18,7 @@ from savs.cli.answers import answer, held, tell_store
 from savs.cli.cautions import asked_caution, caution_options
 from savs.cli.classifiers import classifier_options, load_classifier
 from savs.cli.failures import ITEM_ERRORS, remark
-from savs.cli.options import DATA, example_help
+from savs.cli.options import DATA, PathName, example_help
 from savs.cli.output import print_json
 from savs.cli.session import Session
 from savs.cli.streaming import ROWS_PER_CHUNK, SHARD, Source, in_chunks
@@ -41,11 +41,9 @@ __all__ = ["predict"]
         "savs predict my-classifier large.jsonl -o answers-0.jsonl --shard 0/8",
     ),
 )
-@click.argument("classifier", type=click.Path(path_type=Path))
+@click.argument("classifier", type=PathName())
 @click.argument("data", type=DATA)
-@click.option(
-    "--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="JSONL file [default: stdout]."
-)
+@click.option("--output", "-o", type=PathName(dir_okay=False), help="JSONL file [default: stdout].")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N examples.")
 @click.option(
     "--shard", type=SHARD, metavar="I/N", help="Only every N-th of them, from the I-th on, counted from 0."
@@ -92,7 +90,8 @@ def predict(
     reading, load = split_options(options)
     model = load_classifier(classifier, backbone, allow_mismatch, load)
     if output is not None:
-        check_new_file(output, data)
+        kept = [classifier, *filter(None, [load.get("store")])]
+        check_new_file(output, data, outside=kept)
     source = Source(data, reading, limit, shard)
     caution = asked_caution(model, sets, alarms, unknown)
     n_rows = source.look_through(max_errors)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from savs.cli.failures import FAILED
-from savs.cli.options import example_help, output_options
+from savs.cli.options import PathName, example_help, output_options
 from savs.cli.output import print_json, show
 from savs.cli.session import Session, pass_session
 
@@ -29,7 +29,7 @@ def store() -> None:
 
 
 @store.command(short_help="Show what a store holds.", epilog=example_help("savs store info my-store"))
-@click.argument("folder", metavar="STORE", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="STORE", type=PathName())
 @output_options()
 @pass_session
 def info(session: Session, /, folder: Path) -> None:
@@ -57,7 +57,7 @@ def info(session: Session, /, folder: Path) -> None:
 @store.command(
     short_help="Read every byte and compare it.", epilog=example_help("savs store verify my-store")
 )
-@click.argument("folder", metavar="STORE", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="STORE", type=PathName())
 @output_options()
 @pass_session
 def verify(session: Session, /, folder: Path) -> int:
@@ -86,7 +86,7 @@ def verify(session: Session, /, folder: Path) -> int:
 @store.command(
     short_help="Delete duplicates and leftovers.", epilog=example_help("savs store prune my-store")
 )
-@click.argument("folder", metavar="STORE", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="STORE", type=PathName())
 @output_options()
 @pass_session
 def prune(session: Session, /, folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -21,8 +22,28 @@ def check_writable(target: Path) -> None:
         raise PermissionError(13, "Permission denied", str(parent))
 
 
-def check_new_file(output: Path, *inputs: Path | str) -> None:
-    """Refuse an output that cannot be written or would replace one of the inputs."""
+def check_new_file(
+    output: Path, *inputs: Path | str, option: str = "--output", outside: Sequence[Path] = ()
+) -> None:
+    """Refuse an output that cannot be written, would replace an input, or stands in a folder that savs keeps.
+
+    Parameters
+    ----------
+    output : Path
+    *inputs : Path or str
+        What is read.
+    option : str, default="--output"
+        The option that names the output.
+    outside : sequence of Path
+        Folders whose files only savs itself may write: a store, a classifier.
+    """
     check_writable(output)
-    if any(output.resolve() == Path(source).resolve() for source in inputs):
-        raise click.BadParameter(f"{output} is the data itself; name another file", param_hint="--output")
+    place = output.resolve()
+    if any(place == Path(source).resolve() for source in inputs):
+        raise click.BadParameter(f"{output} is the data itself; name another file", param_hint=option)
+    for folder in outside:
+        if place.is_relative_to(folder.resolve()):
+            raise click.BadParameter(
+                f"{output} is inside {folder}, whose files savs keeps itself; name another file",
+                param_hint=option,
+            )

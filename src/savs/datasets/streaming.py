@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -124,7 +125,8 @@ def _unique(found: Rows, columns: Columns, wanted: Wanted) -> Iterator[Row]:
     def rows() -> Iterator[Row]:
         return found.data.rows(wanted, columns.id_names)
 
-    return unique_rows(islice(rows(), wanted.limit), columns.id_of, rows)
+    most = None if wanted.limit is None else min(wanted.limit, sys.maxsize)
+    return unique_rows(islice(rows(), most), columns.id_of, rows)
 
 
 def _examples(

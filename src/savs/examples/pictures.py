@@ -200,8 +200,8 @@ def _checked_sampling(video: Video) -> Video:
 
 
 def audio_error(what: str) -> ExampleError:
-    """Return the error for a sound in the place of a picture."""
-    return ExampleError(f"{what} is a sound, where a picture is expected", code="image_type")
+    """Return the error for a sound in the place of a picture or video."""
+    return ExampleError(f"{what} is a sound, where a picture or video is expected", code="image_type")
 
 
 def _from_text(text: str, root: Path | None) -> Image:
