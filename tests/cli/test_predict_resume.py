@@ -233,3 +233,23 @@ def test__fault_23__predict_with_a_store_killed__goes_on_and_the_store_is_whole(
     assert json.loads(text)["store"]["computed"] == (n_kept if number == signal.SIGKILL else 0)
     assert savs("predict", classifier, data, "-o", tmp_path / "plain", "-q")[0] == 0
     assert (tmp_path / "out").read_bytes() == (tmp_path / "plain").read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling link", "folder", "pipe"])
+def test__something_else_where_rows_are_kept__one_line_and_untouched(classifier, rows, savs, tmp_path, kind):
+    other, partial = tmp_path / "other.txt", tmp_path / "answers.jsonl.partial"
+    other.write_text("somebody's")
+    if kind == "folder":
+        partial.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(partial)
+    else:
+        partial.symlink_to(other if kind == "link" else tmp_path / "nowhere")
+    code, text, error = savs(
+        "predict", classifier, rows({"image": "red.png"}), "-o", tmp_path / "answers.jsonl"
+    )
+    assert (code, text, error.count("\n")) == (1, "", 1)
+    assert "is no file; name another output" in error
+    assert other.read_text() == "somebody's"
+    assert not (tmp_path / "answers.jsonl").exists()
+    assert not (tmp_path / "nowhere").exists()

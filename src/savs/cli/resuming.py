@@ -95,9 +95,12 @@ def resumable(
 
 @contextmanager
 def _locked(path: Path) -> Iterator[TextIO]:
-    """Open a file that no other run is writing."""
+    """Open a file that no other run is writing; a link is not followed, lest another file be overwritten."""
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise DataError(f"{path} stands where unfinished rows are kept and is no file; name another output")
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
     while True:
-        with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+", encoding="utf-8") as stream:  # noqa: PTH123
+        with open(os.open(path, flags, 0o644), "r+", encoding="utf-8") as stream:  # noqa: PTH123
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

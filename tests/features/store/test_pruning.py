@@ -131,3 +131,28 @@ def test__store_without_anything_to_do__parts_stay_as_they_are(filled, writing):
     pruned = writing.open_store(filled).prune()
     assert part_names(filled) == before
     assert (pruned.duplicates, pruned.parts_before, pruned.parts_after) == (0, 3, 3)
+
+
+def test__fault_27__quarantine_that_leads_elsewhere__nothing_there_is_touched(filled, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    names = ["letter.txt", f"{'a' * 64}.parquet"]
+    for name in names:
+        (elsewhere / name).write_text("somebody's")
+    (filled / "quarantine").symlink_to(elsewhere)
+    damaged = sorted((filled / "parts").iterdir())[0]
+    damaged.write_bytes(damaged.read_bytes()[:-3])
+    with pytest.warns(StoreWarning, match="its rows are computed again"):
+        store = FeatureStore.existing(filled)
+    assert store.info()["quarantined"] == 0
+    assert store.prune().quarantined == 0
+    assert sorted(path.name for path in elsewhere.iterdir()) == sorted(names)
+    assert damaged.exists()
+
+
+def test__fault_27__files_of_others_in_the_quarantine__stay(filled):
+    (filled / "quarantine").mkdir()
+    (filled / "quarantine" / "letter.txt").write_text("somebody's")
+    (filled / "quarantine" / f"{'a' * 64}.parquet").write_text("a damaged part")
+    assert FeatureStore.existing(filled).prune().quarantined == 1
+    assert [path.name for path in (filled / "quarantine").iterdir()] == ["letter.txt"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import warnings
 from collections.abc import Callable, Iterable
@@ -104,6 +105,8 @@ class Shelf:
         """Move a bad part to the quarantine, say so, and use it no more."""
         try:
             self.quarantine.mkdir(exist_ok=True)
+            if self.quarantine.is_symlink():
+                raise NotADirectoryError(errno.ENOTDIR, "a link", str(self.quarantine))
             (self.folder / name).replace(self.quarantine / name)
             reached("quarantined")
             sync_folder(self.folder)
@@ -137,9 +140,11 @@ class Shelf:
             advance(part.n_bytes)
 
     def quarantined(self) -> list[Path]:
-        """Return the parts that were set aside."""
+        """Return the parts that were set aside; nothing else that may lie there, nor behind a link."""
         try:
-            return sorted(path for path in self.quarantine.iterdir() if path.is_file())
+            if self.quarantine.is_symlink():
+                return []
+            return sorted(path for path in self.quarantine.iterdir() if is_part_name(path.name))
         except (FileNotFoundError, NotADirectoryError):
             return []
 
