@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -16,32 +13,27 @@ from numpy.typing import NDArray
 
 from savs.errors import StoreError
 from savs.features.layout import HeadLayout
-from savs.features.store.buffering import Buffer, as_key_column
 from savs.features.store.description import (
     FILE_NAME,
     KEY_BYTES,
     Description,
-    compact,
-    layer_name,
     read_description,
     write_description,
 )
+from savs.features.store.fetching import fetch
 from savs.features.store.files import locked, remove_stale
-from savs.features.store.numbers import pack
 from savs.features.store.parquet import LARGEST_PAGE
-from savs.features.store.parts import BadPartError, Part, write_part
 from savs.features.store.pruning import Pruned, prune
 from savs.features.store.reading import Job
-from savs.features.store.shelf import PARTS, BadPart, Shelf, StoreWarning, check_folder, is_folder
+from savs.features.store.shelf import PARTS, BadPart, Shelf, check_folder, is_folder
+from savs.features.store.writing import LOCK, Writer, unwritable
 
 if TYPE_CHECKING:
     from typing import Self
 
 __all__ = ["FeatureStore", "StoredRows"]
 
-LOCK = ".lock"
 _PART_ROWS, _PART_BYTES = 256, 128 * 2**20
-_THREADS, _WORTH_THREADS = 4, 16 * 2**20
 _MOST_PART_ROWS = 2**14
 
 
@@ -76,8 +68,6 @@ class FeatureStore:
         Whose features these are, of which heads, in which dtype.
     part_rows : int
         Rows of a full part: what a killed process computes again at most.
-    caching : bool
-        False once the store could not be written and the run goes on without it.
     """
 
     def __init__(
@@ -96,11 +86,8 @@ class FeatureStore:
         self.folder = folder
         self.description = description
         self.part_rows = part_rows or max(1, min(_PART_ROWS, _PART_BYTES // description.row_bytes))
-        self.caching = True
-        self._on_full = on_full
         self._shelf = Shelf(folder, description)
-        self._buffer: Buffer | None = None
-        self._since = 0.0
+        self._writer = Writer(folder, description, self._shelf, self.part_rows, on_full)
 
     @classmethod
     def open(
@@ -156,7 +143,7 @@ class FeatureStore:
             if read_description(path) is None:
                 write_description(path, store.description)
         except OSError as error:
-            store._cannot_write(error)
+            store._writer.cannot_write(error)
         store._begin()
         return store
 
@@ -181,8 +168,11 @@ class FeatureStore:
         found = read_description(self.folder)
         if found is not None:
             found.check_same(self.description, self.folder)
+        parts = self.folder / PARTS
+        if parts.exists() and not parts.is_dir():
+            raise StoreError(f"cannot read {parts}: it is no folder")
         remove_stale(self.folder)
-        remove_stale(self.folder / PARTS)
+        remove_stale(parts)
         self._shelf.refresh()
 
     def __enter__(self) -> Self:
@@ -194,15 +184,19 @@ class FeatureStore:
         self.flush()
 
     @property
+    def caching(self) -> bool:
+        """False once the store could not be written and the run goes on without it."""
+        return self._writer.caching
+
+    @property
     def space(self) -> int:
         """How many more rows the part that is being filled takes."""
-        return self.part_rows if self._buffer is None else self._buffer.space
+        return self._writer.space
 
     @property
     def waiting_seconds(self) -> float:
         """How long the oldest row that is not written yet has been waiting; 0 if there is none."""
-        waits = self._buffer is not None and len(self._buffer)
-        return time.monotonic() - self._since if waits else 0.0
+        return self._writer.waiting_seconds
 
     def __len__(self) -> int:
         """Return the number of keys in parts; rows that are not written yet do not count."""
@@ -220,7 +214,7 @@ class FeatureStore:
         """
         self._shelf.refresh()
         wanted = dict.fromkeys(_checked(keys))
-        return [key for key in wanted if not self._has(key, states)]
+        return [key for key in wanted if not self._writer.has(key, states)]
 
     def get(
         self,
@@ -259,9 +253,8 @@ class FeatureStore:
         layout = self.description.layout if heads is None else self.description.layout.select(heads)
         job = Job(self.description, _checked(keys), layout, states)
         self._shelf.refresh()
-        self._from_buffer(job)
-        while places := self._places(job):
-            self._from_parts(places, job)
+        self._writer.fill(job)
+        fetch(self._shelf, job)
         job.finish()
         return StoredRows(job.features, job.found, job.states)
 
@@ -297,20 +290,7 @@ class FeatureStore:
         if states is not None:
             states = np.asarray(states)
             _check_shape("states", states, (len(rows), self._check_states()))
-        new = self._new(rows, states is not None)
-        while new and self.caching:
-            buffer = self._buffer_for(states is not None)
-            batch, new = new[: buffer.space], new[buffer.space :]
-            taken = compact(np.asarray(batch, dtype=np.intp))
-            columns = self._packed(features[taken], None if states is None else states[taken])
-            batch_keys = [rows[index] for index in batch]
-            if len(batch) == self.part_rows and self._written(batch_keys, columns):
-                continue
-            if not len(buffer):
-                self._since = time.monotonic()
-            buffer.add(batch_keys, columns)
-            if not buffer.space:
-                self.flush()
+        self._writer.take(rows, features, states)
 
     def flush(self) -> None:
         """Write the rows that are waiting as one part.
@@ -320,33 +300,7 @@ class FeatureStore:
         StoreError
             If it cannot be written and ``on_full="raise"``; the rows are still waiting then.
         """
-        buffer = self._buffer
-        if buffer is None or not len(buffer):
-            return
-        try:
-            with locked(self.folder / LOCK):
-                self._shelf.refresh()
-                present = {key for key in buffer.rows if self._stored(key, buffer.with_states)}
-                columns = buffer.columns(present)
-                if columns:
-                    self._shelf.take_in(write_part(self._shelf.folder, self.description, columns))
-        except OSError as error:
-            self._cannot_write(error)
-        buffer.clear()
-
-    def _written(self, keys: list[bytes], columns: Mapping[str, NDArray[Any]]) -> bool:
-        """Write rows that fill a part from where they lie; False if they must go through the buffer."""
-        try:
-            with locked(self.folder / LOCK):
-                self._shelf.refresh()
-                if any(self._stored(key, "states" in columns) for key in keys):
-                    return False
-                whole = {"key": as_key_column(keys), **columns}
-                self._shelf.take_in(write_part(self._shelf.folder, self.description, whole))
-        except OSError:
-            # The buffer keeps them, tries once more and says why it cannot.
-            return False
-        return True
+        self._writer.flush()
 
     def info(self) -> dict[str, Any]:
         """Return what the store holds.
@@ -396,104 +350,13 @@ class FeatureStore:
             with locked(self.folder / LOCK):
                 return prune(self._shelf, self.part_rows)
         except OSError as error:
-            raise _unwritable(self.folder, error) from error
-
-    def _stored(self, key: bytes, states: bool) -> bool:
-        place = self._shelf.places.get(key)
-        return place is not None and (place[0].has_states or not states)
-
-    def _has(self, key: bytes, states: bool) -> bool:
-        buffer = self._buffer
-        waiting = buffer is not None and key in buffer.rows and (buffer.with_states or not states)
-        return waiting or self._stored(key, states)
-
-    def _new(self, keys: Sequence[bytes], states: bool) -> list[int]:
-        """Return the positions of the keys that the store does not have, each once."""
-        first = {key: index for index, key in reversed(list(enumerate(keys)))}
-        return sorted(index for key, index in first.items() if not self._has(key, states))
-
-    def _buffer_for(self, states: bool) -> Buffer:
-        if self._buffer is not None and self._buffer.with_states is not states:
-            self.flush()
-            self._buffer = None
-        if self._buffer is None:
-            self._buffer = Buffer(self.description, self.part_rows, states)
-        return self._buffer
-
-    def _packed(self, features: NDArray[Any], states: NDArray[Any] | None) -> dict[str, NDArray[Any]]:
-        packed = pack(features, self.description.dtype)
-        columns = {layer_name(layer): packed[:, compact(of)] for layer, of in self.description.layers.items()}
-        if states is not None:
-            columns["states"] = pack(states, self.description.dtype)
-        return columns
-
-    def _places(self, job: Job) -> list[tuple[Part, list[tuple[int, int]]]]:
-        """Return, part by part, the (row, position) pairs that are left to read."""
-        grouped: dict[str, tuple[Part, list[tuple[int, int]]]] = {}
-        for position in np.flatnonzero(~job.found):
-            place = self._shelf.places.get(job.keys[position])
-            if place is not None and (job.states is None or place[0].has_states):
-                part, row = place
-                grouped.setdefault(part.path.name, (part, []))[1].append((row, int(position)))
-        return list(grouped.values())
-
-    def _from_parts(self, places: list[tuple[Part, list[tuple[int, int]]]], job: Job) -> None:
-        """Read rows of parts, several at a time; one that cannot be read is out of the index afterwards."""
-        most = _THREADS if job.n_bytes > _WORTH_THREADS else 1
-        n_threads = min(len(places), os.cpu_count() or 1, most)
-        if n_threads == 1:
-            errors = [_read_part(part, pairs, job) for part, pairs in places]
-        else:
-            with ThreadPoolExecutor(n_threads, thread_name_prefix="savs-store-read") as pool:
-                errors = list(pool.map(lambda place: _read_part(place[0], place[1], job), places))
-        for (part, _), error in zip(places, errors, strict=True):
-            self._note(part, error)
-
-    def _note(self, part: Part, error: BadPartError | OSError | None) -> None:
-        if isinstance(error, BadPartError):
-            self._shelf.set_aside(part.path.name, str(error))
-        elif isinstance(error, FileNotFoundError):
-            # Pruned by another process: the rows are in a new part.
-            self._shelf.forget([part.path.name])
-            self._shelf.refresh()
-        elif error is not None:
-            self._shelf.ignore(part.path.name, f"it cannot be read: {error.strerror or error}")
-
-    def _from_buffer(self, job: Job) -> None:
-        buffer = self._buffer
-        if buffer is None or (job.states is not None and not buffer.with_states):
-            return
-        pairs = [(buffer.rows[key], index) for index, key in enumerate(job.keys) if key in buffer.rows]
-        if pairs:
-            job.fill(pairs, lambda column: buffer.column(column.name))
+            raise unwritable(self.folder, error) from error
 
     def _check_states(self) -> int:
         """Return the width of final hidden states; `ValueError` if the store has none."""
         if self.description.states_width is None:
             raise ValueError("the store holds no final hidden states: open it with states_width")
         return self.description.states_width
-
-    def _cannot_write(self, error: OSError) -> None:
-        if self._on_full == "raise":
-            raise _unwritable(self.folder, error) from error
-        if self.caching:
-            self.caching = False
-            warnings.warn(
-                f"{_unwritable(self.folder, error)}; the run goes on and keeps no more features",
-                StoreWarning,
-                stacklevel=3,
-            )
-
-
-def _read_part(part: Part, pairs: list[tuple[int, int]], job: Job) -> BadPartError | OSError | None:
-    """Read rows of a part and return why they cannot be read, if so."""
-    try:
-        with part.path.open("rb", buffering=0) as file:
-            scratch = np.empty(part.n_rows * job.widest, np.uint8)
-            job.fill(pairs, lambda column: part.read(file.fileno(), column, scratch))
-    except (BadPartError, OSError) as error:
-        return error
-    return None
 
 
 def _checked(keys: Sequence[bytes]) -> list[bytes]:
@@ -506,7 +369,3 @@ def _checked(keys: Sequence[bytes]) -> list[bytes]:
 def _check_shape(name: str, values: NDArray[Any], shape: tuple[int, int]) -> None:
     if values.shape != shape:
         raise ValueError(f"{name} must have the shape {shape}, not {values.shape}")
-
-
-def _unwritable(folder: Path, error: OSError) -> StoreError:
-    return StoreError(f"cannot write the feature store {folder}: {error.strerror or error}")
