@@ -193,7 +193,7 @@ def test__shard__that_is_none__wrong_usage(classifier, place, savs, shard):
     assert "Traceback" not in error
 
 
-def test__fault_9__missing_files__found_before_the_model_is_loaded(classifier, rows, savs, monkeypatch):
+def test__fault_09__missing_files__found_before_the_model_is_loaded(classifier, rows, savs, monkeypatch):
     monkeypatch.setattr("savs.cli.predict._write", None)
     data = rows(*({"image": f"gone-{index}.png", "id": str(index)} for index in range(30)))
     code, _, error = savs("predict", classifier, data)
@@ -253,3 +253,14 @@ def test__something_else_where_rows_are_kept__one_line_and_untouched(classifier,
     assert other.read_text() == "somebody's"
     assert not (tmp_path / "answers.jsonl").exists()
     assert not (tmp_path / "nowhere").exists()
+
+
+def test__link_where_the_notes_of_a_run_are_kept__never_written_through(classifier, rows, savs, tmp_path):
+    other = tmp_path / "other.txt"
+    other.write_text("somebody's")
+    for name in ("answers.jsonl.partial.json", "answers.jsonl.partial.json.tmp"):
+        (tmp_path / name).symlink_to(other)
+    code, _, _ = savs("predict", classifier, rows({"image": "red.png"}), "-o", tmp_path / "answers.jsonl")
+    assert code == 0
+    assert other.read_text() == "somebody's"
+    assert len((tmp_path / "answers.jsonl").read_text().splitlines()) == 1

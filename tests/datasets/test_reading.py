@@ -155,6 +155,20 @@ def test__fault_17__bad_csv_row__error_with_file_and_line(write: Write, content:
     assert refused(write("a.csv", content)).startswith(place + ":")
 
 
+@pytest.mark.parametrize(
+    "named", ["image_column", "text_column", "label_column", "id_column", "audio_column"]
+)
+def test__fault_17__csv_without_a_named_column__error_with_file_and_line(write: Write, named: str) -> None:
+    error = refused(write("a.csv", "question,label\nq,x\n"), **{named: "nowhere"})
+    assert error.startswith("a.csv:2: there is no column 'nowhere'")
+
+
+def test__columns__one_for_two_media__refused(write: Write) -> None:
+    file = write("a.csv", "clip,label\na.mp4,x\n")
+    for options in ({"video_column": "clip", "audio_column": "clip"}, {"image_column": ["clip", "clip"]}):
+        assert "'clip' is named for two media" in refused(file, **options)
+
+
 @pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv"])
 @pytest.mark.parametrize("content", ["", "\n \n", "\ufeff"])
 def test__fault_13__empty_file__error_with_the_count(write: Write, name: str, content: str) -> None:

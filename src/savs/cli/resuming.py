@@ -117,7 +117,9 @@ def _begin(partial: Partial, beside: Path, made_from: Mapping[str, Any]) -> None
     partial.stream.seek(0)
     partial.stream.truncate()
     temporary = beside.with_name(beside.name + ".tmp")
-    temporary.write_text(json.dumps({"format": _FORMAT, **made_from}) + "\n")
+    temporary.unlink(missing_ok=True)
+    with temporary.open("x", encoding="utf-8") as file:  # made anew: never written through a link
+        file.write(json.dumps({"format": _FORMAT, **made_from}) + "\n")
     temporary.replace(beside)
 
 
@@ -144,7 +146,7 @@ def _go_on(partial: Partial, beside: Path, made_from: Mapping[str, Any], rows_pe
 
 def _header(beside: Path) -> dict[str, Any] | None:
     try:
-        found = json.loads(beside.read_bytes()[: 2**20])
+        found = json.loads(beside.read_bytes()[: 2**20]) if beside.is_file() else None  # a pipe would block
     except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) and found.pop("format", None) == _FORMAT else None

@@ -63,7 +63,8 @@ class Columns:
         Raises
         ------
         DataError
-            With file and line, if a named column is missing, or the label's is the text's or a medium's too.
+            With file and line, if a named column is missing; if one is named for two media, or for the label
+            and the content.
         ItemError
             If the row is no example.
         """
@@ -71,6 +72,9 @@ class Columns:
             if name not in row.cells:
                 columns = ", ".join(map(repr, row.cells))
                 raise DataError(f"{row.where}: there is no column {name!r}; columns: {columns}")
+        twice = [name for name in self._media_names if self._media_names.count(name) > 1]
+        if twice:
+            raise DataError(f"column {twice[0]!r} is named for two media; name it once")
         if self.label is not None and self.label in (*self._media_names, self.text):
             raise DataError(
                 f"column {self.label!r} is named for the label and for the content: the answer must not "
