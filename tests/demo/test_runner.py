@@ -116,3 +116,33 @@ def test__run_demo__backbone_that_cannot_be_loaded__leaves_nothing(tmp_path: Pat
     with pytest.raises(BackboneError, match="there is no folder"):
         run_demo(tmp_path / "out", backbone=tmp_path / "nowhere", **SETTINGS)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "results",
+    ["", "[]", '{"new_files": [{"task": "photos"}]}', '{"new_files": "photos"}', '{"new_files": [3]}'],
+)
+def test__run_demo__folder_with_somebodys_own_files__they_stay(tmp_path: Path, results: str) -> None:
+    from savs.demo.runner import _prepare
+
+    own = tmp_path / "new_files" / "photos" / "holiday.png"
+    own.parent.mkdir(parents=True)
+    own.write_bytes(b"mine")
+    (tmp_path / "results.json").write_text(results)
+    _prepare(tmp_path)
+    assert own.read_bytes() == b"mine"
+
+
+def test__run_demo__files_of_an_earlier_demo__removed_by_task_and_nowhere_else(tmp_path: Path) -> None:
+    from savs.demo.runner import _prepare
+
+    shown = [
+        {"task": name, "classifier": "c", "command": "x"} for name in ("photos", "..", "../out", ".", "")
+    ]
+    (tmp_path / "results.json").write_text(json.dumps({"new_files": shown}))
+    for name in ("new_files/photos", "new_files/other", "out"):
+        (tmp_path / name).mkdir(parents=True)
+    _prepare(tmp_path)
+    assert not (tmp_path / "new_files" / "photos").exists()
+    assert (tmp_path / "new_files" / "other").exists()
+    assert (tmp_path / "out").exists()

@@ -111,8 +111,18 @@ def run_demo(
 def _prepare(folder: Path) -> None:
     """Make the folder; new files of an earlier run would mix with those of another seed."""
     folder.mkdir(parents=True, exist_ok=True)
-    if (folder / "results.json").exists():
-        shutil.rmtree(folder / "new_files", ignore_errors=True)
+    for name in _shown_before(folder / "results.json"):
+        shutil.rmtree(folder / "new_files" / name, ignore_errors=True)
+
+
+def _shown_before(results: Path) -> list[str]:
+    """Return the tasks whose files an earlier demo wrote; somebody's own results name none."""
+    try:
+        found = json.loads(results.read_bytes())["new_files"]
+        names = [str(one["task"]) for one in found if {"task", "classifier", "command"} <= one.keys()]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return []
+    return [name for name in names if name == Path(name).name and name not in {"", ".", ".."}]
 
 
 def _announced(tasks: Sequence[Task], progress: bool) -> Iterator[Task]:
