@@ -14,8 +14,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,14 +24,22 @@ from numpy.typing import NDArray
 
 from savs.features.store.description import KEY_BYTES, Column, Description
 from savs.features.store.digests import column_digest
-from savs.features.store.files import open_regular, reached, whole_file, write_all
+from savs.features.store.files import open_regular
 from savs.features.store.parquet import MAGIC, Chunk, footer, page_header
 
-__all__ = ["SUFFIX", "BadPartError", "Part", "check_part", "is_part_name", "open_part", "write_part"]
+__all__ = [
+    "SUFFIX",
+    "BadPartError",
+    "Part",
+    "check_part",
+    "facts_text",
+    "is_part_name",
+    "open_part",
+    "part_footer",
+]
 
 SUFFIX = ".parquet"
 _NAME = re.compile(r"[0-9a-f]{64}\.parquet")
-_WORTH_A_THREAD = 2**19
 _LARGEST_REST = 64 * 2**20
 _WRITER = "savs"
 _FACTS = b'{"store": "'
@@ -110,33 +117,6 @@ def is_part_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
-def write_part(folder: Path, description: Description, columns: Mapping[str, NDArray[Any]]) -> Path:
-    """Write a part and return its path, when it is durable.
-
-    Parameters
-    ----------
-    folder : Path
-    description : Description
-    columns : mapping of str to ndarray
-        Arrays of shape (n_rows, width) by column name, in the stored dtype: all columns of the description,
-        ``states`` only if these rows have them.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written; nothing is left of it.
-    """
-    specs = [spec for name, spec in description.columns.items() if name in columns]
-    with whole_file(folder) as (descriptor, finish):
-        rest = hashlib.sha256()
-        for piece, is_value in _pieces(description, specs, columns):
-            if not is_value:
-                rest.update(piece)
-            write_all(descriptor, piece)
-        reached("encoded")
-        return finish(rest.hexdigest() + SUFFIX)
-
-
 def open_part(path: Path, description: Description) -> Part:
     """Open a part, check that it is one of this store, and read its keys.
 
@@ -154,7 +134,7 @@ def open_part(path: Path, description: Description) -> Part:
         digests = _digests(facts, description)
         chunks, n_rows = _chunks(description, digests, n_bytes - len(end))
         # What no savs wrote is not interpreted: Parquet readers end the whole process on some footers.
-        if end != footer(chunks, n_rows, {"savs": facts}, _WRITER):
+        if end != part_footer(chunks, n_rows, facts):
             raise BadPartError("its footer is damaged, or no savs wrote it")
         starts = {chunk.name: chunk.offset + chunk.n_header for chunk in chunks}
         part = Part(path, n_rows, n_bytes, b"", starts, digests)
@@ -184,55 +164,21 @@ def check_part(part: Part, description: Description) -> None:
         raise BadPartError("the sha256 of its headers and footer is not its name")
 
 
-def _pieces(
-    description: Description, specs: list[Column], columns: Mapping[str, NDArray[Any]]
-) -> Iterator[tuple[bytes | memoryview, bool]]:
-    """Yield the bytes of a part in order, and whether they are values."""
-    n_rows = len(columns["key"])
-    chunks: list[Chunk] = []
-    digests: dict[str, str] = {}
-    offset = len(MAGIC)
-    yield MAGIC, False
-    for spec, (values, digests[spec.name]) in zip(specs, _digested(specs, columns), strict=True):
-        header = page_header(n_rows, values.nbytes)
-        yield header, False
-        yield values.reshape(-1).view(np.uint8).data, True
-        chunks.append(Chunk(spec.name, spec.n_bytes, offset, len(header)))
-        offset += len(header) + values.nbytes
-    yield footer(chunks, n_rows, {"savs": _facts_text(description, digests)}, _WRITER), False
+def facts_text(description: Description, digests: Mapping[str, str]) -> str:
+    """Return the JSON that savs puts into a footer.
+
+    Parameters
+    ----------
+    description : Description
+    digests : mapping of str to str
+        Of each column's values, in the order of the columns.
+    """
+    return json.dumps({"store": description.id, "dtype": description.dtype, "digests": dict(digests)})
 
 
-def _digested(specs: list[Column], columns: Mapping[str, NDArray[Any]]) -> Iterator[tuple[NDArray[Any], str]]:
-    """Yield each column's values without gaps, valid until the next, and their digest."""
-    # One column at a time goes through memory that stays in the processor's cache.
-    widest = max(len(columns[spec.name]) * spec.n_bytes for spec in specs)
-    memories = np.empty((2, widest), np.uint8)
-
-    def prepare(number: int) -> tuple[NDArray[Any], str]:
-        spec = specs[number]
-        values = _gathered(columns[spec.name], spec, memories[number % 2])
-        return values, column_digest(values)
-
-    if widest < _WORTH_A_THREAD:
-        yield from map(prepare, range(len(specs)))
-        return
-    # While one column is written, another thread makes the next one ready.
-    with ThreadPoolExecutor(1, thread_name_prefix="savs-store-write") as pool:
-        ahead = pool.submit(prepare, 0)
-        for number in range(len(specs)):
-            ready = ahead.result()
-            if number + 1 < len(specs):
-                ahead = pool.submit(prepare, number + 1)
-            yield ready
-
-
-def _gathered(values: NDArray[Any], spec: Column, scratch: NDArray[np.uint8]) -> NDArray[Any]:
-    """Return values without gaps, in `scratch` if they have any."""
-    if values.flags.c_contiguous:
-        return values
-    whole = scratch[: len(values) * spec.n_bytes].view(spec.dtype).reshape(values.shape)
-    whole[...] = values
-    return whole
+def part_footer(chunks: list[Chunk], n_rows: int, facts: str) -> bytes:
+    """Return the footer of a part with these columns and `facts_text`."""
+    return footer(chunks, n_rows, {"savs": facts}, _WRITER)
 
 
 def _footer(descriptor: int, n_bytes: int) -> bytes:
@@ -245,7 +191,7 @@ def _footer(descriptor: int, n_bytes: int) -> bytes:
 
 
 def _facts(end: bytes) -> str:
-    """Return the JSON that savs puts into a footer."""
+    """Return the JSON that savs put into this footer."""
     try:
         text = end[end.index(_FACTS) :].decode("latin-1")
         return text[: json.JSONDecoder().raw_decode(text)[1]]
@@ -261,13 +207,9 @@ def _digests(text: str, description: Description) -> dict[str, str]:
         raise BadPartError("no savs wrote it, or its metadata is damaged") from None
     if store != description.id:
         raise BadPartError("it belongs to another store")
-    if text != _facts_text(description, digests):
+    if text != facts_text(description, digests):
         raise BadPartError("no savs wrote it, or its metadata is damaged")
     return digests
-
-
-def _facts_text(description: Description, digests: Mapping[str, str]) -> str:
-    return json.dumps({"store": description.id, "dtype": description.dtype, "digests": dict(digests)})
 
 
 def _chunks(description: Description, digests: Mapping[str, str], n_bytes: int) -> tuple[list[Chunk], int]:

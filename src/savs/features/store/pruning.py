@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from savs.features.store.buffering import Buffer
 from savs.features.store.files import reached, remove_stale, sync_folder
-from savs.features.store.parts import BadPartError, Part, write_part
+from savs.features.store.part_writing import write_part
+from savs.features.store.parts import BadPartError, Part
 from savs.features.store.shelf import Shelf
 
 __all__ = ["Pruned", "prune"]

@@ -16,7 +16,7 @@ from savs.features.store.buffering import Buffer, as_key_column
 from savs.features.store.description import Description, compact, layer_name
 from savs.features.store.files import locked
 from savs.features.store.numbers import pack
-from savs.features.store.parts import write_part
+from savs.features.store.part_writing import write_part
 from savs.features.store.reading import Job
 from savs.features.store.shelf import Shelf, StoreWarning
 
