@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from savs.backbones import Backbone
-from savs.datasets import DataWarning, example_hash
 from savs.datasets.support import class_counts
-from savs.errors import DataError, ItemError, SAVsError
-from savs.evaluation.contenders import DEFAULT_CONTENDERS, KNOWN, Answers, Contender, ReadExamples, ask
+from savs.errors import DataError
+from savs.evaluation.contenders import DEFAULT_CONTENDERS, KNOWN, ReadExamples
+from savs.evaluation.judging import Judge
 from savs.evaluation.protocol import draw_rows
-from savs.evaluation.results import Comparison, Trial
+from savs.evaluation.results import Comparison
+from savs.evaluation.splits import items_to_ask, shots_and_tests
 from savs.examples import Example, Label
 from savs.heads import TEXT_METHODS
 from savs.model.names import class_prompts
 
 __all__ = ["check_request", "compare_methods"]
-
-Rows = NDArray[np.intp]
 
 
 def compare_methods(
@@ -105,9 +101,9 @@ def compare_methods(
     if set(methods) & set(TEXT_METHODS):
         names = backbone.extract(class_prompts(classes, prompt)).features
         read = replace(read, prototypes=dict(zip(classes, names, strict=True)))
-    splits = _splits(read, n_pool, shots, draws, seed, classes, fixed_test=bool(test))
-    asked = _to_ask(read.labels, [test_rows for _, test_rows in splits.values()], zero_shot_items, seed)
-    judge = _Judge(backbone, read, classes, asked, progress)
+    splits = shots_and_tests(read, n_pool, shots, draws, seed, classes, fixed_test=bool(test))
+    asked = items_to_ask(read.labels, [test_rows for _, test_rows in splits.values()], zero_shot_items, seed)
+    judge = Judge(backbone, read, classes, asked, progress)
     trials = judge.run(methods, splits, progress)
     return Comparison(
         methods=tuple(methods),
@@ -163,140 +159,3 @@ def _rows(
     # As objects: a test set may have labels of another type than the shots, and NumPy would merge 1 and "1".
     labels = np.array([example.label for example in kept], dtype=object)
     return ReadExamples(kept, labels, features, states, backbone.layout)
-
-
-def _splits(
-    read: ReadExamples,
-    n_pool: int,
-    shots: Sequence[int],
-    draws: int,
-    seed: int,
-    classes: Sequence[Label],
-    *,
-    fixed_test: bool,
-) -> dict[tuple[int, int], tuple[Rows, Rows]]:
-    """Return rows of shots and test items by number of shots and draw."""
-    copies = _copies(read.examples)
-    fixed = np.arange(n_pool, len(read.examples)) if fixed_test else None
-    if fixed is not None:
-        _warn_of_test(read, fixed, copies, classes)
-    pool = read.labels[:n_pool].tolist()
-    splits: dict[tuple[int, int], tuple[Rows, Rows]] = {}
-    for count in shots:
-        for draw in range(draws):
-            drawn, rest = draw_rows(pool, count, (seed, draw), leave=0 if fixed_test else 1)
-            items = rest if fixed is None else fixed
-            items = items[~np.isin(copies[items], copies[drawn])]
-            if not len(items):
-                raise DataError(f"{count} shots leave no test item that is not a copy of a shot")
-            splits[count, draw] = drawn, items
-    return splits
-
-
-def _copies(examples: Sequence[Example]) -> Rows:
-    """Return a number per example, the same for the same content."""
-    numbers: dict[str, int] = {}
-    return np.array([numbers.setdefault(example_hash(example), len(numbers)) for example in examples])
-
-
-def _warn_of_test(read: ReadExamples, fixed: Rows, copies: Rows, classes: Sequence[Label]) -> None:
-    items = [read.examples[row] for row in fixed.tolist()]
-    leaks = np.flatnonzero(np.isin(copies[fixed], copies[: fixed[0]])).tolist()
-    if leaks:
-        warnings.warn(
-            f"{len(leaks)} of {len(items)} test examples are in the data of the shots too, the first is "
-            f"{items[leaks[0]].id}: each is left out of the draws that it is a shot of",
-            DataWarning,
-            stacklevel=2,
-        )
-    known = {(type(label), label) for label in classes}
-    unknown = [item for item in items if (type(item.label), item.label) not in known]
-    if unknown:
-        warnings.warn(
-            f"{len(unknown)} of {len(items)} test examples have a label that no shot has, the first is "
-            f"{unknown[0].id} ({unknown[0].label!r}): they count as wrong",
-            DataWarning,
-            stacklevel=2,
-        )
-
-
-def _to_ask(labels: NDArray[Any], tests: Sequence[Rows], most: int, seed: int) -> list[int]:
-    """Return at most so many of the items of any draw's test, in random order, classes in turn."""
-    rows = np.random.default_rng(seed).permutation(np.unique(np.concatenate(tests))).tolist()
-    turns: dict[Any, int] = {}
-    order = []
-    for row in rows:
-        turn = turns[labels[row]] = turns.get(labels[row], 0) + 1
-        order.append((turn, row))
-    return [row for _, row in sorted(order, key=lambda pair: pair[0])[:most]]
-
-
-class _Judge:
-    """Runs contenders; the model is asked in words once, when the first one wants it."""
-
-    def __init__(
-        self,
-        backbone: Backbone,
-        read: ReadExamples,
-        classes: Sequence[Label],
-        asked: list[int],
-        progress: bool,
-    ) -> None:
-        self._read = read
-        self._ask = partial(ask, backbone, {row: read.examples[row] for row in asked}, classes)
-        self._n_asked, self._progress = len(asked), progress
-        self.failure: Exception | None = None
-
-    @cached_property
-    def answers(self) -> Answers:
-        with _bar(self._n_asked, "answer", self._progress) as tell:
-            return self._ask(tell)
-
-    def _answers(self) -> Answers:
-        # Asked in vain once, not in every draw.
-        if self.failure is not None:
-            raise self.failure
-        try:
-            return self.answers
-        except (SAVsError, ValueError, MemoryError) as error:
-            self.failure = error
-            raise
-
-    def run(
-        self, methods: Sequence[str], splits: dict[tuple[int, int], tuple[Rows, Rows]], progress: bool
-    ) -> dict[tuple[str, int], list[Trial]]:
-        """Return the trials of each method and number of shots, in the order of the draws."""
-        trials: dict[tuple[str, int], list[Trial]] = {}
-        with _bar(len(methods) * len(splits), "fit", progress) as tell:
-            for name in methods:
-                contender = self._read.contender(name, self._answers)
-                for (count, _), (drawn, items) in splits.items():
-                    trial = _tried(contender, drawn, items, self._read.labels)
-                    trials.setdefault((name, count), []).append(trial)
-                    tell(1)
-        return trials
-
-
-def _tried(contender: Contender, drawn: Rows, items: Rows, labels: NDArray[Any]) -> Trial:
-    try:
-        turn = contender(drawn, items)
-    except MemoryError:
-        return Trial.failed("it needs more memory than there is")
-    except (SAVsError, ValueError) as error:
-        message = error.message if isinstance(error, ItemError) else str(error)
-        return Trial.failed(" ".join(message.split()))
-    if not len(turn.rows):
-        return Trial.failed("none of this draw's test items was asked")
-    truth = labels[turn.rows].tolist()
-    right = [
-        type(label) is type(true) and label == true for label, true in zip(turn.labels, truth, strict=True)
-    ]
-    return Trial(turn.rows, np.array(right), turn.seconds, turn.n_bytes)
-
-
-@contextmanager
-def _bar(total: int, unit: str, progress: bool) -> Iterator[Callable[[int], object]]:
-    from tqdm import tqdm
-
-    with tqdm(total=total, unit=unit, delay=2, disable=None if progress else True, leave=False) as bar:
-        yield bar.update
