@@ -17,8 +17,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from savs.features import Head, HeadLayout
 from savs.heads.labels import check_label_types, encode_labels
+from savs.heads.priors import class_priors
 from savs.heads.probabilities import fit_temperature, log_softmax
-from savs.heads.rows import check_finite, resolve_layout
+from savs.heads.rows import check_finite, check_finite_from, resolve_layout
 from savs.heads.shots import Shots
 from savs.heads.similarity import nearest_classes
 
@@ -251,45 +252,6 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _calibrated(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return log probabilities under the fitted temperature and the class priors."""
         return log_softmax(scores / self.temperature_ + self.log_priors_)
-
-
-def check_finite_from(rows: NDArray[np.floating], layout: HeadLayout, start: int) -> None:
-    """As `check_finite` for rows that begin at `start` of what the caller handed in."""
-    from savs.errors import ActivationError
-
-    try:
-        check_finite(rows, layout)
-    except ActivationError as error:
-        first = int(str(error).split()[1])
-        message = str(error).replace(f"row {first} ", f"row {first + start} ", 1)
-        raise ActivationError(message, code=error.code) from None
-
-
-def class_priors(priors: object, counts: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return the prior probability of each class.
-
-    Parameters
-    ----------
-    priors : "uniform", "empirical" or array-like of float
-        Equal, as frequent as among the shots, or given in the order of the sorted classes.
-    counts : ndarray of int, shape (n_classes,)
-        Shots of each class.
-
-    Raises
-    ------
-    ValueError
-        If given priors are not one positive number per class.
-    """
-    if isinstance(priors, str):
-        if priors == "uniform":
-            return np.full(len(counts), 1 / len(counts))
-        if priors == "empirical":
-            return np.asarray(counts / counts.sum())
-        raise ValueError(f"priors must be 'uniform', 'empirical' or one number per class, got {priors!r}")
-    given = np.asarray(priors, dtype=np.float64)
-    if given.shape != counts.shape or not (np.isfinite(given) & (given > 0)).all():
-        raise ValueError(f"priors must be {len(counts)} positive numbers, one per class")
-    return np.asarray(given / given.sum())
 
 
 def _plain_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:

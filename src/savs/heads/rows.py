@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from savs.errors import ActivationError
 from savs.features import HeadLayout
 
-__all__ = ["check_finite", "resolve_layout"]
+__all__ = ["check_finite", "check_finite_from", "resolve_layout"]
 
 
 def resolve_layout(layout: HeadLayout | tuple[int, int, int] | None, width: int) -> HeadLayout:
@@ -49,3 +49,13 @@ def check_finite(rows: NDArray[np.floating], layout: HeadLayout) -> None:
             f"row {bad[0]} has NaN or inf in {place}",
             code="activation_not_finite",
         )
+
+
+def check_finite_from(rows: NDArray[np.floating], layout: HeadLayout, start: int) -> None:
+    """As `check_finite` for rows that begin at `start` of what the caller handed in."""
+    try:
+        check_finite(rows, layout)
+    except ActivationError as error:
+        first = int(str(error).split()[1])
+        message = str(error).replace(f"row {first} ", f"row {first + start} ", 1)
+        raise ActivationError(message, code=error.code) from None
