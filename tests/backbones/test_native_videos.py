@@ -157,6 +157,12 @@ def test__fault_11__broken_video__item_error_alone(family) -> None:
     assert_same(found.features, rows(built, examples[:1]))
 
 
+def test__extract__one_frame_where_two_are_needed__error_says_so(family) -> None:
+    with pytest.raises(ItemError, match="one frame of its video is read, and this model may need two"):
+        rows(family("qwen3_vl_video"), [ask(Video(film(0), 1), "q")])
+    assert rows(family("qwen2_5_vl_video"), [ask(Video(film(0), 1), "q")]).shape[0] == 1
+
+
 def test__extract__model_without_videos__refused(family, fresh_family) -> None:
     deaf, built = fresh_family("llava"), family("llava_onevision_video")
     with pytest.raises(BackboneError, match="takes no pixel_values_videos, so videos would be ignored"):

@@ -229,8 +229,10 @@ def _refused(processor: Any, error: Exception, loaded: Loaded) -> ItemError:
     hint = ""
     if tokens and isinstance(error, ValueError):
         hint = f"; its text may hold the model's own {tokens} token"
-    if reads_images(processor) and not loaded.images:
+    if reads_images(processor) and not (loaded.images or loaded.audios or loaded.videos):
         hint = "; it has no picture, and this model may need one"
+    if any(len(video.images) == 1 for video in loaded.videos):
+        hint = "; one frame of its video is read, and this model may need two"
     if "nested images" in str(error).lower():
         hint = "; it takes no list of pictures per prompt, so savs cannot read pictures with this model"
     if any("\ud800" <= character <= "\udfff" for character in text):
