@@ -135,6 +135,36 @@ def test__fault_35__signal_during_predict__whole_rows_kept_beside_the_output(
     assert all(json.loads(line)["label"] for line in partial.read_text().splitlines())
 
 
+@pytest.mark.parametrize(
+    ("command", "number", "code"),
+    [("fit", signal.SIGINT, 130), ("evaluate", signal.SIGTERM, 143), ("compare", signal.SIGINT, 130)],
+)
+def test__fault_35__signal_between_passes__nothing_half_written_and_the_rows_kept(
+    command, number, code, backbone, classifier, tmp_path, start
+):
+    data, store, target = tmp_path / "texts.jsonl", tmp_path / "store", tmp_path / "target"
+    rows = ({"question": f"text {index}", "label": ("blue", "red")[index % 2]} for index in range(900))
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    arguments = {
+        "fit": ("fit", data, "-b", backbone, "-o", target),
+        "evaluate": ("evaluate", classifier, data),
+        "compare": ("compare", data, "-b", backbone, "--methods", "sav", "--shots", "4"),
+    }[command]
+    process = start(*arguments, "--store", store, "--batch-size", "1")
+    parts = store / "parts"
+    wait_for(lambda: parts.is_dir() and any(parts.glob("*.parquet")), process)
+    process.send_signal(number)
+    text, error = process.communicate(timeout=60)
+    assert (process.returncode, text) == (code, "")
+    assert error.splitlines()[-1] == {130: "savs: interrupted", 143: "savs: terminated"}[code]
+    assert "Traceback" not in error
+    assert not target.exists()
+    assert not [path for path in store.rglob("*") if "tmp" in path.name]
+    done = start("store", "verify", store, "--json")
+    verdict, _ = done.communicate(timeout=60)
+    assert (done.returncode, json.loads(verdict)["bad"]) == (0, [])
+
+
 def test__reader_hangs_up__ends_without_a_word(classifier, many, start):
     process = start("predict", classifier, many, "--batch-size", "1")
     first = process.stdout.readline()
