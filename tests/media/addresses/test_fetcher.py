@@ -313,6 +313,7 @@ def test__fetcher__name_below_an_allowed_one__its_own_certificate(server: Server
 def test__tls_context__old_versions_and_wrong_names__refused() -> None:
     assert tls_context().minimum_version >= ssl.TLSVersion.TLSv1_2
     assert tls_context().check_hostname
+    assert not tls_context().options & ssl.OP_IGNORE_UNEXPECTED_EOF
 
 
 def test__fetcher__real_table__this_machine_is_not_dialled(server: Server) -> None:

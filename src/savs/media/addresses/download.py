@@ -35,6 +35,10 @@ _OVERHEAD = 2**20  # bytes of headers
 def tls_context() -> ssl.SSLContext:
     """Return what checks certificates against the system's authorities, and the host's name."""
     context = ssl.create_default_context()
+    # Some builds, such as Debian's 3.11.2, leave the version to the system's settings, and take a connection
+    # that was cut for one that was ended.
+    context.minimum_version = max(context.minimum_version, ssl.TLSVersion.TLSv1_2)
+    context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
     context.set_alpn_protocols(["http/1.1"])
     return context
 
