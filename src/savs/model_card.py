@@ -47,6 +47,8 @@ def _summary(artifact: Artifact) -> str:
         "Heads in use": f"{sum(head >= 0 for _, head in artifact.heads)} of {artifact.layout.n_heads}",
         "Shots": str(len(artifact.shots)),
     }
+    if artifact.video_sampling is not None:
+        rows["Videos"] = artifact.video_sampling.in_words
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
     intro = (
         "A few-shot classifier that reads attention heads of a frozen model. It holds none of its weights."

@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
-from savs.artifact import Artifact, Shot, load_artifact, save_artifact
+from savs.artifact import Artifact, Shot, common_sampling, load_artifact, save_artifact
 from savs.errors import ArtifactError
+from savs.examples import Sampling
 from savs.features import HeadLayout
 from savs.heads.classifier import SAVClassifier
 from savs.heads.methods import METHODS, TEXT_METHODS, Method
@@ -178,6 +179,58 @@ def test__load__a_classifier_of_schema_1__is_the_published_rule(tmp_path):
     np.testing.assert_array_equal(loaded.classifier.centroids_, artifact.classifier.centroids_)
 
 
+@pytest.mark.parametrize("sampling", [Sampling(4), Sampling(64, 2), Sampling(1024, 0.25)])
+def test__fault_32__how_videos_were_read__survives_and_gives_identical_bytes(tmp_path, sampling):
+    made = make_artifact()
+    artifact = replace(made, shots=[replace(made.shots[0], video=sampling), made.shots[1]])
+    save_artifact(artifact, tmp_path / "a", card="card")
+    loaded = load_artifact(tmp_path / "a")
+    assert loaded.shots == artifact.shots
+    assert loaded.video_sampling == sampling
+    save_artifact(loaded, tmp_path / "b", card="card")
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+def test__video_sampling__two_ways_or_none__is_none():
+    first, second = make_artifact().shots
+    assert common_sampling([first, second]) is None
+    two_ways = [replace(first, video=Sampling(4)), replace(second, video=Sampling(8))]
+    assert common_sampling(two_ways) is None
+
+
+@pytest.mark.parametrize(
+    "video",
+    [
+        {"n_frames": 0, "fps": None},
+        {"n_frames": 8, "fps": -1},
+        {"n_frames": "8", "fps": None},
+        {"n_frames": [8], "fps": None},
+        {"n_frames": 8, "fps": None, "codec": 1},
+        {"fps": 1},
+        [8, None],
+        "8",
+        8,
+        {},
+    ],
+)
+def test__fault_29__impossible_sampling_of_videos__artifact_error(tmp_path, video):
+    save_artifact(make_artifact(), tmp_path, card="card")
+    index = json.loads((tmp_path / "savs.json").read_text())
+    rewrite_index(tmp_path, shots=[{**shot, "video": video} for shot in index["shots"]])
+    with pytest.raises(ArtifactError):
+        load_artifact(tmp_path)
+
+
+def test__load__a_classifier_of_schema_2__has_no_word_on_videos(tmp_path):
+    save_artifact(make_artifact(), tmp_path, card="card")
+    index = json.loads((tmp_path / "savs.json").read_text())
+    shots = [{name: shot[name] for name in ("id", "label", "digest")} for shot in index["shots"]]
+    rewrite_index(tmp_path, schema_version=2, shots=shots)
+    loaded = load_artifact(tmp_path)
+    assert loaded.shots == make_artifact().shots
+    assert loaded.video_sampling is None
+
+
 def test__save__over_an_older_classifier__replaces_it_and_leaves_one_tensor_file(tmp_path):
     save_artifact(make_artifact(), tmp_path, card="old")
     newer = make_artifact(scale=2.0)
@@ -200,6 +253,7 @@ sys.path.insert(0, sys.argv[2])
 from test_folder import make_artifact
 from savs.artifact import save_artifact
 from savs.errors import ArtifactError
+from savs.examples import Sampling
 import numpy as np
 from dataclasses import replace
 bigger = replace(make_artifact(tuple(range(2000))), prompt="x" * 100000)

@@ -99,9 +99,19 @@ def test__fit_and_predict__sounds_and_videos__answered_and_kept(name, kind, star
         "4",
         *how,
     )
-    rows = [json.loads(line) for line in done(start, "predict", model, data["test"], *how).splitlines()]
+    # Videos are read as those of the shots were, without being told.
+    rows = [json.loads(line) for line in done(start, "predict", model, data["test"]).splitlines()]
+    assert done(start, "predict", model, data["test"], *how).splitlines() == list(map(json.dumps, rows))
     truth = [json.loads(line)["label"] for line in data["test"].read_text().splitlines()]
     assert [row["label"] for row in rows] == truth
+    if kind == "video":
+        assert json.loads(done(start, "inspect", model, "--json"))["video_sampling"] == {
+            "n_frames": 4,
+            "fps": None,
+        }
+        process = start("predict", model, data["test"], "--video-frames", "2")
+        _, error = process.communicate(timeout=240)
+        assert error.count("videos are read with 2 frames, the shots' were read with 4 frames") == 1
     again = ["extract", data["shots"], "--backbone", backbone, "-o", store, "--json", *how]
     assert json.loads(done(start, *again))["computed"] == 0
 

@@ -3,32 +3,45 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, fields
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from savs.backbones.prompts import PromptTemplate
-from savs.examples import Label
+from savs.examples import Label, Sampling
 from savs.examples.labels import as_label
+from savs.examples.pictures import check_sampling
 from savs.features import HeadLayout
 from savs.heads.base import HeadClassifier
 from savs.heads.estimate import Estimate
 from savs.heads.methods import FittedClassifier, Method
 
-__all__ = ["LABEL_TYPES", "Artifact", "Shot", "check_artifact"]
+__all__ = ["LABEL_TYPES", "Artifact", "Shot", "check_artifact", "common_sampling"]
 
 LABEL_TYPES: dict[str, type] = {"str": str, "int": int, "bool": bool}
 
 
 @dataclass(frozen=True)
 class Shot:
-    """One support example, as remembered by a saved classifier: never its content."""
+    """One support example, as remembered by a saved classifier: never its content.
+
+    Attributes
+    ----------
+    id : str
+    label : label
+    digest : str
+        Hash of its content.
+    video : Sampling or None
+        Which frames of its videos were read, where it has some and all were read in one way.
+    """
 
     id: str
     label: Label
     digest: str
+    video: Sampling | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +103,11 @@ class Artifact:
         return None if scores is None else scores.tolist()
 
     @property
+    def video_sampling(self) -> Sampling | None:
+        """Which frames of the shots' videos were read, where there are some and one way to read them."""
+        return common_sampling(self.shots)
+
+    @property
     def shots_per_class(self) -> dict[Label, int]:
         """Number of shots of each class, in the order of `classes`."""
         counts = Counter(shot.label for shot in self.shots)
@@ -103,12 +121,14 @@ def check_artifact(artifact: Artifact, label_type: type) -> None:
     zeros and of ones with finite probabilities.
     """
     classes, shots = artifact.classes, artifact.shots
+    for video in {shot.video for shot in shots if shot.video is not None}:
+        check_sampling(video)  # `ExampleError` is a `ValueError`
     checks = (
         len(classes) >= 2 and all(type(label) is label_type for label in classes),
         artifact.classifier.classes_.tolist() == np.unique(artifact.classifier.classes_).tolist(),
         all(as_label(label) == label for label in classes),
         all(type(shot.label) is label_type and shot.label in classes for shot in shots),
-        all(isinstance(getattr(s, f.name), str) for s in shots for f in fields(Shot) if f.name != "label"),
+        all(isinstance(text, str) for shot in shots for text in (shot.id, shot.digest)),
         artifact.prompt is None or _is_template(artifact.prompt),
         len(artifact.heads) > 0 and len(set(artifact.heads)) == len(artifact.heads),
         artifact.left_out is None or _has_left_out(artifact.left_out, (len(shots), len(classes))),
@@ -120,6 +140,12 @@ def check_artifact(artifact: Artifact, label_type: type) -> None:
     )
     if not all(checks):
         raise ValueError(f"check {checks.index(False)} of a classifier's contents failed")
+
+
+def common_sampling(shots: Iterable[Shot]) -> Sampling | None:
+    """Return which frames of the videos of shots were read; None without videos, or if in several ways."""
+    found = {shot.video for shot in shots} - {None}
+    return found.pop() if len(found) == 1 else None
 
 
 def _is_template(prompt: Any) -> bool:

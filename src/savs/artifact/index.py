@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from savs.artifact.content import LABEL_TYPES, Artifact, Shot, check_artifact
 from savs.errors import ArtifactError
+from savs.examples import Sampling
 from savs.heads.base import State
 from savs.heads.methods import Method, classifier_from_state
 
 __all__ = ["SCHEMA_VERSION", "Tensors", "build_artifact", "decode_index", "encode_index", "tensors_of"]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -109,7 +110,7 @@ def build_artifact(index: Mapping[str, Any], tensors: Tensors) -> Artifact:
         method=Method.from_json(index["method"]),
         prompt=index["prompt"],
         classifier=classifier_from_state(State(own, index["classifier"])),
-        shots=[Shot(**shot) for shot in index["shots"]],
+        shots=[_shot(shot) for shot in index["shots"]],
         left_out=tensors.get("left_out"),
         rows=tensors.get("rows"),
         estimate=index["estimate"],
@@ -118,6 +119,12 @@ def build_artifact(index: Mapping[str, Any], tensors: Tensors) -> Artifact:
     )
     check_artifact(artifact, LABEL_TYPES[index["label_type"]])
     return artifact
+
+
+def _shot(told: Mapping[str, Any]) -> Shot:
+    # Schemas 1 and 2 did not say how videos were read.
+    video = told.get("video")
+    return Shot(**{**told, "video": None if video is None else Sampling(**video)})
 
 
 def _check_codes(arrays: Tensors, n_classes: int) -> None:

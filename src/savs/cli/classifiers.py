@@ -21,7 +21,7 @@ from savs.cli.session import current_session, pass_session
 if TYPE_CHECKING:
     from savs.model import SAVModel
 
-__all__ = ["classifier_options", "load_classifier"]
+__all__ = ["as_fitted", "classifier_options", "load_classifier"]
 
 
 def classifier_options() -> Callable[[Command], Command]:
@@ -66,3 +66,12 @@ def load_classifier(
     return SAVModel.from_pretrained(
         folder, backbone=backbone, allow_mismatch=allow_mismatch, progress=shown, **load
     )
+
+
+def as_fitted(model: SAVModel, reading: dict[str, Any]) -> dict[str, Any]:
+    """Return options of `read_examples`; videos are read as the shots' were, unless told otherwise."""
+    sampling = model.video_sampling_
+    told = {"video_frames", "video_fps"} & {name for name, value in reading.items() if value is not None}
+    if sampling is None or told:
+        return reading
+    return reading | {"video_frames": sampling.n_frames, "video_fps": sampling.fps}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from savs.cli.answers import answer, placed, tell_store
-from savs.cli.classifiers import classifier_options, load_classifier
+from savs.cli.classifiers import as_fitted, classifier_options, load_classifier
 from savs.cli.failures import ITEM_ERRORS
 from savs.cli.options import DATA, PathName, example_help
 from savs.cli.output import percent, percents, print_json, show, table
@@ -57,6 +57,7 @@ def evaluate(
     started = time.perf_counter()
     reading, load = split_options(options)
     model = load_classifier(classifier, backbone, allow_mismatch, load)
+    reading = as_fitted(model, reading)
     ledger = ErrorLedger(max_errors)
     examples = read_data(test, ledger, require_labels=True, **reading)
     examples = adopt_label_type(examples, test, model.classes_.tolist())

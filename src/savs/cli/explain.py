@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from savs.cli.classifiers import classifier_options, load_classifier
+from savs.cli.classifiers import as_fitted, classifier_options, load_classifier
 from savs.cli.failures import remark
 from savs.cli.options import DATA, PathName, example_help
 from savs.cli.output import print_json, show, table
@@ -67,6 +67,7 @@ def explain(
 
     reading, load = split_options(options)
     model = load_classifier(classifier, backbone, allow_mismatch, load)
+    reading = as_fitted(model, reading)
     if picture is not None:
         check_new_file(picture, data, option="--picture", outside=[classifier])
     example = _chosen(data, wanted, max_errors, reading)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,7 @@ def _summary(artifact: Artifact) -> dict[str, Any]:
         "head_map": head_map(layout, hits_or_none) if hits_or_none else None,
         "classes": artifact.classes,
         "prompt": artifact.prompt,
+        "video_sampling": None if artifact.video_sampling is None else asdict(artifact.video_sampling),
         "n_shots": len(artifact.shots),
         "n_scored": n_scored(artifact.shots),
         "shots_per_class": {str(label): count for label, count in artifact.shots_per_class.items()},
@@ -107,6 +109,7 @@ def _show_facts(artifact: Artifact) -> None:
         f"prompt    {prompt}",
         f"classes   {', '.join(counts[:CLASSES_SHOWN])}{more}",
         f"shots     {len(artifact.shots)}",
+        *([] if artifact.video_sampling is None else [f"videos    {artifact.video_sampling.in_words}"]),
         *estimate_lines(artifact.estimate),
     )
 

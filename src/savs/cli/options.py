@@ -115,7 +115,7 @@ def data_options() -> Callable[[Command], Command]:
             "--video-frames",
             metavar="N",
             type=click.IntRange(1, 1024),
-            help="Frames read of each video, evenly spread [default: 8].",
+            help="Frames read of each video, evenly spread [default: 8; for a classifier, as its shots'].",
         ),
         click.option(
             "--video-fps",

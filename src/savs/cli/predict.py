@@ -16,7 +16,7 @@ import click
 from savs import __version__
 from savs.cli.answers import answer, held, tell_store
 from savs.cli.cautions import asked_caution, caution_options
-from savs.cli.classifiers import classifier_options, load_classifier
+from savs.cli.classifiers import as_fitted, classifier_options, load_classifier
 from savs.cli.failures import ITEM_ERRORS, remark
 from savs.cli.options import DATA, PathName, example_help
 from savs.cli.output import print_json
@@ -89,6 +89,7 @@ def predict(
 
     reading, load = split_options(options)
     model = load_classifier(classifier, backbone, allow_mismatch, load)
+    reading = as_fitted(model, reading)
     if output is not None:
         kept = [classifier, *filter(None, [load.get("store")])]
         check_new_file(output, data, outside=kept)

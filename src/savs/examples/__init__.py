@@ -18,6 +18,7 @@ from savs.examples.content import (
     Message,
     Part,
     Role,
+    Sampling,
     Text,
     Video,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "Message",
     "Part",
     "Role",
+    "Sampling",
     "Text",
     "Video",
     "as_example",

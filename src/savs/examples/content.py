@@ -23,6 +23,7 @@ __all__ = [
     "Message",
     "Part",
     "Role",
+    "Sampling",
     "Text",
     "Video",
 ]
@@ -61,6 +62,32 @@ class Image:
     source: Path | bytes | PILImage.Image | NDArray[np.generic]
 
 
+@dataclass(frozen=True)
+class Sampling:
+    """Which frames of a video are read.
+
+    Parameters
+    ----------
+    n_frames : int
+        How many, evenly spread over its time.
+    fps : float, optional
+        How many for each second of it, at most `n_frames`.
+    """
+
+    n_frames: int
+    fps: float | None = None
+
+    @property
+    def in_words(self) -> str:
+        """Such as ``8 frames`` or ``2 frames a second, 64 frames at most``."""
+        frames = f"{self.n_frames} frame" + ("s" if self.n_frames > 1 else "")
+        return frames if self.fps is None else f"{float(self.fps):g} frames a second, {frames} at most"
+
+    def __str__(self) -> str:
+        # Part of every key in stores and of the digests of shots.
+        return f"{self.n_frames}" if self.fps is None else f"{self.n_frames} at {float(self.fps)!r}"
+
+
 @dataclass(frozen=True, eq=False)
 class Video(Image):
     """A video, opened only when it is needed; it stands in a text as one picture does.
@@ -82,9 +109,9 @@ class Video(Image):
     fps: float | None = None
 
     @property
-    def sampling(self) -> str:
-        """Which frames are read, spelled out for hashes."""
-        return f"{self.n_frames}" if self.fps is None else f"{self.n_frames} at {float(self.fps)!r}"
+    def sampling(self) -> Sampling:
+        """Which frames are read."""
+        return Sampling(self.n_frames, self.fps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,6 +175,11 @@ class Example:
     def images(self) -> tuple[Image, ...]:
         """All pictures, in order."""
         return tuple(part for part in self.parts if isinstance(part, Image))
+
+    @property
+    def videos(self) -> tuple[Video, ...]:
+        """All videos, in order."""
+        return tuple(part for part in self.parts if isinstance(part, Video))
 
     @property
     def audios(self) -> tuple[Audio, ...]:

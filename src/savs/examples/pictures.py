@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from savs.errors import ExampleError
 from savs.examples.addresses import ADDRESS, Address, as_address
-from savs.examples.content import Image, Video
+from savs.examples.content import Image, Sampling, Video
 
 __all__ = [
     "AUDIO_SUFFIXES",
@@ -27,6 +27,7 @@ __all__ = [
     "a_type",
     "as_video",
     "as_image",
+    "check_sampling",
     "is_picture",
     "looks_like_image",
     "nearly_image",
@@ -175,8 +176,8 @@ def as_video(value: Any, root: Path | None = None) -> Video:
     """
     if isinstance(value, Video):
         made = as_video(value.source)
-        checked = _checked_sampling(value)
-        return value if made.source is value.source else replace(checked, source=made.source)
+        check_sampling(value.sampling)
+        return value if made.source is value.source else replace(value, source=made.source)
     if isinstance(value, Mapping) and {"bytes", "path"} & set(value):
         value = value["bytes"] if value.get("bytes") is not None else value.get("path")
     if not isinstance(value, str | Path | bytes | bytearray | memoryview):
@@ -188,15 +189,22 @@ def as_video(value: Any, root: Path | None = None) -> Video:
     return Video(source)
 
 
-def _checked_sampling(video: Video) -> Video:
-    if type(video.n_frames) is not int or not 1 <= video.n_frames <= _MOST_FRAMES:
+def check_sampling(sampling: Sampling) -> None:
+    """Check that frames of a video can be read so.
+
+    Raises
+    ------
+    ExampleError
+        ``video_type``.
+    """
+    n_frames, fps = sampling.n_frames, sampling.fps
+    if type(n_frames) is not int or not 1 <= n_frames <= _MOST_FRAMES:
         message = f"a video's n_frames is a whole number from 1 to {_MOST_FRAMES}"
         raise ExampleError(message, code="video_type")
-    known = video.fps is None or (isinstance(video.fps, int | float) and not isinstance(video.fps, bool))
-    if not known or (video.fps is not None and not 0 < video.fps < _MOST_FRAMES):
+    known = fps is None or (isinstance(fps, int | float) and not isinstance(fps, bool))
+    if not known or (fps is not None and not 0 < fps < _MOST_FRAMES):
         message = f"a video's fps is a number above 0 and below {_MOST_FRAMES}"
         raise ExampleError(message, code="video_type")
-    return video
 
 
 def audio_error(what: str) -> ExampleError:

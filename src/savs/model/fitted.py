@@ -79,6 +79,7 @@ class FittedModel(ModelState):
             raise ValueError(f"tiles must be 0 or more, got {tiles!r}")
         classifier = self._voters
         whole = next(iter(self._prompted(dict(enumerate(as_examples([example]))), ErrorLedger()).values()))
+        self._compare_frames([whole])
         variants = list(occluded(whole, tiles))
         rows = self._rows([whole, *(variant.example for variant in variants)], progress=progress)
         wheres = [variant.where for variant in variants]

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -229,7 +230,7 @@ def _support(
     labels: Sequence[Collection[Label]],
     name: Label,
 ) -> SupportSet:
-    shots = [Shot(r.id, name in set(own), r.digest) for r, own in zip(records, labels, strict=True)]
+    shots = [replace(r, label=name in set(own)) for r, own in zip(records, labels, strict=True)]
     return SupportSet.of(shots, rows)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from savs.heads.labels import encode_labels
 from savs.heads.learning import HeadChange
 from savs.heads.methods import Method
 from savs.heads.text_prototypes import TextPrototypeClassifier
+from savs.model.films import sampling_of
 from savs.model.learning import Learned, learn
 from savs.model.names import class_prompts
 from savs.model.reading import read_rows
@@ -80,7 +82,9 @@ class SAVModel(SavableModel):
         Log probabilities behind the estimate, rows as ``shots_`` sorted by content digest; NaN rows could not
         be left out.
     shots_ : list of Shot
-        Ids, labels and content digests of the support set, in the order given.
+        Ids, labels and content digests of the support set, in the order given, and how videos were read.
+    video_sampling_ : Sampling or None
+        Which frames of the shots' videos were read, if they have some and all were read in one way.
 
     References
     ----------
@@ -264,9 +268,10 @@ class SAVModel(SavableModel):
         shots = self._labelled(examples, labels)
         _ = self._fitted, self._support.known_rows()
         check_labels([*self._support.labels, *(shot.label for shot in shots)])
+        self._compare_frames(shots)
         name = self._support.free_id()
         records, rows = self._read_shots(shots, progress=progress)
-        records = [Shot(name(record.id), record.label, record.digest) for record in records]
+        records = [replace(record, id=name(record.id)) for record in records]
         return self._change([*self.shots_, *records], self._support.with_more(records, rows))
 
     def relabel(self, id: str, label: Label) -> HeadChange:
@@ -305,7 +310,9 @@ class SAVModel(SavableModel):
         for shot in shots:
             if shot.label is None:
                 raise DataError(f"the shot {shot.id} has no label")
-        records = [Shot(str(s.id), s.label, example_hash(s)) for s in shots if s.label is not None]
+        records = [
+            Shot(str(s.id), s.label, example_hash(s), sampling_of(s)) for s in shots if s.label is not None
+        ]
         order = canonical_order(records)
         found = self._full_rows([shots[i] for i in order], progress=progress)
         if order == list(range(len(order))):

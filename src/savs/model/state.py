@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from savs.artifact import Shot
+from savs.artifact import Shot, common_sampling
 from savs.backbones import Backbone, Extraction, PromptTemplate
 from savs.backbones.stored import Counts
 from savs.errors import DataError
-from savs.examples import ErrorLedger, Example, as_examples
+from savs.examples import ErrorLedger, Example, Sampling, as_examples
 from savs.features import Head, HeadLayout
 from savs.heads import Estimate
 from savs.heads.head_sets import HeadSet
 from savs.heads.methods import FittedClassifier, Method
+from savs.model.films import warn_of_other_frames
 from savs.model.learning import Learned
 from savs.model.reading import read_rows
 from savs.model.source import BackboneSource
@@ -85,6 +86,7 @@ class ModelState:
         self, examples: Sequence[Any], heads: Sequence[Head] | None, ledger: ErrorLedger, *, progress: bool
     ) -> Extraction:
         prompted = self._prompted(placed(examples, ledger), ledger)
+        self._compare_frames(prompted.values())
         found = read_rows(
             self.backbone, list(prompted.values()), heads, max_errors=ledger.left, progress=progress
         )
@@ -105,6 +107,10 @@ class ModelState:
         if not items:
             raise DataError("there are 0 examples; hand in at least one")
         return self.head_vectors(items, heads)
+
+    def _compare_frames(self, examples: Iterable[Example]) -> None:
+        """Warn if videos are read in another way than those of the shots, where there are shots."""
+        warn_of_other_frames(common_sampling(getattr(self, "shots_", [])), examples)
 
     @property
     def _codes(self) -> NDArray[np.intp]:
@@ -158,6 +164,12 @@ class ModelState:
         """How stable the choice of heads is, and what an automatic choice compared, chose, and why."""
         _ = self._fitted
         return self._learned.report
+
+    @property
+    def video_sampling_(self) -> Sampling | None:
+        """Which frames of the shots' videos were read; None without videos, or if in several ways."""
+        _ = self._fitted
+        return common_sampling(self.shots_)
 
     @property
     def left_out_(self) -> NDArray[np.float64]:

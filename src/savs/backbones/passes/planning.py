@@ -71,7 +71,7 @@ def _mixable(first: Item, second: Item) -> bool:
 
 def _kind(rendered: Rendered) -> tuple[bool, bool, tuple[int, int, int], tuple[str, ...]]:
     # Of LLaVA-OneVision's videos and their kin, all in a batch have as many frames.
-    samplings = tuple(video.sampling for video in rendered.videos)
+    samplings = tuple(str(video.sampling) for video in rendered.videos)
     return bool(rendered.media), rendered.add_special_tokens, _counts(rendered), samplings
 
 
@@ -157,7 +157,7 @@ def _identity(medium: Image | Audio) -> Hashable:
     if isinstance(medium, Frame):
         place = str(source) if isinstance(source, Path) else source
         return "frame", place, medium.video.sampling, medium.number
-    kind = type(medium).__name__, medium.sampling if isinstance(medium, Video) else ""
+    kind = type(medium).__name__, medium.sampling if isinstance(medium, Video) else None
     if isinstance(source, Path):
         return kind, "path", str(source)
     if isinstance(source, bytes):

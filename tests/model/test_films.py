@@ -1,0 +1,108 @@
+import io
+import warnings
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+
+from savs import SAVModel, Video
+from savs.backbones.fake import FakeBackbone
+from savs.examples import DataWarning, Sampling, as_example
+from savs.model.films import sampling_of, warn_of_other_frames
+from savs.together import predict_together
+
+
+def film(level: int) -> bytes:
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
+        for index in range(8):
+            frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), level + index, np.uint8), "rgb24")
+            frame.pts, frame.time_base = index, Fraction(1, 10)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def films():
+    return [film(level) for level in (10, 20, 200, 210)]
+
+
+LABELS = ["dark", "dark", "bright", "bright"]
+
+
+def fitted(films, *samplings) -> SAVModel:
+    shots = [Video(content, *samplings[i % len(samplings)]) for i, content in enumerate(films)]
+    return SAVModel(FakeBackbone(), n_heads=4).fit(shots, LABELS)
+
+
+def quiet(call, *arguments):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return call(*arguments)
+
+
+def test__sampling_of__example__the_one_way_or_none(films):
+    assert sampling_of(as_example("text")) is None
+    assert sampling_of(as_example([Video(films[0], 4), Video(films[1], 4), "same?"])) == Sampling(4)
+    assert sampling_of(as_example([Video(films[0], 4), Video(films[1], 4, 2.0), "same?"])) is None
+
+
+@pytest.mark.parametrize(
+    ("sampling", "words"),
+    [((4,), "4 frames"), ((1,), "1 frame"), ((64, 2), "2 frames a second, 64 frames at most")],
+)
+def test__video_sampling__after_fit__said_in_repr_of_words_and_card(films, sampling, words, tmp_path):
+    model = fitted(films, sampling)
+    assert model.video_sampling_ == Sampling(*sampling)
+    model.save_pretrained(tmp_path / "model")
+    assert f"| Videos | {words} |" in (tmp_path / "model" / "README.md").read_text()
+    assert SAVModel.from_pretrained(tmp_path / "model").video_sampling_ == Sampling(*sampling)
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "predict_each", "explain", "predict_sets"])
+def test__fault_14__videos_read_otherwise_than_the_shots__one_warning(films, method):
+    model, other = fitted(films, (4,)), Video(films[0], 2)
+    asked = other if method == "explain" else [other, Video(films[2], 2)]
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        getattr(model, method)(asked)
+    told = [str(one.message) for one in seen if "videos are read with" in str(one.message)]
+    told_apart = "videos are read with 2 frames, the shots' were read with 4 frames"
+    assert told == [f"{told_apart}: answers may suffer; read both alike"]
+
+
+def test__predict__videos_read_alike_or_no_videos__no_warning(films):
+    model = fitted(films, (4,))
+    assert quiet(model.predict, [Video(films[0], 4), "text"]).tolist()[0] == "dark"
+    assert quiet(fitted(films, (4,), (2,)).predict, [Video(films[0], 8)]).shape == (1,)
+
+
+def test__partial_fit__shots_read_otherwise__warned_and_then_no_one_way(films):
+    model = fitted(films, (4,))
+    with pytest.warns(DataWarning, match="read with 2 frames"):
+        model.partial_fit([Video(film(220), 2)], ["bright"])
+    assert model.video_sampling_ is None
+
+
+def test__partial_fit_relabel_forget__keep_the_way(films):
+    model = fitted(films, (4,))
+    quiet(model.partial_fit, [Video(film(220), 4)], ["bright"])
+    model.relabel("0", "bright")
+    model.forget("2")
+    assert [shot.video for shot in model.shots_] == [Sampling(4)] * 4
+
+
+def test__predict_together__videos_read_otherwise__warned(films):
+    model = fitted(films, (4,))
+    with pytest.warns(DataWarning, match="read with 2 frames"):
+        predict_together([model], [Video(films[0], 2)])
+
+
+def test__warn_of_other_frames__several_ways__all_named(films):
+    given = [as_example(Video(films[0], n)) for n in (2, 3, 4)]
+    with pytest.warns(DataWarning, match="with 2 frames or 3 frames, the shots' were read with 4 frames"):
+        warn_of_other_frames(Sampling(4), given)
