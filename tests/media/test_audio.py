@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from savs.errors import ItemError, MediaError
 from savs.examples import Audio
 from savs.media.audio import AudioLimits, audio_hash, check_audio_file, load_audio
+from savs.media.sound_files import blocks_of_file
 
 LOSSLESS = [
     ("WAV", "PCM_16", 2**-15),
@@ -198,6 +199,25 @@ def test__fault_02__length_of_a_stream_unknown__what_is_there() -> None:
         np.testing.assert_allclose(load_audio(Audio(wav(samples, size)), 8000), sine(), atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("kind", "coding"), [*LOSSY, ("FLAC", "PCM_16")], ids=["vorbis", "opus", "mp3", "flac"]
+)
+def test__fault_02__sounds_one_behind_the_other__not_cut_without_a_word(kind: str, coding: str) -> None:
+    first, second = (encoded(sine(hertz, 48_000), 48_000, kind, coding) for hertz in (440.0, 880.0))
+    assert code_of(first + second) == "audio_several"
+    if kind == "MP3":
+        tag = b"ID3\4\0\0\0\0\1\0" + bytes(128)
+        assert code_of(tag + first + tag + second) == "audio_several"
+        assert len(load_audio(Audio(tag + first + b"TAG" + bytes(125)), 8000)) == 4000
+
+
+def test__fault_02__flac_of_unknown_length__item_error_that_says_so() -> None:
+    data = bytearray(encoded(sine(), kind="FLAC"))
+    data[21] &= 0xF0
+    data[22:26] = bytes(4)  # number of samples, 36 bits
+    assert code_of(bytes(data)) == "audio_format"
+
+
 def test__fault_02__length_that_lies__refused_without_memory() -> None:
     flac = encoded(sine(), kind="FLAC")
     longest = flac[:21] + bytes([flac[21] | 15]) + b"\xff" * 4 + flac[26:]
@@ -212,10 +232,13 @@ def test__fault_02__length_that_lies__refused_without_memory() -> None:
 def test__limits__longer_than_its_header_says__stopped_while_decoding(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    flac = encoded(sine(seconds=3), kind="FLAC")
-    unknown = flac[:21] + bytes([flac[21] & 0xF0]) + bytes(4) + flac[26:]
     monkeypatch.setattr("savs.media.sound_files._BLOCK", 1000)
-    assert code_of(unknown, limits=AudioLimits(max_seconds=1)) in {"audio_too_long", "audio_undecodable"}
+    monkeypatch.setattr("savs.media.sound_files._check_header", lambda *_: None)
+    blocks = blocks_of_file(encoded(sine(seconds=3)), AudioLimits(max_seconds=1))
+    assert sum(len(next(blocks)[1]) for _ in range(8)) == 8000
+    with pytest.raises(MediaError) as caught:
+        next(blocks)
+    assert caught.value.code == "audio_too_long"
 
 
 def test__limits__each__its_own_code() -> None:

@@ -153,6 +153,75 @@ def test__fault_11__turned_by_its_display_matrix__upright() -> None:
     assert abs(int(pixels[2, 16, 0]) - int(np.asarray(load_video(film(4), 1)[0])[16, 2, 0])) < 6
 
 
+@pytest.mark.parametrize(
+    ("codec", "kind", "options"),
+    [
+        ("mpeg4", "avi", {}),
+        ("libx264", "avi", {}),
+        ("libx264", "mpegts", {}),
+        ("mpeg2video", "mpegts", {}),
+        ("mpeg2video", "mpeg", {}),
+        ("libx264", "flv", {}),
+        ("msmpeg4", "asf", {"bf": "0"}),
+        ("libx264", "mp4", {"x264-params": "intra-refresh=1:keyint=20:scenecut=0:log-level=-1"}),
+        ("libx264", "matroska", {"x264-params": "open-gop=1:keyint=20:scenecut=0:log-level=-1"}),
+        ("libvpx", "webm", {"auto-alt-ref": "1", "lag-in-frames": "16"}),
+    ],
+    ids=lambda value: str(value)[:16],
+)
+def test__decode_video__every_container__the_frames_of_a_plain_decode(
+    codec: str, kind: str, options: dict[str, str]
+) -> None:
+    file = io.BytesIO()
+    texture = np.random.default_rng(5).integers(0, 40, (48, 64, 3))
+    with av.open(file, "w", format=kind) as container:
+        stream: Any = container.add_stream(codec, rate=25, options={"bf": "2", "g": "12"} | options)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for index in range(100):
+            frame = av.VideoFrame.from_ndarray((texture + 2 * index).astype(np.uint8), format="rgb24")
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with av.open(io.BytesIO(file.getvalue())) as container:
+        shown = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert len(shown) == 100
+    found = decode_video(file.getvalue(), 7).images
+    for index, image in zip([7, 21, 35, 50, 64, 78, 92], found, strict=True):
+        np.testing.assert_array_equal(np.asarray(image), shown[index])
+
+
+def test__decode_video__beginning_cut_off_by_an_editor__what_is_left() -> None:
+    whole = film(40, codec="libx264", gop=40)
+    file = io.BytesIO()
+    with av.open(io.BytesIO(whole)) as source, av.open(file, "w", format="mp4") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                start = round(Fraction(3, 2) / packet.time_base)
+                packet.pts, packet.dts, packet.stream = packet.pts - start, packet.dts - start, stream
+                target.mux(packet)
+    found = decode_video(file.getvalue(), 5)
+    expected = load_video(whole, 40)[17::5]
+    assert brightness(found.images) == brightness(expected)
+    assert [found.duration, *found.seconds] == pytest.approx([2.5, 0.2, 0.7, 1.2, 1.7, 2.2])
+
+
+def test__pixels__frames_of_several_sizes__item_error_that_says_so() -> None:
+    first, second = (film(10, kind="mpegts", codec="libx264", size=size) for size in ((48, 32), (96, 64)))
+    found = decode_video(first + second, 4)
+    with pytest.raises(MediaError, match="48x32 and 96x64") as caught:
+        _ = found.pixels
+    assert caught.value.code == "video_sizes"
+
+
+def test__limits__pixels_on_the_way_and_kept__stopped_while_decoding() -> None:
+    data, frame = film(20, codec="libx264", gop=20), 48 * 32
+    assert code_of(data, n_frames=1, limits=VideoLimits(max_pixels=10 * frame)) == "video_too_long"
+    assert len(load_video(data, 1, VideoLimits(max_pixels=11 * frame))) == 1
+    assert code_of(data, n_frames=5, limits=VideoLimits(max_kept_pixels=4 * frame)) == "video_too_large"
+    assert len(load_video(data, 5, VideoLimits(max_kept_pixels=5 * frame))) == 5
+
+
 def test__limits__checked_before_decoding() -> None:
     data = film(20)
     assert code_of(data, limits=VideoLimits(max_bytes=100)) == "video_too_large"

@@ -45,8 +45,8 @@ def load_audio(audio: Audio, sampling_rate: int, limits: AudioLimits | None = No
     ------
     MediaError
         ``media_missing``, ``media_not_a_file``, ``media_unreadable``, ``audio_too_large``, ``audio_format``,
-        ``audio_undecodable``, ``audio_cut_short``, ``audio_too_long``, ``audio_too_short``,
-        ``audio_channels``, ``audio_rate``, ``audio_not_finite`` or ``audio_level``.
+        ``audio_undecodable``, ``audio_cut_short``, ``audio_several``, ``audio_too_long``,
+        ``audio_too_short``, ``audio_channels``, ``audio_rate``, ``audio_not_finite`` or ``audio_level``.
     ExampleError
         ``audio_array`` or ``audio_rate``, for an array that is no sound.
     """

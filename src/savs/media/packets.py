@@ -21,6 +21,7 @@ __all__ = [
     "cut_short",
     "list_packets",
     "opened",
+    "too_large_frames",
     "too_long",
     "undecodable_video",
     "video_stream",
@@ -29,6 +30,8 @@ __all__ = [
 # Only containers that name no other file: a playlist read as a video could make the library open an address.
 _CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,flv,asf"
 _USUAL_RATE = 24.0  # frames a second of a film, for a file that names no times and no rate
+# Elsewhere a seek goes by decoding times, or by places in the file, and may end behind the wanted key frame.
+_INDEXED = ("mov", "matroska")
 
 
 @dataclass(frozen=True)
@@ -45,12 +48,19 @@ class VideoLimits:
         Most frames in the file.
     frame : MediaLimits
         Limits of each frame's width and height.
+    max_pixels : int
+        Most pixels decoded on the way to the wanted frames, which is what decoding takes time for: frames
+        that repeat the one before take a few bytes each.
+    max_kept_pixels : int
+        Most pixels of the wanted frames together, at 3 bytes each in memory.
     """
 
     max_bytes: int = 512 * 2**20
     max_seconds: float = 4 * 3600.0
     max_frames: int = 1_000_000
     frame: MediaLimits = field(default_factory=MediaLimits)
+    max_pixels: int = 250_000_000_000
+    max_kept_pixels: int = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -66,9 +76,11 @@ class Listing:
     end : int
         When the last one ends.
     timed : bool
-        Whether the file has times.
+        Whether decoded frames say when they are shown; else they come in the order of `times`.
     unit : float
         Seconds.
+    seekable : bool
+        Whether a seek to a key frame ends there.
     """
 
     times: list[int]
@@ -76,6 +88,7 @@ class Listing:
     end: int
     timed: bool
     unit: float
+    seekable: bool = False
 
     @property
     def duration(self) -> float:
@@ -125,27 +138,34 @@ def list_packets(container: Any, stream: Any, limits: VideoLimits) -> Listing:
     """List the packets of a stream without decoding one."""
     times: list[int | None] = []
     keys: list[int] = []
-    end = 0
+    end = n_packets = 0
     for packet in container.demux(stream):
         if packet.size == 0:
             continue
-        times.append(packet.pts)
-        if len(times) > limits.max_frames:
+        n_packets += 1
+        if n_packets > limits.max_frames:
             raise too_long(f"more than {limits.max_frames} frames")
+        # What an editor cut off at the beginning is decoded, but not shown.
+        if packet.is_discard:
+            continue
+        times.append(packet.pts)
         if packet.pts is not None:
             end = max(end, packet.pts + (packet.duration or 0))
             if packet.is_keyframe:
                 keys.append(packet.pts)
     if not times:
         raise _no_frames("has no frames")
-    if len(times) < (stream.frames or 0):
+    if n_packets < (stream.frames or 0):
         raise cut_short()
     known = sorted(time for time in times if time is not None)
     if len(known) < len(times) or len(set(known)) < len(known):
         rate = float(stream.average_rate or 0) or _USUAL_RATE
         return Listing(list(range(len(times))), [], len(times), False, 1 / rate)
     end = max(end, known[-1] + _usual_gap(known))
-    listing = Listing(known, sorted(keys), end, True, float(stream.time_base))
+    seekable = container.format.name.startswith(_INDEXED)
+    # AVI has one rate and times of decoding, from which FFmpeg guesses wrong where frames are reordered.
+    timed = container.format.name != "avi"
+    listing = Listing(known, sorted(keys), end, timed, float(stream.time_base), seekable)
     _check_duration(container, listing, limits)
     return listing
 
@@ -183,3 +203,12 @@ def _no_frames(what: str) -> MediaError:
 def too_long(what: str) -> MediaError:
     """Return the error for a video beyond the limits."""
     return MediaError(f"the video has {what}; cut it", code="video_too_long")
+
+
+def too_large_frames(limits: VideoLimits, n_frames: int) -> MediaError:
+    """Return the error for wanted frames that would not fit into memory."""
+    return MediaError(
+        f"the {n_frames} frames to be read have more than {limits.max_kept_pixels} pixels together; read "
+        "fewer (n_frames, --video-frames), or make the video smaller",
+        code="video_too_large",
+    )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from savs.errors import MediaError
-from savs.media.sound_lengths import is_whole
+from savs.media.sound_lengths import holds_several, is_whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,6 +28,7 @@ _CODINGS = frozenset(
         *("VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III"),
     }
 )
+_UNKNOWN_LENGTH = 2**62  # libsndfile's number of samples where the file does not say it: this or more
 _BLOCK = 2**18  # numbers decoded at a time, all channels together
 _ADVICE = "convert it to WAV or FLAC (ffmpeg -i FILE file.wav)"
 
@@ -124,11 +125,18 @@ def blocks_of_file(data: bytes, limits: AudioLimits) -> Iterator[tuple[int, NDAr
     Raises
     ------
     MediaError
-        ``audio_format``, ``audio_undecodable``, ``audio_cut_short``, and the codes of `AudioLimits`.
+        ``audio_format``, ``audio_undecodable``, ``audio_cut_short``, ``audio_several``, and the codes of
+        `AudioLimits`.
     """
     _check_kind(data)
     if not is_whole(data):
         raise _cut_short()
+    if holds_several(data):
+        raise MediaError(
+            "the file holds several sounds one behind the other, of which only the first would be heard; "
+            "join them (ffmpeg -i FILE file.wav)",
+            code="audio_several",
+        )
     import soundfile
 
     try:
@@ -155,6 +163,9 @@ def _check_header(file: Any, limits: AudioLimits) -> None:
     if file.format not in _KINDS or file.subtype not in _CODINGS:
         raise _format_error(f"coded as {str(file.subtype)[:20]}")
     limits.check_shape(file.channels, file.samplerate)
+    # soundfile seeks behind every block that it reads, which fails at the end of such a file.
+    if file.frames >= _UNKNOWN_LENGTH:
+        raise _format_error("a file that does not say how long it is (FLAC written to a pipe)")
     limits.check_not_longer(file.frames, file.samplerate, file.channels)
 
 

@@ -25,6 +25,8 @@ from savs.media.packets import (
     cut_short,
     list_packets,
     opened,
+    too_large_frames,
+    too_long,
     undecodable_video,
     video_stream,
 )
@@ -69,7 +71,13 @@ class Decoded:
 
     @cached_property
     def pixels(self) -> NDArray[np.uint8]:
-        """The frames, shape (n_frames, height, width, 3)."""
+        """The frames, shape (n_frames, height, width, 3); `MediaError` if they are of several sizes."""
+        sizes = list(dict.fromkeys(f"{image.width}x{image.height}" for image in self.images))
+        if len(sizes) > 1:
+            message = (
+                f"the video's frames have {' and '.join(sizes[:3])} pixels; write it again with one size"
+            )
+            raise MediaError(message, code="video_sizes")
         return np.stack([np.asarray(image) for image in self.images])
 
 
@@ -124,14 +132,15 @@ def decode_video(
     fps : float, optional
         One frame per 1/fps seconds: at least one, and at most `n_frames`.
     seeking : bool
-        Jump to the key frame before a wanted frame; the frames are the same without.
+        Jump to the key frame before a wanted frame where the container knows its place (MP4, MOV, Matroska,
+        WebM); the frames are the same without.
 
     Raises
     ------
     MediaError
         ``media_missing``, ``media_not_a_file``, ``media_unreadable``, ``video_too_large``,
-        ``video_too_long``, ``video_no_frames``, ``video_undecodable``, ``video_cut_short``, and the codes
-        of a picture's size.
+        ``video_too_long``, ``video_no_frames``, ``video_sampling``, ``video_undecodable``,
+        ``video_cut_short``, and the codes of a picture's size.
     """
     limits = limits or VideoLimits()
     data = _encoded(source, limits)
@@ -139,9 +148,7 @@ def decode_video(
         stream = video_stream(container, limits)
         listing = list_packets(container, stream, limits)
         wanted = even_frames(listing.times, listing.end, listing.count(n_frames, fps))
-    with opened(data) as container:
-        stream = video_stream(container, limits)
-        found, n_decoded = _decode(container, stream, listing, sorted(set(wanted)), seeking, limits)
+    found, n_decoded = _read(data, listing, sorted(set(wanted)), seeking and listing.seekable, limits)
     seconds = [(listing.times[index] - listing.times[0]) * listing.unit for index in wanted]
     return Decoded([found[index] for index in wanted], n_decoded, seconds, listing.duration)
 
@@ -182,11 +189,25 @@ def _encoded(source: Path | bytes, limits: VideoLimits) -> bytes:
     return data
 
 
+def _read(
+    data: bytes, listing: Listing, wanted: list[int], seeking: bool, limits: VideoLimits
+) -> tuple[dict[int, Image.Image], int]:
+    try:
+        with opened(data) as container:
+            return _decode(container, video_stream(container, limits), listing, wanted, seeking, limits)
+    except MediaError as error:
+        # Not all that a file calls a key frame can be decoded alone (intra refresh), nor is its index right.
+        if not seeking or error.code not in {"video_undecodable", "video_cut_short"}:
+            raise
+    return _read(data, listing, wanted, False, limits)
+
+
 def _decode(
     container: Any, stream: Any, listing: Listing, wanted: list[int], seeking: bool, limits: VideoLimits
 ) -> tuple[dict[int, Image.Image], int]:
     found: dict[int, Image.Image] = {}
     n_decoded, position = 0, -1
+    n_pixels = n_kept = 0
     frames = container.decode(stream)
     for index in wanted:
         time = listing.times[index]
@@ -198,14 +219,20 @@ def _decode(
             frames = container.decode(stream)
         for frame in frames:
             n_decoded += 1
+            n_pixels += frame.width * frame.height
+            if n_pixels > limits.max_pixels:
+                raise too_long(f"more than {limits.max_pixels} pixels on the way to the wanted frames")
             position = bisect_right(listing.times, frame.pts) - 1 if listing.timed else position + 1
             if position >= index:
                 break
         else:
             raise cut_short()
-        if position != index:
+        if position != index or (seeking and frame.is_corrupt):
             raise undecodable_video()
         limits.frame.check_size(frame.width, frame.height)
+        n_kept += frame.width * frame.height
+        if n_kept > limits.max_kept_pixels:
+            raise too_large_frames(limits, len(wanted))
         found[index] = _upright(frame)
     return found, n_decoded
 
