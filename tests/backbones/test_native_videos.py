@@ -116,6 +116,16 @@ def _frames(data: bytes, n_frames: int) -> list[Any]:
     return load_video(data, n_frames)
 
 
+def test__extract__two_videos_of_unlike_numbers_of_frames__error_that_says_so_or_vectors(family) -> None:
+    example = ask(Video(film(0), 4), Video(film(90), 2), "same?", id="two")
+    built = family("llava_onevision_video")
+    with pytest.raises(ItemError, match=r"two: .* its videos are read with 4 and 2 frames") as caught:
+        rows(built, [example])
+    assert caught.value.code == "processor_refused"
+    built = family("qwen2_5_vl_video")
+    assert_same(rows(built, [example]), reference(built, example)[None])
+
+
 def test__fault_28__keys__frames_rate_and_settings_count(fresh_family) -> None:
     built = fresh_family("qwen2_5_vl_video")
     backbone = TransformersBackbone(built.model, built.processor)

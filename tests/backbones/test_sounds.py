@@ -82,6 +82,14 @@ def test__prefix_reuse__questions_on_two_sounds__same_vectors(name, family) -> N
     assert (backbone.report.prefix_check, backbone.report.n_reused) == ("passed", 7)
 
 
+def test__prefix_reuse__one_array_at_two_rates__two_sounds(name, family) -> None:
+    fast = sound(1, 1.0)
+    slow = Audio(fast.source, RATE // 2)
+    examples = [ask(audio, TASK + text) for text in ("is it?", "Yes or No") for audio in (fast, slow)]
+    found = TransformersBackbone(family(name).model, family(name).processor).extract(examples).features
+    assert_same(found, rows(family(name), examples))
+
+
 def test__generate__sounds_batched__answers_as_alone(name, family) -> None:
     built = family(name)
     backbone = TransformersBackbone(built.model, built.processor)

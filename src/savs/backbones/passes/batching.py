@@ -231,6 +231,10 @@ def _refused(processor: Any, error: Exception, loaded: Loaded) -> ItemError:
         hint = f"; its text may hold the model's own {tokens} token"
     if reads_images(processor) and not (loaded.images or loaded.audios or loaded.videos):
         hint = "; it has no picture, and this model may need one"
+    counts = [len(video.images) for video in loaded.videos]
+    if len(set(counts)) > 1:
+        hint = f"; its videos are read with {' and '.join(map(str, counts))} frames, and this model may need "
+        hint += "as many of each (--video-frames without --video-fps)"
     if any(len(video.images) == 1 for video in loaded.videos):
         hint = "; one frame of its video is read, and this model may need two"
     if "nested images" in str(error).lower():

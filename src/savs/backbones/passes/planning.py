@@ -157,7 +157,9 @@ def _identity(medium: Image | Audio) -> Hashable:
     if isinstance(medium, Frame):
         place = str(source) if isinstance(source, Path) else source
         return "frame", place, medium.video.sampling, medium.number
-    kind = type(medium).__name__, medium.sampling if isinstance(medium, Video) else None
+    # The same array of samples at two rates is two sounds.
+    reading = medium.sampling_rate if isinstance(medium, Audio) else None
+    kind = type(medium).__name__, medium.sampling if isinstance(medium, Video) else reading
     if isinstance(source, Path):
         return kind, "path", str(source)
     if isinstance(source, bytes):
