@@ -573,3 +573,10 @@ def test__open_file__as_text_or_closed__is_refused(tmp_path):
         as_example(file)
     with pytest.raises(ExampleError, match="cannot be read"):
         as_example(file)
+
+
+def test__chat__sampling_of_a_video_part__warned_of_as_not_read() -> None:
+    part = {"type": "video", "video": "a.mp4", "fps": 2.0, "nframes": None}
+    with pytest.warns(DataWarning, match=r"says fps, which is not read: .*--video-fps"):
+        example = as_example([{"role": "user", "content": [part]}])
+    assert [str(video.sampling) for video in example.videos] == ["8"]

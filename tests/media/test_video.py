@@ -135,6 +135,11 @@ def test__fault_11__broken_container_or_playlist__item_error(data: bytes) -> Non
     assert code_of(data) == "video_undecodable"
 
 
+def test__fault_11__index_at_the_end_missing__not_called_a_sound() -> None:
+    data = film(6)
+    assert code_of(data[: data.index(b"moov") - 4]) == "video_undecodable"
+
+
 @pytest.mark.parametrize("kind", ["mp4", "matroska"])
 def test__fault_11__cut_short__item_error(kind: str) -> None:
     data = film(120, kind=kind)

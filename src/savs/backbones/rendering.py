@@ -152,9 +152,9 @@ def _messages(processor: Any, example: Example) -> list[Message]:
     if not example.parts:
         raise ExampleError("it has neither text nor pictures", code="empty_example")
     if example.images and not reads_images(processor):
+        kind = "video(s)" if len(example.videos) == len(example.images) else "picture(s)"
         raise ExampleError(
-            f"it has {len(example.images)} picture(s), but this backbone reads "
-            f"{_besides(processor, Image)} only",
+            f"it has {len(example.images)} {kind}, but this backbone reads {_besides(processor, Image)} only",
             code="no_images",
         )
     if example.audios and not reads_audio(processor):

@@ -30,6 +30,7 @@ __all__ = ["Room", "as_messages", "as_part", "is_message"]
 _ROLES = ("system", "user", "assistant")
 _SOURCES = ("image", "path", "url", "base64", "image_url")
 _VIDEO_SOURCES = ("video", "path", "url", "video_url")
+_OF_VIDEOS = ("fps", "nframes", "n_frames", "num_frames", "video_start", "video_end")
 _AUDIO_SOURCES = ("audio", "path", "url", "base64", "array", "input_audio", "audio_url")
 
 
@@ -162,6 +163,14 @@ def _video_part(part: Mapping[str, Any], root: Path | None) -> Part:
     if len(given) != 1:
         message = "a video part names its video once, as one of " + ", ".join(_VIDEO_SOURCES)
         raise ExampleError(message, code="part_type")
+    unread = [name for name in _OF_VIDEOS if part.get(name) is not None]
+    if unread:
+        warnings.warn(
+            f"a chat's video part says {' and '.join(unread)}, which is not read: name the frames with "
+            "--video-frames and --video-fps, or as savs.Video(..., n_frames=, fps=)",
+            DataWarning,
+            stacklevel=2,
+        )
     value = given[0]
     return as_video(value.get("url") if isinstance(value, Mapping) and "url" in value else value, root)
 

@@ -124,6 +124,8 @@ def opened(data: bytes) -> Iterator[Any]:
 
 def video_stream(container: Any, limits: VideoLimits) -> Any:
     """Return the first video stream."""
+    if not len(container.streams):  # as of an MP4 file whose end, with its index, is missing
+        raise undecodable_video()
     # The picture of a record sleeve stands in a music file as a video stream of one frame.
     streams = [s for s in container.streams.video if "attached_pic" not in str(s.disposition)]
     if not streams:
