@@ -199,6 +199,18 @@ def test__fault_02__length_of_a_stream_unknown__what_is_there() -> None:
         np.testing.assert_allclose(load_audio(Audio(wav(samples, size)), 8000), sine(), atol=1e-4)
 
 
+@pytest.mark.parametrize(("kind", "coding"), [*LOSSY, ("FLAC", "PCM_16")])
+def test__fault_02__damaged_in_the_middle__not_shortened_without_a_word(kind: str, coding: str) -> None:
+    rng = np.random.default_rng(0)
+    data = encoded(rng.normal(0, 0.1, 8 * 16_000), 16_000, kind, coding)
+    for place in rng.integers(len(data) // 8, len(data) * 7 // 8, 8):
+        zeroed = data[:place] + bytes(200) + data[place + 200 :]
+        assert code_of(zeroed, 16_000) in {"audio_undecodable", "audio_cut_short"}
+        flipped = data[:place] + bytes([data[place] ^ 0x55]) + data[place + 1 :]
+        if kind != "MP3":  # which has no checksums: a bit is another sound, of the same length
+            assert code_of(flipped, 16_000) in {"audio_undecodable", "audio_cut_short"}
+
+
 @pytest.mark.parametrize(
     ("kind", "coding"), [*LOSSY, ("FLAC", "PCM_16")], ids=["vorbis", "opus", "mp3", "flac"]
 )

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from savs.errors import MediaError
-from savs.media.sound_lengths import holds_several, is_whole
+from savs.media.ogg_pages import is_intact
+from savs.media.sound_lengths import holds_several, is_whole, says_its_length
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -131,6 +132,8 @@ def blocks_of_file(data: bytes, limits: AudioLimits) -> Iterator[tuple[int, NDAr
     _check_kind(data)
     if not is_whole(data):
         raise _cut_short()
+    if data[:4] == b"OggS" and not is_intact(data):
+        raise undecodable_sound()
     if holds_several(data):
         raise MediaError(
             "the file holds several sounds one behind the other, of which only the first would be heard; "
@@ -143,6 +146,9 @@ def blocks_of_file(data: bytes, limits: AudioLimits) -> Iterator[tuple[int, NDAr
         with soundfile.SoundFile(_Reader(data)) as file:
             _check_header(file, limits)
             yield from _decoded(file, limits)
+            # Elsewhere the length of an MP3 file is a guess; frames that are damaged are left out of it.
+            if file.format == "MP3" and file.tell() < file.frames and says_its_length(data):
+                raise undecodable_sound()
     except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError, OSError) as error:
         # libsndfile's own text may quote whatever is in the file.
         if isinstance(error, MediaError):
@@ -179,7 +185,6 @@ def _decoded(file: Any, limits: AudioLimits) -> Iterator[tuple[int, NDArray[np.f
         limits.check_not_longer(n_read, rate, channels)
         limits.check_values(block)
         yield rate, block.mean(axis=1, dtype=np.float64).astype(np.float32)
-    # The length of an MP3 file is a guess where it does not say so, and then `is_whole` knows it.
     if n_read < file.frames and file.format != "MP3":
         raise _cut_short()
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 
-__all__ = ["holds_several", "is_whole"]
+__all__ = ["holds_several", "is_whole", "says_its_length"]
 
 _UNKNOWN = 0x7FFFF000  # what programs write that do not know the length yet: this or more
 _MOST_CHUNKS = 100_000
@@ -44,6 +44,11 @@ def holds_several(data: bytes) -> bool:
         start, size = _mp3_length(data)
         return size > 0 and _is_mpeg(data, start + size)
     return False
+
+
+def says_its_length(data: bytes) -> bool:
+    """Return whether an MP3 file has a header with its length: what is shorter has lost some frames."""
+    return _mp3_length(data)[1] > 0
 
 
 def _is_mpeg(data: bytes, place: int) -> bool:
