@@ -9,6 +9,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from PIL import Image as PILImage
 
 from savs.errors import MediaError
 from savs.media.limits import MediaLimits
@@ -124,6 +125,23 @@ def test__fault_11__variable_rate__frames_by_time() -> None:
     levels = brightness(load_video(film(12, times=times), 10))
     expected = [10 + (5 if i == 0 else 10) * 220 // 12 for i in range(10)]
     np.testing.assert_allclose(levels, expected, atol=6)
+
+
+def test__fault_11__variable_rate_and_a_time_given_twice__still_by_time() -> None:
+    file = io.BytesIO()
+    with av.open(file, "w", format="matroska") as container:
+        stream: Any = container.add_stream("mjpeg", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 48, 32, "yuvj420p"
+        for index, time in enumerate([0, 100, 200, 200, *range(1000, 9000, 1000)]):
+            picture = io.BytesIO()
+            PILImage.new("L", (48, 32), 20 * index).convert("RGB").save(picture, "JPEG")
+            packet = av.Packet(picture.getvalue())
+            packet.pts = packet.dts = time
+            packet.time_base, packet.stream, packet.is_keyframe = Fraction(1, 1000), stream, True
+            container.mux(packet)
+    found = decode_video(file.getvalue(), 3)
+    assert found.seconds == [1.0, 4.0, 7.0]
+    assert [round(level / 20) for level in brightness(found.images)] == [4, 7, 10]
 
 
 def test__fault_11__sound_only__item_error() -> None:

@@ -160,14 +160,15 @@ def list_packets(container: Any, stream: Any, limits: VideoLimits) -> Listing:
     if n_packets < (stream.frames or 0):
         raise cut_short()
     known = sorted(time for time in times if time is not None)
-    if len(known) < len(times) or len(set(known)) < len(known):
+    repeated = len(set(known)) < len(known)
+    if len(known) < len(times) or (repeated and known[0] == known[-1]):
         rate = float(stream.average_rate or 0) or _USUAL_RATE
         return Listing(list(range(len(times))), [], len(times), False, 1 / rate)
     end = max(end, known[-1] + _usual_gap(known))
     seekable = container.format.name.startswith(_INDEXED)
     # AVI has one rate and times of decoding, from which FFmpeg guesses wrong where frames are reordered.
-    timed = container.format.name != "avi"
-    listing = Listing(known, sorted(keys), end, timed, float(stream.time_base), seekable)
+    timed = container.format.name != "avi" and not repeated
+    listing = Listing(known, sorted(keys), end, timed, float(stream.time_base), seekable and timed)
     _check_duration(container, listing, limits)
     return listing
 
