@@ -140,14 +140,15 @@ def _save(file: Path | None, report: dict[str, Any]) -> None:
 
 
 def _read(files: Sequence[Path]) -> dict[str, Any]:
-    """Join the reports of several runs on one kind of device."""
+    """Join reports of several runs on one kind of device; of one measure the last file's number counts."""
     reports = [json.loads(file.read_text()) for file in files]
     machine = dict(reports[-1]["machine"])
     if len({report["machine"]["device"] for report in reports}) > 1:
         raise SystemExit("these runs were on different kinds of devices")
     machine["commands"] = [command for report in reports for command in report["machine"]["commands"]]
     machine["models"] = {name: text for r in reports for name, text in r["machine"]["models"].items()}
-    return {"machine": machine, "findings": [finding for report in reports for finding in report["findings"]]}
+    found = {(one["subject"], one["measure"]): one for report in reports for one in report["findings"]}
+    return {"machine": machine, "findings": list(found.values())}
 
 
 def _measure(options: argparse.Namespace, argv: Sequence[str]) -> dict[str, Any]:

@@ -147,14 +147,15 @@ def test__finding__goal__is_judged_and_survives_json(sign, value, met):
     assert Finding.from_json(json.loads(json.dumps(finding.to_json()))) == finding
 
 
-def test__read__several_reports__one_table(report, tmp_path):
+def test__read__several_reports__one_table_with_the_last_number_of_each_measure(report, tmp_path):
     found, _ = report
     files = [tmp_path / "a.json", tmp_path / "b.json"]
-    for file in files:
-        file.write_text(json.dumps(found))
+    again = [{**found["findings"][0], "value": 123.0}, {**found["findings"][1], "measure": "another"}]
+    for file, findings in zip(files, (found["findings"], again), strict=True):
+        file.write_text(json.dumps({**found, "findings": findings}))
     assert main(["--quiet", "--read", *map(str, files), "--json", str(tmp_path / "c.json")]) == 0
     joined = json.loads((tmp_path / "c.json").read_text())
-    assert len(joined["findings"]) == 2 * len(found["findings"])
+    assert joined["findings"] == [again[0], *found["findings"][1:], again[1]]
     assert "--size small" in markdown([], joined["machine"])
 
 
