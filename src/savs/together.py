@@ -60,7 +60,7 @@ def predict_together(
     asked = [(prompt, index) for prompt in prompts for index in placed]
     prompted, errors = _prompted(asked, placed)
     for model in models:
-        model._compare_frames(prompted.values())
+        model._warn_of_unlike(prompted.values())
     used = {head for model in models for head in model.heads_}
     heads = sorted(used, key=lambda head: (head.is_state, head))  # the final state stands at the end of a row
     found = read_rows(models[0].backbone, list(prompted.values()), heads, max_errors=-1, progress=progress)

@@ -14,7 +14,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
-from savs.artifact import Artifact, Shot, common_sampling, load_artifact, save_artifact
+from savs.artifact import (
+    Artifact,
+    Shot,
+    common_media,
+    common_sampling,
+    load_artifact,
+    save_artifact,
+)
 from savs.errors import ArtifactError
 from savs.examples import Sampling
 from savs.features import HeadLayout
@@ -182,7 +189,7 @@ def test__load__a_classifier_of_schema_1__is_the_published_rule(tmp_path):
 @pytest.mark.parametrize("sampling", [Sampling(4), Sampling(64, 2), Sampling(1024, 0.25)])
 def test__fault_32__how_videos_were_read__survives_and_gives_identical_bytes(tmp_path, sampling):
     made = make_artifact()
-    artifact = replace(made, shots=[replace(made.shots[0], video=sampling), made.shots[1]])
+    artifact = replace(made, shots=[replace(made.shots[0], media=("video",), video=sampling), made.shots[1]])
     save_artifact(artifact, tmp_path / "a", card="card")
     loaded = load_artifact(tmp_path / "a")
     assert loaded.shots == artifact.shots
@@ -221,7 +228,18 @@ def test__fault_29__impossible_sampling_of_videos__artifact_error(tmp_path, vide
         load_artifact(tmp_path)
 
 
-def test__load__a_classifier_of_schema_2__has_no_word_on_videos(tmp_path):
+@pytest.mark.parametrize(
+    "media", [["film"], "image", ["video", "image"], ["image", "image"], [["image"]], 1, {}]
+)
+def test__fault_29__impossible_media__artifact_error(tmp_path, media):
+    save_artifact(make_artifact(), tmp_path, card="card")
+    index = json.loads((tmp_path / "savs.json").read_text())
+    rewrite_index(tmp_path, shots=[{**shot, "media": media} for shot in index["shots"]])
+    with pytest.raises(ArtifactError):
+        load_artifact(tmp_path)
+
+
+def test__load__a_classifier_of_schema_2__has_no_word_on_media(tmp_path):
     save_artifact(make_artifact(), tmp_path, card="card")
     index = json.loads((tmp_path / "savs.json").read_text())
     shots = [{name: shot[name] for name in ("id", "label", "digest")} for shot in index["shots"]]
@@ -229,6 +247,7 @@ def test__load__a_classifier_of_schema_2__has_no_word_on_videos(tmp_path):
     loaded = load_artifact(tmp_path)
     assert loaded.shots == make_artifact().shots
     assert loaded.video_sampling is None
+    assert common_media(loaded.shots) == set()
 
 
 def test__save__over_an_older_classifier__replaces_it_and_leaves_one_tensor_file(tmp_path):

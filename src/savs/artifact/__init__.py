@@ -17,7 +17,7 @@ replaces the old one. Reading checks everything before anything is used.
 
 from __future__ import annotations
 
-from savs.artifact.content import Artifact, Shot, common_sampling
+from savs.artifact.content import Artifact, Shot, common_media, common_sampling
 from savs.artifact.folder import check_target, load_artifact, save_artifact
 from savs.artifact.identity import IDENTITY, check_backbone
 from savs.artifact.index import SCHEMA_VERSION
@@ -29,6 +29,7 @@ __all__ = [
     "Shot",
     "check_backbone",
     "check_target",
+    "common_media",
     "common_sampling",
     "load_artifact",
     "save_artifact",

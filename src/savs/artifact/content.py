@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,10 @@ from savs.heads.base import HeadClassifier
 from savs.heads.estimate import Estimate
 from savs.heads.methods import FittedClassifier, Method
 
-__all__ = ["LABEL_TYPES", "Artifact", "Shot", "check_artifact", "common_sampling"]
+__all__ = ["LABEL_TYPES", "Artifact", "Shot", "check_artifact", "common_media", "common_sampling"]
+
+_KINDS = ("audio", "image", "video")
+_MEDIA = [kinds for number in range(len(_KINDS) + 1) for kinds in combinations(_KINDS, number)]
 
 LABEL_TYPES: dict[str, type] = {"str": str, "int": int, "bool": bool}
 
@@ -34,6 +38,8 @@ class Shot:
     label : label
     digest : str
         Hash of its content.
+    media : tuple of {"audio", "image", "video"}, or None
+        What it holds beside text; None where an older savs did not say.
     video : Sampling or None
         Which frames of its videos were read, where it has some and all were read in one way.
     """
@@ -41,6 +47,7 @@ class Shot:
     id: str
     label: Label
     digest: str
+    media: tuple[str, ...] | None = None
     video: Sampling | None = None
 
 
@@ -129,6 +136,7 @@ def check_artifact(artifact: Artifact, label_type: type) -> None:
         all(as_label(label) == label for label in classes),
         all(type(shot.label) is label_type and shot.label in classes for shot in shots),
         all(isinstance(text, str) for shot in shots for text in (shot.id, shot.digest)),
+        all(shot.media is None or shot.media in _MEDIA for shot in shots),
         artifact.prompt is None or _is_template(artifact.prompt),
         len(artifact.heads) > 0 and len(set(artifact.heads)) == len(artifact.heads),
         artifact.left_out is None or _has_left_out(artifact.left_out, (len(shots), len(classes))),
@@ -140,6 +148,12 @@ def check_artifact(artifact: Artifact, label_type: type) -> None:
     )
     if not all(checks):
         raise ValueError(f"check {checks.index(False)} of a classifier's contents failed")
+
+
+def common_media(shots: Sequence[Shot]) -> set[str]:
+    """Return the media that every shot has."""
+    known = [set(shot.media or ()) for shot in shots]
+    return set.intersection(*known) if known else set()
 
 
 def common_sampling(shots: Iterable[Shot]) -> Sampling | None:

@@ -122,9 +122,15 @@ def build_artifact(index: Mapping[str, Any], tensors: Tensors) -> Artifact:
 
 
 def _shot(told: Mapping[str, Any]) -> Shot:
-    # Schemas 1 and 2 did not say how videos were read.
-    video = told.get("video")
-    return Shot(**{**told, "video": None if video is None else Sampling(**video)})
+    # Schemas 1 and 2 said nothing of media.
+    media, video = told.get("media"), told.get("video")
+    if not isinstance(media, list | None):
+        raise TypeError("the media of a shot are no list")
+    known = {
+        "media": None if media is None else tuple(media),
+        "video": None if video is None else Sampling(**video),
+    }
+    return Shot(**{**told, **known})
 
 
 def _check_codes(arrays: Tensors, n_classes: int) -> None:

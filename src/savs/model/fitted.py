@@ -24,6 +24,7 @@ from savs.model.learning import shots_of
 from savs.model.occlusion import occluded
 from savs.model.state import ModelState, placed
 from savs.model.support import Suspect
+from savs.model.unlike import read_alike
 
 __all__ = ["FittedModel"]
 
@@ -79,7 +80,7 @@ class FittedModel(ModelState):
             raise ValueError(f"tiles must be 0 or more, got {tiles!r}")
         classifier = self._voters
         whole = next(iter(self._prompted(dict(enumerate(as_examples([example]))), ErrorLedger()).values()))
-        self._compare_frames([whole])
+        self._warn_of_unlike([whole])
         variants = list(occluded(whole, tiles))
         rows = self._rows([whole, *(variant.example for variant in variants)], progress=progress)
         wheres = [variant.where for variant in variants]
@@ -270,6 +271,7 @@ class FittedModel(ModelState):
     def find_leaks(self, examples: Sequence[Any]) -> list[int]:
         """Return the indices of examples whose prompted content, text and media bytes, is that of a shot.
 
+        A video is the same one whichever frames of it are read, where the shots' were read in one way.
         Examples that cannot be read are passed over: `predict_each` reports them.
         """
         _ = self._fitted  # unfitted, there are no shots to compare with: say so as every other method does
@@ -277,7 +279,8 @@ class FittedModel(ModelState):
         ledger = ErrorLedger(-1)
         prompted = self._prompted(placed(examples, ledger), ledger)
         indices = list(prompted)
-        return [indices[position] for position in find_leaks(digests, list(prompted.values()))]
+        alike = [read_alike(example, self.shots_) for example in prompted.values()]
+        return [indices[position] for position in find_leaks(digests, alike)]
 
     def _kept_shot_rows(self) -> NDArray[np.float32] | None:
         rows = self._support.rows

@@ -131,6 +131,7 @@ class MultiLabelModel:
         prompted = models[0]._labelled(examples, None)
         if not prompted:
             raise DataError("there are 0 examples; hand in at least one")
+        models[0]._warn_of_unlike(prompted)
         used = {head for model in models for head in model.heads_}
         heads = sorted(used, key=lambda head: (head.is_state, head))
         rows = read_rows(models[0].backbone, prompted, heads).features

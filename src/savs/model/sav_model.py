@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from savs.artifact import Shot
 from savs.backbones import Backbone
-from savs.datasets import check_support, example_hash
+from savs.datasets import check_support
 from savs.errors import DataError
 from savs.examples import ErrorLedger, Example, Label, as_examples, check_labels
 from savs.features import HeadLayout
@@ -22,13 +22,13 @@ from savs.heads.labels import encode_labels
 from savs.heads.learning import HeadChange
 from savs.heads.methods import Method
 from savs.heads.text_prototypes import TextPrototypeClassifier
-from savs.model.films import sampling_of
 from savs.model.learning import Learned, learn
 from savs.model.names import class_prompts
 from savs.model.reading import read_rows
 from savs.model.saving import SavableModel
 from savs.model.source import BackboneSource, Given, Named
 from savs.model.support import SupportSet, canonical_order
+from savs.model.unlike import as_shot
 
 if TYPE_CHECKING:
     from typing import Self
@@ -82,7 +82,7 @@ class SAVModel(SavableModel):
         Log probabilities behind the estimate, rows as ``shots_`` sorted by content digest; NaN rows could not
         be left out.
     shots_ : list of Shot
-        Ids, labels and content digests of the support set, in the order given, and how videos were read.
+        Ids, labels and content digests of the support set, in the order given, with their media.
     video_sampling_ : Sampling or None
         Which frames of the shots' videos were read, if they have some and all were read in one way.
 
@@ -268,7 +268,7 @@ class SAVModel(SavableModel):
         shots = self._labelled(examples, labels)
         _ = self._fitted, self._support.known_rows()
         check_labels([*self._support.labels, *(shot.label for shot in shots)])
-        self._compare_frames(shots)
+        self._warn_of_unlike(shots)
         name = self._support.free_id()
         records, rows = self._read_shots(shots, progress=progress)
         records = [replace(record, id=name(record.id)) for record in records]
@@ -310,9 +310,7 @@ class SAVModel(SavableModel):
         for shot in shots:
             if shot.label is None:
                 raise DataError(f"the shot {shot.id} has no label")
-        records = [
-            Shot(str(s.id), s.label, example_hash(s), sampling_of(s)) for s in shots if s.label is not None
-        ]
+        records = [as_shot(shot, shot.label) for shot in shots if shot.label is not None]
         order = canonical_order(records)
         found = self._full_rows([shots[i] for i in order], progress=progress)
         if order == list(range(len(order))):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,11 +17,11 @@ from savs.features import Head, HeadLayout
 from savs.heads import Estimate
 from savs.heads.head_sets import HeadSet
 from savs.heads.methods import FittedClassifier, Method
-from savs.model.films import warn_of_other_frames
 from savs.model.learning import Learned
 from savs.model.reading import read_rows
 from savs.model.source import BackboneSource
 from savs.model.support import SupportSet
+from savs.model.unlike import warn_of_unlike
 
 __all__ = ["ModelState", "placed"]
 
@@ -86,7 +86,7 @@ class ModelState:
         self, examples: Sequence[Any], heads: Sequence[Head] | None, ledger: ErrorLedger, *, progress: bool
     ) -> Extraction:
         prompted = self._prompted(placed(examples, ledger), ledger)
-        self._compare_frames(prompted.values())
+        self._warn_of_unlike(prompted.values())
         found = read_rows(
             self.backbone, list(prompted.values()), heads, max_errors=ledger.left, progress=progress
         )
@@ -108,9 +108,9 @@ class ModelState:
             raise DataError("there are 0 examples; hand in at least one")
         return self.head_vectors(items, heads)
 
-    def _compare_frames(self, examples: Iterable[Example]) -> None:
-        """Warn if videos are read in another way than those of the shots, where there are shots."""
-        warn_of_other_frames(common_sampling(getattr(self, "shots_", [])), examples)
+    def _warn_of_unlike(self, examples: Collection[Example]) -> None:
+        """Warn if examples have other media than the shots, where there are shots."""
+        warn_of_unlike(getattr(self, "shots_", []), examples)
 
     @property
     def _codes(self) -> NDArray[np.intp]:

@@ -6,10 +6,10 @@ import av
 import numpy as np
 import pytest
 
-from savs import SAVModel, Video
+from savs import Audio, Image, MultiLabelModel, SAVModel, Video
 from savs.backbones.fake import FakeBackbone
 from savs.examples import DataWarning, Sampling, as_example
-from savs.model.films import sampling_of, warn_of_other_frames
+from savs.model.unlike import as_shot, warn_of_unlike
 from savs.together import predict_together
 
 
@@ -45,10 +45,29 @@ def quiet(call, *arguments):
         return call(*arguments)
 
 
-def test__sampling_of__example__the_one_way_or_none(films):
-    assert sampling_of(as_example("text")) is None
-    assert sampling_of(as_example([Video(films[0], 4), Video(films[1], 4), "same?"])) == Sampling(4)
-    assert sampling_of(as_example([Video(films[0], 4), Video(films[1], 4, 2.0), "same?"])) is None
+GREY = np.full((8, 8, 3), 99, np.uint8)
+TONE = Audio(np.zeros(1600, np.float32), 16_000)
+
+
+@pytest.mark.parametrize(
+    ("example", "media"),
+    [
+        ("text", ()),
+        ([Image(GREY), "what?"], ("image",)),
+        ([TONE, Image(GREY), TONE], ("audio", "image")),
+    ],
+)
+def test__as_shot__example__its_media(example, media):
+    assert as_shot(as_example(example), "a").media == media
+
+
+def test__as_shot__videos__their_one_way_or_none(films):
+    def shot(*samplings):
+        return as_shot(as_example([*(Video(films[0], *how) for how in samplings), "same?"]), "a")
+
+    assert shot((4,), (4,)).video == Sampling(4)
+    assert shot((4,), (4, 2.0)).video is None
+    assert shot((4,)).media == ("video",)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +96,7 @@ def test__fault_14__videos_read_otherwise_than_the_shots__one_warning(films, met
 
 def test__predict__videos_read_alike_or_no_videos__no_warning(films):
     model = fitted(films, (4,))
-    assert quiet(model.predict, [Video(films[0], 4), "text"]).tolist()[0] == "dark"
+    assert quiet(model.predict, [Video(films[0], 4), [Video(films[0], 4), "text"]]).tolist()[0] == "dark"
     assert quiet(fitted(films, (4,), (2,)).predict, [Video(films[0], 8)]).shape == (1,)
 
 
@@ -102,7 +121,36 @@ def test__predict_together__videos_read_otherwise__warned(films):
         predict_together([model], [Video(films[0], 2)])
 
 
-def test__warn_of_other_frames__several_ways__all_named(films):
+def test__warn_of_unlike__several_ways__all_named(films):
     given = [as_example(Video(films[0], n)) for n in (2, 3, 4)]
     with pytest.warns(DataWarning, match="with 2 frames or 3 frames, the shots' were read with 4 frames"):
-        warn_of_other_frames(Sampling(4), given)
+        warn_of_unlike([as_shot(given[2], "a")], given)
+
+
+def test__predict__without_the_medium_of_every_shot__warned_once(films):
+    model = fitted(films, (4,))
+    with pytest.warns(
+        DataWarning, match="there are examples without a video, and every shot had one"
+    ) as seen:
+        model.predict(["bright?", "dark?", Video(films[0], 4)])
+    assert len(seen) == 1
+    shots = [Image(GREY), Image(GREY + 1), "no picture"]
+    pictures = SAVModel(FakeBackbone(), n_heads=4).fit(shots, ["a", "b", "a"])
+    assert quiet(pictures.predict, ["text"]).shape == (1,)
+
+
+def test__multi_label__without_the_medium_of_every_shot__warned(films):
+    model = MultiLabelModel(FakeBackbone(), n_heads=4).fit(
+        [Video(one, 4) for one in films], [["a"], ["a", "b"], ["b"], []]
+    )
+    with pytest.warns(DataWarning, match="without a video"):
+        model.predict(["bright?"])
+
+
+def test__find_leaks__the_same_video_read_with_other_frames__found(films):
+    model = fitted(films, (4,))
+    assert model.find_leaks([Video(films[1], 2), Video(film(220), 4), Video(films[3], 8, 2.0), "text"]) == [
+        0,
+        2,
+    ]
+    assert fitted(films, (4,), (2,)).find_leaks([Video(films[1], 8)]) == []
