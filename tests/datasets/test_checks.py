@@ -158,6 +158,14 @@ def test__draw_shots__too_few__error_that_names_the_counts() -> None:
     assert "'a'" not in str(caught.value)
 
 
+def test__draw_shots__too_few_in_many_classes__some_listed_with_what_to_do() -> None:
+    with pytest.raises(DataError) as caught:
+        draw_shots(labelled({f"class {number:02d}": 2 for number in range(50)}), 3, 0)
+    message = str(caught.value)
+    assert ("'class 19' has 2 and 30 more classes" in message, "'class 20'" in message) == (True, False)
+    assert message.endswith("ask for at most 2, or add examples")
+
+
 @pytest.mark.parametrize(("shots", "seed"), [(0, 0), (-1, 0), (1, -1)])
 def test__draw_shots__out_of_range__error(shots: int, seed: int) -> None:
     with pytest.raises(DataError, match="at least"):

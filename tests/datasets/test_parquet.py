@@ -202,7 +202,7 @@ def test__fault_17__parquet_missing_column_and_wrong_type__error_with_the_row(tm
     assert refused(path, label_column="kind") == (
         "a.parquet:1: there is no column 'kind'; columns: 'question', 'n'"
     )
-    assert refused(path, text_column="n").startswith("a.parquet:1: column 'question' must hold text")
+    assert refused(path, text_column="n").startswith("a.parquet:1: column 'n' must hold text, not int")
     assert refused(path, image_column="n").startswith("a.parquet:1: an int stands where a picture")
     assert refused(path, id_column="question", text_column="n").startswith("q: a.parquet:1: ")
 

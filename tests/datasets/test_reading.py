@@ -241,6 +241,46 @@ def test__columns__missing__error_that_lists_the_columns(write: Write, option: s
     assert "'question', 'label'" in message
 
 
+def test__columns__no_label_column__message_lists_the_columns_of_the_file_alone(write: Write) -> None:
+    assert refused(write("a.csv", "question;label\nq;x\n")).endswith("its columns: 'question;label'")
+
+
+def test__csv__cell_beyond_the_limit__message_says_what_to_do(write: Write) -> None:
+    message = refused(write("a.csv", "question\nq\n" + "q" * 200_000))
+    assert message == "a.csv:3: a cell has more than 131072 characters; write the data as JSONL or Parquet"
+
+
+@pytest.mark.parametrize("content", ['[\n {"question": "q"}\n]', '{\n "question": "q"\n}'])
+def test__jsonl__one_object_over_several_lines__named_as_json(write: Write, content: str) -> None:
+    assert ".json" in refused(write("a.jsonl", content)).removeprefix("a.jsonl:1: ")
+    assert ".json" not in refused(write("b.jsonl", "[1,")).removeprefix("b.jsonl:1: ")
+
+
+def test__source__empty_name__refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture(tmp_path / "a" / "1.png")
+    monkeypatch.chdir(tmp_path)
+    assert len(read_examples(".")) == 1
+    with pytest.raises(DataError, match="the name of the data is empty"):
+        read_examples("")
+
+
+@pytest.mark.parametrize(
+    ("ending", "content"), [("csv", "question\nq\n"), ("json", '[{"question": "q"}]'), ("png", "")]
+)
+def test__file__name_that_is_not_utf8__ids_that_can_be_written(
+    tmp_path: Path, ending: str, content: str
+) -> None:
+    path = tmp_path / f"a\udcff.{ending}"
+    try:
+        path.write_text(content)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 alone")
+    if ending == "png":
+        picture(path)
+    (example,) = read_examples(path)
+    assert example.id.encode().startswith(b"a\\udcff." + ending.encode())
+
+
 def test__columns__for_a_folder__error(tmp_path: Path) -> None:
     picture(tmp_path / "a" / "1.png")
     assert "data file" in refused(tmp_path, label_column="x")
@@ -367,7 +407,7 @@ def test__folder__link_to_itself_and_undecodable_name__item_error(tmp_path: Path
     (tmp_path / "a" / "self.png").unlink()
     with suppress(OSError):
         os.rename(tmp_path / "a" / "1.png", os.fsencode(tmp_path / "a") + b"/\xff.png")  # noqa: PTH104
-        assert "Unicode" in refused(tmp_path)
+        assert refused(tmp_path).endswith("not valid Unicode; rename the file or its folder")
 
 
 def test__natural_order__digits_by_value() -> None:

@@ -42,7 +42,7 @@ def test__parquet__any_type_of_column__read_whole_and_in_shards(tmp_path: Path, 
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ("", "several splits|0 pictures"),
+        ("", "the name of the data is empty"),
         ("x" * 5000, "does not exist"),
         ("x" * 5000 + ".parquet", "cannot be read"),
         ("\0", "does not exist"),

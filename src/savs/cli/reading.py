@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from savs.examples import ErrorLedger, Example
     from savs.media.addresses import Fetcher
 
-__all__ = ["read_data", "split_options"]
+__all__ = ["beside", "read_data", "split_options"]
 
 DATA_OPTIONS = {
     "image_column": "image_column",
@@ -56,6 +56,11 @@ def _fetcher(hosts: tuple[str, ...]) -> Fetcher:
         raise click.BadParameter(str(error), param_hint="--allow-host") from None
 
 
+def beside(n_errors: int) -> str:
+    """Return how many other rows failed before files were looked at, for a message; nothing if none did."""
+    return f", beside {n_errors} more that {'is' if n_errors == 1 else 'are'} no example" if n_errors else ""
+
+
 def read_data(
     source: Path | str, ledger: ErrorLedger | None = None, *, require_labels: bool = False, **options: Any
 ) -> list[Example]:
@@ -78,6 +83,7 @@ def read_data(
     bad = preflight(examples)
     if 0 <= ledger.left < len(bad):
         raise DataError(
-            f"{len(bad)} of {len(examples)} examples name a file that cannot be used:\n{describe_errors(bad)}"
+            f"{len(bad)} of {len(examples) + ledger.n_errors} examples name a file that cannot be used"
+            f"{beside(ledger.n_errors)}:\n{describe_errors(bad)}"
         )
     return examples

@@ -91,6 +91,7 @@ class Source:
         ItemError
             If more rows are no examples than may fail.
         """
+        from savs.cli.reading import beside
         from savs.datasets import describe_errors, preflight
         from savs.examples import ErrorLedger
 
@@ -108,7 +109,10 @@ class Source:
         n_rows += ledger.n_errors
         if 0 <= ledger.left < n_bad:
             listed = describe_errors(bad) + (f"\n... and {n_bad - len(bad)} more" if n_bad > len(bad) else "")
-            raise DataError(f"{n_bad} of {n_rows} examples name a file that cannot be used:\n{listed}")
+            raise DataError(
+                f"{n_bad} of {n_rows} examples name a file that cannot be used{beside(ledger.n_errors)}:\n"
+                f"{listed}"
+            )
         return n_rows
 
     def _counted(self) -> int | None:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from savs.datasets.rows import Row
-from savs.errors import DataError, ItemError
+from savs.errors import DataError, ExampleError, ItemError
 from savs.examples import Example
+from savs.examples.pictures import type_name
 from savs.examples.rows import (
     ID_FIELDS,
     LABEL_FIELD,
@@ -104,14 +105,20 @@ class Columns:
             renamed[kind] = [part for name in names for part in _as_list(cells[name])]
         if self.text is not None:
             renamed = {name: cell for name, cell in renamed.items() if name not in {*TEXT_FIELDS, "messages"}}
-            renamed["question"] = cells[self.text]
+            renamed["question"] = _text(self.text, cells[self.text])
         if self.label is not None:
             renamed[LABEL_FIELD] = cells[self.label]
-        if is_missing(renamed.get(LABEL_FIELD)):
+        if LABEL_FIELD in renamed and is_missing(renamed[LABEL_FIELD]):
             renamed[LABEL_FIELD] = None
         if self.id is not None:
             renamed = {name: cell for name, cell in renamed.items() if name not in ID_FIELDS}
         return renamed
+
+
+def _text(name: str, cell: Any) -> Any:
+    if is_missing(cell) or isinstance(cell, str):
+        return cell
+    raise ExampleError(f"column {name!r} must hold text, not {type_name(cell)}", code="row")
 
 
 def _as_list(cell: Any) -> list[Any]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from savs.errors import DataError, ItemError
+from savs.errors import DataError, ExampleError, ItemError
 from savs.examples import DataWarning, Example, as_example
 from savs.examples.pictures import AUDIO_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from savs.media import resolve_media_path
@@ -55,12 +55,20 @@ class PictureFolder:
         """
         relative = picture.relative_to(self.path)
         try:
+            _check_name(relative)
             resolved = resolve_media_path(relative, self.path, allow_outside=allow_outside)
             label = relative.parts[0] if self.labelled else None
             return as_example(resolved, label=label, id=relative.as_posix())
         except ItemError as error:
             error.id = relative.as_posix().encode(errors="backslashreplace").decode()
             raise
+
+
+def _check_name(path: Path) -> None:
+    if any("\ud800" <= char <= "\udfff" for char in str(path)):
+        raise ExampleError(
+            "its name is not valid Unicode; rename the file or its folder", code="lone_surrogate"
+        )
 
 
 def scan_folder(folder: Path) -> PictureFolder:

@@ -25,9 +25,15 @@ def adopt_label_type(
         A CSV or TSV file or a folder of pictures; labels of any other have types of their own and stay as
         they are.
     classes : sequence of label
-        A text label that reads like exactly one of them becomes it; any other stays.
+        A text label that reads like exactly one of them becomes it (``True`` and ``true`` like the truth
+        value); any other stays.
     """
     if not is_untyped(source):
         return list(examples)
-    by_text = {str(label): label for label in classes}
+    by_text = {spelling: label for label in classes for spelling in _spellings(label)}
     return [replace(example, label=by_text.get(str(example.label), example.label)) for example in examples]
+
+
+def _spellings(label: Label) -> tuple[str, ...]:
+    text = str(label)
+    return (text, text.lower(), text.upper()) if isinstance(label, bool) else (text,)

@@ -10,10 +10,15 @@ from typing import BinaryIO
 
 from savs.errors import DataError
 
-__all__ = ["LONGEST_LINE", "check_file", "decoded_lines", "decoded_text"]
+__all__ = ["LONGEST_LINE", "check_file", "decoded_lines", "decoded_text", "name_of"]
 
 LONGEST_LINE = 2**28
 """Bytes of the longest line that is read: a picture of 64 MB as base64 takes a third of it."""
+
+
+def name_of(path: Path) -> str:
+    r"""Return the last part of a path, for ids and messages: a byte that is not UTF-8 as ``\udcff``."""
+    return path.name.encode(errors="backslashreplace").decode()
 
 
 def check_file(path: Path) -> None:
@@ -67,7 +72,7 @@ def _read_line(path: Path, file: BinaryIO, number: int) -> bytes:
     except OSError:
         raise _unreadable(path) from None
     if len(line) > LONGEST_LINE:
-        raise DataError(f"{path.name}:{number}: the line is longer than {LONGEST_LINE} bytes")
+        raise DataError(f"{name_of(path)}:{number}: the line is longer than {LONGEST_LINE} bytes")
     return line
 
 
@@ -79,7 +84,7 @@ def _decoded(line: bytes, path: Path, number: int) -> str:
 
 
 def _not_utf8(path: Path, number: int) -> DataError:
-    return DataError(f"{path.name}:{number}: not UTF-8; save the file as UTF-8")
+    return DataError(f"{name_of(path)}:{number}: not UTF-8; save the file as UTF-8")
 
 
 def _unreadable(path: Path) -> DataError:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from savs.datasets.lines import decoded_lines, decoded_text
+from savs.datasets.lines import decoded_lines, decoded_text, name_of
 from savs.errors import DataError, ExampleError
 from savs.examples.labels import check_text
 
@@ -66,7 +66,7 @@ def text_rows(path: Path) -> Iterator[Row]:
         yield row
         n_rows += 1
     if not n_rows:
-        raise no_rows(path.name)
+        raise no_rows(name_of(path))
 
 
 def no_rows(name: str) -> DataError:
@@ -77,7 +77,7 @@ def no_rows(name: str) -> DataError:
 def _json_lines(path: Path) -> Iterator[Row]:
     for number, line in enumerate(decoded_lines(path), start=1):
         if line.strip():
-            where = f"{path.name}:{number}"
+            where = f"{name_of(path)}:{number}"
             yield Row(where, where, _as_cells(_parse(line.removesuffix("\n"), where, one_line=True), where))
 
 
@@ -85,12 +85,12 @@ def _json_list(path: Path) -> Iterator[Row]:
     text = decoded_text(path)
     if not text.strip():
         return
-    items = _parse(text, path.name)
+    items = _parse(text, name_of(path))
     if not isinstance(items, list):
-        raise DataError(f"{path.name}: a list of objects is needed, not one {type(items).__name__}")
+        raise DataError(f"{name_of(path)}: a list of objects is needed, not one {type(items).__name__}")
     for number, item in enumerate(items, start=1):
-        where = f"{path.name}:item {number}"
-        yield Row(f"{path.name}:{number}", where, _as_cells(item, where))
+        where = f"{name_of(path)}:item {number}"
+        yield Row(f"{name_of(path)}:{number}", where, _as_cells(item, where))
 
 
 def _parse(text: str, where: str, *, one_line: bool = False) -> Any:
@@ -99,6 +99,8 @@ def _parse(text: str, where: str, *, one_line: bool = False) -> Any:
     except json.JSONDecodeError as error:
         place = where if one_line else f"{where}:{error.lineno}"
         hint = "; one object per line is .jsonl" if error.msg == "Extra data" and error.lineno > 1 else ""
+        if one_line and text.strip() in {"[", "{"}:
+            hint = "; one object over several lines, and a list of them, is .json"
         raise DataError(f"{place}: not valid JSON at column {error.colno}{hint}") from None
     except RecursionError:
         raise DataError(f"{where}: nested too deeply") from None
@@ -137,7 +139,7 @@ def _table(path: Path) -> Iterator[Row]:
     try:
         for cells in reader:
             # A quoted cell may span lines: the row is named by its first one.
-            where, number = f"{path.name}:{number}", reader.line_num + 1
+            where, number = f"{name_of(path)}:{number}", reader.line_num + 1
             if not any(cells):
                 continue
             if header:
@@ -145,8 +147,12 @@ def _table(path: Path) -> Iterator[Row]:
             else:
                 header = _checked_header(cells, where)
     except csv.Error as error:
-        reason = "a cell is too long" if "limit" in str(error) else "a quote or line break is out of place"
-        raise DataError(f"{path.name}:{max(number, reader.line_num)}: {reason}") from None
+        reason = _too_long() if "limit" in str(error) else "a quote or line break is out of place"
+        raise DataError(f"{name_of(path)}:{max(number, reader.line_num)}: {reason}") from None
+
+
+def _too_long() -> str:
+    return f"a cell has more than {csv.field_size_limit()} characters; write the data as JSONL or Parquet"
 
 
 def _csv_lines(path: Path) -> Iterator[str]:

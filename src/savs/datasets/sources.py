@@ -10,7 +10,7 @@ from typing import Protocol
 
 from savs.datasets.folders import natural_order
 from savs.datasets.hub import HUB_PREFIX, HubAddress, open_hub
-from savs.datasets.lines import check_file, decoded_lines
+from savs.datasets.lines import check_file, decoded_lines, name_of
 from savs.datasets.parquet import ParquetFiles
 from savs.datasets.rows import TEXT_SUFFIXES, Row, text_rows
 from savs.datasets.saved import is_saved, open_saved
@@ -100,6 +100,8 @@ def find_source(
         raise DataError(
             f"{source[:100]!r}: web addresses are not opened; download the file, or write hf://..."
         )
+    if source == "":
+        raise DataError("the name of the data is empty; the current folder is '.'")
     path = Path(source)
     if config is not None or revision is not None:
         raise DataError(f"a configuration and a revision belong to a hub data set ({HUB_PREFIX}owner/name)")
@@ -108,7 +110,7 @@ def find_source(
     if path.suffix.lower() in TEXT_SUFFIXES:
         _refuse_split(path, split)
         check_file(path)
-        return Rows(path.name, _TextFile(path), (_root(root, path.parent),))
+        return Rows(name_of(path), _TextFile(path), (_root(root, path.parent),))
     if path.suffix.lower() == _PARQUET:
         return _parquet(path, root, split)
     if looks_like_image(path.name, path.parent):
@@ -140,8 +142,9 @@ def _folder(path: Path, root: Path | str | None, split: str | None) -> Source:
     parts = _parts(path)
     if parts:
         chosen = _of_split(path, parts, split)
-        files = ParquetFiles(path.name, tuple((part.relative_to(path).as_posix(), part) for part in chosen))
-        return Rows(path.name, files, (_root(root, path),))
+        name = name_of(path)
+        files = ParquetFiles(name, tuple((_inside(part, path), part) for part in chosen))
+        return Rows(name, files, (_root(root, path),))
     if split is not None and (path / split).is_dir() and Path(split).name == split:
         return Pictures(path / split)
     _refuse_split(path, split)
@@ -157,8 +160,8 @@ def _parquet(path: Path, root: Path | str | None, split: str | None) -> Rows:
         files = sorted(path.parent.glob(path.name), key=lambda file: natural_order(file.name))
     if not files:
         raise DataError(f"no file is called {path.name!r} in {path.parent.name!r}; check the pattern")
-    named = tuple((file.name, file) for file in files)
-    return Rows(path.name, ParquetFiles(path.name, named), (_root(root, path.parent),))
+    named = tuple((name_of(file), file) for file in files)
+    return Rows(name_of(path), ParquetFiles(name_of(path), named), (_root(root, path.parent),))
 
 
 def _parts(folder: Path) -> list[Path]:
@@ -171,6 +174,10 @@ def _parts(folder: Path) -> list[Path]:
     inside = [(file.relative_to(folder), file) for file in found if file.name != f"metadata{_PARQUET}"]
     kept = [file for path, file in inside if not any(part[0] in "._" for part in path.parts)]
     return sorted(kept, key=lambda file: natural_order(file.relative_to(folder).as_posix()))
+
+
+def _inside(part: Path, folder: Path) -> str:
+    return part.relative_to(folder).as_posix().encode(errors="backslashreplace").decode()
 
 
 def _of_split(folder: Path, parts: list[Path], split: str | None) -> list[Path]:

@@ -14,6 +14,8 @@ from savs.examples import DataWarning, Example
 
 __all__ = ["draw_positions", "draw_shots", "split_draws"]
 
+_LISTED = 20
+
 
 def draw_shots(examples: Sequence[Example], shots: int, seed: int) -> tuple[list[Example], list[Example]]:
     """Return a drawn few-shot set and all examples with other contents, both in the order given.
@@ -62,7 +64,11 @@ def draw_positions(examples: Sequence[Example], shots: int, seed: int) -> list[i
     counts = class_counts(examples)
     short = [f"{label!r} has {count}" for label, count in counts.items() if count < shots]
     if short:
-        raise DataError(f"{shots} shots per class were asked for, but {', '.join(short)}")
+        more = f" and {len(short) - _LISTED} more classes have too few" if len(short) > _LISTED else ""
+        raise DataError(
+            f"{shots} shots per class were asked for, but {', '.join(short[:_LISTED])}{more}; ask for "
+            f"at most {min(counts.values())}, or add examples"
+        )
     generator = np.random.default_rng(seed)
     drawn: set[int] = set()
     for label in sorted(counts):

@@ -14,6 +14,7 @@ from savs.datasets.columns import Columns
 from savs.datasets.films import sampled
 from savs.datasets.folders import scan_folder
 from savs.datasets.identities import unique_rows
+from savs.datasets.lines import name_of
 from savs.datasets.rows import Row
 from savs.datasets.sources import Pictures, Rows, find_source
 from savs.datasets.wanted import Wanted
@@ -151,7 +152,7 @@ def _pictures(
     found: Pictures, allow_outside: bool, frames: _Change, wanted: Wanted, ledger: ErrorLedger
 ) -> Iterator[tuple[int, Example]]:
     if not found.path.is_dir():
-        return _examples([found.path], partial(as_example, id=found.path.name), frames, wanted, ledger)
+        return _examples([found.path], partial(as_example, id=name_of(found.path)), frames, wanted, ledger)
     folder = scan_folder(found.path)
     make = partial(folder.example, allow_outside=allow_outside)
     return _examples(folder.pictures[: wanted.limit], make, frames, wanted, ledger)
