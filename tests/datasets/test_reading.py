@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -279,6 +281,24 @@ def test__file__name_that_is_not_utf8__ids_that_can_be_written(
         picture(path)
     (example,) = read_examples(path)
     assert example.id.encode().startswith(b"a\\udcff." + ending.encode())
+
+
+@pytest.mark.parametrize("source", ["a\udcff/0.parquet", "a\udcff", "hf://./a\udcff", "saved\udcff"])
+def test__parquet_and_data_sets__path_that_is_not_utf8__error_says_rename(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    try:
+        Path("a\udcff").mkdir()
+    except OSError:
+        pytest.skip("this file system takes UTF-8 alone")
+    pq.write_table(pa.table({"question": ["q"]}), "b.parquet")
+    Path("b.parquet").rename("a\udcff/0.parquet")
+    Path("saved\udcff").mkdir()
+    for name in ("state.json", "dataset_info.json"):
+        Path(f"saved\udcff/{name}").write_text("{}")
+    with pytest.raises(DataError, match="is not UTF-8 and cannot be opened; rename it"):
+        read_examples(source)
 
 
 def test__columns__for_a_folder__error(tmp_path: Path) -> None:

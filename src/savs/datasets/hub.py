@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from savs.datasets.lines import check_name
 from savs.datasets.saved import ArrowData, chosen_split, library_at_work
 from savs.errors import DataError
 from savs.examples import DataWarning
@@ -113,10 +114,12 @@ def open_hub(address: HubAddress, config: str | None) -> tuple[ArrowData, tuple[
 def _folder(text: str) -> Path:
     try:
         folder = Path(text).expanduser().resolve()
-        if folder.is_dir():
-            return folder
+        found = folder.is_dir()
     except (OSError, ValueError, RuntimeError):
-        pass
+        found = False
+    if found:
+        check_name(folder)
+        return folder
     raise DataError(f"there is no folder {text[-200:]!r}; hf://owner/name is a data set of the hub")
 
 

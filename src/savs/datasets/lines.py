@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from savs.errors import DataError
 
-__all__ = ["LONGEST_LINE", "check_file", "decoded_lines", "decoded_text", "name_of"]
+__all__ = ["LONGEST_LINE", "check_file", "check_name", "decoded_lines", "decoded_text", "name_of"]
 
 LONGEST_LINE = 2**28
 """Bytes of the longest line that is read: a picture of 64 MB as base64 takes a third of it."""
@@ -19,6 +19,12 @@ LONGEST_LINE = 2**28
 def name_of(path: Path) -> str:
     r"""Return the last part of a path, for ids and messages: a byte that is not UTF-8 as ``\udcff``."""
     return path.name.encode(errors="backslashreplace").decode()
+
+
+def check_name(path: Path) -> None:
+    """Raise `DataError` if a path is not UTF-8: pyarrow and the ``datasets`` library cannot open it."""
+    if any("\ud800" <= char <= "\udfff" for char in str(path)):
+        raise DataError(f"the path of {name_of(path)!r} is not UTF-8 and cannot be opened; rename it")
 
 
 def check_file(path: Path) -> None:

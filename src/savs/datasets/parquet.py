@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from savs.datasets.arrow import ROWS_PER_BATCH, UNREADABLE, Table, class_names
-from savs.datasets.lines import check_file
+from savs.datasets.lines import check_file, check_name
 from savs.datasets.rows import Row, no_rows
 from savs.datasets.wanted import Wanted
 from savs.errors import DataError
@@ -74,6 +74,7 @@ def _open(name: str, path: Path) -> pq.ParquetFile:
     import pyarrow.parquet as pq
 
     check_file(path)
+    check_name(path)
     try:
         # Without a buffer of that size, a column of a whole group of rows is read at once.
         file = pq.ParquetFile(path, buffer_size=_READ_BYTES, pre_buffer=False)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from savs.datasets.arrow import ROWS_PER_BATCH, Table, class_names
-from savs.datasets.lines import name_of
+from savs.datasets.lines import check_name, name_of
 from savs.datasets.rows import Row, no_rows
 from savs.datasets.wanted import Wanted
 from savs.errors import DataError
@@ -72,6 +72,7 @@ def open_saved(folder: Path, split: str | None) -> ArrowData:
     from datasets import load_from_disk
 
     name = name_of(folder.resolve())
+    check_name(folder)
     try:
         with library_at_work():
             loaded = load_from_disk(str(folder))
