@@ -48,6 +48,28 @@ def test__encode__too_long__error_with_both_numbers(family, ask) -> None:
     assert str(failures[0].error).startswith("its prompt has 107 tokens but the backbone reads at most 50")
 
 
+def test__encode__text_beyond_any_context__refused_before_the_tokenizer_sees_it(
+    family, ask, monkeypatch
+) -> None:
+    processor = family("qwen3").processor
+    seen = []
+    call = type(processor).__call__
+    monkeypatch.setattr(
+        type(processor), "__call__", lambda self, text, **rest: seen.extend(text) or call(self, text, **rest)
+    )
+    examples = [ask("a", id="s"), ask("z " * 6500, id="l"), ask("z " * 500, id="m")]
+    batches, failures = encode(processor, examples, max_tokens=50)
+    assert [batch.indices for batch in batches] == [[0]]
+    assert {failure.index: failure.error.code for failure in failures} == dict.fromkeys(
+        (1, 2), "prompt_too_long"
+    )
+    messages = {failure.index: str(failure.error) for failure in failures}
+    assert messages[1].endswith(" characters but the backbone reads at most 50 tokens; shorten the text")
+    assert " tokens but the backbone reads at most 50;" in messages[2]
+    assert seen
+    assert max(map(len, seen)) < 12_800
+
+
 def test__encode__no_picture_where_one_is_needed__error_says_so(family, ask) -> None:
     batches, failures = encode(family("paligemma").processor, [ask("red?"), ask("blue?")])
     assert not batches

@@ -17,7 +17,10 @@ from savs.examples.ledger import ErrorLedger
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Batch", "BatchEncoder", "ErrorLedger", "PaddingSide"]
+__all__ = ["LONGEST_TOKEN", "Batch", "BatchEncoder", "ErrorLedger", "PaddingSide"]
+
+LONGEST_TOKEN = 256
+"""Characters that no token of a vocabulary exceeds; the longest are runs of 128 spaces."""
 
 PaddingSide = Literal["left", "right"]
 
@@ -143,6 +146,7 @@ class BatchEncoder:
             If a prompt is empty, too long for the model, or holds a reserved token.
         """
         texts = [entry.item.rendered.text for entry in loaded]
+        self._check_characters(texts)
         self._check_reserved(texts)
         special = loaded[0].item.rendered.add_special_tokens
         if not self._can_pad and len(loaded) > 1:
@@ -159,6 +163,16 @@ class BatchEncoder:
         if self.pinned:
             inputs = {name: _pin(value) for name, value in inputs.items()}
         return Batch([entry.item for entry in loaded], inputs, sizes)
+
+    def _check_characters(self, texts: Sequence[str]) -> None:
+        # Tokenizers take some 400 bytes of memory for each character: one huge row would end the process.
+        longest = max(map(len, texts))
+        if self.max_tokens is not None and longest > self.max_tokens * LONGEST_TOKEN:
+            raise ExampleError(
+                f"its prompt has {longest} characters but the backbone reads at most {self.max_tokens} "
+                "tokens; shorten the text",
+                code="prompt_too_long",
+            )
 
     def _check_reserved(self, texts: Sequence[str]) -> None:
         found = next((token for token in self.reserved for text in texts if token in text), None)
