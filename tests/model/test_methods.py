@@ -137,6 +137,7 @@ def test__alarm__threshold_announces_no_more_left_out_shots_than_promised(method
         model.alarm_threshold("black", 0.25)
 
 
+@pytest.mark.filterwarnings("ignore:there are examples without a picture")
 def test__unknown__a_text_among_pictures__is_far_from_all_shots(tmp_path):
     model = fitted("soft", per_class=8)
     queries = [*shots(2, start=40)[0], "an essay about the colour of money"]

@@ -1,6 +1,7 @@
 import io
 import warnings
 from fractions import Fraction
+from functools import partial
 
 import av
 import numpy as np
@@ -137,6 +138,14 @@ def test__predict__without_the_medium_of_every_shot__warned_once(films):
     shots = [Image(GREY), Image(GREY + 1), "no picture"]
     pictures = SAVModel(FakeBackbone(), n_heads=4).fit(shots, ["a", "b", "a"])
     assert quiet(pictures.predict, ["text"]).shape == (1,)
+
+
+def test__predict__a_video_for_a_picture_or_an_unreadable_one__no_warning_of_missing_media(films):
+    pictures = SAVModel(FakeBackbone(), n_heads=4).fit([Image(GREY + i) for i in range(4)], ["a", "b"] * 2)
+    assert quiet(pictures.predict, [Video(films[0], 4)]).shape == (1,)
+    assert quiet(partial(pictures.predict_each, max_errors=1), [Image(b"none"), Image(GREY)]).errors
+    with pytest.warns(DataWarning, match="without a picture"):
+        pictures.predict([TONE])
 
 
 def test__multi_label__without_the_medium_of_every_shot__warned(films):

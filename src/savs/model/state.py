@@ -86,12 +86,12 @@ class ModelState:
         self, examples: Sequence[Any], heads: Sequence[Head] | None, ledger: ErrorLedger, *, progress: bool
     ) -> Extraction:
         prompted = self._prompted(placed(examples, ledger), ledger)
-        self._warn_of_unlike(prompted.values())
         found = read_rows(
             self.backbone, list(prompted.values()), heads, max_errors=ledger.left, progress=progress
         )
         indices = np.asarray(list(prompted), dtype=np.intp)[found.indices]
         ledger.note_rest(prompted, set(indices.tolist()), found.errors)
+        self._warn_of_unlike([prompted[index] for index in indices.tolist()])
         return Extraction(found.features, indices, ledger.errors)
 
     def _rows(self, prompted: Sequence[Example], *, progress: bool) -> NDArray[np.float32]:

@@ -41,7 +41,7 @@ def warn_of_unlike(shots: Sequence[Shot], examples: Collection[Example]) -> None
 
 
 def _warn_of_missing(media: Collection[str], examples: Collection[Example]) -> None:
-    missing = {kind for example in examples for kind in set(media) - _media(example)}
+    missing = {kind for example in examples for kind in set(media) - _shown(_media(example))}
     if missing:
         names = " or ".join(_NAMES[kind] for kind in sorted(missing))
         warnings.warn(
@@ -67,6 +67,12 @@ def _warn_of_other_frames(learnt: Sampling | None, examples: Collection[Example]
 def _media(example: Example) -> set[str]:
     kinds = {Audio: "audio", Video: "video"}
     return {kinds.get(type(part), "image") for part in (*example.images, *example.audios)}
+
+
+def _shown(media: set[str]) -> set[str]:
+    # Frames of a video are pictures to many models.
+    visual = {"image", "video"}
+    return media | visual if media & visual else media
 
 
 def _sampling(example: Example) -> Sampling | None:
