@@ -167,7 +167,7 @@ def test__errors_without_a_file__the_first_are_told(savs, rows, backbone, tmp_pa
     command = ("extract", data, "-b", backbone, "-o", tmp_path / "store", "--max-errors", -1)
     code, text, error = savs(*command)
     assert (code, text, error.count("not read: ")) == (3, "", 20)
-    assert "26 examples: 1 computed, 0 stored before, 25 with errors" in error
+    assert "26 examples: 1 computed, 0 without a forward pass, 25 with errors" in error
     assert savs(*command, "-q") == (3, "", "")
 
 

@@ -143,7 +143,9 @@ def test__fixed_test_with_leaks__warns_and_leaves_them_out():
 
 def test__test_label_of_another_type__counts_as_wrong():
     examples = as_examples(["a", "b", "c", "d"], [0, 1, 0, 1])
-    with pytest.warns(DataWarning, match="label that no shot has"):
+    with pytest.warns(
+        DataWarning, match="no shot has, .* count as wrong; the shots' labels are of type int, "
+    ):
         found = compare_methods(
             FakeBackbone(),
             examples,

@@ -222,6 +222,6 @@ def _tell(session: Session, output: Path, run: _Run, progress: Progress) -> None
     elif not session.quiet:
         failed = f", {n_errors} with errors" if n_errors else ""
         remark(
-            f"{n} examples: {computed} computed, {n - computed - n_errors} stored before{failed}; "
+            f"{n} examples: {computed} computed, {n - computed - n_errors} without a forward pass{failed}; "
             f"{progress.rate:.1f} per second; {len(run.stored.store)} rows in {output}"
         )

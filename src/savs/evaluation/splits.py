@@ -95,10 +95,16 @@ def _warn_of_test(read: ReadExamples, fixed: Rows, copies: Rows, classes: Sequen
     if unknown:
         warnings.warn(
             f"{len(unknown)} of {len(items)} test examples have a label that no shot has, the first is "
-            f"{unknown[0].id} ({unknown[0].label!r}): they count as wrong",
+            f"{unknown[0].id} ({unknown[0].label!r}): they count as wrong{_of_other_type(unknown, classes)}",
             DataWarning,
             stacklevel=2,
         )
+
+
+def _of_other_type(items: Sequence[Example], classes: Sequence[Label]) -> str:
+    if not {str(item.label) for item in items} & {str(label) for label in classes}:
+        return ""
+    return f"; the shots' labels are of type {type(classes[0]).__name__}, these are not"
 
 
 def items_to_ask(labels: NDArray[Any], tests: Sequence[Rows], most: int, seed: int) -> list[int]:
