@@ -580,3 +580,28 @@ def test__chat__sampling_of_a_video_part__warned_of_as_not_read() -> None:
     with pytest.warns(DataWarning, match=r"says fps, which is not read: .*--video-fps"):
         example = as_example([{"role": "user", "content": [part]}])
     assert [str(video.sampling) for video in example.videos] == ["8"]
+
+
+def test__chat__video_parts_without_a_source__filled_from_the_column() -> None:
+    turn = {"role": "user", "content": [{"type": "video"}, {"type": "text", "text": "or"}, {"type": "video"}]}
+    videos = ["a.mp4", "b.mp4"]
+    example = as_example({"messages": [turn], "videos": videos, "image": "c.png"})
+    assert [str(image.source) for image in example.images] == ["c.png", *videos]
+    assert example.text == "<image><video>or<video>"
+    early = [turn, {"role": "assistant", "content": "yes"}, {"role": "user", "content": "and now?"}]
+    example = as_example({"messages": early, "videos": videos})
+    assert [type(part).__name__ for part in example.messages[0].parts] == ["Video", "Text", "Video"]
+
+
+@pytest.mark.parametrize(
+    ("beside", "message"),
+    [
+        ({}, "a video part names no video"),
+        ({"image": "c.png"}, "a video part names no video"),
+        ({"video": "a.mp4"}, r"2 <video> marker\(s\) but 1 video\(s\)"),
+    ],
+)
+def test__chat__more_video_parts_than_videos__item_error(beside, message) -> None:
+    turn = {"role": "user", "content": [{"type": "video"}, {"type": "video"}]}
+    with pytest.raises(ExampleError, match=message):
+        as_example({"messages": [turn], **beside})

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any, cast
 
 from savs.errors import ExampleError
-from savs.examples.content import AUDIO_MARKER, IMAGE_MARKER, Audio, Image, Message, Part, Role, Text
+from savs.examples.content import (
+    AUDIO_MARKER,
+    IMAGE_MARKER,
+    VIDEO_MARKER,
+    Audio,
+    Image,
+    Message,
+    Part,
+    Role,
+    Text,
+    Video,
+)
 from savs.examples.labels import DataWarning, check_text
 from savs.examples.markers import count_markers, mismatch, place_in_order
 from savs.examples.pictures import (
@@ -39,10 +50,13 @@ class Room(Enum):
 
     PICTURE = Image
     SOUND = Audio
+    VIDEO = Video
 
     @property
     def error(self) -> str:
         """What is wrong if nothing goes there."""
+        if self is Room.VIDEO:
+            return "a video part names no video; give it as " + ", ".join(_VIDEO_SOURCES)
         name, kind = ("image", "picture") if self is Room.PICTURE else ("audio", "sound")
         return f"an {name} part names no {kind}; give it as {name}, path, url or base64"
 
@@ -62,7 +76,7 @@ def as_messages(
     items : list of mapping or Message
         The turns, the last one of the user.
     images : sequence of Image or Audio
-        Pictures and sounds given beside the messages: they fill the messages' empty parts and markers in
+        Pictures, videos and sounds given beside the messages: they fill the empty parts and markers in
         order, or come first in the last message if there are none.
     root : Path, optional
         What relative paths are relative to.
@@ -79,7 +93,7 @@ def as_messages(
     turns = [_as_turn(item, root) for item in items]
     if turns[-1][0] != "user":
         raise _chat_error("the last message must be the user's: the model reads there what it is to answer")
-    supplied = [parts for _, parts in turns]
+    supplied, images = _with_videos([parts for _, parts in turns], images)
     for room in (Room.SOUND, Room.PICTURE):
         supplied = _supply(supplied, [image for image in images if isinstance(image, room.value)], room)
     return tuple(
@@ -158,9 +172,9 @@ def _typed_part(part: Mapping[str, Any], root: Path | None) -> Part | Room:
     return _image_of(*given[0], root) if given else Room.PICTURE
 
 
-def _video_part(part: Mapping[str, Any], root: Path | None) -> Part:
+def _video_part(part: Mapping[str, Any], root: Path | None) -> Part | Room:
     given = [part[name] for name in _VIDEO_SOURCES if part.get(name) is not None]
-    if len(given) != 1:
+    if len(given) > 1:
         message = "a video part names its video once, as one of " + ", ".join(_VIDEO_SOURCES)
         raise ExampleError(message, code="part_type")
     unread = [name for name in _OF_VIDEOS if part.get(name) is not None]
@@ -171,6 +185,8 @@ def _video_part(part: Mapping[str, Any], root: Path | None) -> Part:
             DataWarning,
             stacklevel=2,
         )
+    if not given:
+        return Room.VIDEO
     value = given[0]
     return as_video(value.get("url") if isinstance(value, Mapping) and "url" in value else value, root)
 
@@ -200,6 +216,25 @@ def _image_of(name: str, value: Any, root: Path | None) -> Image:
     if name == "base64" and isinstance(value, str) and value[:5].lower() != "data:":
         return Image(decode_base64(value))
     return as_image(value, root)
+
+
+def _with_videos(
+    turns: list[list[Part | Room]], media: Sequence[Image | Audio]
+) -> tuple[list[list[Part | Room]], Sequence[Image | Audio]]:
+    """Put videos given beside the messages into parts that name none; return also what is left then."""
+    n_rooms = sum(part is Room.VIDEO for parts in turns for part in parts)
+    if not n_rooms:
+        return turns, media
+    videos = [video for video in media if isinstance(video, Video)]
+    if not videos:
+        raise _chat_error(Room.VIDEO.error)
+    if n_rooms != len(videos):
+        raise mismatch(n_rooms, len(videos), VIDEO_MARKER)
+    supply: Iterator[Part] = iter(videos)
+    filled: list[list[Part | Room]] = [
+        [next(supply) if part is Room.VIDEO else part for part in parts] for parts in turns
+    ]
+    return filled, [medium for medium in media if not isinstance(medium, Video)]
 
 
 def _supply(
