@@ -48,7 +48,7 @@ def test__info__text__names_the_model(savs, store):
 
 def test__verify__whole__exit_0(savs, store):
     code, out, _ = savs("store", "verify", store, "--json")
-    assert (code, json.loads(out)) == (0, {"bad": [], "parts": 2, "rows": 6})
+    assert (code, json.loads(out)) == (0, {"bad": [], "parts": 2, "rows": 6, "quarantined": 0})
 
 
 @pytest.mark.parametrize("form", ["json", "text"])
@@ -63,6 +63,7 @@ def test__fault_27__verify_of_a_damaged_part__exit_1_once_then_whole(savs, store
         assert bad["part"] == name
     code, out, err = savs("store", "verify", store)
     assert (code, err) == (0, "")
+    assert "1 damaged parts lie in quarantine/" in out
 
 
 def test__prune__merges_small_parts_and_empties_the_quarantine(savs, store):

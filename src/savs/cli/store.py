@@ -63,8 +63,8 @@ def info(session: Session, /, folder: Path) -> None:
 def verify(session: Session, /, folder: Path) -> int:
     """Read every byte of every part and set damaged ones aside; their rows are computed again when needed.
 
-    The exit code is 1 when a part was bad. --json prints {"bad": [{"part", "reason"}, ...], "parts", "rows"},
-    with what is left.
+    The exit code is 1 when a part was bad. --json prints {"bad": [{"part", "reason"}, ...], "parts", "rows",
+    "quarantined"}, with what is left and how many damaged parts lie aside, those of earlier commands too.
     """
     from tqdm import tqdm
 
@@ -76,10 +76,12 @@ def verify(session: Session, /, folder: Path) -> int:
     found = opened.info()
     if session.as_json:
         listed = [{"part": part.name, "reason": part.reason} for part in bad]
-        print_json({"bad": listed, "parts": found["parts"], "rows": found["rows"]})
+        print_json({"bad": listed, **{name: found[name] for name in ("parts", "rows", "quarantined")}})
     else:
         show(*(f"{part.name}: {part.reason}" for part in bad))
         show(f"{len(bad)} parts were bad; {found['parts']} parts with {found['rows']} rows are whole")
+        if found["quarantined"]:
+            show(f"{found['quarantined']} damaged parts lie in quarantine/; savs store prune deletes them")
     return FAILED if bad else 0
 
 
