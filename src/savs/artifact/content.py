@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -150,10 +150,10 @@ def check_artifact(artifact: Artifact, label_type: type) -> None:
         raise ValueError(f"check {checks.index(False)} of a classifier's contents failed")
 
 
-def common_media(shots: Sequence[Shot]) -> set[str]:
+def common_media(shots: Iterable[Shot]) -> set[str]:
     """Return the media that every shot has."""
-    known = [set(shot.media or ()) for shot in shots]
-    return set.intersection(*known) if known else set()
+    known = {shot.media or () for shot in shots}
+    return set.intersection(*map(set, known)) if known else set()
 
 
 def common_sampling(shots: Iterable[Shot]) -> Sampling | None:

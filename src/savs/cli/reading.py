@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from savs.examples import ErrorLedger, Example
     from savs.media.addresses import Fetcher
 
-__all__ = ["beside", "read_data", "split_options"]
+__all__ = ["read_data", "split_options", "unusable"]
 
 DATA_OPTIONS = {
     "image_column": "image_column",
@@ -56,9 +56,10 @@ def _fetcher(hosts: tuple[str, ...]) -> Fetcher:
         raise click.BadParameter(str(error), param_hint="--allow-host") from None
 
 
-def beside(n_errors: int) -> str:
-    """Return how many other rows failed before files were looked at, for a message; nothing if none did."""
-    return f", beside {n_errors} more that {'is' if n_errors == 1 else 'are'} no example" if n_errors else ""
+def unusable(n_bad: int, n_rows: int, n_errors: int, listed: str) -> DataError:
+    """Return the error for files that cannot be used; `n_errors` other rows failed before files were seen."""
+    more = f", beside {n_errors} more that {'is' if n_errors == 1 else 'are'} no example" if n_errors else ""
+    return DataError(f"{n_bad} of {n_rows} examples name a file that cannot be used{more}:\n{listed}")
 
 
 def read_data(
@@ -82,8 +83,6 @@ def read_data(
     examples = read_examples(source, require_labels=require_labels, ledger=ledger, **options)
     bad = preflight(examples)
     if 0 <= ledger.left < len(bad):
-        raise DataError(
-            f"{len(bad)} of {len(examples) + ledger.n_errors} examples name a file that cannot be used"
-            f"{beside(ledger.n_errors)}:\n{describe_errors(bad)}"
-        )
+        n_rows = len(examples) + ledger.n_errors
+        raise unusable(len(bad), n_rows, ledger.n_errors, describe_errors(bad))
     return examples

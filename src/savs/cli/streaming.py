@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from savs.errors import DataError
-
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -91,7 +89,7 @@ class Source:
         ItemError
             If more rows are no examples than may fail.
         """
-        from savs.cli.reading import beside
+        from savs.cli.reading import unusable
         from savs.datasets import describe_errors, preflight
         from savs.examples import ErrorLedger
 
@@ -109,10 +107,7 @@ class Source:
         n_rows += ledger.n_errors
         if 0 <= ledger.left < n_bad:
             listed = describe_errors(bad) + (f"\n... and {n_bad - len(bad)} more" if n_bad > len(bad) else "")
-            raise DataError(
-                f"{n_bad} of {n_rows} examples name a file that cannot be used{beside(ledger.n_errors)}:\n"
-                f"{listed}"
-            )
+            raise unusable(n_bad, n_rows, ledger.n_errors, listed)
         return n_rows
 
     def _counted(self) -> int | None:

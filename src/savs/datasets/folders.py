@@ -11,6 +11,7 @@ from pathlib import Path
 
 from savs.errors import DataError, ExampleError, ItemError
 from savs.examples import DataWarning, Example, as_example
+from savs.examples.labels import has_surrogate
 from savs.examples.pictures import AUDIO_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from savs.media import resolve_media_path
 
@@ -65,7 +66,7 @@ class PictureFolder:
 
 
 def _check_name(path: Path) -> None:
-    if any("\ud800" <= char <= "\udfff" for char in str(path)):
+    if has_surrogate(str(path)):
         raise ExampleError(
             "its name is not valid Unicode; rename the file or its folder", code="lone_surrogate"
         )

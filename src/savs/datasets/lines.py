@@ -9,21 +9,27 @@ from pathlib import Path
 from typing import BinaryIO
 
 from savs.errors import DataError
+from savs.examples.labels import has_surrogate
 
-__all__ = ["LONGEST_LINE", "check_file", "check_name", "decoded_lines", "decoded_text", "name_of"]
+__all__ = ["LONGEST_LINE", "check_file", "check_name", "decoded_lines", "decoded_text", "name_of", "spelled"]
 
 LONGEST_LINE = 2**28
 """Bytes of the longest line that is read: a picture of 64 MB as base64 takes a third of it."""
 
 
 def name_of(path: Path) -> str:
-    r"""Return the last part of a path, for ids and messages: a byte that is not UTF-8 as ``\udcff``."""
-    return path.name.encode(errors="backslashreplace").decode()
+    """Return the last part of a path, for ids and messages."""
+    return spelled(path.name)
+
+
+def spelled(name: str) -> str:
+    r"""Return a name that can be written: a byte that is not UTF-8 as ``\udcff``."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def check_name(path: Path) -> None:
     """Raise `DataError` if a path is not UTF-8: pyarrow and the ``datasets`` library cannot open it."""
-    if any("\ud800" <= char <= "\udfff" for char in str(path)):
+    if has_surrogate(str(path)):
         raise DataError(f"the path of {name_of(path)!r} is not UTF-8 and cannot be opened; rename it")
 
 

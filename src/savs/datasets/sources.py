@@ -10,7 +10,7 @@ from typing import Protocol
 
 from savs.datasets.folders import natural_order
 from savs.datasets.hub import HUB_PREFIX, HubAddress, open_hub
-from savs.datasets.lines import check_file, decoded_lines, name_of
+from savs.datasets.lines import check_file, decoded_lines, name_of, spelled
 from savs.datasets.parquet import ParquetFiles
 from savs.datasets.rows import TEXT_SUFFIXES, Row, text_rows
 from savs.datasets.saved import is_saved, open_saved
@@ -143,7 +143,9 @@ def _folder(path: Path, root: Path | str | None, split: str | None) -> Source:
     if parts:
         chosen = _of_split(path, parts, split)
         name = name_of(path)
-        files = ParquetFiles(name, tuple((_inside(part, path), part) for part in chosen))
+        files = ParquetFiles(
+            name, tuple((spelled(part.relative_to(path).as_posix()), part) for part in chosen)
+        )
         return Rows(name, files, (_root(root, path),))
     if split is not None and (path / split).is_dir() and Path(split).name == split:
         return Pictures(path / split)
@@ -174,10 +176,6 @@ def _parts(folder: Path) -> list[Path]:
     inside = [(file.relative_to(folder), file) for file in found if file.name != f"metadata{_PARQUET}"]
     kept = [file for path, file in inside if not any(part[0] in "._" for part in path.parts)]
     return sorted(kept, key=lambda file: natural_order(file.relative_to(folder).as_posix()))
-
-
-def _inside(part: Path, folder: Path) -> str:
-    return part.relative_to(folder).as_posix().encode(errors="backslashreplace").decode()
 
 
 def _of_split(folder: Path, parts: list[Path], split: str | None) -> list[Path]:

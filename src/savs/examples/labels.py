@@ -12,7 +12,7 @@ import numpy as np
 from savs.errors import DataError, ExampleError
 from savs.examples.content import Label
 
-__all__ = ["DataWarning", "as_label", "check_labels", "check_text"]
+__all__ = ["DataWarning", "as_label", "check_labels", "check_text", "has_surrogate"]
 
 _LARGEST = 2**63
 
@@ -42,9 +42,14 @@ def as_label(value: Any) -> Label:
     raise _label_error(f"a label is text, a whole number or a truth value, not {type(value).__name__}{hint}")
 
 
+def has_surrogate(text: str) -> bool:
+    """Return whether a text holds half of a surrogate pair, which no file or stream can be written with."""
+    return not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text)
+
+
 def check_text(text: str, what: str) -> str:
     """Return `text`; `ExampleError` (``lone_surrogate``) if it cannot be written as UTF-8."""
-    if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
+    if has_surrogate(text):
         message = (
             f"the {what} holds half of a surrogate pair and is not valid Unicode; read its file as UTF-8"
         )

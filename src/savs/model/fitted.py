@@ -279,7 +279,7 @@ class FittedModel(ModelState):
         ledger = ErrorLedger(-1)
         prompted = self._prompted(placed(examples, ledger), ledger)
         indices = list(prompted)
-        alike = [read_alike(example, self.shots_) for example in prompted.values()]
+        alike = read_alike(prompted.values(), self.shots_)
         return [indices[position] for position in find_leaks(digests, alike)]
 
     def _kept_shot_rows(self) -> NDArray[np.float32] | None:

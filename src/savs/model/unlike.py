@@ -22,10 +22,12 @@ def as_shot(example: Example, label: Label) -> Shot:
     )
 
 
-def read_alike(example: Example, shots: Sequence[Shot]) -> Example:
-    """Return an example whose videos are read as those of the shots were, where they were in one way."""
+def read_alike(examples: Collection[Example], shots: Sequence[Shot]) -> list[Example]:
+    """Return examples whose videos are read as those of the shots were, where they were in one way."""
     learnt = common_sampling(shots)
-    return example if learnt is None else sampled(example, learnt.n_frames, learnt.fps)
+    if learnt is None:
+        return list(examples)
+    return [sampled(example, learnt.n_frames, learnt.fps) for example in examples]
 
 
 def warn_of_unlike(shots: Sequence[Shot], examples: Collection[Example]) -> None:

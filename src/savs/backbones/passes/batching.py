@@ -12,6 +12,7 @@ from savs.backbones.modalities import media_tokens, reads_audio, reads_images, s
 from savs.backbones.passes.decoding import Loaded, load, video_options
 from savs.backbones.passes.planning import Failure, Item
 from savs.errors import ExampleError, ItemError
+from savs.examples.labels import has_surrogate
 from savs.examples.ledger import ErrorLedger
 
 if TYPE_CHECKING:
@@ -253,7 +254,7 @@ def _refused(processor: Any, error: Exception, loaded: Loaded) -> ItemError:
         hint = "; one frame of its video is read, and this model may need two"
     if "nested images" in str(error).lower():
         hint = "; it takes no list of pictures per prompt, so savs cannot read pictures with this model"
-    if any("\ud800" <= character <= "\udfff" for character in text):
+    if has_surrogate(text):
         hint = "; its text holds half a character (a lone surrogate)"
     refused = ExampleError(
         f"{type(processor).__name__} cannot process it ({type(error).__name__}){hint}",
