@@ -14,7 +14,7 @@ from benchmarks.pictures import QUESTION, QUESTIONS, ask, encoded, jpeg
 from benchmarks.plain import bare_forward, plain_inputs
 from benchmarks.setting import Setting
 from benchmarks.timing import Ratio, Times, interleave
-from savs.examples import Example
+from savs.data import Example
 
 __all__ = ["measure_batches", "measure_equality"]
 

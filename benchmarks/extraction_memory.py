@@ -24,7 +24,7 @@ from statistics import median
 _PROGRAM = """
 import sys
 from savs.backbones.fake import FakeBackbone
-from savs.features import HeadLayout
+from savs.layout import HeadLayout
 import savs.backbones
 if sys.argv.pop(1) == "fake":
     savs.backbones.load_backbone = lambda *_, **__: FakeBackbone(HeadLayout.uniform(28, 8, 32))

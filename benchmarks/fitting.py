@@ -10,7 +10,7 @@ from benchmarks.plain import plain_pass
 from benchmarks.reference import fit_reference, read_heads
 from benchmarks.setting import Setting
 from benchmarks.timing import interleave
-from savs import SAVModel
+from savs.model import SAVModel
 
 __all__ = ["measure_agreement", "measure_fit"]
 

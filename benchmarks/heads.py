@@ -20,12 +20,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from savs.features import HeadLayout
-from savs.heads import SAVClassifier
-from savs.heads.probabilities import softmax
-from savs.heads.ranking import true_class_values
-from savs.heads.rules import RULES
-from savs.heads.shots import Shots
+from savs.classifiers import RULES, SAVClassifier
+from savs.classifiers._probabilities import softmax
+from savs.classifiers._support_set import Shots
+from savs.classifiers.head_scoring import true_class_values
+from savs.layout import HeadLayout
 
 __all__ = ["main", "measure"]
 

@@ -9,8 +9,8 @@ import torch
 from benchmarks.findings import Finding, Goal, slower
 from benchmarks.shapes import Built, build_decoder
 from benchmarks.timing import interleave
-from savs.backbones.anatomy.sites import find_sites
-from savs.backbones.passes.recorder import recording
+from savs.backbones._attention_sites import find_sites
+from savs.backbones._record import recording
 
 __all__ = ["measure_overhead"]
 

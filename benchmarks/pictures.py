@@ -6,7 +6,8 @@ import io
 
 import numpy as np
 
-from savs.examples import Example, Image, Message, Text
+from savs.data import Example, Message, Text
+from savs.media import Image
 
 __all__ = ["PICTURE_SIZES", "QUESTION", "QUESTIONS", "ask", "encoded", "jpeg", "questions", "support_set"]
 

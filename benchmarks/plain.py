@@ -11,7 +11,7 @@ import torch
 
 from benchmarks.pictures import encoded
 from benchmarks.shapes import Built
-from savs.examples import Example, Text
+from savs.data import Example, Text
 
 __all__ = ["bare_forward", "plain_inputs", "plain_pass", "stopped_before_decoder"]
 

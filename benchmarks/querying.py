@@ -12,7 +12,7 @@ from benchmarks.pictures import QUESTION, ask, jpeg
 from benchmarks.plain import plain_pass, stopped_before_decoder
 from benchmarks.setting import Setting
 from benchmarks.timing import Times, interleave
-from savs.features import Head
+from savs.layout import Head
 
 __all__ = ["measure_query"]
 

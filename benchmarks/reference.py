@@ -17,8 +17,8 @@ import torch
 
 from benchmarks.plain import plain_inputs
 from benchmarks.shapes import Built
-from savs.backbones.anatomy.sites import Anatomy, AttentionSite
-from savs.examples import Example
+from savs.backbones._attention_sites import Anatomy, AttentionSite
+from savs.data import Example
 
 __all__ = ["Reference", "fit_reference", "read_heads"]
 

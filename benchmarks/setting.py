@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from benchmarks.plain import plain_inputs
 from benchmarks.shapes import Built
-from savs.backbones.anatomy.sites import Anatomy, find_sites
-from savs.backbones.transformers_backbone import TransformersBackbone
+from savs.backbones import TransformersBackbone
+from savs.backbones._attention_sites import Anatomy, find_sites
 
 __all__ = ["Counts", "Setting"]
 

@@ -30,8 +30,8 @@ from unittest.mock import patch
 import numpy as np
 from numpy.typing import NDArray
 
-from savs.features import Head, HeadLayout
-from savs.features.store import FeatureStore
+from savs.cache import FeatureStore
+from savs.layout import Head, HeadLayout
 
 N_LAYERS, N_HEADS, HEAD_DIM = 28, 28, 128
 LAYERS_READ = (3, 9, 14, 20, 27)

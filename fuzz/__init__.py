@@ -10,7 +10,7 @@
 target        what is read
 ============  ===============================================================================================
 `pictures`    encoded pictures, by `savs.media.load_image`
-`rows`        JSONL, JSON, CSV, TSV and Parquet files, by `savs.datasets.read_examples`
+`rows`        JSONL, JSON, CSV, TSV and Parquet files, by `savs.data.read_examples`
 `store`       ``store.json`` and a part of a feature store, their checksums made right
 `artefact`    ``savs.json`` and the safetensors file of a classifier, their checksums made right
 `clips`       video files, by `savs.media.video.load_video`

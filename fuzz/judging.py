@@ -88,8 +88,8 @@ def _files(folder: Path) -> set[Path]:
 
 
 def _own_warnings() -> tuple[type[Warning], ...]:
-    from savs.examples import DataWarning
-    from savs.features.store import StoreWarning
+    from savs.cache import StoreWarning
+    from savs.data import DataWarning
     from savs.media import MediaWarning
 
     return (DataWarning, StoreWarning, MediaWarning)

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from fuzz.json_changes import VALUES, change_text, dump
 from fuzz.judging import check_message
-from savs.datasets import example_hash, read_examples
+from savs.data import ErrorLedger, Example, example_hash, read_examples
 from savs.errors import DataError, ItemError
-from savs.examples import ErrorLedger, Example
 
 __all__ = ["ALLOWED", "SUFFIXES", "mutate", "place", "read"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from savs.errors import MediaError
-from savs.examples import Audio
+from savs.media import Audio
 from savs.media.audio import AudioLimits, audio_hash, load_audio
 
 __all__ = ["ALLOWED", "SUFFIXES", "mutate", "place", "read"]

@@ -21,10 +21,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fuzz.json_changes import change_text, dump
+from savs.cache import FeatureStore, StoreWarning
+from savs.cache._parquet import MAGIC, Chunk, column_digest, footer
 from savs.errors import StoreError
-from savs.features.store import FeatureStore, StoreWarning
-from savs.features.store.digests import column_digest
-from savs.features.store.parquet import MAGIC, Chunk, footer
 
 __all__ = ["ALLOWED", "SUFFIXES", "mutate", "place", "read", "split"]
 

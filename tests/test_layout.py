@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from savs.features import Head, HeadLayout
+from savs.layout import Head, HeadLayout
 
 RAGGED = HeadLayout.from_layers([(0, 2, 3), (4, 1, 5), (5, 2, 3)])
 

@@ -17,10 +17,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from savs import as_examples, load_backbone, read_examples
-from savs.backbones.stored import with_store
-from savs.evaluation.protocol import draw_rows
-from savs.heads import make_method
+from savs.backbones import load_backbone
+from savs.cache import with_store
+from savs.classifiers import make_method
+from savs.data import as_examples, read_examples
+from savs.evaluation import draw_rows
 from savs.media import load_image
 
 METHODS = ("sav", "auto")

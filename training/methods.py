@@ -21,12 +21,11 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
+from savs.classifiers import make_method, wilson_interval
+from savs.classifiers.cross_validation import estimate_classifier
 from savs.demo.tasks import Task as DemoTask
 from savs.demo.tasks import build_tasks
-from savs.features import HeadLayout
-from savs.heads import make_method
-from savs.heads.honest import estimate_classifier
-from savs.heads.intervals import wilson_interval
+from savs.layout import HeadLayout
 from training.abilities import Reader, _balanced, _chunks, _labels
 from training.photos import HELD_OUT, NAMED, read_photos
 from training.tasks import Item, Source, all_tasks
@@ -237,7 +236,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=BUNDLED)
     parser.add_argument("--photos", type=Path, help="as for python -m training; not needed with a full cache")
     parser.add_argument("--cache", type=Path, default=Path("method-features"))
-    parser.add_argument("--methods", help="of savs.heads.METHODS; for the table with sav among them")
+    parser.add_argument("--methods", help="of savs.classifiers.METHODS; for the table with sav among them")
     parser.add_argument(
         "--heads-only", action="store_true", help="leave the last-layer state out of the rows"
     )

@@ -14,8 +14,8 @@ import numpy as np
 from safetensors.numpy import save
 
 from savs.artifact import Artifact, Shot, save_artifact
-from savs.features import HeadLayout
-from savs.heads.methods import METHODS, TEXT_METHODS, Method
+from savs.classifiers import METHODS, TEXT_METHODS, Method
+from savs.layout import HeadLayout
 
 __all__ = ["attacks"]
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from savs.features import HeadLayout
-from savs.features.store import FeatureStore
+from savs.cache import FeatureStore
+from savs.layout import HeadLayout
 
 __all__ = ["attacks"]
 

@@ -1,26 +1,56 @@
-"""What a saved classifier holds, and whether it fits together."""
+"""A fitted classifier on disk: safetensors and JSON with checksums, never pickle."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import math
+import os
+import stat
+import tempfile
+import warnings
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from hashlib import sha256
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from savs.backbones.prompts import PromptTemplate
-from savs.examples import Label, Sampling
-from savs.examples.labels import as_label
-from savs.examples.pictures import check_sampling
-from savs.features import HeadLayout
-from savs.heads.base import HeadClassifier
-from savs.heads.estimate import Estimate
-from savs.heads.methods import FittedClassifier, Method
+from savs.backbones import PromptTemplate
+from savs.classifiers import Estimate, HeadClassifier, Method, State
+from savs.classifiers.methods import FittedClassifier, classifier_from_state
+from savs.data import Label, as_label
+from savs.errors import ArtifactError, BackboneMismatchError
+from savs.layout import HeadLayout
+from savs.media import Sampling
+from savs.media._coercion import check_sampling
 
-__all__ = ["LABEL_TYPES", "Artifact", "Shot", "check_artifact", "common_media", "common_sampling"]
+__all__ = [
+    "LABEL_TYPES",
+    "Artifact",
+    "Shot",
+    "check_artifact",
+    "common_media",
+    "common_sampling",
+    "IDENTITY",
+    "check_backbone",
+    "SCHEMA_VERSION",
+    "Tensors",
+    "build_artifact",
+    "decode_index",
+    "encode_index",
+    "tensors_of",
+    "check_target",
+    "load_artifact",
+    "save_artifact",
+]
+
+
+# What a saved classifier holds, and whether it fits together.
 
 _KINDS = ("audio", "image", "video")
 _MEDIA = [kinds for number in range(len(_KINDS) + 1) for kinds in combinations(_KINDS, number)]
@@ -71,7 +101,7 @@ class Artifact:
     rows : ndarray of float32, shape (n_shots, layout.width), or None
         Feature rows of the shots, in their order, if they are kept.
     estimate : dict or None
-        Honest estimate from the shots (`savs.heads.estimate`).
+        Honest estimate from the shots (`savs.classifiers.cross_validation`).
     report : dict or None
         What an automatic choice compared and chose.
     fingerprint : dict
@@ -216,3 +246,376 @@ def _has_left_out(array: NDArray[Any], shape: tuple[int, ...]) -> bool:
 
 def _is_finite(array: NDArray[Any], shape: tuple[int, ...], dtype: type) -> bool:
     return array.shape == shape and array.dtype == dtype and bool(np.isfinite(array).all())
+
+
+# Which backbone a classifier belongs to, and refusing any other.
+
+IDENTITY = (
+    "model_class",
+    "config_digest",
+    "weights_digest",
+    "commit",
+    "processor_class",
+    "processor_digest",
+    "processor_backend",
+    "dtype",
+    "quantization",
+    "adapters",
+    "sites",
+)
+"""The entries of a fingerprint that must agree; the others (source, kernel, versions) are only recorded."""
+
+
+def check_backbone(
+    artifact: Artifact, fingerprint: Mapping[str, Any], layout: HeadLayout, allow_mismatch: Sequence[str] = ()
+) -> None:
+    """Refuse a backbone that is not the one the classifier was fitted on.
+
+    Raises
+    ------
+    BackboneMismatchError
+        Naming every entry of the fingerprint that differs and is not listed in `allow_mismatch`, and the
+        layout if that differs; they are its `entries`.
+    ValueError
+        If `allow_mismatch` holds a name that is no entry of a fingerprint's identity.
+    """
+    unknown = set(allow_mismatch) - set(IDENTITY)
+    if unknown:
+        raise ValueError(f"allow_mismatch takes {', '.join(IDENTITY)}; got {', '.join(sorted(unknown))}")
+    saved = artifact.fingerprint
+    differing = [name for name in IDENTITY if _differs(name, saved.get(name), fingerprint.get(name))]
+    refused = [name for name in differing if name not in allow_mismatch]
+    details = [f"{name}: {_short(saved.get(name))} -> {_short(fingerprint.get(name))}" for name in refused]
+    own = artifact.layout.without_state()
+    if layout != own:
+        refused, details = ["layout", *refused], [f"layout: {_spelled(own, layout)}", *details]
+    if refused:
+        advice = (
+            "load that one or fit again"
+            if "layout" in refused
+            else f"load that one, fit again, or accept the difference with allow_mismatch={refused!r}"
+        )
+        raise BackboneMismatchError(
+            f"the classifier was fitted on another backbone ({'; '.join(details)}); {advice}", refused
+        )
+
+
+def _spelled(saved: HeadLayout, current: HeadLayout) -> str:
+    saved_text, current_text = (
+        f"{layout.n_heads} heads in {layout.n_layers} layers and {layout.width} columns"
+        for layout in (saved, current)
+    )
+    return f"{saved_text} -> {current_text}"
+
+
+def _differs(name: str, saved: object, current: object) -> bool:
+    # A copied folder has no commit: its weights, configuration and processor are compared by digest.
+    if name == "commit" and (saved is None or current is None):
+        return False
+    return saved != current
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 24 else text[:12] + "..."
+
+
+# The index of a saved classifier: JSON with its own checksum, and the numbers beside it by name.
+
+SCHEMA_VERSION = 3
+
+Tensors = dict[str, NDArray[Any]]
+
+_OWN = "classifier."
+_BESIDE = ("left_out", "rows")
+
+
+def tensors_of(artifact: Artifact) -> Tensors:
+    """Return every array of the artefact by the name it has in the file."""
+    found = {_OWN + name: array for name, array in artifact.classifier.to_state().arrays.items()}
+    beside = {name: getattr(artifact, name) for name in _BESIDE}
+    found |= {name: array for name, array in beside.items() if array is not None}
+    return {name: found[name] for name in sorted(found)}
+
+
+def encode_index(artifact: Artifact, tensors_name: str, tensors: bytes) -> bytes:
+    """Return the index as JSON; `tensors` is what the file of that name holds."""
+    index: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "tensors": {
+            "file": tensors_name,
+            "sha256": sha256(tensors).hexdigest(),
+            "arrays": {name: _described(array) for name, array in tensors_of(artifact).items()},
+        },
+        "label_type": type(artifact.classes[0]).__name__,
+        "prompt": artifact.prompt,
+        "method": artifact.method.to_json(),
+        "classifier": artifact.classifier.to_state().settings,
+        "shots": [asdict(shot) for shot in artifact.shots],
+        "estimate": artifact.estimate,
+        "report": artifact.report,
+        "fingerprint": artifact.fingerprint,
+    }
+    index["sha256"] = _digest(index)
+    return (json.dumps(index, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def decode_index(raw: bytes) -> dict[str, Any]:
+    """Return an index whose checksum holds.
+
+    Raises
+    ------
+    ArtifactError
+        If a newer savs wrote it.
+    ValueError
+        If it is none, or was altered; the text says which.
+    """
+    try:
+        index = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise ValueError("is not JSON") from error
+    if (
+        not isinstance(index, dict)
+        or type(index.get("schema_version")) is not int
+        or index["schema_version"] < 1
+    ):
+        raise ValueError("is not a classifier's index")
+    if index["schema_version"] > SCHEMA_VERSION:
+        raise ArtifactError(
+            f"it was written by a newer savs (schema {index['schema_version']}, this one reads up to "
+            f"{SCHEMA_VERSION}): upgrade savs"
+        )
+    try:
+        intact = index.get("sha256") == _digest(index)
+    except (ValueError, RecursionError) as error:
+        raise ValueError("holds values that no classifier has") from error
+    if not intact:
+        raise ValueError("was altered (its checksum differs)")
+    return index
+
+
+def build_artifact(index: Mapping[str, Any], tensors: Tensors) -> Artifact:
+    """Return the artefact.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError
+        If index and tensors do not fit together.
+    """
+    if index["schema_version"] == 1:
+        index, tensors = _from_first_schema(index, tensors)
+    elif index["tensors"]["arrays"] != {name: _described(array) for name, array in tensors.items()}:
+        raise ValueError("the arrays are not those that were saved")
+    own = {name.removeprefix(_OWN): array for name, array in tensors.items() if name.startswith(_OWN)}
+    if set(tensors) - set(_BESIDE) - {_OWN + name for name in own}:
+        raise ValueError("there are arrays that belong to nothing")
+    _check_codes(own, len(index["classifier"]["classes"]))
+    artifact = Artifact(
+        method=Method.from_json(index["method"]),
+        prompt=index["prompt"],
+        classifier=classifier_from_state(State(own, index["classifier"])),
+        shots=[_shot(shot) for shot in index["shots"]],
+        left_out=tensors.get("left_out"),
+        rows=tensors.get("rows"),
+        estimate=index["estimate"],
+        report=index["report"],
+        fingerprint=index["fingerprint"],
+    )
+    check_artifact(artifact, LABEL_TYPES[index["label_type"]])
+    return artifact
+
+
+def _shot(told: Mapping[str, Any]) -> Shot:
+    # Schemas 1 and 2 said nothing of media.
+    media, video = told.get("media"), told.get("video")
+    if not isinstance(media, list | None):
+        raise TypeError("the media of a shot are no list")
+    known = {
+        "media": None if media is None else tuple(media),
+        "video": None if video is None else Sampling(**video),
+    }
+    return Shot(**{**told, **known})
+
+
+def _check_codes(arrays: Tensors, n_classes: int) -> None:
+    """Raise `ValueError` if shots are of no class: a rule would make room for all classes up to theirs."""
+    for name, codes in arrays.items():
+        if name.endswith(".codes") and not (
+            codes.dtype.kind == "i" and codes.size and codes.min() >= 0 and codes.max() < n_classes
+        ):
+            raise ValueError(f"{name} are no classes")
+
+
+def _described(array: NDArray[Any]) -> list[Any]:
+    return [str(array.dtype), list(array.shape)]
+
+
+def _from_first_schema(index: Mapping[str, Any], tensors: Tensors) -> tuple[dict[str, Any], Tensors]:
+    """Return what schema 1, which knew the published rule only, looks like in this one."""
+    parameters = {"n_heads": index["n_heads"]}
+    settings = {
+        "estimator": "SAVClassifier",
+        "parameters": parameters,
+        **{name: index[name] for name in ("classes", "layout", "heads")},
+    }
+    changed = {**index, "method": {"name": "sav", **parameters}, "classifier": settings, "report": None}
+    return changed, {_OWN + name: array for name, array in tensors.items()}
+
+
+def _digest(index: Mapping[str, Any]) -> str:
+    body = {key: value for key, value in index.items() if key != "sha256"}
+    compact = json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    if "\\ud" in compact:
+        # Half of a surrogate pair can be read from JSON, but never be written or shown.
+        json.dumps(body, ensure_ascii=False).encode()
+    return sha256(compact.encode()).hexdigest()
+
+
+# Writing and reading the folder of a saved classifier.
+
+INDEX_NAME = "savs.json"
+CARD_NAME = "README.md"
+MAX_INDEX_BYTES = 64 * 2**20
+LARGEST_FIRST_SCHEMA = 2**30  # bytes of numbers, where the index does not say how many
+
+
+def save_artifact(artifact: Artifact, folder: str | Path, *, card: str) -> None:
+    """Write the artefact; an older one in the folder stays intact until the new one is complete.
+
+    Raises
+    ------
+    ArtifactError
+        If the folder holds something else or cannot be written. Nothing temporary is left behind.
+    """
+    from safetensors.numpy import save
+
+    folder = Path(folder)
+    check_target(folder)
+    # safetensors writes an array's memory as it lies: one in Fortran order would come back scrambled.
+    tensors = save({name: np.array(array, order="C") for name, array in tensors_of(artifact).items()})
+    tensors_name = f"classifier-{_sha256(tensors)[:12]}.safetensors"
+    index = encode_index(artifact, tensors_name, tensors)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(folder / tensors_name, tensors)
+        _write(folder / CARD_NAME, card.encode())
+        _write(folder / INDEX_NAME, index)
+        for stale in folder.glob("classifier-*.safetensors"):
+            if stale.name != tensors_name:
+                stale.unlink()
+    except OSError as error:
+        raise ArtifactError(f"cannot write the classifier to {folder}: {error.strerror or error}") from error
+
+
+def check_target(folder: str | Path) -> None:
+    """Raise `ArtifactError` if no classifier may be written there: a file, or a folder of other things."""
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise ArtifactError(f"{folder} is a file: name a new or empty folder for the classifier")
+    if folder.is_dir() and not (folder / INDEX_NAME).exists():
+        foreign = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+        if foreign:
+            raise ArtifactError(f"{folder} holds other files ({foreign[0]}, ...): name a new or empty folder")
+
+
+def load_artifact(folder: str | Path) -> Artifact:
+    """Read and check an artefact.
+
+    Raises
+    ------
+    ArtifactError
+        If it is not a classifier's folder, a part is missing or altered, or a newer savs wrote it.
+    """
+    folder = Path(folder)
+    if not _is_folder(folder):
+        raise ArtifactError(
+            f"{folder} is not a classifier: expected a folder written by save_pretrained or 'savs fit'"
+        )
+    raw = _read(folder / INDEX_NAME, MAX_INDEX_BYTES)
+    try:
+        index = decode_index(raw)
+    except ValueError as error:
+        raise _damaged(folder, f"{INDEX_NAME} {error}") from error
+    except ArtifactError as error:
+        raise ArtifactError(f"{folder} cannot be read: {error}") from None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of numbers that no fit makes; they are refused below
+            return build_artifact(index, _load_tensors(folder, index))
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError) as error:
+        raise _damaged(folder, "its contents do not fit together") from error
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name that no file can have
+        return False
+
+
+def _load_tensors(folder: Path, index: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    name = index["tensors"]["file"]
+    if Path(name).name != name or not name.endswith(".safetensors"):
+        raise _damaged(folder, "it names a file outside its folder")
+    raw = _read(folder / name, _most_bytes(index))
+    if _sha256(raw) != index["tensors"]["sha256"]:
+        raise _damaged(folder, f"{name} was altered (its checksum differs)")
+    try:
+        return load(raw)
+    except SafetensorError as error:
+        raise _damaged(folder, f"{name} is not a safetensors file") from error
+
+
+def _damaged(folder: Path, why: str) -> ArtifactError:
+    return ArtifactError(
+        f"{folder} cannot be used as a classifier: {why}; restore it from a good copy or fit again"
+    )
+
+
+def _most_bytes(index: Mapping[str, Any]) -> int:
+    """Return how long the file of numbers may be: its arrays as the index states them, and their names."""
+    arrays = index["tensors"].get("arrays")
+    if arrays is None:
+        return LARGEST_FIRST_SCHEMA
+    sizes = (np.dtype(dtype).itemsize * math.prod(shape) for dtype, shape in arrays.values())
+    return int(sum(sizes)) + MAX_INDEX_BYTES
+
+
+def _read(path: Path, limit: int) -> bytes:
+    try:
+        # A pipe would be waited for, a device never ends.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ArtifactError(f"{path} is not a regular file; a classifier is a folder of files")
+        if path.stat().st_size > limit:
+            raise ArtifactError(f"{path} is larger than it can be in a classifier ({limit} bytes)")
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise ArtifactError(
+            f"{path.parent} is not a complete classifier: {path.name} is missing (a classifier is a folder "
+            f"with {INDEX_NAME} and a .safetensors file)"
+        ) from error
+    except OSError as error:
+        raise ArtifactError(f"cannot read {path}: {error.strerror or error}") from error
+    except MemoryError:
+        raise ArtifactError(f"{path} does not fit into memory") from None
+
+
+def _write(path: Path, content: bytes) -> None:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -40,7 +40,6 @@ __all__ = [
     "StoreMismatchError",
 ]
 
-
 _LONGEST = 4000
 
 

@@ -14,20 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
-from savs.artifact import (
-    Artifact,
-    Shot,
-    common_media,
-    common_sampling,
-    load_artifact,
-    save_artifact,
-)
+from savs.artifact import Artifact, Shot, common_media, common_sampling, load_artifact, save_artifact
+from savs.classifiers import METHODS, TEXT_METHODS, Method, SAVClassifier
+from savs.classifiers.sav import select_heads
 from savs.errors import ArtifactError
-from savs.examples import Sampling
-from savs.features import HeadLayout
-from savs.heads.classifier import SAVClassifier
-from savs.heads.methods import METHODS, TEXT_METHODS, Method
-from savs.heads.selection import select_heads
+from savs.layout import HeadLayout
+from savs.media import Sampling
 
 FINGERPRINT = {
     "source": "somewhere/model",
@@ -272,7 +264,7 @@ sys.path.insert(0, sys.argv[2])
 from test_folder import make_artifact
 from savs.artifact import save_artifact
 from savs.errors import ArtifactError
-from savs.examples import Sampling
+from savs.data import Sampling
 import numpy as np
 from dataclasses import replace
 bigger = replace(make_artifact(tuple(range(2000))), prompt="x" * 100000)

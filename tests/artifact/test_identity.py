@@ -2,10 +2,9 @@ import numpy as np
 import pytest
 
 from savs.artifact import Artifact, check_backbone
+from savs.classifiers import Method, SAVClassifier
 from savs.errors import BackboneMismatchError
-from savs.features import HeadLayout
-from savs.heads.classifier import SAVClassifier
-from savs.heads.methods import Method
+from savs.layout import HeadLayout
 
 FINGERPRINT = {
     "source": "somewhere/model",

@@ -11,7 +11,8 @@ import pytest
 from tests.backbones.families import CORE, PICTURES, TEXT_ONLY, Family, make_family
 from tests.backbones.families.parts import TEXT
 
-from savs.examples import Example, Image, Message, Text
+from savs.data import Example, Message, Text
+from savs.media import Image
 
 __all__ = ["TEXT", "make_family"]
 

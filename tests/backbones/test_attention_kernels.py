@@ -10,8 +10,8 @@ import pytest
 from transformers.utils import import_utils
 
 from savs.backbones import load_backbone
-from savs.backbones.loading.attention_kernels import check_kernel_name, kernels_of
-from savs.backbones.loading.modes import Mode, checked_versions, store_mode
+from savs.backbones._checkpoints import check_kernel_name, kernels_of
+from savs.backbones._modes import Mode, checked_versions, store_mode
 from savs.errors import BackboneError
 
 KERNEL = "somebody/their-kernel"

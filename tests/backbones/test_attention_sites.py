@@ -15,7 +15,7 @@ import transformers
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from savs.backbones import TransformersBackbone
-from savs.backbones.anatomy.sites import SkippedLayer, find_sites
+from savs.backbones._attention_sites import SkippedLayer, find_sites
 from savs.errors import BackboneError
 
 SMALL = {

@@ -14,9 +14,10 @@ from tests.backbones.families.reference import reference
 
 import savs
 from savs.backbones import TransformersBackbone
-from savs.backbones.keys import feature_keys
+from savs.cache._keys import feature_keys
+from savs.data import Example, Message, Text
 from savs.errors import ItemError
-from savs.examples import Audio, Example, Image, Message, Text
+from savs.media import Audio, Image
 
 RATE = 16_000
 TASK = "the red dog sat on a blue mat. The blue cat sat on the red dog. Say Yes or No, and nothing else. "

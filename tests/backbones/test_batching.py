@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from savs.backbones.passes.batching import BatchEncoder
-from savs.backbones.passes.planning import Item, by_length, render_all
-from savs.backbones.rendering import Rendered
+from savs.backbones._batching import BatchEncoder, Item, by_length, render_all
+from savs.backbones._rendering import Rendered
 
 
 def encode(processor, examples, side="right", max_tokens=None):

@@ -12,8 +12,7 @@ from tests.backbones.families import PICTURES
 from tests.backbones.families.reference import reference
 
 from savs.backbones import TransformersBackbone
-from savs.backbones.passes.batching import BatchEncoder
-from savs.backbones.passes.planning import render_all
+from savs.backbones._batching import BatchEncoder, render_all
 
 # transformers 5.23 makes training labels for PaliGemma with an outdated numpy call.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

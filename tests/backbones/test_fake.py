@@ -13,7 +13,7 @@ import pytest
 import savs
 from savs.backbones import Backbone, FakeBackbone
 from savs.errors import BackboneError, ExampleError, MediaError
-from savs.features import Head, HeadLayout
+from savs.layout import Head, HeadLayout
 
 
 def test__fake__is_a_backbone() -> None:
@@ -54,7 +54,7 @@ def test__extract__bad_items__as_with_a_real_backbone(ask, tmp_path) -> None:
 
 def test__fake__another_process__same_numbers(ask) -> None:
     program = (
-        "from savs.backbones import FakeBackbone; from savs.examples import *;"
+        "from savs.backbones import FakeBackbone; from savs.data import *;"
         "print(FakeBackbone().extract([Example((Message('user', (Text('a'),)),))]).features.tobytes().hex())"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(savs.__file__).parents[1]), "PYTHONHASHSEED": "3"}

@@ -17,9 +17,9 @@ import torch
 
 import savs
 from savs.backbones import TransformersBackbone, load_backbone
-from savs.backbones.fingerprint import weights_digest
-from savs.backbones.stored import with_store
-from savs.examples import as_examples
+from savs.backbones._fingerprint import weights_digest
+from savs.cache import with_store
+from savs.data import as_examples
 
 ENTRIES = {
     "source",

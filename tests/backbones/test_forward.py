@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from savs.backbones.passes.frozen import accepted_inputs, frozen
+from savs.backbones._forward import accepted_inputs, frozen
 
 
 class Forgetful(nn.Module):

@@ -274,6 +274,6 @@ def test__load__bar_for_large_weights__only_where_wanted(
     folder = folder_of("llama")
     capsys.readouterr()
     monkeypatch.setattr(sys.stderr, "isatty", lambda: bool(terminal))
-    monkeypatch.setattr("savs.backbones.loading.load._LARGE", 0 if large else 2**30)
+    monkeypatch.setattr("savs.backbones.loading._LARGE", 0 if large else 2**30)
     load_backbone(folder, progress=bool(progress))
     assert ("Loading weights" in capsys.readouterr().err) == bool(terminal and progress and large)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from savs.backbones import TransformersBackbone
-from savs.backbones.passes.memory import BatchSize, is_out_of_memory
+from savs.backbones._memory import BatchSize, is_out_of_memory
 from savs.errors import CapacityError
 
 TOLERANCE = 1e-5
@@ -104,7 +104,7 @@ import json, resource, sys
 import numpy as np, torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from savs.backbones import TransformersBackbone
-from savs.examples import as_examples
+from savs.data import as_examples
 
 torch.set_num_threads(1)
 model = AutoModelForCausalLM.from_pretrained(sys.argv[1], attn_implementation="eager")

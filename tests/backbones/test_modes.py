@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from savs.backbones.loading.modes import (
+from savs.backbones._modes import (
     Mode,
     ModeWarning,
     apply_mode,

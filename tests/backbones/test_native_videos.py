@@ -13,11 +13,11 @@ from tests.backbones.test_videos import film
 
 import savs
 from savs.backbones import TransformersBackbone
-from savs.backbones.keys import feature_keys
-from savs.backbones.passes.batching import BatchEncoder
-from savs.backbones.passes.planning import render_all
+from savs.backbones._batching import BatchEncoder, render_all
+from savs.cache._keys import feature_keys
+from savs.data import Example, Message, Text
 from savs.errors import BackboneError, ItemError
-from savs.examples import Example, Image, Message, Text, Video
+from savs.media import Image, Video
 
 TASK = "the red dog sat on a blue mat. The blue cat sat on the red dog. Say Yes or No, and nothing else. "
 

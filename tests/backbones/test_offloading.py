@@ -10,9 +10,8 @@ import torch
 from torch import nn
 
 from savs.backbones import load_backbone
-from savs.backbones.passes.frozen import frozen, run_forward
-from savs.backbones.passes.offloading import input_device, put_away, weights
-from savs.backbones.passes.recorder import RecordingComplete
+from savs.backbones._forward import frozen, input_device, put_away, run_forward, weights
+from savs.backbones._record import RecordingComplete
 from savs.errors import BackboneError
 
 HALF = {

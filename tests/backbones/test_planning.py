@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from savs.backbones.passes.planning import Item, by_length, families, render_all, take
-from savs.backbones.rendering import Rendered
-from savs.examples import Image
+from savs.backbones._batching import Item, by_length, families, render_all, take
+from savs.backbones._rendering import Rendered
+from savs.media import Image
 
 
 class Tokens:

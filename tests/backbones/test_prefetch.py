@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from savs.backbones.passes.prefetch import prefetched
+from savs.backbones._passes import prefetched
 
 
 def test__prefetched__items__in_order_each_once() -> None:

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from savs.backbones import TransformersBackbone
-from savs.examples import Example, Image, Message, Text
-from savs.features import Head
+from savs.data import Example, Message, Text
+from savs.layout import Head
+from savs.media import Image
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -191,7 +192,7 @@ def test__extract__file_of_a_shared_picture__decoded_once(
 ) -> None:
     from PIL import Image as PILImage
 
-    from savs.backbones.passes import decoding
+    from savs.backbones import _batching as decoding
 
     opened: list[object] = []
     load = decoding.load_image
@@ -218,11 +219,11 @@ def test__extract__file_of_a_shared_picture__decoded_once(
     ],
 )
 def test__extract__shared_sound_or_video__prepared_once(name, part, family, monkeypatch) -> None:
-    from tests.backbones.test_sounds import TASK, sound
-    from tests.backbones.test_sounds import ask as ask_of
+    from tests.backbones.test_audio import TASK, sound
+    from tests.backbones.test_audio import ask as ask_of
     from tests.backbones.test_videos import film
 
-    from savs.examples import Video
+    from savs.media import Video
 
     built = family(name)
     kind = type(getattr(built.processor, part))

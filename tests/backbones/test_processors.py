@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from savs.backbones import TransformersBackbone, load_backbone
-from savs.backbones.loading.image_backends import torchvision_remedy
-from savs.backbones.loading.places import missing_package
+from savs.backbones._model_files import missing_package
+from savs.backbones._torchvision import torchvision_remedy
 from savs.errors import BackboneError
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -108,9 +108,7 @@ def test__load__image_backend__as_asked(folder_of) -> None:
     ],
 )
 def test__remedy__torch_version__the_release_that_pairs_with_it(torch_version, expected, monkeypatch) -> None:
-    monkeypatch.setattr(
-        "savs.backbones.loading.image_backends.metadata.version", lambda _package: torch_version
-    )
+    monkeypatch.setattr("savs.backbones._torchvision.metadata.version", lambda _package: torch_version)
     assert torchvision_remedy().endswith(expected)
 
 
@@ -173,7 +171,7 @@ EXTRACT = """
         import transformers
     import numpy as np
     from savs.backbones import load_backbone
-    from savs.examples import Example, Image, Message, Text
+    from savs.data import Example, Image, Message, Text
 
     warnings.simplefilter("always")
     picture = np.arange(56 * 56 * 3, dtype=np.uint32).reshape(56, 56, 3) % 251
@@ -250,7 +248,7 @@ def test__set_aside__torchvision_that_works__left_alone(tmp_path) -> None:
     script = """
         import sys, warnings
         warnings.simplefilter("error")
-        from savs.backbones.loading.image_backends import set_aside_broken_torchvision
+        from savs.backbones._torchvision import set_aside_broken_torchvision
         set_aside_broken_torchvision()
         set_aside_broken_torchvision()
         print(sys.modules["torchvision"].working, "transformers" in sys.modules)

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from savs.backbones import PromptTemplate
+from savs.data import Example, Message, Text
 from savs.errors import ExampleError
-from savs.examples import Example, Image, Message, Text
+from savs.media import Image
 
 PICTURE = np.zeros((30, 30, 3), dtype=np.uint8)
 

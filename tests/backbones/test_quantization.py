@@ -17,7 +17,7 @@ from torch import nn
 
 from savs.artifact import IDENTITY
 from savs.backbones import load_backbone
-from savs.backbones.loading.quantization import check_quantized, keep_weights, quantization_state
+from savs.backbones._quantization import check_quantized, keep_weights, quantization_state
 from savs.errors import BackboneError
 
 needs_torchao = pytest.mark.skipif(find_spec("torchao") is None, reason="int8 weights need torchao")

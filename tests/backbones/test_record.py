@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from savs.backbones.anatomy.sites import AttentionSite
-from savs.backbones.passes.recorder import last_real_tokens, recording
+from savs.backbones._attention_sites import AttentionSite
+from savs.backbones._record import last_real_tokens, recording
 from savs.errors import BackboneError
 
 

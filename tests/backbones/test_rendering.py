@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from savs.backbones.passes.batching import BatchEncoder
-from savs.backbones.passes.planning import render_all
-from savs.backbones.rendering import render
+from savs.backbones._batching import BatchEncoder, render_all
+from savs.backbones._rendering import render
+from savs.data import Example, Message, Text
 from savs.errors import BackboneError, ExampleError
-from savs.examples import Example, Message, Text
 
 
 def test__render__picture_processor__parts_in_order_and_a_generation_prompt(family, ask, picture) -> None:

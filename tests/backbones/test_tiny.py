@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image as PILImage
 
-from savs import SAVModel, as_examples, draw_shots, load_backbone, read_examples
-from savs.backbones import TransformersBackbone
+from savs.backbones import TransformersBackbone, load_backbone
+from savs.data import as_examples, draw_shots, read_examples
 from savs.demo.data import PHOTO_FOLDER
 from savs.demo.scenes import COLOURS, KINDS, draw_scene, sample_scene
+from savs.model import SAVModel
 
 FOLDER = Path(str(files("savs.backbones") / "tiny"))
 N_ASKED = 40

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from savs.backbones.loading.places import Place
-from savs.backbones.loading.videos import cropped, on_torch, open_video_processor, resized
+from savs.backbones._model_files import Place
+from savs.backbones._torchvision import cropped, on_torch, open_video_processor, resized
 from savs.errors import BackboneError
 
 

@@ -15,16 +15,15 @@ import torch
 from PIL import Image as PILImage
 from tests.backbones.families.reference import projections, reference
 
-from savs.backbones import Backbone, TransformersBackbone
-from savs.backbones.fake import FakeBackbone
-from savs.backbones.passes.batching import BatchEncoder
-from savs.backbones.passes.frozen import accepted_inputs, frozen
-from savs.backbones.passes.planning import by_length, render_all, take
-from savs.backbones.passes.recorder import recording
-from savs.backbones.stored import with_store
+from savs.backbones import Backbone, FakeBackbone, TransformersBackbone
+from savs.backbones._batching import BatchEncoder, by_length, render_all, take
+from savs.backbones._forward import accepted_inputs, frozen
+from savs.backbones._record import recording
+from savs.cache import with_store
+from savs.data import Example, Message, Text
 from savs.errors import ActivationError, BackboneError, ExampleError, MediaError
-from savs.examples import Example, Image, Message, Text
-from savs.features import Head
+from savs.layout import Head
+from savs.media import Image
 
 # transformers 5.23 makes training labels for PaliGemma with an outdated numpy call.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -210,9 +209,7 @@ def test__extract__processor_refuses_one__only_that_one_is_lost(
     built, good = family("qwen2_vl"), examples_for("qwen2_vl")
     # An aspect ratio that Qwen's picture processor refuses, within savs' own limits.
     thin = np.zeros((20, 900, 3), dtype=np.uint8)
-    monkeypatch.setattr(
-        "savs.backbones.passes.decoding.load_image", lambda source: PILImage.fromarray(source)
-    )
+    monkeypatch.setattr("savs.backbones._batching.load_image", lambda source: PILImage.fromarray(source))
     monkeypatch.setattr(built.processor.image_processor, "size", built.processor.image_processor.size)
     wide = np.zeros((2, 900, 3), dtype=np.uint8)
     backbone = TransformersBackbone(built.model, built.processor, batch_size=8)

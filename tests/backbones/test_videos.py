@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 import savs
-from savs.backbones.keys import feature_keys
-from savs.datasets import example_hash
+from savs.cache._keys import feature_keys
+from savs.data import as_example, example_hash
 from savs.errors import ItemError
-from savs.examples import Video, as_example
+from savs.media import Video
 from savs.media.video import load_video
 
 

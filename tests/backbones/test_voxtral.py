@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from savs.backbones.loading.places import Place
-from savs.backbones.loading.voxtral import open_voxtral
-from savs.backbones.rendering import render
+from savs.backbones._model_files import Place
+from savs.backbones._processors import open_voxtral
+from savs.backbones._rendering import render
+from savs.data import Example, Message, Text
 from savs.errors import ItemError
-from savs.examples import Audio, Example, Message, Text
+from savs.media import Audio
 
 BEGIN, AUDIO, BOS, EOS, ASK, ASKED, SYSTEM, SYSTEMED = 25, 24, 1, 2, 3, 4, 17, 18
 NAMES = {

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from savs.backbones import load_backbone
-from savs.backbones.loading.wrapping import adapter_state, unwrapped
+from savs.backbones._checkpoints import adapter_state, unwrapped
 from savs.errors import BackboneError
 
 

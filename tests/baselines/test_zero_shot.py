@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 
 from savs.baselines import answer_prompt, parse_answer, zero_shot
+from savs.data import Example, Message, Text
 from savs.errors import DataError
-from savs.examples import Example, Image, Message, Text
+from savs.media import Image
 
 PETS = ["cat", "dog", "sea lion", "lion"]
 HARM = ["harmful", "unharmful"]

@@ -16,7 +16,7 @@ from benchmarks.shapes import FAMILIES, build
 from benchmarks.table import markdown, write_between
 from benchmarks.timing import Times, interleave
 
-from savs import SAVModel
+from savs.model import SAVModel
 
 KEYS = {"subject", "measure", "value", "low", "high", "goal", "seconds", "note", "met"}
 

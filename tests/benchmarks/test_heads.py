@@ -5,8 +5,8 @@ import json
 import numpy as np
 from benchmarks.heads import main, plain_fit, rate_heads
 
-from savs.features import HeadLayout
-from savs.heads import SAVClassifier
+from savs.classifiers import SAVClassifier
+from savs.layout import HeadLayout
 
 SIZES = {"heads": 6, "classes": 3, "shots": 4, "dim": 8, "queries": 50, "plain-heads": 2, "repeats": 1}
 

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from savs.cache import FeatureStore, StoreWarning
 from savs.errors import StoreError
-from savs.features.store import FeatureStore, StoreWarning
 
 POINTS = [
     *[(point, occurrence) for point in ("created", "written", "synced", "renamed") for occurrence in (1, 3)],
@@ -122,7 +122,7 @@ def test__fault_26__a_stopped_process_holds_the_lock__others_go_on(folder, writi
     store = writing.open_store(folder)
     with (folder / ".lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        from savs.features.store import feature_store
+        from savs.cache import feature_store
 
         locked = feature_store.locked
         monkeypatch.setattr(feature_store, "locked", lambda path: locked(path, patience=0.05))

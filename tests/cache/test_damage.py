@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from savs.cache import FeatureStore, StoreWarning
 from savs.errors import SAVsError
-from savs.features import HeadLayout
-from savs.features.store import FeatureStore, StoreWarning
+from savs.layout import HeadLayout
 
 
 def part_paths(folder):

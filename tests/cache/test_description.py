@@ -4,10 +4,10 @@ import json
 
 import pytest
 
+from savs.cache import FeatureStore
+from savs.cache._description import Description
 from savs.errors import StoreError, StoreMismatchError
-from savs.features import HeadLayout
-from savs.features.store import FeatureStore
-from savs.features.store.description import Description
+from savs.layout import HeadLayout
 
 LAYOUT = HeadLayout.uniform(3, 2, 4)
 FINGERPRINT = {"model_class": "Lmm", "commit": "c0ffee", "processor_digest": "12", "dtype": "bfloat16"}

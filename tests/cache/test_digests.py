@@ -6,7 +6,7 @@ import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from savs.features.store.digests import column_digest
+from savs.cache._parquet import column_digest
 
 
 def test__column_digest__known_value__is_xxh3_of_128_bits():

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from savs.features import HeadLayout
-from savs.features.store import FeatureStore
+from savs.cache import FeatureStore
+from savs.layout import HeadLayout
 
 
 def part_paths(folder):

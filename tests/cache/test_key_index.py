@@ -6,8 +6,8 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from savs.features.store.index import KeyIndex
-from savs.features.store.parts import Part
+from savs.cache._part_catalog import KeyIndex
+from savs.cache._parts import Part
 
 
 def key(number: int) -> bytes:

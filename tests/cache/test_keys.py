@@ -9,12 +9,12 @@ import pytest
 from PIL import Image as PILImage
 
 from savs.artifact import IDENTITY
-from savs.backbones.fake import FakeBackbone
-from savs.backbones.keys import RECORDED_ONLY, feature_key, feature_keys, store_identity
-from savs.backbones.rendering import Rendered
+from savs.backbones import FakeBackbone
+from savs.backbones._rendering import Rendered
+from savs.cache._keys import RECORDED_ONLY, feature_key, feature_keys, store_identity
+from savs.data import Example, Message, Text
 from savs.errors import MediaError
-from savs.examples import Example, Image, Message, Text
-from savs.media import MediaLimits
+from savs.media import Image, MediaLimits
 
 IDENTITY_OF_A_MODEL = {
     "model_class": "Lmm",
@@ -112,8 +112,8 @@ def test__fault_28__id_label_and_columns__are_not_in_the_key():
 
 def test__fault_28__another_process__same_key():
     code = (
-        "from savs.backbones.fake import FakeBackbone; from savs.backbones.keys import feature_keys; "
-        "from savs.examples import Example, Message, Text; "
+        "from savs.backbones.fake import FakeBackbone; from savs.cache._keys import feature_keys; "
+        "from savs.data import Example, Message, Text; "
         "print(feature_keys(FakeBackbone(), [Example((Message('user', (Text('x'),)),))])[0].hex())"
     )
     seeds = ("1", "2")

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from savs.features import HeadLayout
-from savs.features.store import FeatureStore
-from savs.features.store.numbers import DTYPES, STORED, pack, unpack
+from savs.cache import FeatureStore
+from savs.cache._parquet import DTYPES, STORED, pack, unpack
+from savs.layout import HeadLayout
 
 LAYOUT = HeadLayout.from_layers([(0, 1, 2), (3, 2, 1)])
 SHAPE = (5, 4)

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from savs.features.store.parquet import MAGIC, Chunk, footer, page_header
+from savs.cache._parquet import MAGIC, Chunk, footer, page_header
 
 
 def write(path, columns: dict[str, np.ndarray], metadata: dict[str, str]) -> None:

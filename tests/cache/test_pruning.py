@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from savs.features.store import FeatureStore, StoreWarning, files
-from savs.features.store.files import remove_stale
+from savs.cache import FeatureStore, StoreWarning
+from savs.cache import _files as files
+from savs.cache._files import remove_stale
 
 GROUPS = st.lists(st.integers(0, 12), min_size=1, max_size=6, unique=True)
 
@@ -63,7 +64,7 @@ def test__fault_26__two_prunes_that_saw_different_parts__nothing_lost(folder, wr
         if point == "pruned-written":
             monkeypatch.setattr(files, "_crash_point", lambda _name: None)
             write_part_of(folder, writing, [0, 7, 20], tmp_path / "c")
-            monkeypatch.setattr("savs.features.store.feature_store.locked", unlocked)
+            monkeypatch.setattr("savs.cache.feature_store.locked", unlocked)
             writing.open_store(folder).prune()
 
     monkeypatch.setattr(files, "_crash_point", other)

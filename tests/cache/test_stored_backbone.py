@@ -4,14 +4,13 @@ import subprocess
 import numpy as np
 import pytest
 
-from savs.backbones import Backbone, load_backbone
-from savs.backbones.fake import FakeBackbone
-from savs.backbones.keys import feature_keys, store_identity
-from savs.backbones.stored import Counts, StoredBackbone, with_store
+from savs.backbones import Backbone, FakeBackbone, load_backbone
+from savs.cache import Counts, FeatureStore, StoredBackbone, StoreWarning, with_store
+from savs.cache._keys import feature_keys, store_identity
+from savs.data import Example, Message, Text, as_examples
 from savs.errors import ActivationError, BackboneError, ItemError, StoreError, StoreMismatchError
-from savs.examples import Example, Image, Message, Text, as_examples
-from savs.features import Head
-from savs.features.store import FeatureStore, StoreWarning
+from savs.layout import Head
+from savs.media import Image
 
 TEXTS = [f"word {index}" for index in range(11)]
 HEADS = [Head(2, 1), Head(0, 3)]

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from savs.features import HeadLayout
-from savs.features.store import FeatureStore, files
+from savs.cache import FeatureStore
+from savs.cache import _files as files
+from savs.layout import HeadLayout
 
 LAYOUT = HeadLayout.from_layers([(0, 2, 3), (1, 3, 2), (4, 1, 5)])
 FINGERPRINT = {"weights_digest": "ab" * 32, "dtype": "float32", "commit": None}

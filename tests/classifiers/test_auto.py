@@ -8,22 +8,20 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from savs.errors import DataError
-from savs.features import HeadLayout
-from savs.heads import make_method
-from savs.heads.auto import AutoClassifier
-from savs.heads.estimate import leave_one_out_folds
-from savs.heads.experts import DEFAULT_EXPERTS, make_expert
-from savs.heads.honest import (
+from savs.classifiers import AutoClassifier, MixtureClassifier, make_method
+from savs.classifiers._probabilities import brier_score, expected_calibration_error
+from savs.classifiers._support_set import Shots
+from savs.classifiers.cross_validation import (
     estimate_classifier,
     estimate_from_shots,
+    leave_one_out_folds,
     left_out_log_probabilities,
     left_out_of,
     nested_folds,
 )
-from savs.heads.mixture import MixtureClassifier
-from savs.heads.probabilities import brier_score, expected_calibration_error
-from savs.heads.shots import Shots
+from savs.classifiers.ensemble import DEFAULT_EXPERTS, make_expert
+from savs.errors import DataError
+from savs.layout import HeadLayout
 
 LAYOUT = HeadLayout.uniform(2, 3, 4)
 FEW = ("hec_left_out", "kernel_ridge", "discriminant")
@@ -196,8 +194,8 @@ def test__estimate_classifier__unusable_input__error():
 
 def test__auto_and_mixture__too_many_shots_for_kernels__go_on_and_say_so(monkeypatch):
     rows, codes, queries = make()
-    monkeypatch.setattr("savs.heads.kernel_classifiers._KernelClassifier.max_shots", 20)
-    monkeypatch.setattr("savs.heads.kernels.MAX_KERNEL_SHOTS", 20)
+    monkeypatch.setattr("savs.classifiers.kernel._KernelClassifier.max_shots", 20)
+    monkeypatch.setattr("savs.classifiers.kernel.MAX_KERNEL_SHOTS", 20)
     for kind in (MixtureClassifier, AutoClassifier):
         fitted = kind(layout=LAYOUT).fit(rows, codes)
         assert set(fitted.experts_) <= {"votes", "hec_v", "hec_left_out"}
@@ -210,7 +208,7 @@ def test__auto_and_mixture__too_many_shots_for_kernels__go_on_and_say_so(monkeyp
 
 def test__auto__large_table__two_folds_experts_only(monkeypatch):
     rows, codes, _ = make()
-    monkeypatch.setattr("savs.heads.shots._LARGE_TABLE", 8)
+    monkeypatch.setattr("savs.classifiers._support_set._LARGE_TABLE", 8)
     fitted = AutoClassifier(layout=LAYOUT).fit(rows, codes)
     assert fitted.selection_report_["n_folds"] == 2
     assert set(fitted.selection_report_["candidates"]) == {*DEFAULT_EXPERTS, "mixture"}

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from savs.heads import centroids as module
-from savs.heads.centroids import class_centroids
+from savs.classifiers import _numerics as module
+from savs.classifiers._numerics import class_centroids
 
 
 @settings(max_examples=60, deadline=None)
@@ -55,5 +55,5 @@ def test__class_centroids__column_chunks__change_nothing(monkeypatch):
     rows = np.random.default_rng(1).standard_normal((20, 50))
     codes = np.arange(20) % 3
     whole = class_centroids(rows, codes, 3)
-    monkeypatch.setattr(module, "_CHUNK_VALUES", 16)
+    monkeypatch.setattr(module, "_CENTROID_CHUNK", 16)
     assert np.array_equal(class_centroids(rows, codes, 3), whole)

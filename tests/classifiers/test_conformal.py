@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from savs.classifiers.conformal import UnknownDetector, alarm_threshold, conformal_sets
 from savs.errors import DataError
-from savs.features import HeadLayout
-from savs.heads.conformal import UnknownDetector, alarm_threshold, conformal_sets
+from savs.layout import HeadLayout
 
 LAYOUT = HeadLayout.from_layers([(0, 2, 3), (1, 1, 4)])
 

@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
+from savs.classifiers import Estimate, SAVClassifier, estimate_accuracy, wilson_interval
+from savs.classifiers.cross_validation import leave_one_out_folds, left_out_interval
 from savs.errors import DataError
-from savs.features import HeadLayout
-from savs.heads import Estimate, SAVClassifier, estimate_accuracy
-from savs.heads.estimate import leave_one_out_folds
-from savs.heads.intervals import left_out_interval, wilson_interval
+from savs.layout import HeadLayout
 
 LAYOUT = HeadLayout.uniform(2, 4, 3)
 

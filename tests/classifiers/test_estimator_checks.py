@@ -17,13 +17,16 @@ from sklearn.utils.estimator_checks import (
     parametrize_with_checks,
 )
 
-from savs.heads.auto import AutoClassifier
-from savs.heads.experts import make_expert
-from savs.heads.kernel_classifiers import KernelDiscriminantClassifier, KernelRidgeClassifier
-from savs.heads.mixture import MixtureClassifier
-from savs.heads.multi_label import MultiLabelClassifier
-from savs.heads.text_prototypes import TextPrototypeClassifier
-from savs.heads.voters import HeadVoteClassifier
+from savs.classifiers import (
+    AutoClassifier,
+    HeadVoteClassifier,
+    KernelDiscriminantClassifier,
+    KernelRidgeClassifier,
+    MixtureClassifier,
+    MultiLabelClassifier,
+    TextPrototypeClassifier,
+)
+from savs.classifiers.ensemble import make_expert
 
 FEW = ("hec_left_out", "kernel_ridge")
 

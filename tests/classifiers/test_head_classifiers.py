@@ -10,14 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 
+from savs.classifiers import (
+    AutoClassifier,
+    HeadVoteClassifier,
+    KernelRidgeClassifier,
+    MixtureClassifier,
+    State,
+)
+from savs.classifiers.ensemble import DEFAULT_EXPERTS, EXPERTS, STATE_EXPERTS, make_expert
 from savs.errors import ActivationError, DataError
-from savs.features import HeadLayout
-from savs.heads.auto import AutoClassifier
-from savs.heads.base import State
-from savs.heads.experts import DEFAULT_EXPERTS, EXPERTS, STATE_EXPERTS, make_expert
-from savs.heads.kernel_classifiers import KernelRidgeClassifier
-from savs.heads.mixture import MixtureClassifier
-from savs.heads.voters import HeadVoteClassifier
+from savs.layout import HeadLayout
 
 LAYOUT = HeadLayout.from_layers([(0, 3, 4), (1, 2, 6), (4, 3, 4)])
 QUICK = settings(max_examples=3, deadline=None)

@@ -5,13 +5,13 @@ import json
 import numpy as np
 import pytest
 
+from savs.classifiers import MultiLabelClassifier
+from savs.classifiers._support_set import Shots
+from savs.classifiers.ensemble import make_expert
+from savs.classifiers.evidence import left_out_votes, suspect_shots
+from savs.classifiers.head_sets import HeadSet, jaccard, stability
 from savs.errors import DataError
-from savs.features import Head, HeadLayout
-from savs.heads.experts import make_expert
-from savs.heads.head_sets import HeadSet, jaccard, stability
-from savs.heads.multi_label import MultiLabelClassifier
-from savs.heads.shots import Shots
-from savs.heads.suspects import left_out_votes, suspect_shots
+from savs.layout import Head, HeadLayout
 
 LAYOUT = HeadLayout.from_layers([(0, 4, 3), (1, 2, 5)])
 

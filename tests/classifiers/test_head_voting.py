@@ -5,15 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from savs.classifiers import RULES, HeadVoteClassifier, SAVClassifier
+from savs.classifiers._probabilities import fit_temperature, softmax
+from savs.classifiers._support_set import Shots
+from savs.classifiers.ensemble import make_expert
+from savs.classifiers.head_scoring import choose_n_heads, fit_head_temperatures, rank_heads, true_class_values
 from savs.errors import DataError
-from savs.features import Head, HeadLayout
-from savs.heads import SAVClassifier
-from savs.heads.experts import make_expert
-from savs.heads.probabilities import fit_temperature, softmax
-from savs.heads.ranking import choose_n_heads, fit_head_temperatures, rank_heads, true_class_values
-from savs.heads.rules import RULES
-from savs.heads.shots import Shots
-from savs.heads.voters import HeadVoteClassifier
+from savs.layout import Head, HeadLayout
 
 LAYOUT = HeadLayout.from_layers([(0, 4, 3), (1, 3, 5)])
 
@@ -218,10 +216,9 @@ def test__large_table__made_in_slices_and_float32__same_heads_and_probabilities(
     queries = rng.standard_normal((20, layout.width)) + means[rng.integers(0, 6, 20)]
     settings_ = {"n_heads": 3, **settings_}
     small = HeadVoteClassifier(layout=layout, **settings_).fit(rows, codes)
-    monkeypatch.setattr("savs.heads.shots._LARGE_TABLE", 8)
-    for module in ("shots", "rating", "ranking", "probabilities"):
-        monkeypatch.setattr(f"savs.heads.{module}._SLICE_VALUES", 30)
-    monkeypatch.setattr("savs.heads.probabilities._LARGE", 8)
+    monkeypatch.setattr("savs.classifiers._support_set._LARGE_TABLE", 8)
+    monkeypatch.setattr("savs.classifiers._numerics.TABLE_SLICE", 30)
+    monkeypatch.setattr("savs.classifiers._probabilities._LARGE", 8)
     large = HeadVoteClassifier(layout=layout, **settings_).fit(rows, codes)
     assert large.heads_ == small.heads_
     assert large.temperature_ == pytest.approx(small.temperature_, rel=1e-4)
@@ -230,7 +227,7 @@ def test__large_table__made_in_slices_and_float32__same_heads_and_probabilities(
 
 
 def test__large_table__number_of_heads_by_comparison__refused(monkeypatch):
-    monkeypatch.setattr("savs.heads.shots._LARGE_TABLE", 8)
+    monkeypatch.setattr("savs.classifiers._support_set._LARGE_TABLE", 8)
     rng = np.random.default_rng(0)
     with pytest.raises(DataError, match="give a number"):
         HeadVoteClassifier(n_heads="auto").fit(rng.standard_normal((12, 4)), np.arange(12) % 3)

@@ -5,26 +5,23 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from savs.errors import DataError
-from savs.features import HeadLayout
-from savs.heads import kernels
-from savs.heads.kernel_classifiers import (
-    KernelDiscriminantClassifier,
-    KernelRidgeClassifier,
-    ridge_left_out,
-)
-from savs.heads.kernels import (
+from savs.classifiers import KernelDiscriminantClassifier, KernelRidgeClassifier
+from savs.classifiers import kernel as kernels
+from savs.classifiers._probabilities import softmax
+from savs.classifiers._support_set import Shots
+from savs.classifiers.kernel import (
     Frame,
     frame_of_shots,
     head_losses,
     linear_weights,
     rbf_kernel_to_shots,
+    ridge_left_out,
     shot_coordinates,
     shot_kernel,
 )
-from savs.heads.probabilities import softmax
-from savs.heads.rules.gaussian import left_out_gaussian_scores
-from savs.heads.shots import Shots
+from savs.classifiers.rules import left_out_gaussian_scores
+from savs.errors import DataError
+from savs.layout import HeadLayout
 
 LAYOUT = HeadLayout.from_layers([(0, 2, 3), (1, 1, 5)])
 
@@ -134,7 +131,7 @@ def test__discriminant_left_out__refit_without_the_shot__equal(counts, ridge):
 
 
 def test__head_losses__plain_loop__equal():
-    from savs.heads.rules import GaussianRule
+    from savs.classifiers import GaussianRule
 
     shots = make()
     logs, errors = [], []

@@ -7,17 +7,20 @@ import json
 import numpy as np
 import pytest
 
+from savs.classifiers import (
+    METHODS,
+    AutoClassifier,
+    KernelDiscriminantClassifier,
+    MixtureClassifier,
+    State,
+    make_method,
+)
+from savs.classifiers._support_set import Shots
+from savs.classifiers.cross_validation import estimate_classifier
+from savs.classifiers.ensemble import DEFAULT_EXPERTS, default_experts, make_expert, uses_state
+from savs.classifiers.last_state import LastStateClassifier
 from savs.errors import ActivationError
-from savs.features import HeadLayout
-from savs.heads import METHODS, make_method
-from savs.heads.auto import AutoClassifier
-from savs.heads.base import State
-from savs.heads.experts import DEFAULT_EXPERTS, default_experts, make_expert, uses_state
-from savs.heads.honest import estimate_classifier
-from savs.heads.kernel_classifiers import KernelDiscriminantClassifier
-from savs.heads.last_state import LastStateClassifier
-from savs.heads.mixture import MixtureClassifier
-from savs.heads.shots import Shots
+from savs.layout import HeadLayout
 
 HEADS = HeadLayout.from_layers([(0, 3, 4), (1, 2, 6)])
 LAYOUT = HEADS.with_state(9, layer=3)

@@ -8,12 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 
+from savs.classifiers import AutoClassifier, MixtureClassifier, ShotLearner
+from savs.classifiers.ensemble import make_expert
 from savs.errors import DataError
-from savs.features import HeadLayout
-from savs.heads.auto import AutoClassifier
-from savs.heads.experts import make_expert
-from savs.heads.learning import ShotLearner
-from savs.heads.mixture import MixtureClassifier
+from savs.layout import HeadLayout
 
 LAYOUT = HeadLayout.from_layers([(0, 4, 3), (1, 2, 5)])
 

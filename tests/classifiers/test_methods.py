@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from savs.features import HeadLayout
-from savs.heads import METHODS, SAVClassifier, State, make_method
-from savs.heads.methods import classifier_from_state
+from savs.classifiers import METHODS, SAVClassifier, State, make_method
+from savs.classifiers.methods import classifier_from_state
+from savs.layout import HeadLayout
 
 LAYOUT = HeadLayout.uniform(2, 3, 4).with_state(5)
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from savs.heads.probabilities import (
+from savs.classifiers._probabilities import (
     expected_calibration_error,
     fit_temperature,
     log_losses,

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from savs.features import Head, HeadLayout
-from savs.heads import SAVClassifier
+from savs.classifiers import SAVClassifier
+from savs.layout import Head, HeadLayout
 
 TOLERANCE = 1e-12  # cosines this close to the largest are tied
 

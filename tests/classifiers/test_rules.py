@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from savs.features import HeadLayout
-from savs.heads.rules import RULES, CosineRule, GaussianRule, NearestShotRule, make_rule
-from savs.heads.shots import Shots
+from savs.classifiers import RULES, CosineRule, GaussianRule, NearestShotRule, make_rule
+from savs.classifiers._support_set import Shots
+from savs.layout import HeadLayout
 
 QUICK = settings(max_examples=15, deadline=None)
 DIM = 4

@@ -12,9 +12,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from savs.classifiers import SAVClassifier
 from savs.errors import ActivationError, DataError
-from savs.features import Head, HeadLayout
-from savs.heads import SAVClassifier
+from savs.layout import Head, HeadLayout
 
 LAYOUT = HeadLayout.from_layers([(0, 3, 4), (1, 2, 6), (4, 3, 4)])
 QUICK = settings(max_examples=25, deadline=None)

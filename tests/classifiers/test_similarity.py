@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from savs.features import HeadLayout
-from savs.heads import similarity as module
-from savs.heads.similarity import cosine_similarities, nearest_classes
+from savs.classifiers import _numerics as module
+from savs.classifiers._numerics import cosine_similarities, nearest_classes
+from savs.layout import HeadLayout
 
 LAYOUTS = [
     HeadLayout.uniform(2, 3, 4),
@@ -27,7 +27,7 @@ def loop(rows, centroids, layout):
 @pytest.mark.parametrize("chunk", [1, 50, 1 << 20])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test__cosine_similarities__any_layout_and_chunk__equal_plain_loop(layout, chunk, monkeypatch):
-    monkeypatch.setattr(module, "_CHUNK_VALUES", chunk)
+    monkeypatch.setattr(module, "_SIMILARITY_CHUNK", chunk)
     monkeypatch.setattr(module, "_CACHED_VALUES", chunk)
     rng = np.random.default_rng(0)
     rows = rng.standard_normal((7, layout.width)).astype(np.float32)

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from savs.features import HeadLayout
-from savs.heads.base import State
-from savs.heads.probabilities import softmax
-from savs.heads.text_prototypes import TextPrototypeClassifier, default_heads
+from savs.classifiers import State, TextPrototypeClassifier
+from savs.classifiers._probabilities import softmax
+from savs.classifiers.text_prototypes import default_heads
+from savs.layout import HeadLayout
 
 LAYOUT = HeadLayout.from_layers([(0, 3, 3), (1, 2, 5), (3, 2, 3)])
 

@@ -4,9 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from savs.features import Head, HeadLayout
-from savs.heads.selection import select_heads
-from savs.heads.voting import decision_values, vote_counts, vote_shares
+from savs.classifiers.sav import decision_values, select_heads, vote_counts, vote_shares
+from savs.layout import Head, HeadLayout
 
 
 @settings(max_examples=100, deadline=None)

@@ -29,7 +29,7 @@ def preload() -> None:
 
 
 def note_computed(log: Path) -> None:
-    from savs.backbones.transformers_backbone import TransformersBackbone
+    from savs.backbones import TransformersBackbone
 
     plain = TransformersBackbone.extract
 
@@ -42,7 +42,7 @@ def note_computed(log: Path) -> None:
 
 
 def act_at(point: str, occurrence: int, go: str | None) -> None:
-    from savs.features.store import files
+    from savs.cache import _files as files
 
     left = [occurrence]
 
@@ -62,8 +62,8 @@ def act_at(point: str, occurrence: int, go: str | None) -> None:
 
 
 def child(plan: dict[str, Any]) -> int:
+    from savs.cli._session import catch_sigterm
     from savs.cli.main import run
-    from savs.cli.signals import catch_sigterm
 
     with Path(plan["output"]).open("w") as file:
         os.dup2(file.fileno(), 1)

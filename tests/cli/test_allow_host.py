@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.media.addresses.server import Server, answer, fetcher_for, serving
+from tests.media.address_server import Server, answer, fetcher_for, serving
 
-from savs.cli import reading
+from savs.cli import _inputs as reading
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ HERTZ = {"high": 3000.0, "low": 200.0}
 @pytest.fixture(scope="module")
 def hearing(tmp_path_factory):
     import torch
-    from tests.backbones.families.sounds import build_qwen2_audio
+    from tests.backbones.families.audio import build_qwen2_audio
 
     torch.manual_seed(0)
     model, processor = build_qwen2_audio()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from savs.backbones.loading.modes import find_mode
+from savs.backbones._modes import find_mode
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +47,7 @@ def test__doctor__json__one_object_and_the_mode_is_found(savs, backbone) -> None
 
 
 def test__doctor__unsafe__exit_1_and_nothing_kept(savs, backbone, home, monkeypatch) -> None:
-    from savs.backbones.passes import recorder
+    from savs.backbones import _record as recorder
 
     honest = recorder.last_real_tokens
     monkeypatch.setattr(recorder, "last_real_tokens", lambda mask: honest(mask) - 1)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from savs.backbones import load_backbone
-from savs.backbones.keys import feature_keys
-from savs.datasets import read_examples
-from savs.features.store import FeatureStore
+from savs.cache import FeatureStore
+from savs.cache._keys import feature_keys
+from savs.data import read_examples
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test__extract__twice__counts_errors_and_rows(savs, many, backbone, tmp_path)
 @pytest.mark.parametrize("prompt", [None, "Is this {question}"])
 def test__extract__then_the_backbone__same_bits_under_the_same_keys(savs, many, backbone, tmp_path, prompt):
     from savs.backbones import PromptTemplate
-    from savs.examples import ErrorLedger
+    from savs.data import ErrorLedger
 
     store = tmp_path / "store"
     more = [] if prompt is None else ["--prompt", prompt]

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from savs.features.store import FeatureStore
+from savs.cache import FeatureStore
 
 PROGRAM = Path(__file__).parent / "extracting.py"
 N_ROWS, PART_ROWS = int(os.environ.get("SAVS_EXTRACT_ROWS", "32")), 8

@@ -1,5 +1,5 @@
-from savs.cli.head_map import head_map, head_map_lines
-from savs.features import Head, HeadLayout
+from savs.cli._output import head_map, head_map_lines
+from savs.layout import Head, HeadLayout
 
 RAGGED = HeadLayout(
     (Head(0, 0), Head(0, 1), Head(2, 0), Head(2, 1), Head(2, 2)),

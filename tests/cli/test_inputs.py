@@ -4,9 +4,9 @@ import io
 import json
 
 import pytest
-from tests.datasets.tables import quietly
+from tests.data.tables import quietly
 
-from savs.cli.reading import split_options
+from savs.cli._inputs import split_options
 
 NAMED = ["--image-column", "photo", "--label-column", "kind"]
 

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from savs.cli.output import percent, percents, print_json, printable, show, table
+from savs.cli._output import percent, percents, print_json, printable, show, table
 
 
 def test__print_json__any_script_is_ascii_and_one_line(capsys):

@@ -4,8 +4,8 @@ import io
 
 import pytest
 
-from savs.cli import progress as module
-from savs.cli.progress import Progress
+from savs.cli import _progress as module
+from savs.cli._progress import Progress
 from savs.errors import BackboneError
 
 
@@ -85,7 +85,7 @@ def test__quiet__no_bars_while_the_backbone_loads(
         shown.append(progress)
         raise BackboneError("not loaded here")
 
-    monkeypatch.setattr("savs.model.source.load_backbone", refuse)
+    monkeypatch.setattr("savs.model._source.load_backbone", refuse)
     monkeypatch.setattr("savs.backbones.load_backbone", refuse, raising=False)
     for command in (
         ["fit", train, "-b", backbone, "-o", tmp_path / "c"],

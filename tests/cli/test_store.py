@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from savs.features import HeadLayout
-from savs.features.store import FeatureStore
+from savs.cache import FeatureStore
+from savs.layout import HeadLayout
 
 
 @pytest.fixture

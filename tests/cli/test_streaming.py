@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from savs.cli import streaming
-from savs.cli.streaming import Source, in_chunks
+from savs.cli import _inputs as streaming
+from savs.cli._inputs import Source, in_chunks
+from savs.data import ErrorLedger, as_examples
 from savs.errors import DataError, ExampleError, ItemError
-from savs.examples import ErrorLedger, as_examples
 
 
 def reader(ledger, positions, bad, ahead=0):

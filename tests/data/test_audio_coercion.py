@@ -9,20 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from savs.backbones.prompts import PromptTemplate
+from savs.backbones import PromptTemplate
+from savs.data import DataWarning, Example, Message, Text, as_example, as_examples
 from savs.errors import DataError, ExampleError
-from savs.examples import (
-    Audio,
-    DataWarning,
-    Example,
-    Image,
-    Message,
-    Text,
-    Video,
-    as_example,
-    as_examples,
-)
-from savs.examples.sounds import as_audio
+from savs.media import Audio, Image, Video
+from savs.media._coercion import as_audio
 
 SAMPLES = np.zeros(100)
 DATA = b"RIFF...."

@@ -11,13 +11,24 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import soundfile
-from tests.datasets.tables import png, quietly, write_parquet
+from tests.data.tables import png, quietly, write_parquet
 from tests.media.test_video import film
 
-from savs.datasets import describe_errors, example_hash, preflight, read_examples
-from savs.datasets.contents import find_copies, find_duplicates
+from savs.data import (
+    DataWarning,
+    Example,
+    Message,
+    Text,
+    as_example,
+    describe_errors,
+    example_hash,
+    find_duplicates,
+    preflight,
+    read_examples,
+)
+from savs.data.checks import find_copies
 from savs.errors import DataError, ItemError, SAVsError
-from savs.examples import Audio, DataWarning, Example, Image, Message, Text, Video, as_example
+from savs.media import Audio, Image, Video
 from savs.media.audio import audio_hash, load_audio
 
 

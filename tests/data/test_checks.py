@@ -9,8 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as PILImage
 
-from savs.datasets import (
+from savs.data import (
     DataWarning,
+    Example,
+    Message,
+    Text,
+    as_example,
+    as_examples,
     check_support,
     describe_errors,
     draw_shots,
@@ -22,7 +27,7 @@ from savs.datasets import (
     warn_of_leaks,
 )
 from savs.errors import DataError, ItemError, MediaError
-from savs.examples import Example, Image, Message, Text, as_example, as_examples
+from savs.media import Image
 
 
 def labelled(counts: dict[str, int]) -> list[Example]:
@@ -219,7 +224,7 @@ def test__draw_shots__large_set_without_copies__few_files_are_opened(
     for number, path in enumerate(paths):
         path.write_bytes(b"x" * (number + 1))
     opened: list[str] = []
-    read = "savs.media.images.read_media_file"
+    read = "savs.media.image.read_media_file"
 
     def noted(path: Path, _limits: object) -> bytes:
         opened.append(path.name)

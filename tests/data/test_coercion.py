@@ -12,18 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as PILImage
 
+from savs.data import IMAGE_MARKER, DataWarning, Example, Message, Text, as_example, as_examples, place_images
 from savs.errors import DataError, ExampleError, ItemError
-from savs.examples import (
-    IMAGE_MARKER,
-    DataWarning,
-    Example,
-    Image,
-    Message,
-    Text,
-    as_example,
-    as_examples,
-    place_images,
-)
+from savs.media import Image
 
 GREY = np.zeros((8, 8), np.uint8)
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from savs.data import ErrorLedger, Example, as_examples
 from savs.errors import ExampleError
-from savs.examples import ErrorLedger, Example, as_examples
 
 
 def bad(name=None):

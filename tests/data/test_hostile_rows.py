@@ -8,9 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from savs.datasets import read_examples
+from savs.data import ErrorLedger, read_examples
 from savs.errors import DataError, ItemError
-from savs.examples import ErrorLedger
 
 NAMES = st.sampled_from(
     ["image", "images", "image_1", "question", "text", "claim", "label", "id", "messages", "video", "x", ""]
@@ -58,7 +57,7 @@ def read(path) -> None:
     assert all(error.record()["id"] for error in ledger.errors)
 
 
-@pytest.mark.filterwarnings("ignore::savs.examples.DataWarning")
+@pytest.mark.filterwarnings("ignore::savs.data.DataWarning")
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=ROWS)
 def test__any_json_rows__examples_or_one_line_errors(tmp_path, rows):
@@ -68,7 +67,7 @@ def test__any_json_rows__examples_or_one_line_errors(tmp_path, rows):
     read(tmp_path / "a.jsonl")
 
 
-@pytest.mark.filterwarnings("ignore::savs.examples.DataWarning")
+@pytest.mark.filterwarnings("ignore::savs.data.DataWarning")
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     content=st.text(st.sampled_from("abtexlabel,\"\t\r\n\0\ufeff;'é<>./"), max_size=80).map(str.encode)

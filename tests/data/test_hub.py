@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.datasets.hub_server import HubServer, serving
-from tests.datasets.tables import library_data, png, quietly, write_jsonl, write_parquet
+from tests.data.hub_server import HubServer, serving
+from tests.data.tables import library_data, png, quietly, write_jsonl, write_parquet
 
-from savs.datasets.hub import HubAddress
+from savs.data._arrow_files import HubAddress
 from savs.errors import DataError
 
 FIRST, SECOND, THIRD, FOURTH = (digit * 40 for digit in "1234")
@@ -22,7 +22,7 @@ FIRST, SECOND, THIRD, FOURTH = (digit * 40 for digit in "1234")
 # One process reads many addresses: the library and the client look at the environment when they are imported.
 READER = """
 import json, sys, warnings
-from savs.datasets import count_rows, read_examples
+from savs.data import count_rows, read_examples
 from savs.errors import SAVsError
 for address, options in json.loads(sys.stdin.read()):
     with warnings.catch_warnings(record=True) as caught:

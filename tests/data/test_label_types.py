@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from savs.datasets import adopt_label_type, read_examples
+from savs.data import adopt_label_type, read_examples
 
 
 @pytest.mark.parametrize(("classes", "expected"), [([0, 7], [0, 7, "x"]), (["0", "7"], ["0", "7", "x"])])

@@ -10,11 +10,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.datasets.tables import library_data, png, quietly, write_parquet
+from tests.data.tables import library_data, png, quietly, write_parquet
 
 from savs.backbones import PromptTemplate
-from savs.datasets import (
+from savs.data import (
     DataWarning,
+    ErrorLedger,
+    Example,
     adopt_label_type,
     check_support,
     count_rows,
@@ -23,7 +25,6 @@ from savs.datasets import (
     read_examples,
 )
 from savs.errors import DataError, ItemError, SAVsError
-from savs.examples import ErrorLedger, Example
 from savs.media import load_image
 
 ROWS = [
@@ -276,7 +277,7 @@ def test__fault_18__parquet_markers_and_pictures_differ__noted_at_the_row(tmp_pa
 def test__parquet__without_features__the_library_is_not_loaded_and_nothing_is_cached(tmp_path: Path) -> None:
     path = write_parquet(tmp_path / "a.parquet", ROWS)
     code = (
-        "import sys; from savs.datasets import read_examples\n"
+        "import sys; from savs.data import read_examples\n"
         f"assert len(read_examples({str(path)!r})) == 3\n"
         "assert not {'datasets', 'torch', 'transformers', 'pandas'} & set(sys.modules)"
     )

@@ -16,10 +16,9 @@ from hypothesis import strategies as st
 from PIL import Image as PILImage
 
 from savs.backbones import PromptTemplate
-from savs.datasets import DataWarning, preflight, read_examples
-from savs.datasets.folders import natural_order
+from savs.data import DataWarning, ErrorLedger, Example, Text, preflight, read_examples
+from savs.data._folders import natural_order
 from savs.errors import DataError, ExampleError, ItemError, SAVsError
-from savs.examples import ErrorLedger, Example, Text
 
 Write = Callable[[str, str | bytes], Path]
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.datasets.tables import library_data, png, quietly
+from tests.data.tables import library_data, png, quietly
 
-from savs.datasets import adopt_label_type, count_rows, iter_examples, read_examples
+from savs.data import adopt_label_type, count_rows, iter_examples, read_examples
 from savs.errors import DataError, SAVsError
 from savs.media import load_image
 

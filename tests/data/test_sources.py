@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.datasets.tables import png, write_jsonl, write_parquet
+from tests.data.tables import png, write_jsonl, write_parquet
 
-from savs.datasets import count_rows, iter_examples, read_examples
-from savs.datasets.sources import is_untyped
+from savs.data import count_rows, iter_examples, read_examples
+from savs.data._sources import is_untyped
 from savs.errors import DataError
 
 TYPES: dict[str, Any] = {

@@ -12,11 +12,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.datasets.tables import library_data, png, quietly, write_jsonl, write_parquet
+from tests.data.tables import library_data, png, quietly, write_jsonl, write_parquet
 
-from savs.datasets import DataWarning, count_rows, iter_examples, read_examples
+from savs.data import DataWarning, ErrorLedger, count_rows, iter_examples, read_examples
 from savs.errors import DataError, ItemError
-from savs.examples import ErrorLedger
 
 ROWS: list[dict[str, Any]] = [
     {"question": f"q{number}", "label": "xy"[number % 2], "id": None if number % 5 else f"own {number}"}
@@ -224,7 +223,7 @@ def test__public_shapes__given_only_a_root__read(
 
 MEASURE = """
 import sys
-from savs.datasets import iter_examples
+from savs.data import iter_examples
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * 4096
 marks = []
@@ -274,7 +273,7 @@ def test__folder_of_pictures__split_named__is_the_folder_inside(tmp_path: Path) 
 def test__fault_17__line_without_an_end__refused_before_it_fills_the_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("savs.datasets.lines.LONGEST_LINE", 100)
+    monkeypatch.setattr("savs.data._text_files.LONGEST_LINE", 100)
     for name in ("a.jsonl", "a.csv"):
         (tmp_path / name).write_text('{"question": "p"}\n' + "x" * 101)
         with pytest.raises(DataError, match=f"{name}:2: the line is longer than 100 bytes"):

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from savs.datasets import read_examples
-from savs.datasets.films import MOST_TIMED_FRAMES, sampled
+from savs.data import as_example, read_examples
+from savs.data.reading import MOST_TIMED_FRAMES, sampled
 from savs.errors import ItemError
-from savs.examples import Audio, Image, Video, as_example
+from savs.media import Audio, Image, Video
 
 
 def videos(example: object) -> list[tuple[int, float | None]]:

@@ -8,7 +8,7 @@ import pytest
 
 from savs.backbones import FakeBackbone
 from savs.demo import run_demo
-from savs.features import HeadLayout
+from savs.layout import HeadLayout
 
 
 @pytest.fixture(scope="session")

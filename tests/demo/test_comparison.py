@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 
 from savs.backbones import FakeBackbone, PromptTemplate
-from savs.demo.comparison import run_task
-from savs.demo.controls import only, pixel_rows
-from savs.demo.outcome import Outcome
-from savs.demo.tasks import Task, note_task, photos_task
+from savs.classifiers import SAVClassifier, wilson_interval
+from savs.data import Example, Message, Text
+from savs.demo.results import Outcome
+from savs.demo.runner import run_task
+from savs.demo.tasks import Task, note_task, only, photos_task, pixel_rows
 from savs.evaluation import draw_rows
-from savs.examples import Example, Image, Message, Text
-from savs.heads import SAVClassifier
-from savs.heads.intervals import wilson_interval
+from savs.media import Image
 
 
 def test__pixel_rows__two_pictures__stand_side_by_side() -> None:

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from savs import SAVModel, read_examples
 from savs.backbones import FakeBackbone
-from savs.demo.new_files import show_new_files, write_files
+from savs.data import read_examples
+from savs.demo.runner import show_new_files, write_files
 from savs.demo.tasks import Task, digits_task, note_task, pairs_task, photos_task
 from savs.media import load_image
+from savs.model import SAVModel
 
 Maker = Callable[[np.random.Generator, int | None], Task]
 

@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 
-from savs.demo.outcome import METHODS, Accuracy, Outcome
-from savs.features import Head, HeadLayout
+from savs.demo.results import METHODS, Accuracy, Outcome
+from savs.layout import Head, HeadLayout
 
 
 def outcome_with(means: dict[str, float]) -> Outcome:

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image as PILImage
 
-from savs.demo.outcome import METHODS, Accuracy, Exhibit, Outcome
-from savs.demo.picture import draw_results
-from savs.features import HeadLayout
+from savs.demo.results import METHODS, Accuracy, Exhibit, Outcome, draw_results
+from savs.layout import HeadLayout
 
 
 def outcome(n_classes: int, layout: HeadLayout, exhibits: list[Exhibit]) -> Outcome:

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from savs import SAVModel, read_examples
 from savs.backbones import FakeBackbone
+from savs.data import read_examples
 from savs.demo import run_demo
-from savs.demo.outcome import METHODS
+from savs.demo.results import METHODS
 from savs.demo.tasks import note_task
 from savs.errors import BackboneError, DataError
-from savs.features import HeadLayout
+from savs.layout import HeadLayout
 from savs.media import load_image
+from savs.model import SAVModel
 
 SETTINGS: dict[str, Any] = {"shots": 3, "n_draws": 2, "per_class": 6, "zero_shot_items": 12}
 NAMES = ["digits", "photos", "note", "shape", "pairs"]

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from savs.backbones import PromptTemplate
-from savs.datasets import example_hash
-from savs.demo.notes import NOUNS, RULE, Rule, draw_picture, write_note
+from savs.data import example_hash
+from savs.demo.scenes import NOUNS, RULE, Rule, draw_picture, write_note
 from savs.demo.tasks import Task, build_tasks
 
 NAMES = ["digits", "photos", "note", "shape", "pairs"]

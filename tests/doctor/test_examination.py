@@ -14,7 +14,7 @@ import torch
 import transformers
 
 from savs.backbones import TransformersBackbone, load_backbone
-from savs.backbones.loading.modes import find_mode, store_mode
+from savs.backbones._modes import find_mode, store_mode
 from savs.doctor import examine
 
 # transformers 5.23 makes training labels for PaliGemma with an outdated numpy call.
@@ -265,7 +265,7 @@ def test__examine__weights_on_disk__safe_and_no_second_copy(patient, tmp_path) -
 
 
 def test__fault_21__another_token_than_the_last__caught(patient, monkeypatch) -> None:
-    from savs.backbones.passes import recorder
+    from savs.backbones import _record as recorder
 
     honest = recorder.last_real_tokens
     monkeypatch.setattr(recorder, "last_real_tokens", lambda mask: honest(mask) - 1)

@@ -10,8 +10,8 @@ import torch
 import transformers
 
 from savs.backbones import TransformersBackbone
-from savs.doctor.geometry import check_geometry
-from savs.doctor.subject import admit
+from savs.doctor._geometry import check_geometry
+from savs.doctor._subject import admit
 
 SIZES = {"hidden_size": 32, "num_attention_heads": 4, "num_hidden_layers": 2, "vocab_size": 400}
 BYPASSING = {

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from savs.doctor.kernels import KernelError, kernel_in_use, under_kernel
+from savs.doctor._checks import KernelError, kernel_in_use, under_kernel
 
 
 def kernels(model: Any) -> dict[str, str | None]:

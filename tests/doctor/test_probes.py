@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from savs.doctor.probes import CLASSES, contrasts, prefix_probes, probes
-from savs.examples import Audio, Video
-from savs.examples.markers import IMAGE_MARKER
+from savs.data import IMAGE_MARKER
+from savs.doctor._probes import CLASSES, contrasts, prefix_probes, probes
+from savs.media import Audio, Video
 from savs.media.video import load_video
 
 PICTURES = frozenset({"text", "image"})

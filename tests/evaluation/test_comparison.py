@@ -7,16 +7,15 @@ import numpy as np
 import pytest
 from PIL import Image as PILImage
 
-from savs.backbones import PromptTemplate, load_backbone
-from savs.backbones.fake import FakeBackbone
+from savs.backbones import FakeBackbone, PromptTemplate, load_backbone
 from savs.baselines import last_layer
+from savs.classifiers import make_method
+from savs.data import DataWarning, as_examples
 from savs.errors import DataError
 from savs.evaluation import draw_rows, paired_bootstrap
 from savs.evaluation.comparison import compare_methods
 from savs.evaluation.contenders import KNOWN
 from savs.evaluation.results import Trial, bootstrap_over_items
-from savs.examples import DataWarning, as_examples
-from savs.heads import make_method
 
 COLOURS = {"blue": (60, 70, 180), "red": (180, 70, 60)}
 

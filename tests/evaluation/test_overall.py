@@ -1,11 +1,10 @@
 import numpy as np
 import pytest
 
-from savs.backbones.fake import FakeBackbone
+from savs.backbones import FakeBackbone
+from savs.data import as_examples
 from savs.evaluation.comparison import compare_methods
-from savs.evaluation.overall import Overall, overall, record_overall
-from savs.evaluation.results import Comparison, Trial
-from savs.examples import as_examples
+from savs.evaluation.results import Comparison, Overall, Trial, overall, record_overall
 
 
 def comparison(**shares: float | None) -> Comparison:

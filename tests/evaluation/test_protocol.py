@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from savs.baselines import majority_class
+from savs.classifiers import SAVClassifier
 from savs.errors import DataError
 from savs.evaluation import draw_rows, on_features, run_draws
-from savs.heads import SAVClassifier
 
 LABELS = np.array(["cat", "dog", "elk"])[np.repeat([0, 1, 2], [12, 20, 9])]
 

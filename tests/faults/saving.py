@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from savs.artifact import Artifact, Shot, save_artifact
-from savs.features import HeadLayout
-from savs.heads.methods import Method
+from savs.classifiers import Method
+from savs.layout import HeadLayout
 
 
 def artifact(scale: float) -> Artifact:

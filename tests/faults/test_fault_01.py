@@ -7,9 +7,8 @@ import json
 
 import pytest
 
-from savs.datasets import read_examples
+from savs.data import ErrorLedger, as_examples, read_examples
 from savs.errors import ItemError
-from savs.examples import ErrorLedger, as_examples
 from savs.media import load_image
 
 SECRET = b"secret-of-the-picture" * 20

@@ -11,14 +11,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as PILImage
-from tests.media.addresses.server import HOST, Server, answer, fetcher_for, serving
+from tests.media.address_server import HOST, Server, answer, fetcher_for, serving
 
 from savs.cli.main import run
-from savs.datasets import iter_examples, preflight, read_examples
-from savs.datasets.contents import example_hash
+from savs.data import (
+    ErrorLedger,
+    Example,
+    Message,
+    Text,
+    as_example,
+    as_examples,
+    example_hash,
+    iter_examples,
+    preflight,
+    read_examples,
+)
 from savs.errors import ExampleError, ItemError, MediaError
-from savs.examples import Audio, ErrorLedger, Example, Image, Message, Text, Video, as_example, as_examples
-from savs.media import load_image
+from savs.media import Audio, Image, Video, load_image
 from savs.media.audio import load_audio
 
 URL = "https://images.example.org/cat.png?token=s3cret"

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from savs.datasets import read_examples
+from savs.data import as_example, read_examples
 from savs.errors import ExampleError, SAVsError
-from savs.examples import as_example
 
 
 @pytest.mark.parametrize("label", ["cat\0", "\0", "c\0at"])

@@ -16,11 +16,10 @@ import pytest
 from tests.faults import test_fault_23 as saving
 
 from savs.artifact import load_artifact, save_artifact
-from savs.backbones.fake import FakeBackbone
-from savs.backbones.stored import with_store
+from savs.backbones import FakeBackbone
+from savs.cache import StoreWarning, with_store
+from savs.data import as_examples
 from savs.errors import ArtifactError, StoreError
-from savs.examples import as_examples
-from savs.features.store import StoreWarning
 
 TEXTS = [f"number {index}" for index in range(20)]
 PARTS = {"part_rows": 4}

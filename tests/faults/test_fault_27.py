@@ -8,9 +8,9 @@ import warnings
 import numpy as np
 import pytest
 
+from savs.cache import FeatureStore, StoreWarning
 from savs.errors import StoreError
-from savs.features import HeadLayout
-from savs.features.store import FeatureStore, StoreWarning
+from savs.layout import HeadLayout
 
 KEY = b"\1" * 32
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from savs.media.addresses import Fetcher, UrlPolicy
-from savs.media.addresses.download import tls_context
+from savs.media import Fetcher, UrlPolicy
+from savs.media.addresses import tls_context
 
 CERTIFICATES = Path(__file__).parent / "certificates"
 HOST = "pictures.example.org"

@@ -16,9 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from savs.errors import ItemError, MediaError
-from savs.examples import Audio
-from savs.media.audio import AudioLimits, audio_hash, check_audio_file, load_audio
-from savs.media.sound_files import blocks_of_file
+from savs.media import Audio
+from savs.media.audio import AudioLimits, audio_hash, blocks_of_file, check_audio_file, load_audio
 
 LOSSLESS = [
     ("WAV", "PCM_16", 2**-15),
@@ -126,9 +125,9 @@ def test__load_audio__long_sound__in_blocks_as_in_one(monkeypatch: pytest.Monkey
     samples = np.clip(rng.normal(0, 0.1, (30_000, 3)), -0.9, 0.9)
     data = encoded(samples, 44_100, "FLAC", "PCM_24")
     whole = load_audio(Audio(data), 16_000)
-    monkeypatch.setattr("savs.media.sound_files._BLOCK", 1000)
+    monkeypatch.setattr("savs.media.audio._FILE_BLOCK", 1000)
     np.testing.assert_array_equal(load_audio(Audio(data), 16_000), whole)
-    monkeypatch.setattr("savs.media.audio._BLOCK", 1000)
+    monkeypatch.setattr("savs.media.audio._HASH_BLOCK", 1000)
     np.testing.assert_allclose(load_audio(Audio(samples, 44_100), 16_000), whole, atol=1e-6)
 
 
@@ -244,8 +243,8 @@ def test__fault_02__length_that_lies__refused_without_memory() -> None:
 def test__limits__longer_than_its_header_says__stopped_while_decoding(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("savs.media.sound_files._BLOCK", 1000)
-    monkeypatch.setattr("savs.media.sound_files._check_header", lambda *_: None)
+    monkeypatch.setattr("savs.media.audio._FILE_BLOCK", 1000)
+    monkeypatch.setattr("savs.media.audio._check_header", lambda *_: None)
     blocks = blocks_of_file(encoded(sine(seconds=3)), AudioLimits(max_seconds=1))
     assert sum(len(next(blocks)[1]) for _ in range(8)) == 8000
     with pytest.raises(MediaError) as caught:

@@ -19,11 +19,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from tests.media.addresses.server import HOST, Server, answer, fetcher_for, raw, serving, trusting
+from tests.media.address_server import HOST, Server, answer, fetcher_for, raw, serving, trusting
 
 from savs.errors import MediaError
-from savs.media.addresses import Fetcher, UrlPolicy
-from savs.media.addresses.download import tls_context
+from savs.media import Fetcher, UrlPolicy
+from savs.media.addresses import tls_context
 
 BODY = bytes(range(256)) * 1000
 TOKEN = "s3cret"
@@ -453,7 +453,7 @@ def test__fetcher__end_of_the_process__folder_removed(server: Server, ending: st
     code = f"""
 import os, sys
 sys.path.insert(0, {str(Path.cwd())!r})
-from tests.media.addresses.server import *
+from tests.media.address_server import *
 server = type("Server", (), {{"port": {server.port}}})
 path = fetcher_for(server)({url!r}, "image")
 assert path.is_file()

@@ -19,7 +19,7 @@ from PIL import Image, ImageFile, ImageOps
 
 from savs.errors import MediaError
 from savs.media import DEFAULT_LIMITS, MediaLimits, MediaWarning, content_hash, image_area, load_image
-from savs.media.decoding import decode, pillow_at_work
+from savs.media.image import decode, pillow_at_work
 
 FORMATS = ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"]
 

@@ -8,9 +8,7 @@ from ipaddress import ip_address
 import pytest
 
 from savs.errors import MediaError
-from savs.media.addresses.deadline import Deadline
-from savs.media.addresses.networks import is_denied, pinned_addresses, resolve
-from savs.media.addresses.policy import Target
+from savs.media.addresses import Deadline, Target, is_denied, pinned_addresses, resolve
 
 TARGET = Target("pictures.example.org", 443, "/")
 DENIED = {

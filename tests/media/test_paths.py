@@ -8,7 +8,7 @@ from PIL import Image
 
 from savs.errors import MediaError
 from savs.media import DEFAULT_LIMITS, MediaLimits, content_hash, load_image, resolve_media_path
-from savs.media.paths import check_media_file
+from savs.media._paths import check_media_file
 
 
 def refused(path: Path, limits: MediaLimits = DEFAULT_LIMITS) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from savs.errors import DataError, MediaError
-from savs.media.addresses.policy import Target, UrlPolicy
+from savs.media import UrlPolicy
+from savs.media.addresses import Target
 
 POLICY = UrlPolicy(("images.example.org", "*.pictures.example.net", "other.example.org:8443"))
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image as PILImage
 
 from savs.errors import MediaError
-from savs.media.limits import MediaLimits
+from savs.media import MediaLimits
 from savs.media.video import VideoLimits, count_frames, decode_video, even_frames, load_video
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from savs import load_backbone
-from savs.backbones.stored import StoredBackbone, with_store
+from savs.backbones import load_backbone
+from savs.cache import StoredBackbone, with_store
 
 COLOURS = {"red": (200, 30, 30), "green": (30, 180, 40), "blue": (30, 40, 200)}
 PROMPT = "What colour is it?"

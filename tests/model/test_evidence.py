@@ -6,11 +6,12 @@ import pytest
 from PIL import Image
 from tests.model.colours import COLOURS, PROMPT, picture, shots, tiny
 
-from savs import SAVModel, Video
-from savs.backbones.fake import FakeBackbone
+from savs.backbones import FakeBackbone
+from savs.data import as_example
 from savs.errors import ItemError
-from savs.examples import as_example
-from savs.model.occlusion import occluded
+from savs.media import Video
+from savs.model import SAVModel
+from savs.model.explanation import occluded
 
 
 def fitted(method: str = "sav", per_class: int = 4) -> SAVModel:

@@ -7,11 +7,11 @@ import av
 import numpy as np
 import pytest
 
-from savs import Audio, Image, MultiLabelModel, SAVModel, Video
-from savs.backbones.fake import FakeBackbone
-from savs.examples import DataWarning, Sampling, as_example
-from savs.model.unlike import as_shot, warn_of_unlike
-from savs.together import predict_together
+from savs.backbones import FakeBackbone
+from savs.data import DataWarning, as_example
+from savs.media import Audio, Image, Sampling, Video
+from savs.model import MultiLabelModel, SAVModel, predict_together
+from savs.model._support_set import as_shot, warn_of_unlike
 
 
 def film(level: int) -> bytes:

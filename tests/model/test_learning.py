@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 
-from savs import HeadLayout, SAVModel
-from savs.backbones.fake import FakeBackbone
+from savs.backbones import FakeBackbone
+from savs.classifiers.learning import HeadChange
 from savs.errors import DataError
-from savs.heads.learning import HeadChange
+from savs.layout import HeadLayout
+from savs.model import SAVModel
 
 LAYOUT = HeadLayout.uniform(4, 8, 8)
 TEXTS = [f"{word} {index}" for index in range(6) for word in ("apple", "brick", "cloud")]

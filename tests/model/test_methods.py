@@ -4,18 +4,14 @@ import numpy as np
 import pytest
 from tests.model.colours import COLOURS, PROMPT, picture, shots, tiny
 
-from savs import SAVModel
-from savs.backbones import PromptTemplate
-from savs.backbones.fake import FakeBackbone
+from savs.backbones import FakeBackbone, PromptTemplate
+from savs.classifiers import METHODS, TEXT_METHODS, SAVClassifier
+from savs.classifiers.cross_validation import leave_one_out_folds
+from savs.classifiers.ensemble import uses_state
+from savs.data import DataWarning, as_example
 from savs.errors import DataError
-from savs.examples import DataWarning, as_example
-from savs.heads import SAVClassifier
-from savs.heads.estimate import leave_one_out_folds
-from savs.heads.experts import uses_state
-from savs.heads.methods import METHODS, TEXT_METHODS
-from savs.model.caution import Cautions
-from savs.model.names import class_prompts
-from savs.together import predict_together
+from savs.model import Cautions, SAVModel, predict_together
+from savs.model._learning import class_prompts
 
 
 def fitted(method: str, per_class: int = 4, **options) -> SAVModel:

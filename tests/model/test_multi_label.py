@@ -5,11 +5,11 @@ import pytest
 from sklearn.exceptions import NotFittedError
 from tests.model.colours import PROMPT, picture, shots, tiny
 
-from savs import MultiLabelModel, SAVModel
-from savs.backbones.fake import FakeBackbone
+from savs.backbones import FakeBackbone
+from savs.classifiers import MultiLabelClassifier
+from savs.classifiers.ensemble import make_expert
 from savs.errors import ArtifactError, DataError, ItemError
-from savs.heads.experts import make_expert
-from savs.heads.multi_label import MultiLabelClassifier
+from savs.model import MultiLabelModel, SAVModel
 
 LABELS = {"red": {"warm", "red"}, "green": {"natural"}, "blue": {"cold", "natural"}}
 
@@ -55,7 +55,7 @@ def test__heads__are_the_same_for_all_labels_and_those_of_the_classifier_on_arra
 
 
 def as_list(items):
-    from savs.examples import as_examples
+    from savs.data import as_examples
 
     return as_examples(items)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from savs import SAVModel, predict_together
-from savs.backbones import load_backbone
-from savs.backbones.fake import FakeBackbone
+from savs.backbones import FakeBackbone, load_backbone
+from savs.data import Example, Message, Text
 from savs.errors import BackboneError, MediaError
-from savs.examples import Example, Image, Message, Text
+from savs.media import Image
+from savs.model import SAVModel, predict_together
 
 COLOURS = {"red": (200, 30, 30), "blue": (30, 30, 200)}
 

@@ -6,12 +6,11 @@ import pytest
 from PIL import Image
 from sklearn.exceptions import NotFittedError
 
-from savs import HeadLayout, SAVClassifier, SAVModel, as_examples
-from savs.backbones import PromptTemplate
-from savs.backbones.fake import FakeBackbone
-from savs.backbones.fingerprint import weights_digest
-from savs.backbones.stored import Counts, StoredBackbone
-from savs.datasets import DataWarning
+from savs.backbones import FakeBackbone, PromptTemplate
+from savs.backbones._fingerprint import weights_digest
+from savs.cache import Counts, StoredBackbone
+from savs.classifiers import SAVClassifier
+from savs.data import DataWarning, as_examples
 from savs.errors import (
     ArtifactError,
     BackboneError,
@@ -22,6 +21,8 @@ from savs.errors import (
     StoreError,
     StoreMismatchError,
 )
+from savs.layout import HeadLayout
+from savs.model import SAVModel
 
 ONE_SHOT_IS_ENOUGH = pytest.mark.filterwarnings("ignore:every class has one shot")
 LAYOUT = HeadLayout.uniform(3, 4, 8)

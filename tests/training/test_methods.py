@@ -5,8 +5,8 @@ import pytest
 from training.methods import coverage, draws, measure, read, table
 from training.tasks import Item
 
-from savs.backbones.passes.recorder import recording
-from savs.features import HeadLayout
+from savs.backbones._record import recording
+from savs.layout import HeadLayout
 
 LAYOUT = HeadLayout.uniform(2, 3, 4)
 
@@ -54,8 +54,8 @@ def test__measure__layout_with_state__mixture_finds_what_heads_do_not_hold(cache
 
 
 def test__coverage__intervals_and_bias_by_hand(cache):
-    from savs.heads import make_method
-    from savs.heads.honest import estimate_classifier
+    from savs.classifiers import make_method
+    from savs.classifiers.cross_validation import estimate_classifier
 
     row = coverage(cache, LAYOUT, ["soft"], [5], 2).splitlines()[2]
     held, widths, gaps = [], [], []
@@ -90,7 +90,7 @@ def test__read__head_vectors_are_those_of_the_library():
     from training.abilities import Reader
     from training.methods import BUNDLED
 
-    from savs.backbones.anatomy.sites import find_sites
+    from savs.backbones._attention_sites import find_sites
 
     reader = Reader(BUNDLED)
     items = [Item((), text, "", "") for text in ("is it red?", "a longer question about nothing")]

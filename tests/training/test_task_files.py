@@ -11,7 +11,7 @@ from training.augmented_shots import cropped, mirrored
 from training.task_files import demo_items, write_items
 from training.tasks import Item
 
-from savs import read_examples
+from savs.data import read_examples
 from savs.demo.tasks import build_tasks
 from savs.media import load_image
 

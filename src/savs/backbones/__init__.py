@@ -5,15 +5,15 @@ Knows no classifiers. Importing this package loads neither torch nor transformer
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from savs.backbones.base import Backbone, Extraction, JSONValue
-from savs.backbones.prompts import PromptTemplate
+from savs._lazy import attach
 
 if TYPE_CHECKING:
+    from savs.backbones.base import Backbone, Extraction, JSONValue
     from savs.backbones.fake import FakeBackbone
-    from savs.backbones.loading.load import load_backbone
+    from savs.backbones.loading import load_backbone
+    from savs.backbones.prompts import PromptTemplate
     from savs.backbones.transformers_backbone import TransformersBackbone
 
 __all__ = [
@@ -26,18 +26,13 @@ __all__ = [
     "load_backbone",
 ]
 
-_LAZY = {
-    "FakeBackbone": "savs.backbones.fake",
-    "TransformersBackbone": "savs.backbones.transformers_backbone",
-    "load_backbone": "savs.backbones.loading.load",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_LAZY[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = attach(
+    __name__,
+    {
+        "savs.backbones.base": ["Backbone", "Extraction", "JSONValue"],
+        "savs.backbones.fake": ["FakeBackbone"],
+        "savs.backbones.loading": ["load_backbone"],
+        "savs.backbones.prompts": ["PromptTemplate"],
+        "savs.backbones.transformers_backbone": ["TransformersBackbone"],
+    },
+)

@@ -1,24 +1,303 @@
-"""Rendered prompts to model inputs: the processor's own call, padded on the right, with errors per item."""
+"""Rendered prompts to model inputs: planned, media decoded, padded on the right."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
 
-from savs.backbones.modalities import media_tokens, reads_audio, reads_images, sampling_rate, tokenizer_of
-from savs.backbones.passes.decoding import Loaded, load, video_options
-from savs.backbones.passes.planning import Failure, Item
-from savs.errors import ExampleError, ItemError
-from savs.examples.labels import has_surrogate
-from savs.examples.ledger import ErrorLedger
+import numpy as np
+from numpy.typing import NDArray
+
+from savs.backbones._rendering import (
+    Frame,
+    Rendered,
+    audio_token,
+    image_token,
+    longest_audio,
+    media_tokens,
+    reads_audio,
+    reads_images,
+    render,
+    sampling_rate,
+    tokenizer_of,
+    video_token,
+)
+from savs.data import Example
+from savs.data._labels import has_surrogate
+from savs.errors import ExampleError, ItemError, MediaError
+from savs.media import Audio, Image, Video, image_area, load_image
+from savs.media.audio import load_audio
+from savs.media.video import Decoded, decode_video
 
 if TYPE_CHECKING:
     import torch
+    from PIL import Image as PILImage
 
-__all__ = ["LONGEST_TOKEN", "Batch", "BatchEncoder", "ErrorLedger", "PaddingSide"]
+
+# What is read together: prompts of similar length, and prompts that begin alike on the same pictures.
+
+_CHARACTERS_PER_TOKEN, _PIXELS_PER_TOKEN = 4, 28 * 28
+_MIN_COMMON_CHARACTERS = 120
+_Tokens = tuple[str | None, str | None, str | None]  # of pictures, of sounds, of videos
+_LARGEST_FAMILY = 64  # prepared as a whole, so that memory stays bounded
+
+
+@dataclass(frozen=True)
+class Item:
+    """One example to read: its position and its prompt."""
+
+    index: int
+    rendered: Rendered
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One example that cannot be read: its position and why."""
+
+    index: int
+    error: ItemError
+
+
+def render_all(processor: Any, examples: Sequence[Example]) -> tuple[list[Item], list[Failure]]:
+    """Return the prompts, and the examples that have none."""
+    items: list[Item] = []
+    failures: list[Failure] = []
+    for index, example in enumerate(examples):
+        try:
+            items.append(Item(index, render(processor, example)))
+        except ItemError as error:
+            failures.append(Failure(index, error))
+    return items, failures
+
+
+def by_length(items: Iterable[Item]) -> list[Item]:
+    """Return them by number of pictures and by length, the longest first: what does not fit shows at once."""
+    return sorted(items, key=lambda item: (*_kind(item.rendered), _length(item.rendered)), reverse=True)
+
+
+def take(items: Sequence[Item], size: int) -> list[Item]:
+    """Return the first items that can be one batch, at most `size`; at least one."""
+    count = 1
+    while count < min(size, len(items)) and _mixable(items[0], items[count]):
+        count += 1
+    return list(items[:count])
+
+
+def _mixable(first: Item, second: Item) -> bool:
+    # Some families take no pictures beside plain text; in mllama, the text before a picture also attends to
+    # the blank pictures that fill up a prompt with fewer.
+    return _kind(first.rendered) == _kind(second.rendered)
+
+
+def _kind(rendered: Rendered) -> tuple[bool, bool, tuple[int, int, int], tuple[str, ...]]:
+    # Of LLaVA-OneVision's videos and their kin, all in a batch have as many frames.
+    samplings = tuple(str(video.sampling) for video in rendered.videos)
+    return bool(rendered.media), rendered.add_special_tokens, _counts(rendered), samplings
+
+
+def _counts(rendered: Rendered) -> tuple[int, int, int]:
+    return len(rendered.images), len(rendered.audios), len(rendered.videos)
+
+
+def _length(rendered: Rendered) -> float:
+    """Return about how many tokens a prompt has; larger pictures have more of them in many families."""
+    pixels = sum(image_area(image.source) for image in rendered.images)
+    return len(rendered.text) / _CHARACTERS_PER_TOKEN + pixels / _PIXELS_PER_TOKEN
+
+
+def families(processor: Any, items: Sequence[Item]) -> tuple[list[list[Item]], list[Item]]:
+    """Find the prompts that show and play the same and begin with the same text.
+
+    Parameters
+    ----------
+    processor : transformers processor or tokenizer
+    items : sequence of Item
+
+    Returns
+    -------
+    families : list of list of Item
+        Each of at least two; what their prompts have in common holds all their pictures and sounds.
+    rest : list of Item
+        All others.
+    """
+    tokens = image_token(processor), audio_token(processor), video_token(processor)
+    found: list[list[Item]] = []
+    for _, same in groupby(sorted(items, key=_sorting), key=lambda item: _media(item.rendered)):
+        found += _runs(list(same), tokens)
+    kept = [family for family in found if len(family) > 1]
+    inside = {item.index for family in kept for item in family}
+    return kept, [item for item in items if item.index not in inside]
+
+
+def _sorting(item: Item) -> tuple[int, int, str]:
+    # Equal media have equal hashes; which of two different ones comes first does not matter.
+    return len(_media(item.rendered)), hash(_media(item.rendered)), item.rendered.text
+
+
+def _runs(items: list[Item], tokens: _Tokens) -> list[list[Item]]:
+    """Cut a sorted list where the common beginning would become too short."""
+    runs: list[list[Item]] = []
+    common = ""
+    for item in items:
+        shared = _beginning(common, item.rendered.text)
+        if runs and len(runs[-1]) < _LARGEST_FAMILY and _worthwhile(shared, runs[-1][0], item, tokens):
+            runs[-1].append(item)
+            common = shared
+        else:
+            runs.append([item])
+            common = item.rendered.text
+    return runs
+
+
+def _beginning(first: str, second: str) -> str:
+    length = min(len(first), len(second))
+    return first[: next((i for i in range(length) if first[i] != second[i]), length)]
+
+
+def _worthwhile(shared: str, first: Item, item: Item, tokens: _Tokens) -> bool:
+    if first.rendered.add_special_tokens != item.rendered.add_special_tokens:
+        return False
+    counts = _counts(item.rendered)
+    if any(counts):
+        return all(
+            not count or (token is not None and shared.count(token) == count)
+            for token, count in zip(tokens, counts, strict=True)
+        )
+    longest = max(len(first.rendered.text), len(item.rendered.text))
+    return len(shared) >= max(_MIN_COMMON_CHARACTERS, longest // 2)
+
+
+def _media(rendered: Rendered) -> tuple[Hashable, ...]:
+    return tuple(_identity(medium) for medium in rendered.media)
+
+
+def _identity(medium: Image | Audio) -> Hashable:
+    """Return what two equal pictures or sounds have in common, without reading a file or samples."""
+    source = medium.source
+    if isinstance(medium, Frame):
+        place = str(source) if isinstance(source, Path) else source
+        return "frame", place, medium.video.sampling, medium.number
+    # The same array of samples at two rates is two sounds.
+    reading = medium.sampling_rate if isinstance(medium, Audio) else None
+    kind = type(medium).__name__, medium.sampling if isinstance(medium, Video) else reading
+    if isinstance(source, Path):
+        return kind, "path", str(source)
+    if isinstance(source, bytes):
+        return kind, "bytes", source
+    return kind, "object", id(source)
+
+
+# Pictures, sounds and videos of prompts, decoded; what cannot be read is an error of its example alone.
+
+# Qwen2-Audio counts a sound of fewer than two tokens (80 ms) in another way in a batch than alone.
+_SHORTEST_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A prompt with its pictures, sounds and videos decoded.
+
+    Attributes
+    ----------
+    item : Item
+    images : list of PIL.Image.Image
+    audios : list of ndarray of float32, shape (n_samples,)
+        At the processor's sampling rate.
+    videos : list of savs.media.video.Decoded
+        Those that are read as videos.
+    """
+
+    item: Item
+    images: list[PILImage.Image]
+    audios: list[NDArray[np.float32]] = field(default_factory=list)
+    videos: list[Decoded] = field(default_factory=list)
+
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """Width and height of its pictures and of its videos' frames, in pixels."""
+        return [image.size for image in (*self.images, *(f for video in self.videos for f in video.images))]
+
+
+def load(items: Sequence[Item], processor: Any) -> tuple[list[Loaded], list[Failure]]:
+    """Decode what some prompts show and play, as a processor wants it."""
+    loaded: list[Loaded] = []
+    failures: list[Failure] = []
+    for item in items:
+        try:
+            audios = [_samples(audio, processor) for audio in item.rendered.audios]
+            videos = [_frames(video) for video in item.rendered.videos]
+            loaded.append(Loaded(item, _decoded(item.rendered.images), audios, videos))
+        except ItemError as error:
+            failures.append(Failure(item.index, error))
+    return loaded, failures
+
+
+def _decoded(images: Sequence[Image]) -> list[PILImage.Image]:
+    """Decode pictures, and each video once for all its frames."""
+    videos: dict[int, list[PILImage.Image]] = {}
+    decoded: list[PILImage.Image] = []
+    for image in images:
+        if not isinstance(image, Frame):
+            decoded.append(load_image(image.source))
+            continue
+        key = id(image.video)
+        if key not in videos:
+            videos[key] = _frames(image.video).images
+        decoded.append(videos[key][image.number])
+    return decoded
+
+
+def _frames(video: Video) -> Decoded:
+    return decode_video(video.source, video.n_frames, fps=video.fps)
+
+
+def _samples(audio: Audio, processor: Any) -> NDArray[np.float32]:
+    rate, longest = sampling_rate(processor), longest_audio(processor)
+    samples = load_audio(audio, rate)
+    seconds = len(samples) / rate
+    if seconds < _SHORTEST_SECONDS:
+        raise MediaError(
+            f"the sound has {seconds:.3f} seconds; at least {_SHORTEST_SECONDS:g} are needed",
+            code="audio_too_short",
+        )
+    if longest is not None and seconds > longest:
+        raise MediaError(
+            f"the sound has {seconds:.1f} seconds, but this backbone hears no more than {longest:g}; cut it",
+            code="audio_too_long",
+        )
+    return samples
+
+
+def video_options(videos: Sequence[Decoded]) -> dict[str, Any]:
+    """Return the arguments that hand videos to a processor: frames that are chosen already, and when.
+
+    Processors reckon a frame's time as its number over the rate; with milliseconds for numbers, videos of a
+    variable rate come out right.
+    """
+    metadata = [
+        {
+            "fps": 1000.0,
+            "total_num_frames": max(1, round(video.duration * 1000)),
+            "frames_indices": [round(seconds * 1000) for seconds in video.seconds],
+            "duration": video.duration,
+            "width": video.images[0].width,
+            "height": video.images[0].height,
+        }
+        for video in videos
+    ]
+    return {
+        "videos": [video.pixels for video in videos],
+        "video_metadata": metadata,
+        "do_sample_frames": False,
+    }
+
+
+# Rendered prompts to model inputs: the processor's own call, padded on the right, with errors per item.
 
 LONGEST_TOKEN = 256
 """Characters that no token of a vocabulary exceeds; the longest are runs of 128 spaces."""

@@ -1,15 +1,156 @@
-"""A model's configuration and weights, opened by transformers' Auto classes; remote code never runs."""
+"""A model's configuration, weights, adapters and wrappers; remote code never runs.
+
+With the package kernels installed, transformers takes a kernel named ``owner/name`` from the hub, and so it
+does, unasked, with FlashAttention where its package is missing.
+"""
 
 from __future__ import annotations
 
 import json
+import re
+import warnings
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
-from savs.backbones.loading.attention_kernels import check_kernel_name, kernels_of
-from savs.backbones.loading.places import Place, missing_package
+from savs.backbones._model_files import Place, missing_package
 from savs.errors import BackboneError
 
-__all__ = ["load_config", "load_model"]
+# Which attention kernels may be set: none whose code transformers would download and run.
+
+_FLASH = re.compile(r"flash_attention_(\d+)")
+_PACKAGES = {"2": "flash-attn", "3": "flash-attn-3", "4": "flash-attn-4"}
+
+
+def check_kernel_name(kernel: str) -> None:
+    """Refuse a kernel that is not here.
+
+    Parameters
+    ----------
+    kernel : str
+        As transformers names it, such as ``"sdpa"``.
+
+    Raises
+    ------
+    BackboneError
+        If it would come from a repository, or its package is not installed or does not work here.
+    """
+    from transformers.utils import import_utils
+
+    if "/" in kernel:
+        raise BackboneError(
+            f"the attention kernel {kernel} is code from a repository, which savs never runs; use 'sdpa' or "
+            "'eager'"
+        )
+    flash = _FLASH.search(kernel)
+    if flash is None:
+        return
+    available = getattr(import_utils, f"is_flash_attn_{flash[1]}_available", lambda: False)
+    if not available():
+        raise BackboneError(
+            f"the attention kernel {kernel} needs the package {_PACKAGES.get(flash[1], 'flash-attn')}, which "
+            "is not installed or does not work on this machine; use 'sdpa' or 'eager'"
+        )
+
+
+def kernels_of(config: Any) -> set[str]:
+    """Return the kernels that a configuration and those of its parts name."""
+    parts = (getattr(config, name, None) for name in getattr(config, "sub_configs", ()))
+    found = (getattr(part, "_attn_implementation", None) for part in (config, *parts))
+    return {kernel for kernel in found if isinstance(kernel, str)}
+
+
+# What others wrap around a model, and which model inside is run: torch.compile, PEFT, a voice.
+
+# They act outside the layers, in the wrapper's own forward: the model inside would run without them.
+_OUTSIDE = frozenset({"POLY", "XLORA"})
+
+
+def unwrapped(model: Any) -> Any:
+    """Return the transformers model inside wrappers, adapters in its layers included.
+
+    A compiled model is read uncompiled: compiled code would be compiled anew for every hook and length, and
+    cannot end early.
+
+    Raises
+    ------
+    BackboneError
+        If an adapter is not in the layers (prompt tuning, prefix tuning and their like).
+    """
+    while True:
+        if type(model).__name__ == "OptimizedModule" and hasattr(model, "_orig_mod"):
+            model = model._orig_mod
+        elif _is_peft(model):
+            _check_adapters(model.peft_config)
+            model = model.base_model.model
+        elif hasattr(model, "thinker") and hasattr(model.thinker, "config"):
+            model = model.thinker  # of a model that also speaks, the part that reads
+        else:
+            return model
+
+
+def _is_peft(model: Any) -> bool:
+    return any(base.__module__.startswith("peft.") for base in type(model).__mro__) and hasattr(
+        model, "peft_config"
+    )
+
+
+def _check_adapters(configs: dict[str, Any]) -> None:
+    for name, config in configs.items():
+        kind = _kind(config)
+        if (
+            getattr(config, "is_prompt_learning", False)
+            or kind in _OUTSIDE
+            or getattr(config, "alora_invocation_tokens", None)
+        ):
+            raise BackboneError(
+                f"the adapter {name} ({kind}) acts outside the model's layers, where savs does not "
+                "read; adapters in the layers (LoRA and its like) work"
+            )
+
+
+def adapter_state(model: Any) -> list[dict[str, Any]] | None:
+    """Return what PEFT adapters do to a model, JSON-able; None without any.
+
+    Their weights are among the model's own.
+
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+        As `unwrapped` returns it.
+    """
+    configs = getattr(model, "peft_config", None)
+    if not isinstance(configs, dict) or not configs:
+        return None
+    layers = _adapted_layers(model)
+    return [
+        {
+            "name": name,
+            "kind": _kind(config),
+            "active": any(name in active for active, _ in layers),
+            "layers": sum(name in scaling for _, scaling in layers),
+            "scaling": sorted({float(scaling[name]) for _, scaling in layers if name in scaling}),
+        }
+        for name, config in sorted(configs.items())
+    ]
+
+
+def _adapted_layers(model: Any) -> list[tuple[list[str], dict[str, float]]]:
+    """Return the active adapters and the strength of each adapter of every adapted layer."""
+    return [
+        ([] if module.disable_adapters else list(module.active_adapters), getattr(module, "scaling", {}))
+        for module in model.modules()
+        if hasattr(module, "base_layer") and hasattr(module, "active_adapters")
+    ]
+
+
+def _kind(config: Any) -> str:
+    kind = getattr(config, "peft_type", None)
+    return str(getattr(kind, "value", kind))
+
+
+# A model's configuration and weights, opened by transformers' Auto classes; remote code never runs.
 
 
 def load_config(place: Place) -> Any:
@@ -143,3 +284,93 @@ def _check_weights(place: Place, report: dict[str, Any]) -> None:
         raise BackboneError(
             f"{place.source}: {len(missing)} weights are missing from the checkpoint, first {missing[0]}"
         )
+
+
+# A folder with a PEFT adapter: its base model is loaded first, then the adapter, complete.
+
+
+def base_of(place: Place) -> tuple[str, str | None]:
+    """Return the name or folder of an adapter's base model, and its revision.
+
+    Raises
+    ------
+    BackboneError
+        If the adapter does not say, or peft is not installed.
+    """
+    if find_spec("peft") is None:
+        raise BackboneError(f"{place.source}: an adapter needs the package peft: pip install peft")
+    try:
+        data = json.loads((place.folder / "adapter_config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BackboneError(f"{place.source}: adapter_config.json cannot be read as JSON") from error
+    name = data.get("base_model_name_or_path") if isinstance(data, Mapping) else None
+    if not isinstance(name, str) or not name:
+        raise BackboneError(
+            f"{place.source}: adapter_config.json names no base model; load that one and hand it in with its "
+            "adapter: load_backbone(PeftModel.from_pretrained(model, folder), processor=...)"
+        )
+    revision = data.get("revision")
+    return name, revision if isinstance(revision, str) else None
+
+
+def own_processor(place: Place, base: Place) -> bool:
+    """Return whether an adapter's folder has a processor that replaces the base model's."""
+    pictures = ("processor_config.json", "preprocessor_config.json")
+    if any((place.folder / name).is_file() for name in pictures):
+        return True
+    text_alone = not any((base.folder / name).is_file() for name in pictures)
+    return text_alone and (place.folder / "tokenizer.json").is_file()
+
+
+def add_adapter(model: Any, place: Place) -> Any:
+    """Return the model with the adapter in its layers.
+
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+        The base; it is changed.
+    place : Place
+        Of the adapter.
+
+    Raises
+    ------
+    BackboneError
+        If a part of the adapter has no place in the model or is not in the folder: peft only warns then, and
+        the model would answer as if it had no adapter.
+    """
+    if {"cpu", "disk"} & set(map(str, (getattr(model, "hf_device_map", None) or {}).values())):
+        raise BackboneError(
+            f"{place.source}: an adapter cannot be put on a model with offloaded weights; merge it first "
+            "(peft's merge_and_unload) and load the merged model"
+        )
+    try:
+        inner, report = _add(model, place)
+    except BackboneError as error:
+        raise BackboneError(f"{place.source}: {error}") from error
+    except Exception as error:  # peft, safetensors and torch each have their own ways to fail
+        reason = " ".join(str(error).split())[:200]
+        raise BackboneError(
+            f"{place.source}: the adapter cannot be loaded ({type(error).__name__}: {reason})"
+        ) from error
+    _check(place, report)
+    return inner
+
+
+def _add(model: Any, place: Place) -> tuple[Any, Any]:
+    peft = import_module("peft")
+    config = peft.PeftConfig.from_pretrained(place.name)
+    config.inference_mode = True
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # what peft asks of a newer transformers
+        wrapped = peft.PeftModel(model, config)
+        inner = unwrapped(wrapped)
+        return inner, wrapped.load_adapter(place.name, "default")
+
+
+def _check(place: Place, report: Any) -> None:
+    for what, keys in (("are missing from", report.missing_keys), ("do not fit", report.unexpected_keys)):
+        if keys:
+            where = "the adapter's file" if what.startswith("are") else "the base model"
+            raise BackboneError(
+                f"{place.source}: {len(keys)} weights of the adapter {what} {where}, first {sorted(keys)[0]}"
+            )

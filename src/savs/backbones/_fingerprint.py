@@ -15,17 +15,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 import savs
-from savs.backbones.loading.quantization import quantization_state
-from savs.backbones.loading.wrapping import adapter_state
-from savs.backbones.modalities import reads_videos, tokenizer_of
-from savs.backbones.passes.offloading import weights
-from savs.backbones.rendering import chat_template
+from savs.backbones._checkpoints import adapter_state
+from savs.backbones._forward import weights
+from savs.backbones._quantization import quantization_state
+from savs.backbones._rendering import chat_template, reads_videos, tokenizer_of
 
 if TYPE_CHECKING:
-    from savs.backbones.anatomy.sites import Anatomy
+    from savs.backbones._attention_sites import Anatomy
     from savs.backbones.base import JSONValue
-
-__all__ = ["config_digest", "fingerprint", "processor_digest", "state", "weights_digest"]
 
 _BLOCK = 4096  # 8-byte words that are summed before they are hashed
 _VOLATILE = {

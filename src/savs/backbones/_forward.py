@@ -12,12 +12,81 @@ from weakref import WeakKeyDictionary, WeakSet
 import torch
 from torch import nn
 
-from savs.backbones.loading.quantization import keep_weights
-from savs.backbones.passes.memory import OutOfMemoryError, is_out_of_memory
-from savs.backbones.passes.offloading import input_device, put_away
+from savs.backbones._memory import OutOfMemoryError, is_out_of_memory
+from savs.backbones._quantization import keep_weights
+from savs.backbones._rendering import tokenizer_of
 from savs.errors import BackboneError
 
-__all__ = ["accepted_inputs", "completed", "frozen", "model_failures", "run_forward"]
+# Models that are larger than their devices: accelerate loads a module's weights just for its own forward.
+
+
+def input_device(model: Any) -> torch.device:
+    """Return where a model wants its inputs; its own `device` is no place while its weights are put away."""
+    if model.device.type != "meta":
+        return torch.device(model.device)
+    for _, _, hook in _hooks(model):
+        device = getattr(hook, "execution_device", None)
+        if device is not None and torch.device(device).type != "meta":
+            return torch.device(device)
+    return torch.device("cpu")
+
+
+def put_away(model: nn.Module) -> None:
+    """Put the weights away that a forward pass has left loaded because it was cut short.
+
+    accelerate does so at the end of each module's forward, which an exception skips. What stays takes memory,
+    and its address, by which accelerate finds shared weights, may become another weight's.
+    """
+    for _, module, hook in _hooks(model):
+        if getattr(hook, "offload", False) and any(not tensor.is_meta for _, tensor in _held(module, hook)):
+            hook.post_forward(module, None)
+
+
+def weights(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield the weights and saved buffers by name, sorted, those that are put away one at a time.
+
+    A weight that nobody holds is on the meta device.
+    """
+    kept = _kept(model)
+    for name, tensor in sorted(model.state_dict().items()):
+        if not isinstance(tensor, torch.Tensor):
+            continue
+        if tensor.is_meta and name in kept:
+            values, key = kept[name]
+            tensor = values[key]
+        yield name, tensor
+
+
+def _kept(model: nn.Module) -> dict[str, tuple[Mapping[str, torch.Tensor], str]]:
+    """Return, by a weight's name in the model, what holds it while it is put away and its name there."""
+    found: dict[str, tuple[Mapping[str, torch.Tensor], str]] = {}
+    for path, module, hook in _hooks(model):
+        values = getattr(hook, "weights_map", None)
+        if getattr(hook, "offload", False) and values is not None:
+            for name, _ in _held(module, hook):
+                found[f"{path}.{name}" if path else name] = (values, name)
+    return found
+
+
+def _held(module: nn.Module, hook: Any) -> Iterator[tuple[str, torch.Tensor]]:
+    from accelerate.utils.modeling import named_module_tensors
+
+    yield from named_module_tensors(
+        module,
+        include_buffers=hook.offload_buffers,
+        recurse=hook.place_submodules,
+        remove_non_persistent=True,
+    )
+
+
+def _hooks(model: nn.Module) -> Iterator[tuple[str, nn.Module, Any]]:
+    for path, module in model.named_modules(remove_duplicate=False):
+        hook = getattr(module, "_hf_hook", None)
+        if hook is not None:
+            yield from ((path, module, part) for part in getattr(hook, "hooks", (hook,)))
+
+
+# Runs a model without changing it: evaluation mode, no gradients, everything as it was afterwards.
 
 
 @contextmanager
@@ -205,3 +274,51 @@ def model_failures(model: Any) -> Iterator[None]:
         raise BackboneError(
             f"{type(model).__name__} failed on a batch: {type(error).__name__}: {reason}"
         ) from error
+
+
+# A frozen model's own answers, decoded greedily.
+
+
+def generate_answers(model: Any, processor: Any, inputs: Mapping[str, Any], max_new_tokens: int) -> list[str]:
+    """Return the continuation of each prompt, without special tokens, stripped.
+
+    Parameters
+    ----------
+    model, processor
+        As loaded; not changed.
+    inputs : mapping
+        Padded on the left, so that every answer starts right after its prompt.
+    max_new_tokens : int
+        Longer answers are cut.
+
+    Raises
+    ------
+    BackboneError
+        If the model cannot generate or fails.
+    """
+    if not getattr(model, "can_generate", lambda: False)():
+        raise BackboneError(f"{type(model).__name__} cannot generate text")
+    with model_failures(model), completed(model):
+        tokens = model.generate(**inputs, generation_config=_greedy(model, processor, max_new_tokens))
+    answers = tokens[:, inputs["input_ids"].shape[1] :]
+    texts = tokenizer_of(processor).batch_decode(answers, skip_special_tokens=True)
+    return [text.strip() for text in texts]
+
+
+def _greedy(model: Any, processor: Any, max_new_tokens: int) -> Any:
+    import transformers
+
+    make: Any = transformers.GenerationConfig  # untyped
+
+    own = model.generation_config
+    tokenizer = tokenizer_of(processor)
+    end = own.eos_token_id if own.eos_token_id is not None else tokenizer.eos_token_id
+    pads = (own.pad_token_id, tokenizer.pad_token_id, end[0] if isinstance(end, list) else end, 0)
+    return make(
+        do_sample=False,
+        num_beams=1,
+        max_new_tokens=max_new_tokens,
+        bos_token_id=own.bos_token_id,
+        eos_token_id=end,
+        pad_token_id=next(pad for pad in pads if pad is not None),
+    )

@@ -11,8 +11,6 @@ import torch
 
 from savs.errors import BackboneError, CapacityError
 
-__all__ = ["BatchSize", "OutOfMemoryError", "check_batch_size", "is_out_of_memory", "release", "too_large"]
-
 _LOG = logging.getLogger(__name__)
 
 _LARGEST = 256

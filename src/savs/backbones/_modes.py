@@ -19,19 +19,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import savs
-from savs.backbones.loading.attention_kernels import check_kernel_name
+from savs.backbones._checkpoints import check_kernel_name
 from savs.errors import BackboneError
-
-__all__ = [
-    "Mode",
-    "ModeWarning",
-    "apply_mode",
-    "checked_versions",
-    "find_mode",
-    "mode_path",
-    "remove_mode",
-    "store_mode",
-]
 
 _SCHEMA = 1
 _LARGEST_FILE = 65536
@@ -176,10 +165,10 @@ def _under_its_kernel(model: Any, mode: Mode, set_kernel: bool) -> bool:
 
 def mode_path(model: Any, processor: Any) -> Path:
     """Return where the mode of a loaded model and its processor is kept, whether it is there or not."""
-    from savs.backbones.fingerprint import config_digest, processor_digest
-    from savs.backbones.loading.quantization import quantization_state
-    from savs.backbones.loading.wrapping import unwrapped
-    from savs.backbones.passes.offloading import input_device
+    from savs.backbones._checkpoints import unwrapped
+    from savs.backbones._fingerprint import config_digest, processor_digest
+    from savs.backbones._forward import input_device
+    from savs.backbones._quantization import quantization_state
 
     model = unwrapped(model)
     key = {

@@ -1,4 +1,4 @@
-"""All examples of one call through the model: prepared ahead, shared where alike, halved if too large.
+"""All examples of one call through the model: planned, prepared ahead, shared, halved if too large.
 
 Each example is read exactly once, in full or on top of a shared beginning; one that cannot be read is an item
 error and takes no other down.
@@ -7,21 +7,70 @@ error and takes no other down.
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from savs.backbones._batching import (
+    Batch,
+    BatchEncoder,
+    Failure,
+    Item,
+    PaddingSide,
+    by_length,
+    families,
+    render_all,
+    take,
+)
+from savs.backbones._memory import BatchSize, OutOfMemoryError, release, too_large
+from savs.backbones._prefixes import SharedBatch, encode_family
 from savs.backbones.base import RunReport
-from savs.backbones.passes.batching import Batch, BatchEncoder, PaddingSide
-from savs.backbones.passes.memory import BatchSize, OutOfMemoryError, release, too_large
-from savs.backbones.passes.planning import Failure, Item, by_length, families, render_all, take
-from savs.backbones.passes.prefetch import prefetched
-from savs.backbones.passes.prefixes import SharedBatch, encode_family
+from savs.data import ErrorLedger, Example
 from savs.errors import ItemError
-from savs.examples import Example
-from savs.examples.ledger import ErrorLedger
 
-__all__ = ["Passes"]
+# Prepares the next batches on another thread while the model works on this one.
+
+T = TypeVar("T")
+_END = object()
+
+
+@contextmanager
+def prefetched(source: Iterator[T], depth: int = 2) -> Iterator[Iterator[T]]:
+    """Run an iterator up to `depth` items ahead on one worker thread.
+
+    One thread only, which alone touches the source: tokenizers must not be used by two threads at a time.
+    What the source raises is raised where its item would have come. On leaving the block the thread ends
+    after the item that it is at.
+
+    Parameters
+    ----------
+    source : iterator
+        Advanced only on the worker thread.
+    depth : int
+        Items prepared ahead.
+    """
+    pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="savs-preprocessing")
+    try:
+        yield _in_order(source, pool, depth)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _in_order(source: Iterator[T], pool: ThreadPoolExecutor, depth: int) -> Iterator[T]:
+    waiting: deque[Future[T | object]] = deque()
+    while True:
+        while len(waiting) < depth:
+            waiting.append(pool.submit(next, source, _END))
+        item = waiting.popleft().result()
+        if item is _END:
+            return
+        yield item  # type: ignore[misc]
+
+
+# All examples of one call through the model: prepared ahead, shared where alike, halved if too large.
 
 _LOG = logging.getLogger(__name__)
 

@@ -14,12 +14,8 @@ from typing import Any
 
 import torch
 
-from savs.backbones.modalities import media_tokens, reads_audio, reads_images, reads_videos, tokenizer_of
-from savs.backbones.passes.batching import Batch, BatchEncoder
-from savs.backbones.passes.decoding import Loaded, load
-from savs.backbones.passes.planning import Failure, Item
-
-__all__ = ["SharedBatch", "encode_family", "forward_prefix", "suffix_inputs"]
+from savs.backbones._batching import Batch, BatchEncoder, Failure, Item, Loaded, load
+from savs.backbones._rendering import media_tokens, reads_audio, reads_images, reads_videos, tokenizer_of
 
 _MIN_SAVED = 0.25  # share of all tokens; below, the second pass costs more than it saves
 _PREPARES = {

@@ -10,8 +10,6 @@ from typing import Any
 
 from savs.errors import BackboneError
 
-__all__ = ["NAMES", "check_quantized", "keep_weights", "quantization_config", "quantization_state"]
-
 NAMES = ("bnb-4bit", "bnb-8bit", "torchao-int8")
 """Short names of common settings; any other goes as transformers' own configuration object."""
 

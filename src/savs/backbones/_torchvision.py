@@ -1,4 +1,6 @@
-"""A family's own video processor, without torchvision.
+"""torchvision where it works, and what stands in for it where it does not.
+
+Knows no models. torchvision is optional: a model that has a PIL image processor reads pictures without it.
 
 transformers' video processors cut, arrange and count frames by themselves; torchvision gives them four
 functions of tensors (resize, normalise, crop, grey to colour), and without it none of them can be opened.
@@ -8,13 +10,120 @@ Those four stand here on torch alone, under the family's class.
 from __future__ import annotations
 
 import importlib
-from typing import Any
+import importlib.util
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
-from savs.backbones.loading.places import Place
-from savs.backbones.loading.torchvision_name import torchvision_in_name
 from savs.errors import BackboneError
 
-__all__ = ["on_torch", "open_video_processor"]
+if TYPE_CHECKING:
+    from savs.backbones._model_files import Place
+
+
+# What prepares pixels, PIL or torchvision: does the installed torchvision work, and which build would.
+
+
+class TorchvisionWarning(UserWarning):
+    """torchvision is installed but does not work; pictures are prepared by PIL."""
+
+
+def set_aside_broken_torchvision() -> None:
+    """Make this process go on without a torchvision that cannot be imported, such as another torch's.
+
+    transformers takes an installed torchvision for a working one, and then no model can be imported, not
+    even of text. Called before transformers is needed. A torchvision that works, or that somebody else has
+    imported already, is left alone.
+
+    Warns
+    -----
+    TorchvisionWarning
+        Once per process, with the build that would work.
+    """
+    if "torchvision" in sys.modules or importlib.util.find_spec("torchvision") is None:
+        return
+    try:
+        importlib.import_module("torchvision.transforms.v2")  # what image processors use
+    except Exception as error:  # a native library fails at import in many ways
+        _block()
+        warnings.warn(
+            f"torchvision {_version('torchvision')} does not work beside torch {_version('torch')} "
+            f"({type(error).__name__} at import), so pictures are prepared by PIL; {torchvision_remedy()}",
+            TorchvisionWarning,
+            stacklevel=3,
+        )
+
+
+def _block() -> None:
+    """Turn torchvision into a module that is not installed, for everybody in this process."""
+    for name in [name for name in sys.modules if name.startswith("torchvision.")]:
+        del sys.modules[name]  # what the failed import left behind
+    # Python's own way to block an import: `find_spec` gives None, importing raises ModuleNotFoundError.
+    sys.modules["torchvision"] = None  # type: ignore[assignment]
+    remembered = sys.modules.get("transformers.utils.import_utils")
+    for name in (
+        "is_torchvision_available",
+        "is_torchvision_v2_available",
+        "is_torchvision_greater_or_equal",
+    ):
+        # All of them keep their first answer, which was wrong if transformers is already imported.
+        forget = getattr(getattr(remembered, name, None), "cache_clear", None)
+        if forget is not None:
+            forget()
+
+
+def torchvision_remedy() -> str:
+    """Return how to install the torchvision that was built for the installed torch."""
+    torch_version = _version("torch")
+    public, _, build = torch_version.partition("+")
+    major, minor = public.split(".")[:2] if public.count(".") else ("", "")
+    if major != "2" or not minor.isdigit():
+        return f"install the torchvision that was built for torch {torch_version}"
+    # torchvision 0.15 was made for torch 2.0; both have counted on together since.
+    wanted = f'pip install "torchvision==0.{int(minor) + 15}.*"'
+    index = f" --index-url https://download.pytorch.org/whl/{build}" if build else ""
+    return f"a matching build of the package torchvision: {wanted}{index}"
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "of unknown version"
+
+
+# Modules of transformers that name torchvision in an import, opened without it.
+
+
+@contextmanager
+def torchvision_in_name() -> Iterator[None]:
+    """Let modules be imported that name torchvision and use it only in what is not used here.
+
+    Pixtral's processor takes one function of plain arithmetic from the module of its torchvision image
+    processor.
+    """
+    names = ["torchvision", "torchvision.transforms", "torchvision.transforms.v2"]
+    names.append("torchvision.transforms.v2.functional")
+    before = {name: sys.modules[name] for name in names if name in sys.modules}
+    modules = {name: ModuleType(name) for name in names}
+    for name, module in modules.items():
+        parent, _, own = name.rpartition(".")
+        if parent:
+            setattr(modules[parent], own, module)
+    sys.modules.update(modules)
+    try:
+        yield
+    finally:
+        for name in names:
+            del sys.modules[name]
+        sys.modules.update(before)
+
+
+# A family's own video processor, without torchvision.
 
 _BILINEAR, _BICUBIC = 2, 3  # PIL.Image.Resampling
 _SETTINGS = "video_preprocessor_config.json"

@@ -13,9 +13,9 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from savs.data import Example
 from savs.errors import ItemError
-from savs.examples import Example
-from savs.features import Head, HeadLayout
+from savs.layout import Head, HeadLayout
 
 __all__ = ["Backbone", "Extraction", "JSONValue", "RunReport"]
 

@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from savs.backbones.base import Extraction, JSONValue
+from savs.data import ErrorLedger, Example, Text
 from savs.errors import BackboneError, ExampleError, ItemError
-from savs.examples import Audio, Example, Text, Video
-from savs.examples.ledger import ErrorLedger
-from savs.features import Head, HeadLayout
-from savs.media import content_hash, load_image
+from savs.layout import Head, HeadLayout
+from savs.media import Audio, Video, content_hash, load_image
 from savs.media.audio import audio_hash, load_audio
 from savs.media.video import decode_video, video_hash
 
@@ -41,7 +40,7 @@ class FakeBackbone:
 
     Examples
     --------
-    >>> from savs.examples import Example, Message, Text
+    >>> from savs.data import Example, Message, Text
     >>> backbone = FakeBackbone()
     >>> example = Example((Message("user", (Text("red"),)),), id="a")
     >>> backbone.extract([example, example]).features.shape, backbone.n_forward

@@ -6,22 +6,138 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from savs.backbones.loading.checkpoints import load_config, load_model
-from savs.backbones.loading.image_backends import set_aside_broken_torchvision
-from savs.backbones.loading.places import Place, local_place
-from savs.backbones.loading.processors import load_processor
-from savs.backbones.loading.requests import Request
+from savs.backbones._checkpoints import load_config, load_model
+from savs.backbones._model_files import Place, local_place
+from savs.backbones._processors import load_processor
+from savs.backbones._quantization import check_quantized, quantization_config
+from savs.backbones._torchvision import set_aside_broken_torchvision
 from savs.errors import BackboneError
 
 if TYPE_CHECKING:
     import torch
 
-    from savs.backbones.loading.processors import ImageBackend
+    from savs.backbones._processors import ImageBackend
     from savs.backbones.transformers_backbone import TransformersBackbone
 
-__all__ = ["load_backbone"]
+__all__ = ["Request", "load_backbone"]
+
+
+# How a model and its processor are asked for: number format, devices, quantisation.
+
+
+@dataclass(frozen=True)
+class Request:
+    """The caller's wishes, as in `savs.backbones.load_backbone`.
+
+    Raises
+    ------
+    BackboneError
+        If two of them exclude each other.
+    """
+
+    dtype: str | torch.dtype | None = None
+    device: str | torch.device | None = None
+    device_map: str | dict[str, Any] | None = None
+    max_memory: dict[int | str, int | str] | None = None
+    offload_folder: str | os.PathLike[str] | None = None
+    quantization: Any = None
+    attn_implementation: str | None = None
+    image_backend: ImageBackend | None = None
+
+    def __post_init__(self) -> None:
+        if self.device is not None and self.device_map is not None:
+            raise BackboneError("give either device or device_map, not both")
+        for name in ("max_memory", "offload_folder"):
+            if getattr(self, name) is not None and self.device_map is None:
+                raise BackboneError(f"{name} needs a device_map, such as device_map='auto'")
+
+    def options(self, source: str, config: Any) -> dict[str, Any]:
+        """Return what ``from_pretrained`` is asked for.
+
+        Raises
+        ------
+        BackboneError
+            If there is no such dtype or device, or a package for the quantisation is missing.
+        """
+        device = None if self.device_map is not None else _device(self.device)
+        options: dict[str, Any] = {"dtype": self._dtype(device)}
+        if self.device_map is not None:
+            options |= {
+                "device_map": self.device_map,
+                "max_memory": self.max_memory,
+                "offload_folder": _made(self.offload_folder),
+            }
+        quantization = quantization_config(self.quantization, source, config)
+        if quantization is not None:
+            options["quantization_config"] = quantization
+        if self.device_map is None and (quantization is not None or _is_quantized(config)):
+            options["device_map"] = {"": device}  # quantised weights are made where they stay
+        return {name: value for name, value in options.items() if value is not None}
+
+    def placed(self, model: Any, source: str) -> Any:
+        """Return the loaded model on its device.
+
+        Raises
+        ------
+        BackboneError
+            If it was to be quantised and is not.
+        """
+        if self.quantization is not None:
+            check_quantized(model, source)
+        if self.device_map is not None or _is_quantized(model.config):
+            return model
+        return model.to(_device(self.device))
+
+    def _dtype(self, device: torch.device | None) -> Any:
+        import torch
+
+        if self.dtype is None:
+            if self.quantization == "bnb-8bit":
+                return torch.float16  # what its kernels compute in; any other is converted at every layer
+            on_cpu = device.type == "cpu" if device is not None else not torch.cuda.is_available()
+            return torch.float32 if on_cpu else "auto"
+        if isinstance(self.dtype, str) and self.dtype != "auto":
+            resolved = getattr(torch, self.dtype.removeprefix("torch."), None)
+            if not isinstance(resolved, torch.dtype) or not resolved.is_floating_point:
+                raise BackboneError(
+                    f"{self.dtype!r} is not a floating-point dtype; use float32, bfloat16 or float16"
+                )
+            return resolved
+        return self.dtype
+
+
+def _made(folder: str | os.PathLike[str] | None) -> str | None:
+    if folder is None:
+        return None
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BackboneError(f"the offload folder {folder} cannot be made: {error.strerror}") from error
+    return os.fspath(folder)
+
+
+def _is_quantized(config: Any) -> bool:
+    return getattr(config, "quantization_config", None) is not None
+
+
+def _device(device: str | torch.device | None) -> torch.device:
+    import torch
+
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError) as error:
+        raise BackboneError(f"there is no device {device!s} on this machine") from error
+    return found
+
+
+# `load_backbone`: a name, a folder or a model object to a `TransformersBackbone`. Remote code never runs.
 
 _LARGE = 2**30  # bytes of weights, which take a second or two
 
@@ -82,7 +198,7 @@ def load_backbone(
         yes.
     sites : sequence of str, optional
         Paths of the output projections, where they cannot be found; see `find_sites` in
-        `savs.backbones.anatomy.sites`.
+        `savs.backbones._attention_sites`.
     progress : bool, default=True
         Show downloads, and the loading of more than a GiB of weights, on a terminal.
 
@@ -141,7 +257,7 @@ def _mode(
     prefix_reuse: bool | None,
     set_kernel: bool,
 ) -> tuple[int | Literal["auto"], bool]:
-    from savs.backbones.loading.modes import apply_mode
+    from savs.backbones._modes import apply_mode
 
     return apply_mode(model, processor, batch_size, prefix_reuse, set_kernel=set_kernel)
 
@@ -149,7 +265,7 @@ def _mode(
 def _place(name: str | os.PathLike[str], revision: str | None, progress: bool) -> Place:
     place = local_place(name)
     if place is None:
-        from savs.backbones.loading.hub import hub_place
+        from savs.backbones._model_files import hub_place
 
         place = hub_place(os.fspath(name), revision, progress=progress)
     return place
@@ -167,7 +283,7 @@ def _load(place: Place, request: Request, processor: Any, progress: bool) -> tup
 
 
 def _load_adapted(place: Place, request: Request, processor: Any, progress: bool) -> tuple[Any, Any]:
-    from savs.backbones.loading.adapters import add_adapter, base_of, own_processor
+    from savs.backbones._checkpoints import add_adapter, base_of, own_processor
 
     name, revision = base_of(place)
     try:
@@ -185,7 +301,7 @@ def _load_adapted(place: Place, request: Request, processor: Any, progress: bool
 def _model_object(model: Any, processor: Any) -> Any:
     from transformers import PreTrainedModel
 
-    from savs.backbones.loading.wrapping import unwrapped
+    from savs.backbones._checkpoints import unwrapped
 
     inner = unwrapped(model)
     if not isinstance(inner, PreTrainedModel):

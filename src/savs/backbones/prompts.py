@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from savs.data import Example, Text, place_images
 from savs.errors import ExampleError
-from savs.examples import Example, Text, place_images
 
 __all__ = ["PromptTemplate"]
 
@@ -34,7 +34,7 @@ class PromptTemplate:
 
     Examples
     --------
-    >>> from savs.examples import Example, Message, Text
+    >>> from savs.data import Example, Message, Text
     >>> example = Example((Message("user", (Text("Is it red?"),)),))
     >>> PromptTemplate("Question: {question}").apply(example).text
     'Question: Is it red?'

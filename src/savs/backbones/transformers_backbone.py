@@ -10,22 +10,19 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from savs.backbones.anatomy.sites import Anatomy, find_sites
+from savs.backbones._attention_sites import Anatomy, find_sites
+from savs.backbones._batching import Batch, BatchEncoder
+from savs.backbones._checkpoints import unwrapped
+from savs.backbones._fingerprint import fingerprint, state
+from savs.backbones._forward import accepted_inputs, frozen, generate_answers, input_device
+from savs.backbones._memory import BatchSize, check_batch_size
+from savs.backbones._passes import Passes
+from savs.backbones._record import Reading
+from savs.backbones._rendering import placeholders, reads_audio, reads_images, reads_videos
 from savs.backbones.base import Extraction, JSONValue, RunReport
-from savs.backbones.fingerprint import fingerprint, state
-from savs.backbones.loading.wrapping import unwrapped
-from savs.backbones.modalities import placeholders, reads_audio, reads_images, reads_videos
-from savs.backbones.passes.batching import Batch, BatchEncoder
-from savs.backbones.passes.frozen import accepted_inputs, frozen
-from savs.backbones.passes.generation import generate_answers
-from savs.backbones.passes.memory import BatchSize, check_batch_size
-from savs.backbones.passes.offloading import input_device
-from savs.backbones.passes.passes import Passes
-from savs.backbones.passes.reading import Reading
+from savs.data import ErrorLedger, Example
 from savs.errors import BackboneError
-from savs.examples import Example
-from savs.examples.ledger import ErrorLedger
-from savs.features import Head, HeadLayout
+from savs.layout import Head, HeadLayout
 
 __all__ = ["TransformersBackbone"]
 
@@ -52,7 +49,7 @@ class TransformersBackbone:
         call and kind of prompt; where they differ, every prompt is read in full.
     sites : sequence of str, optional
         Paths of the output projections, where they cannot be found; see `find_sites` in
-        `savs.backbones.anatomy.sites`.
+        `savs.backbones._attention_sites`.
 
     Attributes
     ----------

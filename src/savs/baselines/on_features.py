@@ -1,16 +1,80 @@
-"""Nearest class mean by cosine on the decoder's last-layer state: SAVs without heads."""
+"""Baselines on rows that are already read: the largest class, and class means of the final hidden state."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from savs.baselines.result import BaselineResult
-from savs.heads import SAVClassifier
+from savs.classifiers import SAVClassifier
+from savs.classifiers._validation import check_label_types
+from savs.data import Label
 
-__all__ = ["last_layer"]
+__all__ = ["BaselineResult", "majority_class", "last_layer"]
+
+
+# What every baseline returns.
+
+
+@dataclass(frozen=True)
+class BaselineResult:
+    """Predictions of one baseline.
+
+    Attributes
+    ----------
+    name : str
+        Which baseline.
+    labels : list of label or None
+        One per query, in order; None where the answer names no class.
+    answers : list of str
+        What the model said, for baselines that generate; else empty.
+    """
+
+    name: str
+    labels: list[Label | None]
+    answers: list[str]
+
+    @property
+    def unparsed(self) -> list[int]:
+        """Positions of the queries without a label."""
+        return [position for position, label in enumerate(self.labels) if label is None]
+
+
+# The largest class for every query: what a method must beat to have learned anything.
+
+
+def majority_class(labels: ArrayLike, n_queries: int) -> BaselineResult:
+    """Predict the most frequent class of the shots; the first in sorted order where several are.
+
+    Parameters
+    ----------
+    labels : array-like, shape (n_shots,)
+        Labels of the shots; at least one.
+    n_queries : int
+        Number of predictions.
+
+    Raises
+    ------
+    DataError
+        If labels are of mixed or unusable types.
+    ValueError
+        If there are no labels.
+
+    Examples
+    --------
+    >>> majority_class(["dog", "cat", "dog"], 2).labels
+    ['dog', 'dog']
+    """
+    check_label_types(labels)  # type: ignore[arg-type]
+    classes, counts = np.unique(np.asarray(labels), return_counts=True)
+    if not len(classes):
+        raise ValueError("the majority class needs at least one label, got 0")
+    return BaselineResult("majority", [classes[counts.argmax()].item()] * n_queries, [])
+
+
+# Nearest class mean by cosine on the decoder's last-layer state: SAVs without heads.
 
 
 def last_layer(

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from savs.baselines.result import BaselineResult
+from savs.baselines.on_features import BaselineResult
+from savs.data import Example, Label, Text
 from savs.errors import DataError
-from savs.examples import Example, Label, Text
 
 __all__ = ["Generator", "answer_prompt", "parse_answer", "zero_shot"]
 

@@ -13,23 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from savs.cache._files import create, open_regular
+from savs.cache._parquet import DTYPES, STORED
 from savs.errors import StoreError, StoreMismatchError
-from savs.features.layout import HeadLayout
-from savs.features.store.files import create, open_regular
-from savs.features.store.numbers import DTYPES, STORED
-
-__all__ = [
-    "FILE_NAME",
-    "KEY_BYTES",
-    "Column",
-    "Description",
-    "Selection",
-    "compact",
-    "layer_columns",
-    "layer_name",
-    "read_description",
-    "write_description",
-]
+from savs.layout import HeadLayout
 
 SCHEMA_VERSION = 2
 FILE_NAME = "store.json"

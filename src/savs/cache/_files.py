@@ -18,17 +18,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = [
-    "create",
-    "locked",
-    "open_regular",
-    "reached",
-    "remove_stale",
-    "sync_folder",
-    "whole_file",
-    "write_all",
-]
-
 _TEMPORARY = ".tmp-"
 _A_DAY = 86400.0
 

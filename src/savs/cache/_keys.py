@@ -16,15 +16,13 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from savs.backbones.base import Backbone
-from savs.backbones.rendering import Frame, Rendered, render
+from savs.backbones import Backbone
+from savs.backbones._rendering import Frame, Rendered, render
+from savs.data import Example, Text
 from savs.errors import ItemError
-from savs.examples import Example, Image, Text, Video
-from savs.media import DEFAULT_LIMITS, MediaLimits, content_hash
+from savs.media import DEFAULT_LIMITS, Image, MediaLimits, Video, content_hash
 from savs.media.audio import audio_hash
 from savs.media.video import video_hash
-
-__all__ = ["RECORDED_ONLY", "feature_key", "feature_keys", "store_identity"]
 
 _VERSION = b"savs features 1"  # another number when savs renders prompts or converts pictures differently
 

@@ -1,4 +1,4 @@
-"""One part of a store: an immutable Parquet file, named by its content.
+"""One part of a store: an immutable Parquet file, named by its content; how it is written, checked and read.
 
 Columns are fixed-size binary values, one for each row: plain, uncompressed, without nulls, one page each. The
 values of a column therefore are the last ``n_rows * width`` bytes of its chunk; they are written from the
@@ -14,7 +14,8 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,21 +23,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from savs.features.store.description import KEY_BYTES, Column, Description
-from savs.features.store.digests import column_digest
-from savs.features.store.files import open_regular
-from savs.features.store.parquet import MAGIC, Chunk, footer, page_header
+from savs.cache._description import (
+    KEY_BYTES,
+    Column,
+    Description,
+    Selection,
+    compact,
+    layer_columns,
+    layer_name,
+)
+from savs.cache._files import open_regular, reached, whole_file, write_all
+from savs.cache._parquet import MAGIC, Chunk, column_digest, footer, page_header, unpack
+from savs.layout import HeadLayout
 
-__all__ = [
-    "SUFFIX",
-    "BadPartError",
-    "Part",
-    "check_part",
-    "facts_text",
-    "is_part_name",
-    "open_part",
-    "part_footer",
-]
+# One part of a store: an immutable Parquet file, named by its content.
 
 SUFFIX = ".parquet"
 _NAME = re.compile(r"[0-9a-f]{64}\.parquet")
@@ -249,3 +249,189 @@ def _read_into(descriptor: int, memory: NDArray[np.uint8], offset: int) -> None:
         if count == 0:
             raise BadPartError("it was cut short")
         left, offset = left[count:], offset + count
+
+
+# Writing one part of a store: its columns one after the other, digests and footer last; see `parts`.
+
+_WORTH_A_THREAD = 2**19
+
+
+def write_part(folder: Path, description: Description, columns: Mapping[str, NDArray[Any]]) -> Path:
+    """Write a part and return its path, when it is durable.
+
+    Parameters
+    ----------
+    folder : Path
+    description : Description
+    columns : mapping of str to ndarray
+        Arrays of shape (n_rows, width) by column name, in the stored dtype: all columns of the description,
+        ``states`` only if these rows have them.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; nothing is left of it.
+    """
+    specs = [spec for name, spec in description.columns.items() if name in columns]
+    with whole_file(folder) as (descriptor, finish):
+        rest = hashlib.sha256()
+        for piece, is_value in _pieces(description, specs, columns):
+            if not is_value:
+                rest.update(piece)
+            write_all(descriptor, piece)
+        reached("encoded")
+        return finish(rest.hexdigest() + SUFFIX)
+
+
+def _pieces(
+    description: Description, specs: list[Column], columns: Mapping[str, NDArray[Any]]
+) -> Iterator[tuple[bytes | memoryview, bool]]:
+    """Yield the bytes of a part in order, and whether they are values."""
+    n_rows = len(columns["key"])
+    chunks: list[Chunk] = []
+    digests: dict[str, str] = {}
+    offset = len(MAGIC)
+    yield MAGIC, False
+    for spec, (values, digests[spec.name]) in zip(specs, _digested(specs, columns), strict=True):
+        header = page_header(n_rows, values.nbytes)
+        yield header, False
+        yield values.reshape(-1).view(np.uint8).data, True
+        chunks.append(Chunk(spec.name, spec.n_bytes, offset, len(header)))
+        offset += len(header) + values.nbytes
+    yield part_footer(chunks, n_rows, facts_text(description, digests)), False
+
+
+def _digested(specs: list[Column], columns: Mapping[str, NDArray[Any]]) -> Iterator[tuple[NDArray[Any], str]]:
+    """Yield each column's values without gaps, valid until the next, and their digest."""
+    # One column at a time goes through memory that stays in the processor's cache.
+    widest = max(len(columns[spec.name]) * spec.n_bytes for spec in specs)
+    memories = np.empty((2, widest), np.uint8)
+
+    def prepare(number: int) -> tuple[NDArray[Any], str]:
+        spec = specs[number]
+        values = _gathered(columns[spec.name], spec, memories[number % 2])
+        return values, column_digest(values)
+
+    if widest < _WORTH_A_THREAD:
+        yield from map(prepare, range(len(specs)))
+        return
+    # While one column is written, another thread makes the next one ready.
+    with ThreadPoolExecutor(1, thread_name_prefix="savs-store-write") as pool:
+        ahead = pool.submit(prepare, 0)
+        for number in range(len(specs)):
+            ready = ahead.result()
+            if number + 1 < len(specs):
+                ahead = pool.submit(prepare, number + 1)
+            yield ready
+
+
+def _gathered(values: NDArray[Any], spec: Column, scratch: NDArray[np.uint8]) -> NDArray[Any]:
+    """Return values without gaps, in `scratch` if they have any."""
+    if values.flags.c_contiguous:
+        return values
+    whole = scratch[: len(values) * spec.n_bytes].view(spec.dtype).reshape(values.shape)
+    whole[...] = values
+    return whole
+
+
+# Which columns of a part a reader needs, and where their values go in its rows.
+
+Read = Callable[[Column], NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class _Copy:
+    """Values `source` of a stored column go to columns `target` of an array."""
+
+    column: Column
+    source: Selection
+    target: Selection
+    out: NDArray[np.float32]
+
+
+class Job:
+    """Rows that a reader wants.
+
+    Parameters
+    ----------
+    description : Description
+        The store's.
+    keys : list of bytes
+    wanted : HeadLayout
+        The heads to read.
+    states : bool
+        Whether to read the final hidden states too.
+
+    Attributes
+    ----------
+    features : ndarray of float32, shape (n_keys, width)
+    states : ndarray of float32, shape (n_keys, states_width), or None
+    found : ndarray of bool, shape (n_keys,)
+        The rows that are there; the others hold anything.
+    """
+
+    def __init__(self, description: Description, keys: list[bytes], wanted: HeadLayout, states: bool) -> None:
+        self.keys = keys
+        self.features = np.empty((len(keys), wanted.width), np.float32)
+        self.found = np.zeros(len(keys), bool)
+        self.states: NDArray[np.float32] | None = None
+        self._dtype = description.dtype
+        self._copies = list(_needed(description, wanted, self.features))
+        if states:
+            column = description.columns["states"]
+            self.states = np.empty((len(keys), column.width), np.float32)
+            whole = slice(0, column.width)
+            self._copies.append(_Copy(column, whole, whole, self.states))
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes that all wanted rows take."""
+        return self.features.nbytes + (0 if self.states is None else self.states.nbytes)
+
+    @property
+    def widest(self) -> int:
+        """Bytes that a row of the widest column takes."""
+        return max(copy.column.n_bytes for copy in self._copies)
+
+    def fill(self, pairs: Sequence[tuple[int, int]], read: Read) -> None:
+        """Read rows, and mark them as found when all their columns are there.
+
+        Parameters
+        ----------
+        pairs : sequence of (row, position)
+            Which stored rows, and where they go.
+        read : callable
+            Returns all rows of a stored column, shape (n_rows, width), valid until it is called again.
+        """
+        which = compact(np.asarray([row for row, _ in pairs], dtype=np.intp))
+        positions = compact(np.asarray([position for _, position in pairs], dtype=np.intp))
+        for copy in self._copies:
+            self._put(read(copy.column)[which][:, copy.source], positions, copy)
+        self.found[positions] = True
+
+    def _put(self, values: NDArray[Any], positions: Selection, copy: _Copy) -> None:
+        if isinstance(positions, slice) and isinstance(copy.target, slice):
+            unpack(values, self._dtype, copy.out[positions, copy.target])
+            return
+        wide = np.empty(values.shape, np.float32)
+        unpack(values, self._dtype, wide)
+        at, columns = (np.arange(n)[s] for n, s in zip(copy.out.shape, (positions, copy.target), strict=True))
+        copy.out[np.ix_(at, columns)] = wide
+
+    def finish(self) -> None:
+        """Put NaN where nothing was found."""
+        for values in (self.features, self.states):
+            if values is not None:
+                values[~self.found] = np.nan
+
+
+def _needed(description: Description, wanted: HeadLayout, out: NDArray[np.float32]) -> list[_Copy]:
+    """Return what must be copied for rows of the wanted heads: only the layers in which they are."""
+    within = np.empty(description.layout.width, np.intp)
+    for columns in description.layers.values():
+        within[columns] = np.arange(len(columns))
+    stored = description.layout.column_indices(wanted.heads)
+    return [
+        _Copy(description.columns[layer_name(layer)], compact(within[stored[target]]), compact(target), out)
+        for layer, target in layer_columns(wanted).items()
+    ]

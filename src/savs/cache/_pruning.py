@@ -13,13 +13,10 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from savs.features.store.buffering import Buffer
-from savs.features.store.files import reached, remove_stale, sync_folder
-from savs.features.store.part_writing import write_part
-from savs.features.store.parts import BadPartError, Part
-from savs.features.store.shelf import Shelf
-
-__all__ = ["Pruned", "prune"]
+from savs.cache._files import reached, remove_stale, sync_folder
+from savs.cache._part_catalog import Shelf
+from savs.cache._parts import BadPartError, Part, write_part
+from savs.cache._writing import Buffer
 
 
 class Pruned(NamedTuple):

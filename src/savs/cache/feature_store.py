@@ -11,22 +11,15 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from savs.cache._description import FILE_NAME, KEY_BYTES, Description, read_description, write_description
+from savs.cache._files import locked, remove_stale
+from savs.cache._parquet import LARGEST_PAGE
+from savs.cache._part_catalog import PARTS, BadPart, Shelf, check_folder, fetch, is_folder
+from savs.cache._parts import Job
+from savs.cache._pruning import Pruned, prune
+from savs.cache._writing import LOCK, Writer, unwritable
 from savs.errors import StoreError
-from savs.features.layout import HeadLayout
-from savs.features.store.description import (
-    FILE_NAME,
-    KEY_BYTES,
-    Description,
-    read_description,
-    write_description,
-)
-from savs.features.store.fetching import fetch
-from savs.features.store.files import locked, remove_stale
-from savs.features.store.parquet import LARGEST_PAGE
-from savs.features.store.pruning import Pruned, prune
-from savs.features.store.reading import Job
-from savs.features.store.shelf import PARTS, BadPart, Shelf, check_folder, is_folder
-from savs.features.store.writing import LOCK, Writer, unwritable
+from savs.layout import HeadLayout
 
 if TYPE_CHECKING:
     from typing import Self
@@ -108,7 +101,7 @@ class FeatureStore:
         folder : path
             Made if it is not there.
         fingerprint : mapping of str to JSON value
-            What decides the vectors; `savs.backbones.keys.store_identity` takes it from a backbone.
+            What decides the vectors; `savs.cache._keys.store_identity` takes it from a backbone.
         layout : HeadLayout
             All heads of the backbone.
         dtype : {"float32", "float16", "bfloat16"}

@@ -6,23 +6,114 @@ and the final hidden state.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from savs.backbones.base import Backbone, Extraction, JSONValue, RunReport
-from savs.backbones.keys import feature_keys
-from savs.backbones.stored.call import Call, Counts, Rows, named, note_all, selected
-from savs.examples import Example
-from savs.examples.ledger import ErrorLedger
-from savs.features import Head, HeadLayout
+from savs.backbones import Backbone, Extraction, JSONValue
+from savs.backbones.base import RunReport
+from savs.cache._keys import feature_keys, store_identity
+from savs.data import ErrorLedger, Example
+from savs.errors import BackboneError, ItemError
+from savs.layout import Head, HeadLayout
 
 if TYPE_CHECKING:
-    from savs.features.store import FeatureStore
+    from savs.cache.feature_store import FeatureStore
 
-__all__ = ["StoredBackbone"]
+__all__ = ["Call", "Counts", "Rows", "named", "note_all", "selected", "StoredBackbone", "with_store"]
+
+
+# One call of a backbone with a store: what is wanted, what is there, what a store was good for.
+
+Rows = NDArray[np.float32]
+
+
+@dataclass
+class Counts:
+    """What a store was good for.
+
+    Attributes
+    ----------
+    examples : int
+        Examples handed in.
+    stored : int
+        Those whose row was in the store.
+    computed : int
+        Rows that the model computed; examples with the same content share one.
+    """
+
+    examples: int = 0
+    stored: int = 0
+    computed: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        """Return both together."""
+        return Counts(
+            self.examples + other.examples, self.stored + other.stored, self.computed + other.computed
+        )
+
+
+@dataclass
+class Call:
+    """One call of `extract`: what is wanted, and what is there so far, by position of the example."""
+
+    examples: Sequence[Example]
+    columns: NDArray[np.intp]
+    states_wanted: bool
+    ledger: ErrorLedger
+    features: Rows | None = None  # None where nothing is handed back
+    states: Rows | None = None
+    done: NDArray[np.bool_] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.done = np.zeros(len(self.examples), bool)
+
+    def put(self, positions: Sequence[int], features: Rows, states: Rows | None) -> None:
+        """Take in rows of the wanted heads."""
+        if not positions or self.features is None:
+            return
+        self.features[positions] = features
+        self.done[positions] = True
+        if states is not None:
+            if self.states is None:
+                self.states = np.empty((len(self.examples), states.shape[1]), np.float32)
+            self.states[positions] = states
+
+
+def named(example: Example, index: int) -> Example:
+    """Return an example with its place for an id if it has none."""
+    return example if example.id else replace(example, id=str(index))
+
+
+def note_all(call: Call, failed: Sequence[tuple[Sequence[int], ItemError]]) -> None:
+    """Note the error of each content for all its examples, in their order and each under its own name."""
+    errors = {
+        index: error if index == group[0] else type(error)(error.message, code=error.code)
+        for group, error in failed
+        for index in group
+    }
+    for index, error in sorted(errors.items()):
+        call.ledger.add(index, call.examples[index], error)
+
+
+def selected(layout: HeadLayout, heads: Sequence[Head] | None) -> tuple[HeadLayout, NDArray[np.intp]]:
+    """Return the wanted heads and their columns, or what a backbone says of wrong ones."""
+    try:
+        wanted = layout if heads is None else layout.select(heads)
+        return wanted, layout.column_indices(wanted.heads)
+    except KeyError as error:
+        raise BackboneError(f"this backbone has no head {tuple(error.args[0])}") from None
+    except ValueError as error:
+        raise BackboneError(f"the wanted heads cannot be used: {error}") from None
+
+
+# `StoredBackbone`: a backbone that looks into a feature store before it runs its model.
 
 _PATIENCE = 60.0  # seconds of work that may wait in memory for its part to fill up
 
@@ -302,3 +393,68 @@ def _bar(total: int, progress: bool) -> Iterator[Any]:
 
     with tqdm(total=total, unit="example", delay=2, disable=None if progress else True, leave=False) as bar:
         yield bar
+
+
+# `with_store`: a backbone and the folder where its vectors are kept.
+
+
+def with_store(
+    backbone: Backbone,
+    folder: str | os.PathLike[str],
+    *,
+    on_full: Literal["warn", "raise"] = "warn",
+    part_rows: int | None = None,
+) -> StoredBackbone:
+    """Return a backbone that keeps its vectors, as float32, in a folder; one that does already is returned.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        If it has another store, that one is left.
+    folder : path
+        Made if it is not there; it may hold final hidden states then.
+    on_full, part_rows
+        As for `savs.cache.FeatureStore.open`.
+
+    Raises
+    ------
+    StoreMismatchError
+        If the folder holds the features of another backbone, with the entries that differ.
+    StoreError
+        If it holds something else.
+
+    Warns
+    -----
+    StoreWarning
+        Once, if the folder cannot be written: the run goes on and keeps nothing.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from savs.backbones.fake import FakeBackbone
+    >>> from savs.data import as_examples
+    >>> backbone = with_store(FakeBackbone(), tempfile.mkdtemp())
+    >>> for text in ("red", "red"):
+    ...     _ = backbone.extract(as_examples([text]))
+    ...     print(backbone.n_computed, backbone.n_stored)
+    1 0
+    0 1
+    """
+    from savs.cache._description import read_description
+    from savs.cache.feature_store import FeatureStore
+
+    if isinstance(backbone, StoredBackbone):
+        if backbone.store.folder.resolve() == Path(folder).resolve():
+            return backbone
+        backbone = backbone.backbone
+    there = read_description(Path(folder)) if Path(folder).is_dir() else None
+    store = FeatureStore.open(
+        folder,
+        store_identity(backbone.fingerprint),
+        backbone.layout,
+        dtype="float32",
+        states_width=backbone.last_layer_states([]).shape[1] if there is None else there.states_width,
+        on_full=on_full,
+        part_rows=part_rows,
+    )
+    return StoredBackbone(backbone, store)

@@ -1,4 +1,4 @@
-"""Scores to probabilities: softmax, the temperature fitted on leave-one-out scores, ECE and Brier score."""
+"""Scores to probabilities: class priors, softmax, temperature, calibration error."""
 
 from __future__ import annotations
 
@@ -7,15 +7,42 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "brier_score",
-    "downhill",
-    "expected_calibration_error",
-    "fit_temperature",
-    "log_losses",
-    "log_softmax",
-    "softmax",
-]
+from savs.classifiers import _numerics
+
+# How probable each class is before a query is seen.
+
+PROBABILITY_FLOOR = 1e-9
+"""Shares of votes and pooled probabilities below this count as this where their logarithm is taken."""
+
+
+def class_priors(priors: object, counts: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return the prior probability of each class.
+
+    Parameters
+    ----------
+    priors : "uniform", "empirical" or array-like of float
+        Equal, as frequent as among the shots, or given in the order of the sorted classes.
+    counts : ndarray of int, shape (n_classes,)
+        Shots of each class.
+
+    Raises
+    ------
+    ValueError
+        If given priors are not one positive number per class.
+    """
+    if isinstance(priors, str):
+        if priors == "uniform":
+            return np.full(len(counts), 1 / len(counts))
+        if priors == "empirical":
+            return np.asarray(counts / counts.sum())
+        raise ValueError(f"priors must be 'uniform', 'empirical' or one number per class, got {priors!r}")
+    given = np.asarray(priors, dtype=np.float64)
+    if given.shape != counts.shape or not (np.isfinite(given) & (given > 0)).all():
+        raise ValueError(f"priors must be {len(counts)} positive numbers, one per class")
+    return np.asarray(given / given.sum())
+
+
+# Scores to probabilities: softmax, the temperature fitted on leave-one-out scores, ECE and Brier score.
 
 _RELATIVE_TEMPERATURES = np.geomspace(1e-3, 1e2, 21)
 _FINE_STEPS = np.geomspace(0.6, 1.7, 9)
@@ -23,7 +50,6 @@ _FINE_STEPS = np.geomspace(0.6, 1.7, 9)
 _LARGE = 1 << 22
 """More scores than this are read some examples at a time."""
 
-_SLICE_VALUES = 1 << 18
 
 _TOGETHER = 1 << 16
 
@@ -163,7 +189,7 @@ def _best(scores: NDArray[np.float64], codes: NDArray[np.intp], temperatures: ND
 
 def _sliced_loss(scores: NDArray[np.float64], codes: NDArray[np.intp], temperature: float) -> float:
     """As `_smoothed_losses`, up to a constant factor, some examples at a time."""
-    step = max(1, _SLICE_VALUES // scores.shape[1])
+    step = max(1, _numerics.TABLE_SLICE // scores.shape[1])
     total, anywhere, n = 0.0, 0.0, len(codes)
     for start in range(0, n, step):
         rows = slice(start, start + step)

@@ -15,10 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from savs.features import Head, HeadGroup, HeadLayout
-from savs.heads.scaling import power_of_two_scale
-
-__all__ = ["HeadBlock", "Shots", "head_blocks", "unit_vectors"]
+from savs.classifiers import _numerics
+from savs.classifiers._numerics import power_of_two_scale
+from savs.layout import Head, HeadGroup, HeadLayout
 
 _BLOCK_VALUES = 1 << 19
 """How many float64 values of head vectors are held at once (4 MiB); one head at least."""
@@ -26,8 +25,6 @@ _BLOCK_VALUES = 1 << 19
 
 _LARGE_TABLE = 1 << 22
 """A table of more scores than this is large: 32 MiB in float64, for each head."""
-
-_SLICE_VALUES = 1 << 18
 
 
 class HeadBlock(NamedTuple):
@@ -128,7 +125,7 @@ class Shots:
     def row_slices(self) -> Iterator[slice]:
         """Yield the shots in one slice, or in slices whose scores fit the cache where the table is large."""
         n_shots = len(self.codes)
-        step = max(1, _SLICE_VALUES // self.n_classes) if self.is_large else n_shots
+        step = max(1, _numerics.TABLE_SLICE // self.n_classes) if self.is_large else n_shots
         for start in range(0, n_shots, step):
             yield slice(start, min(start + step, n_shots))
 

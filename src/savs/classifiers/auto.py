@@ -12,12 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from savs.features import HeadLayout
-from savs.heads.base import FittedScores
-from savs.heads.estimate import Estimate
-from savs.heads.honest import estimate_from_shots, nested_folds
-from savs.heads.mixture import MixtureClassifier, expert_weights, fit_experts, mix, usable_experts
-from savs.heads.shots import Shots
+from savs.classifiers._support_set import Shots
+from savs.classifiers.base import FittedScores
+from savs.classifiers.cross_validation import Estimate, estimate_from_shots, nested_folds
+from savs.classifiers.ensemble import MixtureClassifier, expert_weights, fit_experts, mix, usable_experts
+from savs.layout import HeadLayout
 
 __all__ = ["AutoClassifier"]
 
@@ -119,8 +118,9 @@ class AutoClassifier(MixtureClassifier):
     ) -> NDArray[np.float64]:
         """Return log probabilities of left-out shots, the choice repeated without each fold.
 
-        As `savs.heads.honest.left_out_log_probabilities`, but every candidate is fitted once per fold and
-        not once per pair of folds: the choice for one fold is made on the others' left-out shots.
+        As `savs.classifiers.cross_validation.left_out_log_probabilities`, but every candidate is fitted
+        once per fold and not once per pair of folds: the choice for one fold is made on the others' left-out
+        shots.
         """
         names, mixed, _ = self._candidates(shots)
         return _nested_choice(_nested_logs(names, shots, folds), shots.codes, mixed, folds)

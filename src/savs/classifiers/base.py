@@ -15,13 +15,17 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from savs.features import Head, HeadLayout
-from savs.heads.labels import check_label_types, encode_labels
-from savs.heads.priors import class_priors
-from savs.heads.probabilities import fit_temperature, log_softmax
-from savs.heads.rows import check_finite, check_finite_from, resolve_layout
-from savs.heads.shots import Shots
-from savs.heads.similarity import nearest_classes
+from savs.classifiers._numerics import nearest_classes
+from savs.classifiers._probabilities import class_priors, fit_temperature, log_softmax
+from savs.classifiers._support_set import Shots
+from savs.classifiers._validation import (
+    check_finite,
+    check_finite_from,
+    check_label_types,
+    encode_labels,
+    resolve_layout,
+)
+from savs.layout import Head, HeadLayout
 
 __all__ = ["FittedScores", "HeadClassifier", "State"]
 
@@ -70,7 +74,7 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     left_out_ : ndarray of float64, shape (n_shots, n_classes)
         Calibrated log probabilities of each shot under what the other shots say; rows of sole shots of
         their class are NaN. Heads, weights and temperature were chosen with the shot: see
-        `savs.heads.honest` for an estimate that repeats those choices.
+        `savs.classifiers.cross_validation` for an estimate that repeats those choices.
     n_features_in_ : int
         Number of columns of X.
     """

@@ -13,10 +13,10 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from savs.classifiers._support_set import head_blocks, unit_vectors
+from savs.classifiers._validation import check_finite, resolve_layout
 from savs.errors import DataError
-from savs.features import HeadLayout
-from savs.heads.rows import check_finite, resolve_layout
-from savs.heads.shots import head_blocks, unit_vectors
+from savs.layout import HeadLayout
 
 __all__ = ["AlarmThreshold", "ConformalSets", "UnknownDetector", "alarm_threshold", "conformal_sets"]
 

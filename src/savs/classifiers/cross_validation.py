@@ -1,24 +1,126 @@
-"""What accuracy to expect on new examples, estimated from the shots alone, without another forward pass.
+"""What accuracy to expect of a classifier on new examples, from the shots alone.
 
 Scores on the shots themselves flatter: each shot is part of its own centroid, and the heads were picked on
 it. Here one shot of every class is left out at a time, centroids, scores and heads are found again without
 them, and the left-out shots are predicted.
+
+Shots are left out, some of every class at a time, the estimator is fitted again from scratch without them
+(selection of heads, weights, penalties and temperatures included) and predicts them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.base import clone
+from sklearn.utils.validation import check_array
 
-from savs.features import HeadLayout
-from savs.heads.classifier import SAVClassifier
-from savs.heads.intervals import left_out_interval
-from savs.heads.labels import check_label_types, encode_labels
-from savs.heads.probabilities import brier_score, expected_calibration_error
+from savs.classifiers._probabilities import brier_score, expected_calibration_error
+from savs.classifiers._support_set import Shots
+from savs.classifiers._validation import check_finite, check_label_types, encode_labels, resolve_layout
+from savs.classifiers.base import HeadClassifier
+from savs.classifiers.sav import SAVClassifier
+from savs.layout import Head, HeadLayout
 
-__all__ = ["Estimate", "estimate_accuracy", "leave_one_out_folds", "summarise_left_out"]
+__all__ = [
+    "left_out_interval",
+    "wilson_interval",
+    "Estimate",
+    "estimate_accuracy",
+    "leave_one_out_folds",
+    "summarise_left_out",
+    "estimate_classifier",
+    "estimate_from_shots",
+    "left_out_log_probabilities",
+    "left_out_of",
+    "nested_folds",
+]
+
+
+# How sure an accuracy is: the Wilson interval, and what is left of it where shots were left out in folds.
+
+_Z95 = 1.959963984540054
+
+
+def wilson_interval(correct: int, n: int) -> tuple[float, float]:
+    """Return the 95 % Wilson score interval of a share (Wilson, JASA 1927).
+
+    Parameters
+    ----------
+    correct : int
+        How many were right.
+    n : int
+        Of how many independent ones; 0 gives (0, 1).
+
+    Raises
+    ------
+    ValueError
+        Unless ``0 <= correct <= n``.
+
+    Examples
+    --------
+    >>> low, high = wilson_interval(9, 10)
+    >>> round(low, 3), round(high, 3)
+    (0.596, 0.982)
+    """
+    if not 0 <= correct <= n:
+        raise ValueError(f"{correct} correct of {n} is not a share")
+    return (0.0, 1.0) if n == 0 else _wilson(correct / n, n)
+
+
+def left_out_interval(correct: int, n: int, n_folds: int) -> tuple[float, float]:
+    """Return a 95 % interval for the accuracy of the classifier on all shots, from left-out shots.
+
+    Two things make the Wilson interval of the left-out shots too narrow, and too low:
+
+    - The fits share shots, so their errors go together. The variance of a mean over k folds is not p(1-p)/n
+      but larger by 1 + k * n_test / n_train = 1 + k / (k - 1) (Nadeau and Bengio, Machine Learning 2003,
+      section 4); the Wilson interval is taken for n divided by that.
+    - Each fit has only (k - 1) / k of the shots. Errors shrink with the shots, at best in proportion: the
+      upper end allows for an error of (k - 1) / k of its own.
+
+    Parameters
+    ----------
+    correct : int
+        How many left-out shots were right.
+    n : int
+        How many were left out; 0 gives (0, 1).
+    n_folds : int
+        In how many folds, at least 2.
+
+    Raises
+    ------
+    ValueError
+        Unless ``0 <= correct <= n`` and ``n_folds >= 2``.
+
+    Examples
+    --------
+    >>> low, high = left_out_interval(36, 40, 5)
+    >>> round(low, 3), round(high, 3)
+    (0.684, 0.979)
+    """
+    if not 0 <= correct <= n or n_folds < 2:
+        raise ValueError(f"{correct} correct of {n} in {n_folds} folds is not a share")
+    if n == 0:
+        return 0.0, 1.0
+    rest = (n_folds - 1) / n_folds
+    low, high = _wilson(correct / n, n / (1 + 1 / rest))
+    return low, 1 - rest * (1 - high)
+
+
+def _wilson(share: float, n: float) -> tuple[float, float]:
+    z2 = _Z95**2
+    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = _Z95 * sqrt(share * (1 - share) / n + z2 / (4 * n * n)) / (1 + z2 / n)
+    low, high = max(0.0, middle - half), min(1.0, middle + half)
+    return (0.0 if share == 0 else low), (1.0 if share == 1 else high)
+
+
+# What accuracy to expect on new examples, estimated from the shots alone, without another forward pass.
 
 _FEW_IN_ALL = 30
 _FEW_PER_CLASS = 5
@@ -38,7 +140,7 @@ class Estimate:
         Number of left-out shots.
     interval : tuple of float
         95 % interval of the accuracy of the classifier on all shots, wider than for as many independent
-        examples; see `savs.heads.intervals.left_out_interval`. It is one of new examples of the same kind,
+        examples; see `left_out_interval`. It is one of new examples of the same kind,
         and holds for many tasks together, not for each.
     note : str or None
         What the number cannot support, in one line.
@@ -198,3 +300,152 @@ def _note(truth: NDArray[np.intp], shots: NDArray[np.intp]) -> str | None:
     if alone := int(np.count_nonzero(shots == 1)):
         remarks.append(f"{alone} of {len(shots)} classes have one shot and were not tested")
     return "; ".join(remarks) or None
+
+
+# What accuracy to expect of any estimator on new examples, from the shots alone.
+
+
+def estimate_classifier(
+    classifier: HeadClassifier | SAVClassifier, X: ArrayLike, y: ArrayLike, *, max_folds: int = 5
+) -> Estimate | None:
+    """Return the accuracy to expect of a classifier on new examples, from the shots it is (to be) fitted on.
+
+    Parameters
+    ----------
+    classifier : HeadClassifier or SAVClassifier
+        Fitted or not; copies are fitted, it is not changed.
+    X : array-like of float, shape (n_shots, width)
+        Feature rows of the shots, of the classifier's layout.
+    y : array-like, shape (n_shots,)
+        Their labels.
+    max_folds : int, default=5
+        Number of refits, at least 2.
+
+    Returns
+    -------
+    Estimate or None
+        None where no class has two shots.
+
+    Raises
+    ------
+    DataError, ActivationError, ValueError
+        As the classifier's `fit`; `ValueError` for fewer folds.
+
+    Examples
+    --------
+    >>> from savs.classifiers.ensemble import make_expert
+    >>> rows = np.eye(2)[[0, 0, 0, 1, 1, 1]]
+    >>> estimate = estimate_classifier(make_expert("soft"), rows, list("aaabbb"))
+    >>> estimate.accuracy, estimate.n
+    (1.0, 6)
+    """
+    if not isinstance(y, np.ndarray):
+        check_label_types(y)  # type: ignore[arg-type]
+    rows = check_array(X, dtype=[np.float64, np.float32], ensure_all_finite=False)
+    classes, codes = encode_labels(np.asarray(y))
+    if len(rows) != len(codes):
+        raise ValueError(f"{len(rows)} feature rows, but {len(codes)} labels")
+    layout = resolve_layout(classifier.layout, rows.shape[1])
+    check_finite(rows, layout)
+    shots = Shots(rows, codes, len(classes), layout)
+    return estimate_from_shots(left_out_of(classifier, shots, max_folds), codes, max_folds)
+
+
+def left_out_of(
+    classifier: HeadClassifier | SAVClassifier,
+    shots: Shots,
+    max_folds: int = 5,
+    heads: list[list[Head]] | None = None,
+) -> NDArray[np.float64]:
+    """Return log probabilities of every shot under the classifier fitted again without it and some others.
+
+    Every choice that a fit makes is repeated. Shape (n_shots, n_classes); rows of shots that are alone in
+    their class are NaN. `heads` takes the heads in use of each fit, where the classifier has no folds of its
+    own.
+    """
+    if isinstance(max_folds, bool) or not isinstance(max_folds, int) or max_folds < 2:
+        raise ValueError(f"max_folds must be an integer of at least 2, got {max_folds!r}")
+    folds = nested_folds(shots.codes, max_folds)
+    repeated = getattr(classifier, "left_out_log_probabilities", None)  # a choice that knows how to
+    if repeated is not None:
+        return np.asarray(repeated(shots, folds))
+    return left_out_log_probabilities(classifier, shots, folds, heads)
+
+
+def nested_folds(codes: NDArray[np.intp], max_folds: int, seed: int = 0) -> list[NDArray[np.intp]]:
+    """Return which shots each fold leaves out; every class keeps at least one shot in every fold.
+
+    Parameters
+    ----------
+    codes : ndarray of int, shape (n_shots,)
+        Class indices.
+    max_folds : int
+        Largest number of folds, at least 2. A class with fewer shots than that has one left out per fold.
+    seed : int, default=0
+        Decides which shots go together.
+
+    Examples
+    --------
+    >>> [len(fold) for fold in nested_folds(np.array([0, 0, 0, 0, 1, 1, 2]), 2)]
+    [3, 3]
+    """
+    single = leave_one_out_folds(codes, seed, int(np.bincount(codes).max()))
+    folds = [np.concatenate(single[start::max_folds]) for start in range(min(max_folds, len(single)))]
+    return [fold for fold in folds if len(fold)]
+
+
+def left_out_log_probabilities(
+    classifier: HeadClassifier | SAVClassifier,
+    shots: Shots,
+    folds: Sequence[NDArray[np.intp]],
+    heads: list[list[Head]] | None = None,
+) -> NDArray[np.float64]:
+    """Return log probabilities of the left-out shots under an estimator that is fitted without them.
+
+    Parameters
+    ----------
+    classifier : HeadClassifier or SAVClassifier
+        Copies of it are fitted.
+    shots : Shots
+        The shots.
+    folds : sequence of ndarray of int
+        Which shots are left out together.
+    heads : list, optional
+        Takes the heads in use of each fit.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_shots, n_classes)
+        NaN for shots that no fold leaves out.
+    """
+    logs = np.full((len(shots.codes), shots.n_classes), np.nan)
+    classes = np.arange(shots.n_classes)
+    for fold in folds:
+        fitted = clone(classifier).set_params(layout=shots.layout)._fit_codes(classes, shots.without(fold))
+        left_out = shots.rows[fold]
+        if heads is not None:
+            heads.append(fitted.heads_)
+        published = isinstance(fitted, SAVClassifier)
+        logs[fold] = fitted.log_shares(left_out) if published else fitted.predict_log_proba(left_out)
+    return logs
+
+
+def estimate_from_shots(
+    log_probabilities: NDArray[np.float64], codes: NDArray[np.intp], max_folds: int = 5
+) -> Estimate | None:
+    """Return the estimate from log probabilities of left-out shots; None where no shot was left out.
+
+    Parameters
+    ----------
+    log_probabilities : ndarray of float64, shape (n_shots, n_classes)
+        NaN rows were not left out.
+    codes : ndarray of int, shape (n_shots,)
+        True classes.
+    max_folds : int, default=5
+        Largest number of folds in which shots were left out.
+    """
+    tested = np.isfinite(log_probabilities).all(axis=1)
+    if not tested.any():
+        return None
+    answers, shares = log_probabilities[tested].argmax(axis=1), np.exp(log_probabilities[tested])
+    return summarise_left_out(codes[tested], answers, codes, shares, max_folds=max_folds)

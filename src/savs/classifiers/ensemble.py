@@ -1,4 +1,4 @@
-"""`MixtureClassifier`: the mean of several classifiers' calibrated probabilities.
+"""`MixtureClassifier`: the mean of several classifiers' calibrated probabilities, and which may take part.
 
 Leave-one-out likelihoods of good methods differ by less than their noise, so averaging beats picking one;
 weights that follow them gently take out what clearly does not work.
@@ -6,21 +6,114 @@ weights that follow them gently take out what clearly does not work.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from savs.features import HeadLayout
-from savs.heads.base import FittedScores, HeadClassifier, State
-from savs.heads.experts import EXPERTS, default_experts, make_expert
-from savs.heads.ranking import soft_weights
-from savs.heads.shots import Shots
+from savs.classifiers._support_set import Shots
+from savs.classifiers.base import FittedScores, HeadClassifier, State
+from savs.classifiers.head_scoring import soft_weights
+from savs.classifiers.head_voting import HeadVoteClassifier
+from savs.classifiers.kernel import KernelDiscriminantClassifier, KernelRidgeClassifier
+from savs.classifiers.last_state import LastStateClassifier
+from savs.layout import HeadLayout
 
-__all__ = ["MixtureClassifier", "expert_weights", "fit_experts", "mix", "usable_experts"]
+__all__ = [
+    "DEFAULT_EXPERTS",
+    "EXPERTS",
+    "STATE_EXPERTS",
+    "default_experts",
+    "make_expert",
+    "uses_state",
+    "MixtureClassifier",
+    "expert_weights",
+    "fit_experts",
+    "mix",
+    "usable_experts",
+]
 
-_SMALLEST = 1e-12
+
+# Single methods by name, as mixtures and the command line ask for them.
+
+
+def _votes(**settings: Any) -> Callable[..., HeadClassifier]:
+    return lambda **common: HeadVoteClassifier(**settings, **common)
+
+
+def _ridge(**settings: Any) -> Callable[..., HeadClassifier]:
+    return lambda **common: KernelRidgeClassifier(**settings, **common)
+
+
+def _discriminant(**settings: Any) -> Callable[..., HeadClassifier]:
+    return lambda **common: KernelDiscriminantClassifier(**settings, **common)
+
+
+EXPERTS: dict[str, Callable[..., HeadClassifier]] = {
+    "votes": _votes(rule="cosine", scoring="in_sample", voting="majority"),
+    "votes_left_out": _votes(rule="cosine", voting="majority"),
+    "soft": _votes(rule="cosine"),
+    "soft_all": _votes(rule="cosine", n_heads="all"),
+    "calm": _votes(rule="cosine", voting="class_conditional"),
+    "hec_v": _votes(rule="hec_v", scoring="in_sample"),
+    "hec_left_out": _votes(rule="gaussian"),
+    "gaussian_oas": _votes(rule="oas"),
+    "nearest_shot": _votes(rule="nearest"),
+    "tip": _votes(rule="near"),
+    "kernel_ridge": _ridge(),
+    "kernel_ridge_rbf": _ridge(kernel="rbf"),
+    "discriminant": _discriminant(),
+    "discriminant_uncentred": _discriminant(centring="none", sharpness=8.0, weighting="error"),
+    "discriminant_scaled": _discriminant(centring="after", sharpness=8.0, weighting="error"),
+    "last_state": lambda **common: LastStateClassifier(**common),
+}
+"""Makers by name, each called with ``layout`` and optionally ``priors``; from simple to complex."""
+
+DEFAULT_EXPERTS = ("hec_left_out", "kernel_ridge", "discriminant_scaled")
+"""What mixtures are made of; docs/methods.md has the measurements behind the choice."""
+
+STATE_EXPERTS = ("last_state",)
+"""What reads the last-layer state, and joins mixtures where rows hold it."""
+
+
+def default_experts(layout: HeadLayout) -> tuple[str, ...]:
+    """Return what mixtures are made of for rows of this layout."""
+    return DEFAULT_EXPERTS if layout.state is None else (*DEFAULT_EXPERTS, *STATE_EXPERTS)
+
+
+def uses_state(method: str) -> bool:
+    """Return whether a method reads the last-layer state where rows hold it.
+
+    Examples
+    --------
+    >>> uses_state("auto"), uses_state("hec_v")
+    (True, False)
+    """
+    return method in (*STATE_EXPERTS, "mixture", "auto")
+
+
+def make_expert(
+    name: str,
+    layout: HeadLayout | tuple[int, int, int] | None = None,
+    priors: str | ArrayLike | None = None,
+) -> HeadClassifier:
+    """Return an unfitted estimator by name.
+
+    Raises
+    ------
+    ValueError
+        If there is no such name.
+    """
+    if name not in EXPERTS:
+        raise ValueError(f"no method {name!r}; there are {', '.join(EXPERTS)}")
+    common: dict[str, Any] = {"layout": layout} if priors is None else {"layout": layout, "priors": priors}
+    return EXPERTS[name](**common)
+
+
+# `MixtureClassifier`: the mean of several classifiers' calibrated probabilities.
+
+_MIXED_FLOOR = 1e-12
 
 _SHARPNESS = 4.0
 
@@ -31,7 +124,7 @@ class MixtureClassifier(HeadClassifier):
     Parameters
     ----------
     experts : sequence of str or None, default=None
-        Names from `savs.heads.experts.EXPERTS`; None takes `savs.heads.experts.default_experts` of the rows
+        Names from `EXPERTS`; None takes `default_experts` of the rows
         that can use so many shots.
     weighting : {"likelihood", "uniform"}, default="likelihood"
         "likelihood": proportional to ``exp(-4 loss)``, the loss being the mean log loss of left-out shots.
@@ -159,7 +252,7 @@ def expert_weights(losses: NDArray[np.float64]) -> NDArray[np.float64]:
 def mix(logs: Sequence[NDArray[np.float64]], weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the log of the weighted mean of probabilities given as logs, each (n_examples, n_classes)."""
     pooled = sum(weight * np.exp(log) for weight, log in zip(weights, logs, strict=True))
-    return np.asarray(np.log(np.maximum(pooled, _SMALLEST)))
+    return np.asarray(np.log(np.maximum(pooled, _MIXED_FLOOR)))
 
 
 def _losses(experts: dict[str, HeadClassifier], shots: Shots) -> NDArray[np.float64]:

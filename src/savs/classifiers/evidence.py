@@ -1,4 +1,4 @@
-"""What single heads say: scores of every class from every head in use, votes, margins, agreement."""
+"""What single heads say of examples, and which shots the other shots doubt."""
 
 from __future__ import annotations
 
@@ -7,18 +7,27 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from savs.features import HeadLayout
-from savs.heads.base import HeadClassifier
-from savs.heads.centroids import class_centroids
-from savs.heads.classifier import SAVClassifier
-from savs.heads.probabilities import softmax
-from savs.heads.rules import make_rule
-from savs.heads.shots import Shots, head_blocks, unit_vectors
-from savs.heads.similarity import nearest_classes, similarity_blocks
-from savs.heads.voters import HeadVoteClassifier
-from savs.heads.walking import score_every_head
+from savs.classifiers._numerics import class_centroids, nearest_classes, similarity_blocks
+from savs.classifiers._probabilities import softmax
+from savs.classifiers._support_set import Shots, head_blocks, unit_vectors
+from savs.classifiers.base import HeadClassifier
+from savs.classifiers.head_voting import HeadVoteClassifier
+from savs.classifiers.rules import RULES, make_rule, score_every_head
+from savs.classifiers.sav import SAVClassifier
+from savs.layout import HeadLayout
 
-__all__ = ["HeadOpinions", "agreement_entropy", "head_opinions", "shot_cosines"]
+__all__ = [
+    "HeadOpinions",
+    "agreement_entropy",
+    "head_opinions",
+    "shot_cosines",
+    "Suspect",
+    "left_out_votes",
+    "suspect_shots",
+]
+
+
+# What single heads say: scores of every class from every head in use, votes, margins, agreement.
 
 
 class HeadOpinions(NamedTuple):
@@ -127,3 +136,78 @@ def _opinions(scores: NDArray[np.float64], unit: str) -> HeadOpinions:
     votes = nearest_classes(scores)
     best_two = np.sort(scores, axis=2)[:, :, -2:]
     return HeadOpinions(scores, votes, best_two[:, :, 1] - best_two[:, :, 0], unit)
+
+
+# Shots whose label the other shots doubt: leave-one-out votes of every head.
+
+
+class Suspect(NamedTuple):
+    """A shot that most heads would label otherwise.
+
+    Attributes
+    ----------
+    shot : int
+        Row of the shot.
+    label : int
+        Its class index.
+    suggested : int
+        The class that most heads vote for.
+    support, doubt : float
+        Share of the heads that vote for the label, and for the suggestion.
+    """
+
+    shot: int
+    label: int
+    suggested: int
+    support: float
+    doubt: float
+
+
+def left_out_votes(
+    shots: Shots, positions: NDArray[np.intp] | None = None, rule: str = "gaussian"
+) -> NDArray[np.intp]:
+    """Return what each head says about each shot when the shot is left out.
+
+    Parameters
+    ----------
+    shots : Shots
+        The shots.
+    positions : ndarray of int, optional
+        Only these heads of the layout, ascending; all by default.
+    rule : str, default="gaussian"
+        Name of the rule.
+
+    Returns
+    -------
+    ndarray of int, shape (n_shots, n_heads)
+        Class indices; -1 for a shot that is alone in its class.
+    """
+    chosen = np.arange(shots.layout.n_heads) if positions is None else np.asarray(positions)
+    votes = np.empty((len(shots.codes), shots.layout.n_heads), dtype=np.intp)
+    for places, vectors in shots.blocks(chosen):
+        votes[:, places] = nearest_classes(RULES[rule].left_out_scores(vectors, shots)).T
+    votes[~shots.can_be_left_out] = -1
+    return votes[:, chosen]
+
+
+def suspect_shots(votes: NDArray[np.intp], codes: NDArray[np.intp], n_classes: int) -> list[Suspect]:
+    """Return the shots for which another class has more votes than their own, most doubtful first.
+
+    Parameters
+    ----------
+    votes : ndarray of int, shape (n_shots, n_heads)
+        From `left_out_votes`.
+    codes : ndarray of int, shape (n_shots,)
+        The labels.
+    n_classes : int
+        Number of classes.
+    """
+    found = []
+    for shot, (row, code) in enumerate(zip(votes, codes, strict=True)):
+        if (row < 0).any():
+            continue
+        shares = np.bincount(row, minlength=n_classes) / len(row)
+        best = int(shares.argmax())
+        if shares[best] > shares[code]:
+            found.append(Suspect(shot, int(code), best, float(shares[code]), float(shares[best])))
+    return sorted(found, key=lambda suspect: (suspect.support - suspect.doubt, suspect.shot))

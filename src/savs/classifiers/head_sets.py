@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from savs.features import Head, HeadLayout
+from savs.layout import Head, HeadLayout
 
 __all__ = ["HeadSet", "jaccard", "stability"]
 

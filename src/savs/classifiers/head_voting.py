@@ -8,23 +8,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from savs.classifiers._numerics import nearest_classes
+from savs.classifiers._probabilities import PROBABILITY_FLOOR, softmax
+from savs.classifiers._support_set import Shots
+from savs.classifiers.base import FittedScores, HeadClassifier
+from savs.classifiers.head_scoring import (
+    Rated,
+    Rating,
+    choose_n_heads,
+    left_out_shares,
+    rate_heads,
+    soft_weights,
+)
+from savs.classifiers.rules import HeadRule, fit_every_head, make_rule, score_every_head
+from savs.classifiers.sav import check_n_heads, decision_values
 from savs.errors import DataError
-from savs.features import Head, HeadLayout
-from savs.heads.base import FittedScores, HeadClassifier
-from savs.heads.probabilities import softmax
-from savs.heads.ranking import choose_n_heads, soft_weights
-from savs.heads.rating import Rated, Rating, left_out_shares, rate_heads
-from savs.heads.rules import HeadRule, make_rule
-from savs.heads.selection import check_n_heads
-from savs.heads.shots import Shots
-from savs.heads.similarity import nearest_classes
-from savs.heads.voting import decision_values
-from savs.heads.walking import fit_every_head, score_every_head
+from savs.layout import Head, HeadLayout
 
 __all__ = ["HeadVoteClassifier"]
 
-_SMALLEST = 1e-9
-"""Pooled probabilities below this count as this."""
 
 _SHARPNESS = 4.0
 """Of the soft weights of all heads."""
@@ -39,7 +41,7 @@ class HeadVoteClassifier(HeadClassifier):
     Parameters
     ----------
     rule : {"cosine", "gaussian", "hec_v", "oas", "nearest", "near"}, default="cosine"
-        How a head scores classes; see `savs.heads.rules`.
+        How a head scores classes; see `savs.classifiers`.
     scoring : {"leave_one_out", "in_sample", "cross_validated"}, default="leave_one_out"
         Where the probabilities come from by which heads are ranked: the closed form without the shot, the
         fit on all shots (as published), or refits without a fifth of each class.
@@ -172,7 +174,7 @@ class HeadVoteClassifier(HeadClassifier):
         for rows, positions, block in scores:
             shares = softmax(block / temperatures[positions, None, None].astype(block.dtype))
             pooled[rows] += np.einsum("hnc,hc->nc", shares, weights[positions])
-        np.log(np.maximum(pooled, _SMALLEST, out=pooled), out=pooled)
+        np.log(np.maximum(pooled, PROBABILITY_FLOOR, out=pooled), out=pooled)
         return pooled
 
     def _state_settings(self) -> dict[str, Any]:

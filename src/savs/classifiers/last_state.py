@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from savs.features import Head, HeadLayout
-from savs.heads.base import FittedScores
-from savs.heads.kernel_classifiers import KernelDiscriminantClassifier
-from savs.heads.shots import Shots
+from savs.classifiers._support_set import Shots
+from savs.classifiers.base import FittedScores
+from savs.classifiers.kernel import KernelDiscriminantClassifier
+from savs.layout import Head, HeadLayout
 
 __all__ = ["LastStateClassifier"]
 

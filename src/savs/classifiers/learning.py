@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 
+from savs.classifiers._validation import check_label_types
+from savs.classifiers.base import HeadClassifier
 from savs.errors import DataError
-from savs.features import Head
-from savs.heads.base import HeadClassifier
-from savs.heads.labels import check_label_types
+from savs.layout import Head
 
 __all__ = ["HeadChange", "ShotLearner"]
 
@@ -45,7 +45,7 @@ class ShotLearner:
 
     Examples
     --------
-    >>> from savs.heads.voters import HeadVoteClassifier
+    >>> from savs.classifiers.head_voting import HeadVoteClassifier
     >>> learner = ShotLearner(HeadVoteClassifier())
     >>> learner.add(np.eye(3), ["a", "b", "c"])
     HeadChange(added=[Head(layer=0, index=0)], dropped=[])

@@ -8,17 +8,16 @@ from typing import Any, Self
 
 from numpy.typing import ArrayLike, NDArray
 
+from savs.classifiers.auto import AutoClassifier
+from savs.classifiers.base import HeadClassifier, State
+from savs.classifiers.ensemble import EXPERTS, MixtureClassifier, make_expert
+from savs.classifiers.head_voting import HeadVoteClassifier
+from savs.classifiers.kernel import KernelDiscriminantClassifier, KernelRidgeClassifier
+from savs.classifiers.last_state import LastStateClassifier
+from savs.classifiers.sav import SAVClassifier
+from savs.classifiers.text_prototypes import TextPrototypeClassifier
 from savs.errors import DataError
-from savs.features import HeadLayout
-from savs.heads.auto import AutoClassifier
-from savs.heads.base import HeadClassifier, State
-from savs.heads.classifier import SAVClassifier
-from savs.heads.experts import EXPERTS, make_expert
-from savs.heads.kernel_classifiers import KernelDiscriminantClassifier, KernelRidgeClassifier
-from savs.heads.last_state import LastStateClassifier
-from savs.heads.mixture import MixtureClassifier
-from savs.heads.text_prototypes import TextPrototypeClassifier
-from savs.heads.voters import HeadVoteClassifier
+from savs.layout import HeadLayout
 
 __all__ = [
     "METHODS",

@@ -9,10 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
+from savs.classifiers.base import HeadClassifier
+from savs.classifiers.head_scoring import rank_heads
+from savs.classifiers.head_voting import HeadVoteClassifier
 from savs.errors import DataError
-from savs.heads.base import HeadClassifier
-from savs.heads.ranking import rank_heads
-from savs.heads.voters import HeadVoteClassifier
 
 __all__ = ["MultiLabelClassifier"]
 

@@ -1,4 +1,6 @@
-"""Gaussian classes with one covariance per head: HEC-V as published, and with OAS shrinkage.
+"""Rules that score the classes by one head: cosine to the centroid, Gaussian, nearest shot.
+
+Rules see blocks of heads of one width and treat each head by itself.
 
 Leaving a shot out changes its class's mean and takes a rank-one term off the within-class scatter, so
 everything stays in the eigenbasis of the full scatter (Sherman and Morrison 1950).
@@ -6,16 +8,166 @@ everything stays in the eigenbasis of the full scatter (Sherman and Morrison 195
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from savs.heads.rules.base import LeftOutScorer, LeftOutTable, Parameters
-from savs.heads.shots import Shots, unit_vectors
+from savs.classifiers._numerics import power_of_two_scale
+from savs.classifiers._support_set import Shots, head_blocks, unit_vectors
+from savs.layout import Head, HeadLayout
 
-__all__ = ["GaussianRule", "left_out_gaussian_scores"]
+__all__ = [
+    "HeadRule",
+    "LeftOutScorer",
+    "LeftOutTable",
+    "Parameters",
+    "CosineRule",
+    "GaussianRule",
+    "left_out_gaussian_scores",
+    "NearestShotRule",
+    "RULES",
+    "make_rule",
+    "fit_every_head",
+    "score_every_head",
+]
+
+
+# What a rule for one head is: fitted on its shots, it scores every class for a vector.
+
+Parameters = dict[str, NDArray[np.float64]]
+"""Named arrays whose first axis is the heads of a block."""
+
+
+LeftOutScorer = Callable[[slice], NDArray[Any]]
+"""From a slice of the shots to their scores."""
+
+
+class LeftOutTable:
+    """The scores of all left-out shots, from those of slices."""
+
+    def left_out_scorer(self, vectors: NDArray[np.float64], shots: Shots) -> LeftOutScorer:
+        """As `HeadRule.left_out_scorer`."""
+        raise NotImplementedError
+
+    def left_out_scores(self, vectors: NDArray[np.float64], shots: Shots) -> NDArray[Any]:
+        """Return the scores of all shots, each from all other shots, (n_block_heads, n_shots, n_classes)."""
+        scorer = self.left_out_scorer(vectors, shots)
+        if not shots.is_large:
+            return scorer(slice(None))
+        table = np.empty((len(vectors), len(shots.codes), shots.n_classes), dtype=np.float32)
+        for rows in shots.row_slices():
+            table[:, rows] = scorer(rows)
+        return table
+
+
+class HeadRule(Protocol):
+    """Scores of classes by single heads."""
+
+    @property
+    def name(self) -> str:
+        """Short name, as in saved states."""
+
+    @property
+    def default_temperature(self) -> float | None:
+        """What scores are divided by before the softmax where the authors say so; None: to be fitted."""
+
+    def fit(self, vectors: NDArray[np.float64], shots: Shots) -> Parameters:
+        """Learn from the shots' vectors, shape (n_block_heads, n_shots, head_dim)."""
+
+    def scores(
+        self, vectors: NDArray[np.float64], parameters: Parameters, codes: NDArray[np.intp]
+    ) -> NDArray[np.float64]:
+        """Return scores of new vectors, shape (n_block_heads, n_rows, n_classes).
+
+        `codes` are the classes of the shots, for rules that keep the shots.
+        """
+
+    def left_out_scorer(self, vectors: NDArray[np.float64], shots: Shots) -> LeftOutScorer:
+        """Return what gives the scores of a slice of the shots, each from all other shots.
+
+        Exact, in closed form; shape (n_block_heads, n_rows, n_classes), float32 if `shots.is_large`.
+        A shot without another one of its class has a finite but meaningless score for its own class;
+        `Shots.can_be_left_out` says which.
+        """
+
+    def left_out_scores(self, vectors: NDArray[np.float64], shots: Shots) -> NDArray[Any]:
+        """Return the scores of all shots, each from all other shots, (n_block_heads, n_shots, n_classes)."""
+
+
+# Cosine to the class centroid ([SAV] section 3), with leave-one-out centroids from cached sums.
+
+_LOST = 1e-14
+"""A leave-one-out sum this much shorter (squared) than its parts is rounding, not a direction."""
+
+
+@dataclass(frozen=True)
+class CosineRule(LeftOutTable):
+    """Score of a class: cosine to the plain mean of its shots; 0 where either vector is zero."""
+
+    name: str = "cosine"
+    default_temperature: float | None = None
+
+    def fit(self, vectors: NDArray[np.float64], shots: Shots) -> Parameters:
+        """Learn unit centroids, ``centroids`` of shape (n_block_heads, n_classes, head_dim)."""
+        return {"centroids": unit_vectors(shots.class_sums(_scaled(vectors)))}
+
+    def scores(
+        self,
+        vectors: NDArray[np.float64],
+        parameters: Parameters,
+        codes: NDArray[np.intp],  # noqa: ARG002
+    ) -> NDArray[np.float64]:
+        """Return cosines."""
+        return np.asarray(unit_vectors(vectors) @ parameters["centroids"].transpose(0, 2, 1))
+
+    def left_out_scorer(self, vectors: NDArray[np.float64], shots: Shots) -> LeftOutScorer:
+        """Return what gives cosines; a shot's own class has the others' centroid, (sum - h) / (n - 1)."""
+        vectors = _scaled(vectors)
+        sums = shots.class_sums(vectors)
+        lengths = np.einsum("hcd,hcd->hc", sums, sums)
+        squares = np.einsum("hnd,hnd->hn", vectors, vectors)
+
+        def score(rows: slice) -> NDArray[np.float64]:
+            return _left_out_cosines(vectors[:, rows], squares[:, rows], sums, lengths, shots.codes[rows])
+
+        return score
+
+
+def _left_out_cosines(
+    vectors: NDArray[np.float64],
+    squares: NDArray[np.float64],
+    sums: NDArray[np.float64],
+    lengths: NDArray[np.float64],
+    codes: NDArray[np.intp],
+) -> NDArray[np.float64]:
+    dots = vectors @ sums.transpose(0, 2, 1)
+    rows = np.arange(len(codes))
+    own_dots = dots[:, rows, codes]
+    dots *= _inverse(np.sqrt(squares))[..., None]
+    dots *= _inverse(np.sqrt(lengths))[:, None]
+    # |s - h|^2 and <h, s - h> from the products
+    length = lengths[:, codes] - 2 * own_dots + squares
+    length = np.where(length > _LOST * (lengths[:, codes] + squares), length, 0.0)
+    own = (own_dots - squares) * _inverse(np.sqrt(squares)) * _inverse(np.sqrt(length))
+    dots[:, rows, codes] = np.clip(own, -1.0, 1.0)
+    return np.asarray(dots)
+
+
+def _scaled(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return each head's vectors times a power of two, which changes no cosine and prevents overflow."""
+    peaks = np.abs(vectors).max(axis=(1, 2), initial=0.0)
+    return vectors * power_of_two_scale(peaks)[:, None, None]
+
+
+def _inverse(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    inverse: NDArray[np.float64] = np.divide(1.0, values, out=np.zeros_like(values), where=values > 0)
+    return inverse
+
+
+# Gaussian classes with one covariance per head: HEC-V as published, and with OAS shrinkage.
 
 _TINY = 1e-12
 
@@ -254,3 +406,145 @@ def _oas_weight(
 def _reciprocal(values: NDArray[Any]) -> NDArray[Any]:
     inverse: NDArray[Any] = np.divide(1.0, values, out=np.zeros_like(values), where=values > 0)
     return inverse
+
+
+# Nearest shot instead of centroid: the largest cosine to a shot of the class, or Tip-Adapter's soft form.
+
+_NOWHERE = -1.0
+"""Score of a class without any other shot: as far away as a cosine can be."""
+
+
+@dataclass(frozen=True)
+class NearestShotRule(LeftOutTable):
+    """Score of a class: cosine to its nearest shot, or how much of it lies near.
+
+    Parameters
+    ----------
+    beta : float or None, default=None
+        None: the largest cosine. A number: ``log(mean_j exp(-beta (1 - cos_j)))`` over the shots j of the
+        class, the cache model of [Tip] (eq. 3) as a mean, so that larger classes have no advantage.
+    centre : bool, default=True
+        Whether the mean of all shots is taken off first. The centre stays in leave-one-out: it knows no
+        labels.
+    """
+
+    beta: float | None = None
+    centre: bool = True
+
+    @property
+    def name(self) -> str:
+        """Short name, as in saved states."""
+        return "nearest" if self.beta is None else "near"
+
+    @property
+    def default_temperature(self) -> float | None:
+        """None: cosines need a fitted one; 1 for the soft form, whose scores are logs already."""
+        return None if self.beta is None else 1.0
+
+    def fit(self, vectors: NDArray[np.float64], shots: Shots) -> Parameters:  # noqa: ARG002
+        """Keep ``shots`` (n_block_heads, n_shots, head_dim), of length 1, and ``centre``."""
+        centre = vectors.mean(axis=1) * self.centre
+        return {"shots": unit_vectors(vectors - centre[:, None]), "centre": centre}
+
+    def scores(
+        self, vectors: NDArray[np.float64], parameters: Parameters, codes: NDArray[np.intp]
+    ) -> NDArray[np.float64]:
+        """Return the class scores of new vectors."""
+        unit = unit_vectors(vectors - parameters["centre"][:, None])
+        return self._by_class(unit @ parameters["shots"].transpose(0, 2, 1), codes)
+
+    def left_out_scorer(self, vectors: NDArray[np.float64], shots: Shots) -> LeftOutScorer:
+        """Return what gives class scores in which a shot is no neighbour of itself."""
+        unit: NDArray[np.floating] = self.fit(vectors, shots)["shots"]
+        unit = unit.astype(np.float32) if shots.is_large else unit
+
+        def score(rows: slice) -> NDArray[np.floating]:
+            cosines = unit[:, rows] @ unit.transpose(0, 2, 1)
+            itself = np.arange(len(shots.codes))[rows]
+            cosines[:, np.arange(len(itself)), itself] = -np.inf
+            return self._by_class(cosines, shots.codes)
+
+        return score
+
+    def _by_class(self, cosines: NDArray[Any], codes: NDArray[np.intp]) -> NDArray[Any]:
+        order = np.argsort(codes, kind="stable")
+        starts = np.searchsorted(codes[order], np.arange(int(codes.max()) + 1))
+        ordered = cosines[..., order]
+        if self.beta is None:
+            return np.maximum(np.maximum.reduceat(ordered, starts, axis=-1), _NOWHERE)
+        # a log-sum-exp over each class's shots; a sole shot left out is as far as can be
+        exponents = -self.beta * (1 - ordered)
+        lowest = 2 * self.beta * _NOWHERE
+        peaks = np.maximum(np.maximum.reduceat(exponents, starts, axis=-1), lowest)
+        near = np.exp(exponents - np.repeat(peaks, np.bincount(codes), axis=-1))
+        total = np.add.reduceat(near, starts, axis=-1)
+        count = np.add.reduceat(np.isfinite(ordered).astype(np.float64), starts, axis=-1)
+        return np.asarray(
+            np.where(count > 0, peaks + np.log(np.where(count > 0, total / np.maximum(count, 1), 1)), lowest)
+        )
+
+
+# The rules by name.
+
+_TIP_BETA = 5.5
+"""The public code of [Tip] starts from this sharpness."""
+
+RULES: dict[str, HeadRule] = {
+    "cosine": CosineRule(),
+    "gaussian": GaussianRule("ridge"),
+    "hec_v": GaussianRule("ridge", class_prior=True),
+    "oas": GaussianRule("oas"),
+    "nearest": NearestShotRule(),
+    "near": NearestShotRule(beta=_TIP_BETA),
+}
+"""``cosine``: to the centroid. ``gaussian``: HEC-V with equal class
+priors, ``hec_v`` as published. ``oas``: Gaussian with OAS shrinkage. ``nearest``: the
+nearest shot. ``near``: Tip-Adapter's soft form of it."""
+
+
+def make_rule(rule: object) -> HeadRule:
+    """Return the rule of a name; `ValueError` for another name."""
+    if not isinstance(rule, str) or rule not in RULES:
+        raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule!r}")
+    return RULES[rule]
+
+
+# A rule fitted to every head of a layout: parameters as named arrays, scores of new rows block by block.
+
+
+def fit_every_head(rule: HeadRule, shots: Shots, heads: Sequence[Head]) -> dict[str, NDArray[Any]]:
+    """Return the rule's parameters of the given heads as ``"<group>.<name>"`` arrays.
+
+    The group is the place of the heads' width among their widths; the heads of a group come in their order.
+    """
+    found: dict[str, list[NDArray[np.float64]]] = {}
+    dims = [group.columns.shape[1] for group in shots.layout.select(heads).groups]
+    for block in shots.blocks_of(heads):
+        group = dims.index(block.vectors.shape[2])
+        for name, array in rule.fit(block.vectors, shots).items():
+            found.setdefault(f"{group}.{name}", []).append(array)
+    return {name: np.concatenate(parts) for name, parts in found.items()}
+
+
+def score_every_head(
+    rule: HeadRule,
+    arrays: dict[str, NDArray[Any]],
+    rows: NDArray[np.floating],
+    layout: HeadLayout,
+    codes: NDArray[np.intp],
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float64]]]:
+    """Yield positions of heads and their scores of the rows, shape (n_block_heads, n_rows, n_classes)."""
+    dims = [group.columns.shape[1] for group in layout.groups]
+    done = [0] * len(dims)
+    for positions, vectors in head_blocks(rows, layout):
+        group = dims.index(vectors.shape[2])
+        piece = slice(done[group], done[group] + len(positions))
+        done[group] += len(positions)
+        yield positions, rule.scores(vectors, _piece(arrays, group, piece), codes)
+
+
+def _piece(arrays: dict[str, NDArray[Any]], group: int, piece: slice) -> Parameters:
+    prefix = f"{group}."
+    return {
+        name.removeprefix(prefix): array[piece] for name, array in arrays.items() if name.startswith(prefix)
+    }

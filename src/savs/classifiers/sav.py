@@ -1,7 +1,12 @@
-"""`SAVClassifier`: the published rule ([SAV] section 3) as a scikit-learn estimator on feature rows."""
+"""`SAVClassifier`: the published rule ([SAV] section 3) as a scikit-learn estimator on feature rows.
+
+Each kept head votes for one class, and the class with most votes wins. Between classes with equally many
+votes the one that the best-ranked head among their voters chose wins.
+"""
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Sequence
 from typing import Any, Self, cast
 
@@ -10,21 +15,165 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from savs.features import Head, HeadLayout
-from savs.heads.base import State
-from savs.heads.centroids import class_centroids
-from savs.heads.labels import check_label_types, encode_labels
-from savs.heads.rows import check_finite, resolve_layout
-from savs.heads.scoring import head_scores
-from savs.heads.selection import check_n_heads, select_heads
-from savs.heads.shots import Shots
-from savs.heads.similarity import nearest_classes, similarity_blocks
-from savs.heads.voting import decision_values, vote_shares
+from savs.classifiers._numerics import class_centroids, nearest_classes, similarity_blocks
+from savs.classifiers._probabilities import PROBABILITY_FLOOR
+from savs.classifiers._support_set import Shots
+from savs.classifiers._validation import check_finite, check_label_types, encode_labels, resolve_layout
+from savs.classifiers.base import State
+from savs.layout import Head, HeadLayout
 
-__all__ = ["SAVClassifier"]
+__all__ = [
+    "head_scores",
+    "check_n_heads",
+    "select_heads",
+    "decision_values",
+    "vote_counts",
+    "vote_shares",
+    "SAVClassifier",
+]
 
-_SMALLEST = 1e-9
-"""Shares of votes below this count as this where their logarithm is taken."""
+
+# Head scores: how many shots each head classifies right ([SAV] section 3, in-sample).
+
+
+def head_scores(
+    features: NDArray[np.floating],
+    codes: NDArray[np.intp],
+    centroids: NDArray[np.float64],
+    layout: HeadLayout,
+) -> NDArray[np.int64]:
+    """Return each head's number of hits, less the hits that sole shots have by construction.
+
+    A hit is a shot whose nearest centroid, of all centroids of that head, is its own class's. The shot is
+    part of its centroid: this is the published rule. The only shot of a class IS its centroid, so its
+    similarity is 1 whatever the head does; counting that would be a vote for itself. One hit per such class
+    is therefore taken off every head's score. A head that gives a zero vector for a sole shot, or that
+    cannot tell it from an earlier class, loses that point instead of gaining none. The amount taken off is
+    the same for all heads, so their order is the published one in every case.
+
+    Parameters
+    ----------
+    features : ndarray of float, shape (n_examples, width)
+        Finite feature rows of the shots.
+    codes : ndarray of int, shape (n_examples,)
+        Their class indices.
+    centroids : ndarray of float64, shape (n_classes, width)
+        From `savs.classifiers._numerics.class_centroids`.
+    layout : HeadLayout
+        Which columns belong to which head.
+
+    Returns
+    -------
+    ndarray of int64, shape (n_heads,)
+        Scores in layout order, from minus the number of sole shots to the number of other shots.
+
+    Examples
+    --------
+    >>> shots = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    >>> layout = HeadLayout.uniform(n_layers=1, n_heads=1, head_dim=2)
+    >>> head_scores(shots, np.array([0, 0, 1]), np.array([[1.0, 0.0], [0.0, 1.0]]), layout)
+    array([2])
+    """
+    hits = np.zeros(layout.n_heads, dtype=np.int64)
+    for rows, positions, similarities in similarity_blocks(features, centroids, layout):
+        hits[positions] += (nearest_classes(similarities) == codes[rows]).sum(axis=1)
+    return hits - np.count_nonzero(np.bincount(codes) == 1)
+
+
+# Head selection: the k best heads; equal scores go to the lower (layer, head).
+
+
+def select_heads(scores: NDArray[np.int64], layout: HeadLayout, n_heads: int) -> list[Head]:
+    """Return the best heads, best first.
+
+    Parameters
+    ----------
+    scores : ndarray of int, shape (layout.n_heads,)
+        Head scores in layout order, higher is better.
+    layout : HeadLayout
+        The heads; their order in the layout does not matter.
+    n_heads : int
+        How many to keep; all of them where there are fewer.
+
+    Examples
+    --------
+    >>> select_heads(np.array([3, 5, 5]), HeadLayout.uniform(3, 1, 8), 2)
+    [Head(layer=1, index=0), Head(layer=2, index=0)]
+    """
+    ranked = sorted(zip((-scores).tolist(), layout.heads, strict=True))
+    return [head for _, head in ranked[:n_heads]]
+
+
+def check_n_heads(n_heads: object) -> int:
+    """Return a number of heads as int; `ValueError` unless it is an integer of at least 1."""
+    if isinstance(n_heads, bool) or not isinstance(n_heads, numbers.Integral) or n_heads < 1:
+        raise ValueError(f"n_heads must be an integer of at least 1, got {n_heads!r}")
+    return int(n_heads)
+
+
+# Votes of the kept heads: counts, shares, and the tie rule.
+
+
+def vote_counts(votes: NDArray[np.intp], n_classes: int) -> NDArray[np.int64]:
+    """Return how many heads voted for each class.
+
+    Parameters
+    ----------
+    votes : ndarray of int, shape (n_examples, n_kept_heads)
+        Class index that each head chose.
+    n_classes : int
+        Number of classes.
+
+    Returns
+    -------
+    ndarray of int64, shape (n_examples, n_classes)
+        Counts; each row sums to the number of kept heads.
+    """
+    counts = np.zeros((len(votes), n_classes), dtype=np.int64)
+    rows = np.arange(len(votes))
+    for choices in votes.T:
+        counts[rows, choices] += 1
+    return counts
+
+
+def vote_shares(votes: NDArray[np.intp], n_classes: int) -> NDArray[np.float64]:
+    """Return the share of the heads that voted for each class, shape (n_examples, n_classes)."""
+    return np.asarray(vote_counts(votes, n_classes) / votes.shape[1], dtype=np.float64)
+
+
+def decision_values(votes: NDArray[np.intp], n_classes: int) -> NDArray[np.float64]:
+    """Return vote counts plus a bonus below one that settles ties, so that the largest value wins.
+
+    The bonus of a class is ``(k - r) / (k + 1)``, where ``r`` is the rank from 0 of the best head that
+    voted for it and ``k`` the number of heads; a class without votes has 0. No two classes with votes have
+    the same value.
+
+    Parameters
+    ----------
+    votes : ndarray of int, shape (n_examples, n_kept_heads)
+        Class index that each head chose, best head first.
+    n_classes : int
+        Number of classes.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_examples, n_classes)
+        Decision values.
+
+    Examples
+    --------
+    >>> decision_values(np.array([[2, 1, 1, 2]]), 3)
+    array([[0. , 2.6, 2.8]])
+    """
+    n_heads = votes.shape[1]
+    values = np.zeros((len(votes), n_classes))
+    rows = np.arange(len(votes))
+    for rank in reversed(range(n_heads)):  # the best-ranked voter writes last
+        values[rows, votes[:, rank]] = (n_heads - rank) / (n_heads + 1)
+    return values + vote_counts(votes, n_classes)
+
+
+# `SAVClassifier`: the published rule ([SAV] section 3) as a scikit-learn estimator on feature rows.
 
 
 class SAVClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -49,7 +198,7 @@ class SAVClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     heads_ : list of Head
         The kept heads, best first.
     head_scores_ : ndarray of int64, shape (layout_.n_heads,)
-        Score of every head in layout order; see `savs.heads.scoring.head_scores`.
+        Score of every head in layout order; see `savs.classifiers.sav.head_scores`.
     centroids_ : ndarray of float64, shape (n_classes, width of the kept heads)
         Class means of the kept heads, in the order of `heads_`.
     layout_ : HeadLayout
@@ -61,7 +210,7 @@ class SAVClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     -----
     Ties are settled so that neither the order of the examples nor the batch decides: equal head scores go
     to the lower (layer, index); equal vote counts to the class that the best-ranked head among their voters
-    chose; equal cosines (within `savs.heads.similarity.TIE_TOLERANCE`, 1e-12) to the first class of
+    chose; equal cosines (within `savs.classifiers._numerics.TIE_TOLERANCE`, 1e-12) to the first class of
     `classes_`. A zero vector has similarity 0 to everything. All arithmetic is in float64.
 
     The only shot of a class may not vote for its own class in head scoring: every score is lowered by one per
@@ -275,7 +424,7 @@ class SAVClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Shares below 1e-9 count as that. Shape (n_examples, n_classes); rows of the exponentials sum to 1.
         """
-        values = np.maximum(decision_values(self.votes(X), len(self.classes_)), _SMALLEST)
+        values = np.maximum(decision_values(self.votes(X), len(self.classes_)), PROBABILITY_FLOOR)
         return cast("NDArray[np.float64]", np.log(values / values.sum(axis=1, keepdims=True)))
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:

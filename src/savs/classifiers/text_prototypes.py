@@ -7,20 +7,17 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from savs.features import Head, HeadLayout
-from savs.heads.base import FittedScores, HeadClassifier, State
-from savs.heads.experts import make_expert
-from savs.heads.labels import check_label_types
-from savs.heads.mixture import mix
-from savs.heads.probabilities import fit_temperature, log_softmax, softmax
-from savs.heads.ranking import rank_heads
-from savs.heads.rows import check_finite, resolve_layout
-from savs.heads.shots import Shots, head_blocks, unit_vectors
+from savs.classifiers._probabilities import PROBABILITY_FLOOR, fit_temperature, log_softmax, softmax
+from savs.classifiers._support_set import Shots, head_blocks, unit_vectors
+from savs.classifiers._validation import check_finite, check_label_types, resolve_layout
+from savs.classifiers.base import FittedScores, HeadClassifier, State
+from savs.classifiers.ensemble import make_expert, mix
+from savs.classifiers.head_scoring import rank_heads
+from savs.layout import Head, HeadLayout
 
 __all__ = ["TextPrototypeClassifier", "default_heads"]
 
 _SHARES = np.linspace(0.0, 1.0, 21)
-_SMALLEST = 1e-9
 
 
 class TextPrototypeClassifier(HeadClassifier):
@@ -203,7 +200,7 @@ def _pooled(
     pooled = np.zeros((len(rows), len(prototypes)))
     for _, scores in _text_scores(rows, prototypes, layout):
         pooled += softmax(scores).sum(axis=0)
-    return np.log(np.maximum(pooled / layout.n_heads, _SMALLEST))
+    return np.log(np.maximum(pooled / layout.n_heads, PROBABILITY_FLOOR))
 
 
 def _best_share(text: NDArray[np.float64], left_out: NDArray[np.float64], shots: Shots) -> float:

@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from savs.examples import Example, Image
-from savs.examples.content import Video
+from savs.data import Example
+from savs.media import Image, Video
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from savs.model import Explanation, Occlusion
-
-__all__ = ["draw_explanation"]
 
 FOR, AGAINST, INK = "#D55E00", "#0072B2", "#222222"
 """Okabe and Ito's vermilion and blue, which colour-blind readers tell apart."""

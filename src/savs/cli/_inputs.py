@@ -1,24 +1,103 @@
-"""Data for a long run: looked through before the model is loaded, then read row by row in flat memory."""
+"""Data for a command: looked through before any model is loaded, then read."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from savs.errors import DataError
+
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from savs.data import ErrorLedger, Example
     from savs.errors import ItemError
-    from savs.examples import ErrorLedger, Example
+    from savs.media import Fetcher
 
+
+# Data for a command: read it, and find missing files before any model is loaded.
+
+DATA_OPTIONS = {
+    "image_column": "image_column",
+    "video_column": "video_column",
+    "audio_column": "audio_column",
+    "video_frames": "video_frames",
+    "video_fps": "video_fps",
+    "text_column": "text_column",
+    "label_column": "label_column",
+    "id_column": "id_column",
+    "root": "root",
+    "allow_outside": "allow_outside",
+    "split": "split",
+    "config": "config",
+    "data_revision": "revision",  # --revision is the backbone's
+}
+
+
+def split_options(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the options of `read_examples` and those of `load_backbone` that were given.
+
+    Raises
+    ------
+    click.BadParameter
+        If an allowed host is none.
+    """
+    hosts = options.pop("allow_host", ())
+    data = {DATA_OPTIONS[name]: value for name, value in options.items() if name in DATA_OPTIONS}
+    load = {name: value for name, value in options.items() if name not in DATA_OPTIONS and value is not None}
+    # One for all data of a command: each address is fetched once.
+    return (data | {"fetch": _fetcher(hosts)} if hosts else data), load
+
+
+def _fetcher(hosts: tuple[str, ...]) -> Fetcher:
+    from savs.media import Fetcher, UrlPolicy
+
+    try:
+        return Fetcher(UrlPolicy(hosts))
+    except DataError as error:
+        raise click.BadParameter(str(error), param_hint="--allow-host") from None
+
+
+def unusable(n_bad: int, n_rows: int, n_errors: int, listed: str) -> DataError:
+    """Return the error for files that cannot be used; `n_errors` other rows failed before files were seen."""
+    more = f", beside {n_errors} more that {'is' if n_errors == 1 else 'are'} no example" if n_errors else ""
+    return DataError(f"{n_bad} of {n_rows} examples name a file that cannot be used{more}:\n{listed}")
+
+
+def read_data(
+    source: Path | str, ledger: ErrorLedger | None = None, *, require_labels: bool = False, **options: Any
+) -> list[Example]:
+    """Return the examples of a file, folder or data set; the errors of rows that are none go to the ledger.
+
+    Without a ledger the first error is raised. The options are those of `read_examples`.
+
+    Raises
+    ------
+    DataError
+        If more media files cannot be used than the ledger takes (up to 20 listed, one per line).
+    ItemError
+        If more rows are no examples than the ledger takes.
+    """
+    from savs.data import ErrorLedger, describe_errors, preflight, read_examples
+
+    ledger = ledger or ErrorLedger()
+    examples = read_examples(source, require_labels=require_labels, ledger=ledger, **options)
+    bad = preflight(examples)
+    if 0 <= ledger.left < len(bad):
+        n_rows = len(examples) + ledger.n_errors
+        raise unusable(len(bad), n_rows, ledger.n_errors, describe_errors(bad))
+    return examples
+
+
+# Data for a long run: looked through before the model is loaded, then read row by row in flat memory.
+
+if TYPE_CHECKING:
     Chunk = dict[int, Example | ItemError]
     """Rows by position: examples, and the errors of those that are none."""
 
-__all__ = ["ROWS_PER_CHUNK", "SHARD", "Source", "in_chunks"]
 
 ROWS_PER_CHUNK = 64
 """Rows that are read, computed and written together; questions on one picture share a pass within them."""
@@ -57,7 +136,7 @@ class Source:
     Parameters
     ----------
     data : Path or str
-        What `savs.datasets.iter_examples` reads.
+        What `savs.data.iter_examples` reads.
     reading : dict
         Its options.
     limit : int or None
@@ -73,7 +152,7 @@ class Source:
 
     def rows(self, ledger: ErrorLedger) -> Iterator[tuple[int, Example]]:
         """Yield positions and examples; rows that are none go to the ledger."""
-        from savs.datasets import iter_examples
+        from savs.data import iter_examples
 
         return iter_examples(self.data, limit=self.limit, shard=self.shard, ledger=ledger, **self.reading)
 
@@ -89,9 +168,7 @@ class Source:
         ItemError
             If more rows are no examples than may fail.
         """
-        from savs.cli.reading import unusable
-        from savs.datasets import describe_errors, preflight
-        from savs.examples import ErrorLedger
+        from savs.data import ErrorLedger, describe_errors, preflight
 
         bad: list[ItemError] = []
         ledger, n_rows, n_bad = ErrorLedger(max_errors), 0, 0
@@ -111,7 +188,7 @@ class Source:
         return n_rows
 
     def _counted(self) -> int | None:
-        from savs.datasets import count_rows
+        from savs.data import count_rows
 
         where = {name: self.reading[name] for name in ("split", "config", "revision") if name in self.reading}
         n_rows = count_rows(self.data, **where)

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import reduce
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from savs.cli.session import remember
+from savs.cli._session import current_session, pass_session, remember
 
-__all__ = [
-    "DATA",
-    "Command",
-    "PathName",
-    "backbone_options",
-    "data_options",
-    "error_options",
-    "example_help",
-    "load_options",
-    "output_options",
-    "store_option",
-]
+if TYPE_CHECKING:
+    from savs.data import Example
+    from savs.model import Caution, SAVModel
+
+
+# Options that several commands share.
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Command], Command]
@@ -244,3 +238,256 @@ def output_options() -> Callable[[Command], Command]:
             help="Show tracebacks and the messages of transformers (also: SAVS_DEBUG=1).",
         ),
     )
+
+
+# Options that hold answers back: sets of classes, alarms, unknown examples.
+
+_SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
+
+
+class _Alarm(click.ParamType["tuple[str, float]"]):
+    name = "alarm"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, float]:
+        """Return label and rate from ``LABEL=RATE``."""
+        label, _, rate = str(value).rpartition("=")
+        try:
+            share = float(rate)
+        except ValueError:
+            share = 0.0
+        if not label or not 0 < share < 1:
+            self.fail(f"{value!r} is not LABEL=RATE with a rate between 0 and 1", param, ctx)
+        return label, share
+
+
+def caution_options() -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return a decorator that adds --sets, --alarm and --unknown."""
+    options = [
+        click.option(
+            "--sets",
+            type=_SHARE,
+            metavar="LEVEL",
+            help="Also every class an example may be, so that a class is missed at most this often.",
+        ),
+        click.option(
+            "--alarm",
+            "alarms",
+            type=_Alarm(),
+            multiple=True,
+            callback=lambda _context, _option, pairs: dict(pairs),
+            metavar="LABEL=RATE",
+            help="Also whether to announce LABEL, with at most this rate of false alarms; repeatable.",
+        ),
+        click.option(
+            "--unknown",
+            type=_SHARE,
+            metavar="QUANTILE",
+            help="No label for examples farther from all shots than this share of the shots from each other "
+            "(savs fit --keep-shots).",
+        ),
+    ]
+
+    def decorated(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorated
+
+
+def asked_caution(
+    model: SAVModel, sets: float | None, alarms: dict[str, float], unknown: float | None
+) -> Caution | None:
+    """Return the caution of a classifier, or None if none was asked for; no backbone is loaded."""
+    if sets is None and unknown is None and not alarms:
+        return None
+    own = {str(label): label for label in model.classes_.tolist()}
+    named = {own.get(label, label): rate for label, rate in alarms.items()}
+    return model.caution(sets=sets, alarms=named, unknown=unknown)
+
+
+# A saved classifier for a command: options that say which backbone it may run on, and reading it.
+
+
+def classifier_options() -> Callable[[Command], Command]:
+    """All options of a command that runs a saved classifier on data, the session first."""
+    groups = (_backbone_options, error_options, data_options, load_options, store_option, output_options)
+
+    def add(command: Command) -> Command:
+        wrapped: Any = pass_session(command)
+        for group in reversed(groups):
+            wrapped = group()(wrapped)
+        return cast(Command, wrapped)
+
+    return add
+
+
+def _backbone_options() -> Callable[[Command], Command]:
+    backbone = click.option(
+        "--backbone", "-b", metavar="NAME", help="Where the backbone is now [default: as recorded at fit]."
+    )
+    mismatch = click.option(
+        "--allow-mismatch",
+        multiple=True,
+        metavar="NAME",
+        help="Accept a backbone that differs in this entry of its fingerprint, such as dtype; repeatable.",
+    )
+    return lambda command: backbone(mismatch(command))
+
+
+def load_classifier(
+    folder: Path, backbone: str | None, allow_mismatch: tuple[str, ...], load: dict[str, Any]
+) -> SAVModel:
+    """Return a saved classifier; a wrong ``--allow-mismatch`` is wrong usage."""
+    from savs.artifact import IDENTITY
+    from savs.model import SAVModel
+
+    unknown = sorted(set(allow_mismatch) - set(IDENTITY))
+    if unknown:
+        raise click.BadParameter(
+            f"{unknown[0]!r} is none of {', '.join(IDENTITY)}", param_hint="--allow-mismatch"
+        )
+    shown = current_session(click.get_current_context()).progress
+    return SAVModel.from_pretrained(
+        folder, backbone=backbone, allow_mismatch=allow_mismatch, progress=shown, **load
+    )
+
+
+def as_fitted(model: SAVModel, reading: dict[str, Any]) -> dict[str, Any]:
+    """Return options of `read_examples`; videos are read as the shots' were, unless told otherwise."""
+    sampling = model.video_sampling_
+    told = {"video_frames", "video_fps"} & {name for name, value in reading.items() if value is not None}
+    if sampling is None or told:
+        return reading
+    return reading | {"video_frames": sampling.n_frames, "video_fps": sampling.fps}
+
+
+# Options that say how heads become a classifier.
+
+
+class _HeadCount(click.ParamType["int | str"]):
+    name = "n_heads"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        """Return a number, ``auto`` or ``all``."""
+        text = str(value)
+        if text in ("auto", "all"):
+            return text
+        if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) > 0):
+            self.fail(f"{value!r} is not a positive number, auto or all", param, ctx)
+        return int(text)
+
+
+class _Priors(click.ParamType["str | dict[str, float]"]):
+    name = "priors"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | dict[str, float]:
+        """Return ``uniform``, ``empirical`` or a share per label from ``LABEL=SHARE,...``."""
+        if value in ("uniform", "empirical"):
+            return str(value)
+        found: dict[str, float] = {}
+        for piece in str(value).split(","):
+            label, _, share = piece.rpartition("=")
+            try:
+                found[label] = float(share)
+            except ValueError:
+                label = ""
+            if not label:
+                self.fail(f"{value!r} is not uniform, empirical or LABEL=SHARE,LABEL=SHARE,...", param, ctx)
+        return found
+
+
+def method_options() -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return a decorator that adds --method, --n-heads, --scoring, --priors, --heads-of and --keep-shots."""
+    options = [
+        click.option(
+            "--method",
+            default="sav",
+            show_default=True,
+            callback=_known,
+            metavar="NAME",
+            help="sav, the published rule; auto, the most accurate; or another of docs/methods.md.",
+        ),
+        click.option(
+            "--n-heads",
+            type=_HeadCount(),
+            metavar="N|auto|all",
+            help="Heads to keep [default: the method's own; 20 for sav].",
+        ),
+        click.option(
+            "--scoring",
+            type=click.Choice(["in_sample", "leave_one_out", "cross_validated"]),
+            help="How heads are ranked [default: the method's own].",
+        ),
+        click.option(
+            "--priors",
+            type=_Priors(),
+            metavar="P",
+            help="uniform, empirical, or LABEL=SHARE,... [default: the method's own].",
+        ),
+        click.option(
+            "--heads-of",
+            "heads_from",
+            type=PathName(),
+            metavar="CLASSIFIER",
+            help="Use only the heads that this saved classifier uses (method votes, soft, hec_v, ...).",
+        ),
+        click.option(
+            "--keep-shots",
+            is_flag=True,
+            help="Save the shots' feature rows too: for savs predict --unknown and for learning on.",
+        ),
+    ]
+
+    def decorated(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorated
+
+
+def check_method(
+    name: str,
+    n_heads: int | str | None,
+    scoring: str | None,
+    priors: str | dict[str, float] | None,
+    heads: Sequence[tuple[int, int]] | None = None,
+) -> None:
+    """Raise `click.UsageError` if the method does not take the settings."""
+    from savs.classifiers import Method
+
+    try:
+        Method(name, n_heads, scoring, priors, None if heads is None else tuple(heads))
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def heads_of(folder: Path | None) -> list[tuple[int, int]] | None:
+    """Return the heads that a saved classifier uses."""
+    from savs.artifact import load_artifact
+
+    return None if folder is None else [head for head in load_artifact(folder).heads if head[1] >= 0]
+
+
+def by_label(
+    priors: str | dict[str, float] | None, examples: Sequence[Example]
+) -> str | dict[Any, float] | None:
+    """Return priors with the labels' own type: on a command line every label is text."""
+    if not isinstance(priors, dict):
+        return priors
+    own = {str(example.label): example.label for example in examples if example.label is not None}
+    return {own.get(label, label): share for label, share in priors.items()}
+
+
+def _known(context: click.Context, parameter: click.Parameter, name: str) -> str:
+    from savs.classifiers import METHODS, TEXT_METHODS
+
+    if name not in (*METHODS, *TEXT_METHODS):
+        known = ", ".join((*METHODS, *TEXT_METHODS))
+        raise click.BadParameter(f"no method is called {name!r}; there are {known}", context, parameter)
+    return name

@@ -1,10 +1,11 @@
-"""What commands print: JSON for machines, tables for people."""
+"""What commands print: JSON for machines, tables and head maps for people."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +14,11 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-__all__ = ["percent", "percents", "print_json", "printable", "show", "speaks_unicode", "table"]
+    from savs.artifact import Shot
+    from savs.layout import HeadLayout
+
+
+# What commands print: JSON for machines, tables for people.
 
 
 def print_json(value: Mapping[str, Any]) -> None:
@@ -70,3 +75,97 @@ def printable(text: str) -> str:
 def speaks_unicode() -> bool:
     """Whether stdout takes characters beyond ASCII."""
     return (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "").startswith("utf")
+
+
+# A small layer x head map for the terminal: darker is better, kept heads are marked.
+
+UNICODE = (" ░▒▓█", "◆")
+ASCII = (" .:=#", "*")
+WIDTH = 80
+
+
+def head_map(layout: HeadLayout, scores: Sequence[int]) -> list[list[int | None]]:
+    """Return scores as one list per layer, None where a layer has fewer heads or none."""
+    n_columns = max(head.index for head in layout.heads) + 1
+    n_rows = max(head.layer for head in layout.heads) + 1
+    rows: list[list[int | None]] = [[None] * n_columns for _ in range(n_rows)]
+    for head, score in zip(layout.heads, scores, strict=True):
+        rows[head.layer][head.index] = int(score)
+    return rows
+
+
+def head_map_lines(
+    layout: HeadLayout, scores: Sequence[int], kept: Collection[tuple[int, int]], *, unicode: bool
+) -> list[str]:
+    """Return the map as lines of text: one row per layer, then a legend.
+
+    A head takes two characters where they fit into eighty columns, else one; a kept head's first one is the
+    mark.
+    """
+    shades, mark = UNICODE if unicode else ASCII
+    low, high = min(scores), max(scores)
+    rows = head_map(layout, scores)
+    wide = 2 if 6 + 2 * len(rows[0]) <= WIDTH else 1
+    lines = []
+    for layer, row in enumerate(rows):
+        cells = (
+            (mark * ((layer, index) in kept) + _shade(score, low, high, shades) * wide)[:wide]
+            for index, score in enumerate(row)
+        )
+        lines.append(f"{layer:>4}  {''.join(cells)}".rstrip())
+    legend = f"{mark} kept; {shades[1]} {low} to {shades[-1]} {high} hits"
+    return ["layer (down) x head (across)", *lines, legend]
+
+
+def _shade(score: int | None, low: int, high: int, shades: str) -> str:
+    if score is None:
+        return "-"
+    return shades[-1] if high == low else shades[round((score - low) / (high - low) * (len(shades) - 1))]
+
+
+# What `savs fit` and `savs inspect` both say of a classifier.
+
+NOT_SCORED = "no head was scored, as no class has two shots: the first ones vote"
+
+
+def n_scored(shots: Iterable[Shot]) -> int:
+    """Return how many shots a head could hit: the only shot of a class is not scored on itself."""
+    return sum(count for count in Counter(shot.label for shot in shots).values() if count > 1)
+
+
+def hits(score: int, scored: int) -> str:
+    """Return a head's score as text."""
+    return f"{score}/{scored}" if scored else "-"
+
+
+def scored_heads(
+    heads: Iterable[tuple[int, int]], layout: HeadLayout, scores: Sequence[float] | None
+) -> list[list[Any]]:
+    """Return ``[layer, index, score]`` for each head in use, the score None where heads are not ranked."""
+    return [
+        [layer, index, None if scores is None else scores[layout.position((layer, index))]]
+        for layer, index in heads
+        if index >= 0  # the final state is no head
+    ]
+
+
+def wanted_heads(classifier: Any) -> int | None:
+    """Return how many heads were asked for; None where the method chose or does not keep any."""
+    wanted = getattr(classifier, "n_heads", None)
+    return wanted if isinstance(wanted, int) else None
+
+
+def chosen_methods(report: dict[str, Any] | None) -> str:
+    """Return what an automatic choice came to, for a line of text."""
+    return f": {', '.join(report['chosen'])} ({report['why']})" if report and "chosen" in report else ""
+
+
+def estimate_lines(estimate: dict[str, Any] | None) -> list[str]:
+    """Return what to expect of a classifier, in words."""
+    if estimate is None:
+        return ["estimated accuracy: none, as no class has two shots"]
+    line = (
+        f"estimated accuracy {percent(estimate['accuracy'])} (from {estimate['n']} left-out shots, "
+        f"95 % interval {percents(estimate['interval'])})"
+    )
+    return [line, f"note: {estimate['note']}"] if estimate.get("note") else [line]

@@ -7,12 +7,10 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from savs.cli.failures import remark
+from savs.cli._session import remark
 
 if TYPE_CHECKING:
     from typing import Self
-
-__all__ = ["Progress"]
 
 EVERY = 30.0
 """Seconds from one line to the next."""

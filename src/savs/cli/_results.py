@@ -1,4 +1,4 @@
-"""Rows on their way to a file: kept beside it when a run ends early, and gone on with by the next run.
+"""Where answers go: checked before a model is loaded, written row by row, continued by the next run.
 
 ``answers.jsonl.partial`` holds the rows, ``answers.jsonl.partial.json`` what they were made from. The file
 gets its name when everything is written. A run that was killed may leave a torn line: rows count in whole
@@ -10,16 +10,133 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
-from savs.cli.failures import remark
+import click
+
+from savs.cli._session import Session, remark
 from savs.errors import DataError
 
-__all__ = ["Partial", "resumable"]
+if TYPE_CHECKING:
+    from savs.backbones import Backbone
+    from savs.cache import Counts
+    from savs.data import ErrorLedger, Example, Label
+    from savs.model import Caution, Cautions, SAVModel
+
+
+# What a run comes to: answers and errors, each at the position of its example, and what the store spared.
+
+
+def placed(examples: list[Example], ledger: ErrorLedger) -> dict[int, Example]:
+    """Return examples by their position among all rows of the data, those that were not read included."""
+    return dict(zip(ledger.kept(len(examples)), examples, strict=True))
+
+
+class Answer(NamedTuple):
+    """Label and probabilities of one example, and what holds the answer back, by name in a row of output."""
+
+    label: Label
+    shares: list[float]
+    cautions: dict[str, Any]
+
+
+def answer(
+    model: SAVModel,
+    examples: Mapping[int, Example],
+    ledger: ErrorLedger,
+    *,
+    caution: Caution | None = None,
+    progress: bool = False,
+) -> dict[int, Answer]:
+    """Return answers by position; the errors of the others go to the ledger."""
+    if not examples:
+        return {}
+    items = list(examples.values())
+    found = model.predict_each(items, max_errors=ledger.left, caution=caution, progress=progress)
+    indices = list(examples)
+    answered = [indices[row] for row in found.indices.tolist()]
+    ledger.note_rest(examples, set(answered), found.errors)
+    held_back = _by_row(found.cautions, len(answered))
+    answers = map(Answer, found.labels, found.proba.tolist(), held_back)
+    return dict(zip(answered, answers, strict=True))
+
+
+def _by_row(cautions: Cautions, n_rows: int) -> list[dict[str, Any]]:
+    unknown = None if cautions.unknown is None else cautions.unknown.tolist()
+    columns = {"set": cautions.sets, "alarm": cautions.alarms, "unknown": unknown}
+    asked = {name: values for name, values in columns.items() if values is not None}
+    return [{name: values[row] for name, values in asked.items()} for row in range(n_rows)]
+
+
+def held(backbone: Backbone) -> AbstractContextManager[None]:
+    """Return a block within which a backbone's store, if it has one, fills its parts from call to call."""
+    from savs.cache import StoredBackbone
+
+    return backbone.holding() if isinstance(backbone, StoredBackbone) else nullcontext()
+
+
+def tell_store(model: SAVModel, session: Session) -> dict[str, dict[str, int]]:
+    """Say how many examples the store spared, and return it for ``--json``; nothing without a store."""
+    return tell_counts(model.store_counts, session)
+
+
+def tell_counts(counts: Counts | None, session: Session) -> dict[str, dict[str, int]]:
+    """Do the same with the counts themselves."""
+    if counts is None:
+        return {}
+    if not session.quiet:
+        remark(
+            f"{counts.stored} of {counts.examples} examples from the store, {counts.computed} forward passes"
+        )
+    return {"store": {"from_store": counts.stored, "computed": counts.computed}}
+
+
+# Where results go, checked before a model is loaded.
+
+
+def check_writable(target: Path) -> None:
+    """Raise `OSError` if a file or folder cannot be made there."""
+    parent = target.absolute().parent
+    while not parent.exists() and parent != parent.parent:
+        parent = parent.parent
+    if not parent.is_dir():
+        raise NotADirectoryError(20, "Not a folder", str(parent))
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise PermissionError(13, "Permission denied", str(parent))
+
+
+def check_new_file(
+    output: Path, *inputs: Path | str, option: str = "--output", outside: Sequence[Path] = ()
+) -> None:
+    """Refuse an output that cannot be written, would replace an input, or stands in a folder that savs keeps.
+
+    Parameters
+    ----------
+    output : Path
+    *inputs : Path or str
+        What is read.
+    option : str, default="--output"
+        The option that names the output.
+    outside : sequence of Path
+        Folders whose files only savs itself may write: a store, a classifier.
+    """
+    check_writable(output)
+    place = output.resolve()
+    if any(place == Path(source).resolve() for source in inputs):
+        raise click.BadParameter(f"{output} is the data itself; name another file", param_hint=option)
+    for folder in outside:
+        if place.is_relative_to(folder.resolve()):
+            raise click.BadParameter(
+                f"{output} is inside {folder}, whose files savs keeps itself; name another file",
+                param_hint=option,
+            )
+
+
+# Rows on their way to a file: kept beside it when a run ends early, and gone on with by the next run.
 
 _FORMAT = "savs predict 1"
 _SHOWN = 60

@@ -1,4 +1,4 @@
-"""The one place where errors and warnings become lines on stderr, JSON and exit codes.
+"""How a run of the command line ends: signals, errors and warnings as lines, JSON and exit codes.
 
 ====  ==========================================================
 code  meaning
@@ -17,21 +17,93 @@ With ``--json`` a failure or wrong usage also prints ``{"error": {"code", "messa
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import sys
 import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from types import FrameType
 
 import click
 
-from savs.cli.output import print_json, printable
-from savs.cli.session import Session
-from savs.cli.signals import SIGINT_CODE, SIGTERM_CODE, Terminated
+from savs.cli._output import print_json, printable
 from savs.errors import BackboneMismatchError, ItemError, SAVsError
 
-__all__ = ["FAILED", "ITEM_ERRORS", "USAGE", "remark", "report_failure", "warnings_as_lines"]
+# How one run of the command line shows its results; known before and after the command itself runs.
+
+
+def _debugging() -> bool:
+    return os.environ.get("SAVS_DEBUG", "") not in {"", "0"}
+
+
+@dataclass
+class Session:
+    """What the user asked about the output.
+
+    Attributes
+    ----------
+    as_json : bool
+        One JSON object on stdout and nothing else; errors too.
+    quiet : bool
+        No progress, no warnings, no remarks: results and errors only.
+    verbose : bool
+        Tracebacks, and what transformers and Python have to say.
+    """
+
+    as_json: bool = False
+    quiet: bool = False
+    verbose: bool = field(default_factory=_debugging)
+
+    @property
+    def progress(self) -> bool:
+        """Whether progress bars are wanted (they go to stderr, and only to a terminal)."""
+        return not self.quiet
+
+
+pass_session = click.make_pass_decorator(Session, ensure=True)
+
+
+def current_session(context: click.Context) -> Session:
+    """Return the session of a running command."""
+    return context.ensure_object(Session)
+
+
+def remember(context: click.Context, option: click.Parameter, value: bool) -> None:
+    """Note a flag in the session (callback of the output options)."""
+    session = current_session(context)
+    if value:
+        setattr(session, str(option.name), True)
+    if option.name == "verbose" and not session.verbose:
+        # Read when these packages are imported, which only happens in a command.
+        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+        os.environ.setdefault("HF_HUB_VERBOSITY", "error")
+
+
+# SIGTERM unwinds like Ctrl-C: files are closed and flushed before the exit code 143.
+
+SIGINT_CODE = 130
+SIGTERM_CODE = 143
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived; not an `Exception`, so that nothing on the way out takes it for a fault."""
+
+
+def catch_sigterm() -> None:
+    """Turn the first SIGTERM into `Terminated`; a second one ends the process at once."""
+    signal.signal(signal.SIGTERM, _terminate)
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    raise Terminated
+
+
+# The one place where errors and warnings become lines on stderr, JSON and exit codes.
 
 FAILED, USAGE, ITEM_ERRORS = 1, 2, 3
 

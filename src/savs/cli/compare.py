@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from savs.cli.answers import tell_counts
-from savs.cli.failures import ITEM_ERRORS
-from savs.cli.options import (
+from savs.cli._options import (
     DATA,
     backbone_options,
     data_options,
@@ -22,16 +20,88 @@ from savs.cli.options import (
     output_options,
     store_option,
 )
-from savs.cli.output import print_json
-from savs.cli.session import Session, pass_session
+from savs.cli._output import percent, print_json, show, table
+from savs.cli._results import tell_counts
+from savs.cli._session import ITEM_ERRORS, Session, pass_session
 
 if TYPE_CHECKING:
     from savs.backbones import Backbone
+    from savs.data import ErrorLedger, Example
     from savs.errors import ItemError
-    from savs.evaluation.results import Comparison
-    from savs.examples import ErrorLedger, Example
+    from savs.evaluation.results import Comparison, Overall
 
-__all__ = ["compare"]
+__all__ = ["show_comparison", "show_overall", "compare"]
+
+
+# What `savs compare` shows: a table for each data set and number of shots, and one over all data sets.
+
+
+def show_comparison(found: Comparison, *, brief: bool) -> None:
+    """Show one table for each number of shots, what the model was asked, and what could not be read."""
+    for shots in found.shots:
+        _show_table(found, shots)
+    if found.answers is not None:
+        said = list(found.answers.by_row.values())
+        unparsed = sum(label is None for label in said)
+        show(f"zero_shot: {len(said)} test items asked, {unparsed} answers name no class and count as wrong")
+    if not brief:
+        show("accuracy: mean over draws, with its 95 % interval; +-: points against another method, 95 %")
+        for error in found.errors:
+            show(f"not read: {error.id}: {error.message}")
+
+
+def show_overall(figures: Mapping[int, Mapping[str, Overall]], n_data: int) -> None:
+    """Show one table for each number of shots, over all data sets."""
+    for shots, by_name in figures.items():
+        rows = [
+            (name, percent(one.mean), _signed(one.against_sav), _signed(one.worst), one.worst_on or "-")
+            for name, one in by_name.items()
+        ]
+        title = f"mean over {n_data} data sets, {shots} shots per class"
+        show("", table(["method", "accuracy", "+- sav", "worst", "on"], rows, title))
+
+
+def _signed(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:+.1f}"
+
+
+def _show_table(found: Comparison, shots: int) -> None:
+    tests = sorted(set(found.n_test[shots]))
+    sizes = str(tests[0]) if len(tests) == 1 else f"{tests[0]} to {tests[-1]}"
+    baseline = found.best_baseline(shots)
+    columns = ["method", "accuracy", "+- sav"] + ([f"+- {baseline}"] if baseline else [])
+    figures = {name: found.figures(name, shots) for name in found.methods}
+    rows = [
+        [name, _accuracy(one), _points(one["against_sav"])]
+        + ([_points(one["against_baseline"])] if baseline else [])
+        + [_or_dash(one["seconds"], ".3f"), _or_dash(one["bytes"], "d")]
+        for name, one in figures.items()
+    ]
+    title = f"{shots} shots per class, draws: {found.draws}, test items: {sizes}"
+    show(table([*columns, "seconds", "bytes"], rows, title))
+    for name, one in figures.items():
+        for draw, why in one["failures"].items():
+            show(f"{name} failed in draw {int(draw) + 1} of {found.draws}: {why}")
+
+
+def _accuracy(figures: dict[str, Any]) -> str:
+    interval = figures["interval"]
+    spread = f" ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})" if interval else ""
+    return percent(figures["mean"]) + spread
+
+
+def _points(difference: dict[str, Any] | None) -> str:
+    if difference is None:
+        return "-"
+    low, high = difference["low"], difference["high"]
+    return f"{100 * difference['value']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
+
+
+def _or_dash(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+# `savs compare`: methods and baselines on the same draws, from one forward pass.
 
 
 @click.command(
@@ -99,7 +169,7 @@ def compare(
     name beside each. With --json each has its figures under "data_sets", and the means are under "overall".
     """
     from savs.backbones import load_backbone
-    from savs.cli.reading import split_options
+    from savs.cli._inputs import split_options
     from savs.evaluation.comparison import check_request, compare_methods
 
     started = time.perf_counter()
@@ -164,7 +234,7 @@ def _check_different(data: Sequence[Path | str]) -> None:
 def _read_set(
     data: Path | str, test: Path | str | None, prompt: str | None, reading: dict[str, Any], left: int
 ) -> _Set:
-    from savs.examples import ErrorLedger
+    from savs.data import ErrorLedger
 
     ledger = ErrorLedger(left)
     pool = _read(data, ledger, prompt, reading)
@@ -189,7 +259,7 @@ def _beside(test: Path | str | None, data: Path | str, n_data: int) -> Path | st
 
 
 def _record(found: dict[str, Comparison], test: Path | str | None) -> dict[str, Any]:
-    from savs.evaluation.overall import overall, record_overall
+    from savs.evaluation.results import overall, record_overall
 
     named = {"test": None if test is None else str(test)}
     if len(found) == 1:
@@ -200,9 +270,8 @@ def _record(found: dict[str, Comparison], test: Path | str | None) -> dict[str, 
 
 
 def _show(found: dict[str, Comparison], *, brief: bool) -> None:
-    from savs.cli.comparison_tables import show_comparison, show_overall
-    from savs.cli.output import show
-    from savs.evaluation.overall import overall
+    from savs.cli._output import show
+    from savs.evaluation.results import overall
 
     for name, one in found.items():
         if len(found) > 1:
@@ -213,7 +282,7 @@ def _show(found: dict[str, Comparison], *, brief: bool) -> None:
 
 
 def _with_store(backbone: Backbone, store: Path | None) -> Backbone:
-    from savs.backbones.stored import with_store
+    from savs.cache import with_store
 
     return backbone if store is None else with_store(backbone, store)
 
@@ -245,8 +314,8 @@ def _read(
 ) -> list[Example]:
     """Return the examples of a data file with the prompt applied; the ledger takes those that cannot be."""
     from savs.backbones import PromptTemplate
-    from savs.cli.answers import placed
-    from savs.cli.reading import read_data
+    from savs.cli._inputs import read_data
+    from savs.cli._results import placed
 
     examples = placed(read_data(path, ledger, require_labels=True, **reading), ledger)
     if prompt is None:
@@ -257,7 +326,7 @@ def _read(
 def _test_set(
     path: Path | str, ledger: ErrorLedger, prompt: str | None, reading: dict[str, Any], pool: list[Example]
 ) -> list[Example]:
-    from savs.datasets import adopt_label_type
+    from savs.data import adopt_label_type
     from savs.errors import DataError
 
     classes = {example.label for example in pool if example.label is not None}

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from savs.cli.options import PathName, example_help, output_options
-from savs.cli.output import print_json, show
-from savs.cli.session import Session, pass_session
+from savs.cli._options import PathName, example_help, output_options
+from savs.cli._output import print_json, show
+from savs.cli._session import Session, pass_session
 
 __all__ = ["demo"]
 
@@ -46,7 +46,7 @@ def demo(
 
     --json prints {"tasks": [{"name", "shots", "n_test", "accuracy", "heads", ...}], "seconds", ...}.
     """
-    from savs.cli.targets import check_writable
+    from savs.cli._results import check_writable
     from savs.demo import render_table, run_demo
 
     check_writable(output)

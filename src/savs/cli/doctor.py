@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from savs.cli.failures import FAILED
-from savs.cli.options import backbone_options, example_help, load_options, output_options
-from savs.cli.output import print_json, show, table
-from savs.cli.session import Session, pass_session
+from savs.cli._options import backbone_options, example_help, load_options, output_options
+from savs.cli._output import print_json, show, table
+from savs.cli._session import FAILED, Session, pass_session
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from savs.cli.answers import answer, placed, tell_store
-from savs.cli.classifiers import as_fitted, classifier_options, load_classifier
-from savs.cli.failures import ITEM_ERRORS
-from savs.cli.options import DATA, PathName, example_help
-from savs.cli.output import percent, percents, print_json, show, table
-from savs.cli.session import Session
+from savs.cli._options import DATA, PathName, as_fitted, classifier_options, example_help, load_classifier
+from savs.cli._output import percent, percents, print_json, show, table
+from savs.cli._results import answer, placed, tell_store
+from savs.cli._session import ITEM_ERRORS, Session
 
 if TYPE_CHECKING:
-    from savs.examples import ErrorLedger, Example
+    from savs.data import ErrorLedger, Example
     from savs.model import SAVModel
 
 __all__ = ["evaluate"]
@@ -50,9 +48,8 @@ def evaluate(
     TEST is read like the data of savs fit. Examples that cannot be read are listed and not counted. Shots
     that are in the test set too are counted and warned of.
     """
-    from savs.cli.reading import read_data, split_options
-    from savs.datasets import adopt_label_type
-    from savs.examples import ErrorLedger
+    from savs.cli._inputs import read_data, split_options
+    from savs.data import ErrorLedger, adopt_label_type
 
     started = time.perf_counter()
     reading, load = split_options(options)
@@ -74,7 +71,7 @@ def evaluate(
 def _report(
     model: SAVModel, examples: list[Example], ledger: ErrorLedger, *, progress: bool
 ) -> dict[str, Any]:
-    from savs.datasets import warn_of_leaks
+    from savs.data import warn_of_leaks
     from savs.evaluation import accuracy_report
 
     by_position = placed(examples, ledger)
@@ -97,7 +94,7 @@ def _report(
 
 def _warn_of_unknown(unknown: dict[str, int], n: int, classes: list[Any]) -> None:
     """Name the labels that the classifier cannot answer."""
-    from savs.examples import DataWarning
+    from savs.data import DataWarning
 
     if not unknown:
         return

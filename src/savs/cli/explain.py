@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from savs.cli.classifiers import as_fitted, classifier_options, load_classifier
-from savs.cli.failures import remark
-from savs.cli.options import DATA, PathName, example_help
-from savs.cli.output import print_json, show, table
-from savs.cli.session import Session
+from savs.cli._options import DATA, PathName, as_fitted, classifier_options, example_help, load_classifier
+from savs.cli._output import print_json, show, table
+from savs.cli._session import Session, remark
 
 if TYPE_CHECKING:
-    from savs.examples import Example
+    from savs.data import Example
     from savs.model import Explanation
 
 __all__ = ["explain"]
@@ -62,8 +60,8 @@ def explain(
     without each tile of its pictures and each word of its text. Nearest shots are known to a classifier that
     was saved with savs fit --keep-shots.
     """
-    from savs.cli.reading import split_options
-    from savs.cli.targets import check_new_file
+    from savs.cli._inputs import split_options
+    from savs.cli._results import check_new_file
 
     reading, load = split_options(options)
     model = load_classifier(classifier, backbone, allow_mismatch, load)
@@ -73,7 +71,7 @@ def explain(
     example = _chosen(data, wanted, max_errors, reading)
     found = model.explain(example, tiles=tiles, progress=session.progress)
     if picture is not None:
-        from savs.cli.explanation_picture import draw_explanation
+        from savs.cli._explanation_image import draw_explanation
 
         draw_explanation(found, example, picture)
     if session.as_json:
@@ -86,9 +84,8 @@ def explain(
 
 def _chosen(data: Path | str, wanted: str | None, max_errors: int, reading: dict[str, Any]) -> Example:
     """Return the example to explain; rows before it that are none count as errors."""
-    from savs.datasets import iter_examples
+    from savs.data import ErrorLedger, iter_examples
     from savs.errors import DataError
-    from savs.examples import ErrorLedger
 
     for _, example in iter_examples(data, ledger=ErrorLedger(max_errors), **reading):
         if wanted is None or example.id == wanted:

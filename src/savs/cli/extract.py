@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from savs.cli.failures import ITEM_ERRORS, remark
-from savs.cli.options import (
+from savs.cli._inputs import ROWS_PER_CHUNK, SHARD, Source, in_chunks
+from savs.cli._options import (
     DATA,
     PathName,
     backbone_options,
@@ -21,18 +21,16 @@ from savs.cli.options import (
     load_options,
     output_options,
 )
-from savs.cli.output import print_json
-from savs.cli.session import Session, pass_session
-from savs.cli.signals import Terminated
-from savs.cli.streaming import ROWS_PER_CHUNK, SHARD, Source, in_chunks
+from savs.cli._output import print_json
+from savs.cli._session import ITEM_ERRORS, Session, Terminated, pass_session, remark
 
 if TYPE_CHECKING:
     from savs.backbones import PromptTemplate
-    from savs.backbones.stored import StoredBackbone
-    from savs.cli.progress import Progress
-    from savs.cli.streaming import Chunk
+    from savs.cache import StoredBackbone
+    from savs.cli._inputs import Chunk
+    from savs.cli._progress import Progress
+    from savs.data import ErrorLedger
     from savs.errors import ItemError
-    from savs.examples import ErrorLedger
 
 __all__ = ["extract"]
 
@@ -110,12 +108,12 @@ def extract(
     --json prints {"store", "n", "computed", "stored", "n_errors", "seconds", "examples_per_second"}.
     """
     from savs.backbones import PromptTemplate, load_backbone
-    from savs.backbones.stored import with_store
-    from savs.cli.progress import Progress
-    from savs.cli.reading import split_options
-    from savs.cli.targets import check_new_file, check_writable
-    from savs.examples import ErrorLedger
-    from savs.features.store.shelf import check_folder
+    from savs.cache import with_store
+    from savs.cache._part_catalog import check_folder
+    from savs.cli._inputs import split_options
+    from savs.cli._progress import Progress
+    from savs.cli._results import check_new_file, check_writable
+    from savs.data import ErrorLedger
 
     reading, load = split_options(options)
     template = None if prompt is None else PromptTemplate(prompt)
@@ -169,7 +167,7 @@ class _Run:
 
     def _filled(self, chunk: Chunk) -> list[ItemError]:
         """Compute what the store lacks of a chunk, and return its errors in order."""
-        from savs.examples import Example
+        from savs.data import Example
 
         examples = {index: item for index, item in chunk.items() if isinstance(item, Example)}
         errors = {index: item for index, item in chunk.items() if not isinstance(item, Example)}

@@ -10,21 +10,33 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from savs.cli.answers import tell_store
-from savs.cli.methods import by_label, check_method, heads_of, method_options
-from savs.cli.options import (
+from savs.cli._options import (
     DATA,
     PathName,
     backbone_options,
+    by_label,
+    check_method,
     data_options,
     example_help,
+    heads_of,
     load_options,
+    method_options,
     output_options,
     store_option,
 )
-from savs.cli.output import print_json, show, table
-from savs.cli.session import Session, pass_session
-from savs.cli.wording import NOT_SCORED, chosen_methods, estimate_lines, hits, n_scored, scored_heads
+from savs.cli._output import (
+    NOT_SCORED,
+    chosen_methods,
+    estimate_lines,
+    hits,
+    n_scored,
+    print_json,
+    scored_heads,
+    show,
+    table,
+)
+from savs.cli._results import tell_store
+from savs.cli._session import Session, pass_session
 
 if TYPE_CHECKING:
     from savs.model import SAVModel
@@ -83,9 +95,9 @@ def fit(
     older classifier in the output folder is replaced.
     """
     from savs.artifact import check_target
-    from savs.cli.reading import read_data, split_options
-    from savs.cli.targets import check_writable
-    from savs.datasets import draw_positions
+    from savs.cli._inputs import read_data, split_options
+    from savs.cli._results import check_writable
+    from savs.data import draw_positions
     from savs.model import SAVModel
 
     started = time.perf_counter()

@@ -8,19 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from savs.cli.head_map import head_map, head_map_lines
-from savs.cli.options import PathName, example_help, output_options
-from savs.cli.output import percent, print_json, show, speaks_unicode, table
-from savs.cli.session import Session, pass_session
-from savs.cli.wording import (
+from savs.cli._options import PathName, example_help, output_options
+from savs.cli._output import (
     NOT_SCORED,
     chosen_methods,
     estimate_lines,
+    head_map,
+    head_map_lines,
     hits,
     n_scored,
+    percent,
+    print_json,
     scored_heads,
+    show,
+    speaks_unicode,
+    table,
     wanted_heads,
 )
+from savs.cli._session import Session, pass_session
 
 if TYPE_CHECKING:
     from savs.artifact import Artifact

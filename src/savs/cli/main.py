@@ -10,9 +10,7 @@ from importlib import import_module
 import click
 
 from savs import __version__
-from savs.cli.failures import report_failure, warnings_as_lines
-from savs.cli.session import Session
-from savs.cli.signals import Terminated, catch_sigterm
+from savs.cli._session import Session, Terminated, catch_sigterm, report_failure, warnings_as_lines
 
 __all__ = ["cli", "main", "run"]
 

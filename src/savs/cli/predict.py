@@ -14,24 +14,31 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from savs import __version__
-from savs.cli.answers import answer, held, tell_store
-from savs.cli.cautions import asked_caution, caution_options
-from savs.cli.classifiers import as_fitted, classifier_options, load_classifier
-from savs.cli.failures import ITEM_ERRORS, remark
-from savs.cli.options import DATA, PathName, example_help
-from savs.cli.output import print_json
-from savs.cli.session import Session
-from savs.cli.streaming import ROWS_PER_CHUNK, SHARD, Source, in_chunks
+from savs.cli._inputs import ROWS_PER_CHUNK, SHARD, Source, in_chunks
+from savs.cli._options import (
+    DATA,
+    PathName,
+    as_fitted,
+    asked_caution,
+    caution_options,
+    classifier_options,
+    example_help,
+    load_classifier,
+)
+from savs.cli._output import print_json
+from savs.cli._results import answer, held, tell_store
+from savs.cli._session import ITEM_ERRORS, Session, remark
 
 if TYPE_CHECKING:
-    from savs.cli.resuming import Partial
-    from savs.cli.streaming import Chunk
-    from savs.examples import ErrorLedger
+    from savs.cli._inputs import Chunk
+    from savs.cli._results import Partial
+    from savs.data import ErrorLedger
     from savs.model import Caution, SAVModel
 
-    Target = TextIO | Partial
-
 __all__ = ["predict"]
+
+if TYPE_CHECKING:
+    Target = TextIO | Partial
 
 
 @click.command(
@@ -83,9 +90,9 @@ def predict(
     FILE.partial, and the same command goes on with them. With --output, --json prints {"output", "n",
     "n_errors"}, and "store" with --store.
     """
-    from savs.cli.reading import split_options
-    from savs.cli.targets import check_new_file
-    from savs.examples import ErrorLedger
+    from savs.cli._inputs import split_options
+    from savs.cli._results import check_new_file
+    from savs.data import ErrorLedger
 
     reading, load = split_options(options)
     model = load_classifier(classifier, backbone, allow_mismatch, load)
@@ -112,7 +119,7 @@ def predict(
 @contextmanager
 def _target(output: Path | None, made_from: Callable[[], dict[str, Any]], resume: bool) -> Iterator[Target]:
     """Yield where rows go, with what an earlier run has left there."""
-    from savs.cli.resuming import resumable
+    from savs.cli._results import resumable
 
     if output is None:
         yield sys.stdout
@@ -175,8 +182,8 @@ def _write(
     shown: bool,
 ) -> int:
     """Write one row per row of the data, chunk by chunk, and return how many there are."""
-    from savs.cli.progress import Progress
-    from savs.cli.resuming import Partial
+    from savs.cli._progress import Progress
+    from savs.cli._results import Partial
 
     partial, stream = (target, target.stream) if isinstance(target, Partial) else (None, target)
     chunks, done = in_chunks(source.rows(ledger), ledger, ROWS_PER_CHUNK), 0
@@ -216,7 +223,7 @@ def _skip(partial: Partial, chunks: Iterator[Chunk], ledger: ErrorLedger) -> int
 def _rows(
     model: SAVModel, chunk: Chunk, ledger: ErrorLedger, caution: Caution | None
 ) -> Iterator[dict[str, Any]]:
-    from savs.examples import Example
+    from savs.data import Example
 
     examples = {index: item for index, item in chunk.items() if isinstance(item, Example)}
     answers = answer(model, examples, ledger, caution=caution)

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from savs.cli.failures import FAILED
-from savs.cli.options import PathName, example_help, output_options
-from savs.cli.output import print_json, show
-from savs.cli.session import Session, pass_session
+from savs.cli._options import PathName, example_help, output_options
+from savs.cli._output import print_json, show
+from savs.cli._session import FAILED, Session, pass_session
 
 if TYPE_CHECKING:
-    from savs.features.store import FeatureStore
+    from savs.cache import FeatureStore
 
 __all__ = ["store"]
 
@@ -110,7 +109,7 @@ def prune(session: Session, /, folder: Path) -> None:
 
 
 def _open(folder: Path) -> FeatureStore:
-    from savs.features.store import FeatureStore
+    from savs.cache import FeatureStore
 
     return FeatureStore.existing(folder)
 

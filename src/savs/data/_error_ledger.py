@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import TypeVar
 
+from savs.data.example import Example
 from savs.errors import ItemError
-from savs.examples.content import Example
-
-__all__ = ["ErrorLedger"]
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
@@ -24,7 +22,7 @@ class ErrorLedger:
 
     Examples
     --------
-    >>> from savs.examples import as_examples
+    >>> from savs.data import as_examples
     >>> ledger = ErrorLedger(max_errors=1)
     >>> [example.text for example in as_examples(["red", "http://x.org/a.png", "blue"], ledger=ledger)]
     ['red', 'blue']

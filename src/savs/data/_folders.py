@@ -9,13 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from savs.data._labels import DataWarning, has_surrogate
+from savs.data.coercion import as_example
+from savs.data.example import Example
 from savs.errors import DataError, ExampleError, ItemError
-from savs.examples import DataWarning, Example, as_example
-from savs.examples.labels import has_surrogate
-from savs.examples.pictures import AUDIO_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from savs.media import resolve_media_path
-
-__all__ = ["PictureFolder", "natural_order", "scan_folder"]
+from savs.media._coercion import AUDIO_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
 _DEEPEST = 32
 _SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES | AUDIO_SUFFIXES

@@ -9,10 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from savs.data.example import Label
 from savs.errors import DataError, ExampleError
-from savs.examples.content import Label
-
-__all__ = ["DataWarning", "as_label", "check_labels", "check_text", "has_surrogate"]
 
 _LARGEST = 2**63
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from savs.datasets.contents import find_copies
-from savs.datasets.support import class_counts
+from savs.data._labels import DataWarning
+from savs.data.checks import class_counts, find_copies
+from savs.data.example import Example
 from savs.errors import DataError
-from savs.examples import DataWarning, Example
 
 __all__ = ["draw_positions", "draw_shots", "split_draws"]
 

@@ -1,27 +1,21 @@
-"""`savs demo`: SAVs on real pictures that the backbone in the box never saw, next to other methods.
+"""`savs demo`: SAVs on real images that the bundled model never saw, next to other methods.
 
 Importing this package loads neither torch nor matplotlib.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from savs._lazy import attach
 
 if TYPE_CHECKING:
+    from savs.demo.results import render_table
     from savs.demo.runner import run_demo
-    from savs.demo.table import render_table
 
 __all__ = ["render_table", "run_demo"]
 
-_HOMES = {"render_table": "savs.demo.table", "run_demo": "savs.demo.runner"}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = attach(
+    __name__,
+    {"savs.demo.results": ["render_table"], "savs.demo.runner": ["run_demo"]},
+)

@@ -1,22 +1,267 @@
-"""One picture of the demo's results: bars of all methods, a confusion matrix, examples, head maps."""
+"""What came out of the demo's tasks: as data, as a table for a terminal, as one image."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from savs.demo.outcome import METHODS, Exhibit, Outcome
+from savs.data import Label
+from savs.layout import Head, HeadLayout
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from PIL import Image as PILImage
+    from rich.console import RenderableType
+    from rich.table import Table
 
-__all__ = ["draw_results"]
+__all__ = ["METHODS", "Accuracy", "Exhibit", "Outcome", "render_table", "draw_results"]
+
+
+# What came out of one task: everything that the table, the picture and the JSON show.
+
+METHODS: Mapping[str, str] = {
+    "sav": "SAVs",
+    "auto": "savs auto",
+    "zero_shot": "zero-shot generation",
+    "last_layer": "last-layer state",
+    "majority": "majority class",
+    "pixels": "pixels alone",
+}
+"""Methods in the order of tables and pictures, with their names there."""
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Accuracy of a method on a task.
+
+    Attributes
+    ----------
+    mean : float
+        Share of test items answered right, mean over the draws.
+    interval : tuple of float
+        95 %: Student's t over the draws; Wilson's for methods without shots and for a single draw.
+    draws : tuple of float
+        One share per draw of the shots; a single one for methods without shots.
+    """
+
+    mean: float
+    interval: tuple[float, float]
+    draws: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """A test item to show: its pictures, its note, the truth and the answer."""
+
+    pictures: tuple[PILImage.Image, ...]
+    text: str
+    truth: Label | None
+    answer: Label
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Results of one task.
+
+    Attributes
+    ----------
+    name, title, about, prompt, zero_shot_prompt : str
+        As in `savs.demo.tasks.Task`.
+    classes : list of label
+        Sorted.
+    shots : int
+        Shots per class.
+    n_test : int
+        Test items per draw.
+    accuracy : mapping of str to Accuracy
+        By the keys of `METHODS`.
+    controls : mapping of str to Accuracy
+        SAVs with one part of the example taken away; empty for tasks of pictures alone.
+    n_zero_shot, unparsed : int
+        Items that zero-shot generation answered, and how many answers named no class.
+    said : mapping of str to int
+        The most frequent generated answers, word for word.
+    layout : HeadLayout
+        All heads of the backbone.
+    heads : list of Head
+        The heads kept in the first draw, best first.
+    head_scores : ndarray of int, shape (n_heads,)
+        Hits of every head on the shots of the first draw, in layout order.
+    confusion : ndarray of int, shape (n_classes, n_classes)
+        Test items of the first draw by truth (rows) and answer of SAVs (columns).
+    exhibits : list of Exhibit
+        A few test items of the first draw, chosen before they were answered.
+    seconds : float
+        Time for the whole task.
+    """
+
+    name: str
+    title: str
+    about: str
+    prompt: str
+    zero_shot_prompt: str
+    classes: list[Label]
+    shots: int
+    n_test: int
+    accuracy: Mapping[str, Accuracy]
+    controls: Mapping[str, Accuracy]
+    n_zero_shot: int
+    unparsed: int
+    said: Mapping[str, int]
+    layout: HeadLayout
+    heads: list[Head]
+    head_scores: NDArray[np.int64]
+    confusion: NDArray[np.int64]
+    exhibits: list[Exhibit] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def best(self) -> str:
+        """The method with the highest mean; SAVs where it shares the first place."""
+        return max(self.accuracy, key=lambda method: (self.accuracy[method].mean, method == "sav"))
+
+    def record(self) -> dict[str, Any]:
+        """Return the JSON object of the task; accuracies are shares of 1, to four digits."""
+        share = self.shots * len(self.classes)
+        return {
+            "name": self.name,
+            "title": self.title,
+            "about": self.about,
+            "prompt": self.prompt,
+            "zero_shot_prompt": self.zero_shot_prompt,
+            "classes": self.classes,
+            "shots": self.shots,
+            "n_test": self.n_test,
+            "accuracy": {method: round(value.mean, 4) for method, value in self.accuracy.items()},
+            "interval": {method: _rounded(value.interval) for method, value in self.accuracy.items()},
+            "draws": {method: _rounded(value.draws) for method, value in self.accuracy.items()},
+            "controls": {
+                name: {"accuracy": round(value.mean, 4), "interval": _rounded(value.interval)}
+                for name, value in self.controls.items()
+            },
+            "best": self.best,
+            "n_zero_shot": self.n_zero_shot,
+            "unparsed": self.unparsed,
+            "said": dict(self.said),
+            "heads": [
+                [head.layer, head.index, round(int(self.head_scores[self.layout.position(head)]) / share, 4)]
+                for head in self.heads
+            ],
+            "confusion": self.confusion.tolist(),
+            "seconds": round(self.seconds, 1),
+        }
+
+
+def _rounded(values: tuple[float, ...]) -> list[float]:
+    return [round(value, 4) for value in values]
+
+
+# The demo's results for a terminal.
+
+_HEADERS = ("SAVs", "auto", "zero-\nshot", "last\nlayer", "major-\nity", "pixels")
+_HEADS_SHOWN = 5
+_ANSWERS_SHOWN = 3
+
+
+def render_table(result: Mapping[str, Any]) -> RenderableType:
+    """Return the result of `savs.demo.run_demo` for rich to print: table, remarks, heads, answers, files."""
+    from rich.console import Group
+    from rich.text import Text
+
+    tasks = result["tasks"]
+    blocks: list[RenderableType] = [_accuracies(result)]
+    blocks += [Text(line, style="dim") for line in _remarks(tasks)]
+    blocks += [
+        Text(""),
+        Text(
+            f"the {_HEADS_SHOWN} best heads of the first draw (layer.head, shots right) and seconds",
+            style="bold",
+        ),
+    ]
+    blocks += [Text(f"  {task['title']}: {_heads(task)}; {task['seconds']:.0f} s") for task in tasks]
+    blocks += [Text(""), Text("new files, answered by the saved classifiers", style="bold")]
+    for task in result["new_files"]:
+        blocks += [Text(f"  $ {task['command']}", style="cyan", overflow="fold")]
+        blocks += [Text(f"    {_answer(answer)}") for answer in task["answers"][:_ANSWERS_SHOWN]]
+    blocks += [
+        Text(""),
+        Text(f"picture: {result['files']['picture']}   results: {result['files']['results']}"),
+    ]
+    blocks += [Text(f"{result['seconds']:.0f} seconds in all")]
+    return Group(*blocks)
+
+
+def _accuracies(result: Mapping[str, Any]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    drawn = f"{result['shots']} shots per class, mean and 95 % interval of {result['n_draws']} draws"
+    table = Table(title=f"accuracy in %, {drawn}", box=box.SIMPLE_HEAD, padding=0, title_justify="left")
+    table.show_edge = table.pad_edge = False  # eighty columns are enough for everything
+    table.add_column("task", no_wrap=True)
+    for header in ("n", *_HEADERS):
+        table.add_column(header, justify="right")
+    for task in result["tasks"]:
+        table.add_row(task["title"], str(task["n_test"]), *(_cell(task, method) for method in METHODS))
+        for name, control in task["controls"].items():
+            table.add_row(
+                f"  SAVs, {name}", "", _spread(control["accuracy"], control["interval"]), style="dim"
+            )
+    return table
+
+
+def _cell(task: Mapping[str, Any], method: str) -> str:
+    shown = _spread(task["accuracy"][method], task["interval"][method])
+    return f"[bold]{shown}[/bold]" if method == task["best"] else shown
+
+
+def _spread(mean: float, interval: Sequence[float]) -> str:
+    half = 50 * (interval[1] - interval[0])
+    if half < 0.05:
+        return f"{100 * mean:.1f}"
+    return f"{100 * mean:.1f}±{half:.1f}" if half < 10 else f"{100 * mean:.1f}±{half:.0f}"
+
+
+def _remarks(tasks: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say what the numbers do not: where SAVs are not best, and what zero-shot generation answered."""
+    lines = []
+    for task in tasks:
+        shares = task["accuracy"]
+        rival = max((name for name in METHODS if name not in ("sav", "auto")), key=shares.__getitem__)
+        ours = {METHODS[name]: 100 * shares[name] for name in ("sav", "auto")}
+        behind = [f"{name} {share:.1f}" for name, share in ours.items() if share < 100 * shares[rival]]
+        if behind:
+            best = f"{METHODS[rival]} {100 * shares[rival]:.1f}"
+            lines.append(f"Behind {best} on {task['title']}: {', '.join(behind)}.")
+    for task in tasks:
+        if task["unparsed"]:
+            said = ", ".join(f"“{answer}”" for answer in list(task["said"])[:3])
+            lines.append(
+                f"Zero-shot on {task['title']}: {task['unparsed']} of {task['n_zero_shot']} answers name no "
+                f"class and count as wrong; it says {said}."
+            )
+    return lines
+
+
+def _heads(task: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{layer}.{index} {100 * score:.0f}%" for layer, index, score in task["heads"][:_HEADS_SHOWN]
+    )
+
+
+def _answer(answer: Mapping[str, Any]) -> str:
+    verdict = "right" if str(answer["truth"]) == str(answer["label"]) else f"wrong, it is {answer['truth']}"
+    return f"{answer['id']} → {answer['label']} ({100 * answer['share']:.0f} % of the votes; {verdict})"
+
+
+# One picture of the demo's results: bars of all methods, a confusion matrix, examples, head maps.
 
 COLOURS = {
     "sav": "#D55E00",

@@ -1,28 +1,38 @@
-"""SAVs and what they are compared with on one task: features once, then every draw of the shots is free."""
+"""Runs the demo: every task through all methods, a saved classifier for each, one image, one JSON file."""
 
 from __future__ import annotations
 
+import json
+import os
+import shlex
+import shutil
+import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from savs.backbones import Backbone, PromptTemplate
+from savs.backbones import Backbone, PromptTemplate, load_backbone
 from savs.baselines import last_layer, majority_class, zero_shot
-from savs.demo.controls import fit_pixels, only, pixel_rows
-from savs.demo.outcome import Accuracy, Exhibit, Outcome
-from savs.demo.tasks import Task
-from savs.evaluation import DrawResults, accuracy_report, draw_rows, on_features, run_draws, wilson_interval
+from savs.classifiers import AutoClassifier, SAVClassifier, wilson_interval
+from savs.data import Example, Text, read_examples
+from savs.demo.results import Accuracy, Exhibit, Outcome
+from savs.demo.tasks import Task, build_tasks, fit_pixels, only, pixel_rows
+from savs.evaluation import DrawResults, accuracy_report, draw_rows, on_features, run_draws
 from savs.evaluation.protocol import Method
-from savs.examples import Example, Image, Text
-from savs.heads import AutoClassifier, SAVClassifier
-from savs.media import load_image
+from savs.media import Image, load_image
+from savs.model import SAVModel
 
-__all__ = ["N_HEADS", "first_draw", "run_task"]
+__all__ = ["N_HEADS", "first_draw", "run_task", "show_new_files", "write_files", "run_demo"]
+
+
+# SAVs and what they are compared with on one task: features once, then every draw of the shots is free.
 
 N_HEADS = 20
 N_EXHIBITS = 4
@@ -167,3 +177,228 @@ def _one_part(task: Task, backbone: Backbone, part: str) -> NDArray[np.float32]:
 def _exhibit(example: Example, answer: Any) -> Exhibit:
     pictures = tuple(load_image(image.source) for image in example.images)
     return Exhibit(pictures, example.text, example.label, answer)
+
+
+# Saves a classifier, writes new examples as files, and answers them with the classifier read back.
+
+AT_LEAST = 6
+
+
+def show_new_files(
+    task: Task,
+    backbone: Backbone,
+    shots: Sequence[Example],
+    rest: Sequence[Example],
+    out: Path,
+    *,
+    n_heads: int,
+) -> dict[str, Any]:
+    """Fit and save a classifier, write new files, answer them through the saved one.
+
+    Parameters
+    ----------
+    task : Task
+        Gives the prompt.
+    backbone : Backbone
+        The frozen model.
+    shots, rest : sequence of Example
+        What the classifier is fitted on, and where the new files are taken from.
+    out : Path
+        The classifier goes to ``classifiers/<task>`` and the files to ``new_files/<task>`` below it.
+    n_heads : int
+        Heads to keep.
+
+    Returns
+    -------
+    dict
+        ``task``, ``classifier``, ``command`` (the same prediction from a shell) and ``answers``, a list of
+        ``{"id", "truth", "label", "share"}``, where share is that of the heads which voted for the label.
+    """
+    folder = out / "classifiers" / task.name
+    SAVModel(backbone, prompt=task.prompt, n_heads=n_heads).fit(shots).save_pretrained(folder)
+    data = write_files(rest[: max(len(task.classes), AT_LEAST)], out / "new_files" / task.name)
+    examples = read_examples(data)
+    found = SAVModel.from_pretrained(folder, backbone=backbone).predict_each(examples)
+    answers = [
+        {"id": example.id, "truth": example.label, "label": label, "share": round(float(max(shares)), 4)}
+        for example, label, shares in zip(examples, found.labels, found.proba, strict=True)
+    ]
+    return {
+        "task": task.name,
+        "classifier": str(folder),
+        "command": shlex.join(
+            ["savs", "predict", str(folder), str(data), "-o", str(out / f"{task.name}.jsonl")]
+        ),
+        "answers": answers,
+    }
+
+
+def write_files(examples: Sequence[Example], folder: Path) -> Path:
+    """Write examples as files and return what to hand to ``savs predict``.
+
+    Single pictures without text become a folder per class, which is returned; everything else becomes
+    pictures and an ``examples.jsonl``.
+    """
+    if all(len(example.images) == 1 and not example.text for example in examples):
+        for example in examples:
+            _write_pictures(example, folder / str(example.label))
+        return folder
+    rows = [
+        {
+            "id": example.id,
+            "image": _write_pictures(example, folder),
+            "question": example.text,
+            "label": example.label,
+        }
+        for example in examples
+    ]
+    file = folder / "examples.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return file
+
+
+def _write_pictures(example: Example, folder: Path) -> list[str]:
+    """Write the pictures, byte for byte where they are files, and return their names."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = []
+    for number, image in enumerate(example.images):
+        name = f"{Path(str(example.id)).stem}{f'-{number + 1}' if len(example.images) > 1 else ''}"
+        if isinstance(image.source, Path):
+            target = folder / f"{name}{image.source.suffix}"
+            target.write_bytes(image.source.read_bytes())
+        else:
+            target = folder / f"{name}.png"
+            load_image(image.source).save(target)
+        names.append(target.name)
+    return names
+
+
+# Runs the demo: every task through all methods, a saved classifier for each, one picture, one JSON file.
+
+BATCH_SIZE = 32
+_IDENTITY = (
+    "source",
+    "model_class",
+    "weights_digest",
+    "processor_digest",
+    "dtype",
+    "attn_implementation",
+    "versions",
+)
+
+
+def run_demo(
+    out: str | os.PathLike[str],
+    *,
+    backbone: Any = "tiny",
+    shots: int = 20,
+    n_draws: int = 5,
+    seed: int = 0,
+    progress: bool = False,
+    per_class: int | None = None,
+    zero_shot_items: int = 180,
+) -> dict[str, Any]:
+    """Run all tasks; write classifiers, new files, ``results.json`` and ``demo.png`` below a folder.
+
+    Parameters
+    ----------
+    out : path
+        Folder for the results; those of an earlier run are replaced.
+    backbone : str, Path or Backbone
+        As for `savs.load_backbone`, or a backbone that is loaded already.
+    shots : int
+        Shots per class.
+    n_draws : int
+        How often the shots are drawn anew; the rest of the examples are the test items.
+    seed : int
+        Decides examples, drawn pictures and draws.
+    progress : bool
+        Show a progress bar where stderr is a terminal.
+    per_class : int, optional
+        At most so many examples per class, for a quicker run.
+    zero_shot_items : int
+        How many items zero-shot generation answers: it is the slow part.
+
+    Returns
+    -------
+    dict
+        What ``results.json`` holds; `savs.demo.render_table` makes it readable.
+
+    Raises
+    ------
+    BackboneError
+        If the backbone cannot be loaded.
+    DataError
+        If a class has no more examples than shots.
+    OSError
+        If the folder cannot be written.
+    """
+    from savs.demo.results import draw_results
+
+    started, folder = time.perf_counter(), Path(out)
+    model = backbone if isinstance(backbone, Backbone) else load_backbone(backbone, batch_size=BATCH_SIZE)
+    _prepare(folder)
+    outcomes: list[Outcome] = []
+    shown: list[dict[str, Any]] = []
+    with _one_thread():
+        for task in _announced(build_tasks(seed, per_class), progress):
+            settings = {"shots": shots, "n_draws": n_draws, "seed": seed, "zero_shot_items": zero_shot_items}
+            outcomes.append(run_task(task, model, **settings))
+            support, rest = ([task.examples[row] for row in rows] for rows in first_draw(task, shots, seed))
+            shown.append(show_new_files(task, model, support, rest, folder, n_heads=N_HEADS))
+    draw_results(outcomes, folder / "demo.png", n_draws=n_draws)
+    result: dict[str, Any] = {
+        "tasks": [outcome.record() for outcome in outcomes],
+        "new_files": shown,
+        "backbone": {key: model.fingerprint[key] for key in _IDENTITY if key in model.fingerprint},
+        "shots": shots,
+        "n_draws": n_draws,
+        "n_heads": N_HEADS,
+        "seed": seed,
+        "files": {"results": str(folder / "results.json"), "picture": str(folder / "demo.png")},
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+    text = json.dumps(result, indent=1, ensure_ascii=False)
+    (folder / "results.json").write_text(f"{text}\n", encoding="utf-8")
+    return result
+
+
+def _prepare(folder: Path) -> None:
+    """Make the folder; new files of an earlier run would mix with those of another seed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in _shown_before(folder / "results.json"):
+        shutil.rmtree(folder / "new_files" / name, ignore_errors=True)
+
+
+def _shown_before(results: Path) -> list[str]:
+    """Return the tasks whose files an earlier demo wrote; somebody's own results name none."""
+    try:
+        found = json.loads(results.read_bytes())["new_files"]
+        names = [str(one["task"]) for one in found if {"task", "classifier", "command"} <= one.keys()]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return []
+    return [name for name in names if name == Path(name).name and name not in {"", ".", ".."}]
+
+
+def _announced(tasks: Sequence[Task], progress: bool) -> Iterator[Task]:
+    from tqdm import tqdm
+
+    with tqdm(tasks, unit="task", disable=None if progress else True, leave=False) as bar:
+        for task in bar:
+            bar.set_description(task.title)
+            yield task
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let torch use one thread: on busy cores two threads mostly wait for each other."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,27 +1,72 @@
-"""What the demo asks: five tasks, each a set of labelled examples, a prompt, and a prompt for zero-shot.
+"""What the demo asks: five tasks, each with labelled examples, a prompt, and controls.
 
 Everything is a function of the seed. Pictures come from `savs.demo.data` (real ones) and `savs.demo.scenes`
-(drawn ones), the notes of the image-and-text rule from `savs.demo.notes`.
+(drawn ones), the notes of the image-and-text rule from `savs.demo.scenes`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from savs.data import Example, Label, Message, Part, Text
 from savs.demo.data import PHOTO_CLASSES, digit_picture, photo_files, read_digits
-from savs.demo.notes import PROMPT, RULE, draw_picture, write_note
-from savs.examples import Example, Image, Label, Message, Part, Text
+from savs.demo.scenes import PROMPT, RULE, draw_picture, write_note
+from savs.media import Image, load_image
 
 if TYPE_CHECKING:
     from PIL import Image as PILImage
 
-__all__ = ["Task", "build_tasks"]
+__all__ = ["fit_pixels", "only", "pixel_rows", "Task", "build_tasks"]
+
+
+# Controls without the backbone, or with half of the example: what would be reached anyway.
+
+_SIDE = 8
+
+
+def pixel_rows(examples: Sequence[Example]) -> NDArray[np.float32]:
+    """Return every example's pictures at 8 x 8 pixels, shape (n_examples, n_pictures * 8 * 8 * 3)."""
+    from PIL.Image import Resampling
+
+    size = (_SIDE, _SIDE)
+    rows = [
+        np.concatenate(
+            [
+                np.asarray(load_image(image.source).resize(size, Resampling.BOX)).ravel()
+                for image in example.images
+            ]
+        )
+        for example in examples
+    ]
+    table: NDArray[np.float32] = np.stack(rows).astype(np.float32) / np.float32(255)
+    return table
+
+
+def fit_pixels(rows: NDArray[np.floating[Any]], labels: NDArray[Any]) -> Any:
+    """Return a logistic regression on standardised pixels; no setting was tuned."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)).fit(rows, labels)
+
+
+def only(example: Example, kind: type[Part]) -> Example:
+    """Return the example with its parts of one kind alone: its pictures or its text."""
+    messages = tuple(
+        replace(message, parts=tuple(part for part in message.parts if isinstance(part, kind)))
+        for message in example.messages
+    )
+    return replace(example, messages=messages)
+
+
+# What the demo asks: five tasks, each a set of labelled examples, a prompt, and a prompt for zero-shot.
 
 _SEED_STREAMS = {"digits": 1, "photos": 2, "note": 3, "shape": 4, "pairs": 5}
 

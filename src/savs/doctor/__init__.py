@@ -5,22 +5,17 @@ Knows backbones and the classifier; nobody's data. Importing it loads neither to
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from savs.doctor.report import Check, Report
+from savs._lazy import attach
 
 if TYPE_CHECKING:
     from savs.doctor.examination import examine
+    from savs.doctor.report import Check, Report
 
 __all__ = ["Check", "Report", "examine"]
 
-
-def __getattr__(name: str) -> Any:
-    if name != "examine":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return importlib.import_module("savs.doctor.examination").examine
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = attach(
+    __name__,
+    {"savs.doctor.examination": ["examine"], "savs.doctor.report": ["Check", "Report"]},
+)

@@ -1,21 +1,292 @@
-"""Which attention kernels run a model here, and whether they give the same vectors."""
+"""What must hold of a backbone: alone, in batches, with other kernels and dtypes."""
 
 from __future__ import annotations
 
+import copy
+import logging
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from savs.backbones.loading.attention_kernels import check_kernel_name
-from savs.backbones.loading.load import quiet
-from savs.backbones.passes.offloading import input_device
-from savs.doctor.report import Check, Verdict
-from savs.doctor.subject import Subject
-from savs.errors import SAVsError
+import numpy as np
+import torch
 
-__all__ = ["KERNELS", "check_kernel", "kernel_in_use", "under_kernel"]
+from savs.backbones._checkpoints import check_kernel_name
+from savs.backbones._forward import input_device
+from savs.backbones.loading import quiet
+from savs.data import Example
+from savs.doctor._probes import Probe, contrasts, prefix_probes
+from savs.doctor._reference import CHANGE, Side, can_pad, compare, encode, read, tolerance
+from savs.doctor._subject import Rows, Subject, variant
+from savs.doctor.report import Check, Verdict
+from savs.errors import ItemError, SAVsError
+
+# What must hold for one example alone: the same twice, as read independently, sensitive to its content.
+
+_REQUIRED = ("text changed", "image swapped", "sound swapped", "video swapped")
+
+
+def check_repetition(subject: Subject) -> Check:
+    """Read the probes a second time, alone."""
+    found = subject.judge(
+        "same twice", lambda: read(subject.model, subject.processor, subject.sites, subject.examples)
+    )
+    return replace(found, note="bit for bit") if found.max_difference == 0 else found
+
+
+def check_reference(subject: Subject) -> Check:
+    """Compare what savs reads for each probe alone with an independent reading."""
+    return subject.judge("reference", lambda: subject.extract(subject.examples))
+
+
+def check_contrasts(subject: Subject) -> list[Check]:
+    """Change the text, a picture, sound or film, or leave it out: the vectors must change, too."""
+    found = contrasts(subject.backbone.modalities, bool(subject.positions("text")))
+    twice = [subject.extract(subject.examples[:1]) for _ in range(2)]
+    noise = compare(subject.layout, twice[0], twice[1]).max_difference
+    return [_contrast(subject, name, pair, max(CHANGE, 10 * noise)) for name, pair in found.items()]
+
+
+def _contrast(subject: Subject, name: str, pair: tuple[Example, Example], limit: float) -> Check:
+    try:
+        rows = subject.extract(pair)
+    except ItemError as error:
+        verdict: Verdict = "unsafe" if name in _REQUIRED else "skipped"
+        return Check(name, verdict, note=error.message, must_change=True)
+    except SAVsError as error:
+        return Check(name, "unsafe", tolerance=limit, note=f"fails: {error}", must_change=True)
+    found = compare(subject.layout, rows[:1], rows[1:])
+    changed = found.max_difference > limit
+    return Check(
+        name,
+        "ok" if changed else "unsafe",
+        found.max_difference,
+        found.min_cosine,
+        tolerance=limit,
+        note="" if changed else "the vectors stay the same: it does not reach the heads",
+        must_change=True,
+    )
+
+
+# What must hold for examples together: padding, batches of any size, any order, any numbers of pictures.
+
+_FORMS = ("text", "one image", "two images", "one sound", "one video")
+
+
+def check_processor(subject: Subject) -> Check:
+    """Ask whether the attention mask marks exactly the tokens that each prompt has alone."""
+    name = "processor padding"
+    if not can_pad(subject.processor):
+        return Check(name, "skipped", note="the tokenizer has no pad token; savs pads by itself")
+    try:
+        wrong = next(filter(None, (_mask_fault(subject, form) for form in _FORMS)), None)
+    except SAVsError as error:
+        wrong = f"fails: {error}"
+    return Check(name, "unsafe", note=wrong) if wrong else Check(name, "ok")
+
+
+def _mask_fault(subject: Subject, form: str) -> str | None:
+    """Say what is wrong with the mask of one padded batch, or None."""
+    examples = [subject.examples[position] for position in subject.positions(form)]
+    if len(examples) < 2:
+        return None
+    padded = encode(subject.processor, examples, "right")
+    if padded.get("attention_mask") is None:
+        return "no attention mask in a padded batch: nothing tells prompts from padding"
+    for row, example in enumerate(examples):
+        alone = encode(subject.processor, [example])["input_ids"][0].tolist()
+        real = padded["attention_mask"][row].ne(0)
+        if padded["input_ids"][row][real].tolist() != alone:
+            return (
+                f"the mask of a padded batch marks {int(real.sum())} tokens of a prompt that has "
+                f"{len(alone)} alone, or other ones ({form})"
+            )
+    return None
+
+
+def check_padding(subject: Subject, side: Side) -> Check:
+    """Read prompts of different length padded to one batch, by the independent reading."""
+    name = f"padded on the {side}"
+    if not can_pad(subject.processor):
+        return Check(name, "skipped", note="the tokenizer has no pad token; savs pads by itself")
+    groups = [group for group in map(subject.positions, _FORMS) if len(group) > 1]
+    if not groups:
+        return Check(name, "skipped", note="no two probes of one kind can be read")
+
+    def rows() -> Rows:
+        batches = ([subject.examples[position] for position in group] for group in groups)
+        return np.concatenate(
+            [read(subject.model, subject.processor, subject.sites, batch, side) for batch in batches]
+        )
+
+    wrong: Verdict = "unsafe" if side == "right" else "differs"
+    note = "" if side == "right" else "savs pads on the right"
+    return subject.judge(name, rows, subject.reference[np.concatenate(groups)], wrong=wrong, note=note)
+
+
+def check_batches(subject: Subject, sizes: Sequence[int]) -> list[Check]:
+    """Read the probes in batches of several sizes."""
+    return [
+        subject.judge(f"batches of {size}", partial(subject.extract, subject.examples, size))
+        for size in sizes
+    ]
+
+
+def check_shuffled(subject: Subject, size: int) -> Check:
+    """Read the probes in another order, so that each has other neighbours."""
+    order = np.random.default_rng(0).permutation(len(subject.examples))
+    examples = [subject.examples[position] for position in order]
+    return subject.judge("shuffled", lambda: subject.extract(examples, size), subject.reference[order])
+
+
+def check_mixed(subject: Subject) -> Check:
+    """Read prompts with one and with two pictures in one batch."""
+    name = "mixed image counts"
+    one, two = subject.positions("one image"), subject.positions("two images")
+    if not one or not two:
+        reason = subject.refused.get("two images") or "the backbone reads text only"
+        return Check(name, "skipped", note=reason)
+    positions = np.asarray([*one[:2], *two[:2]])
+    examples = [subject.examples[position] for position in positions]
+    return subject.judge(name, lambda: subject.extract(examples, 4), subject.reference[positions])
+
+
+# Whether reading a common beginning once gives the same vectors as reading every prompt in full.
+
+_REUSE_NAME = "prefix reuse"
+
+
+def reuse_probes(subject: Subject) -> list[Probe]:
+    """Return the prompts with a common beginning that the backbone can read."""
+    candidates = prefix_probes(subject.backbone.modalities)
+    backbone = variant(subject.backbone, 1)
+    found = backbone.extract([probe.example for probe in candidates], max_errors=-1)
+    return [candidates[index] for index in found.indices.tolist()]
+
+
+def check_reuse(subject: Subject, asked: list[Probe], batch_size: int) -> Check:
+    """Read prompts with a common beginning with prefix reuse, and each alone.
+
+    "differs" if the backbone's own check has refused to share, which is safe: every prompt was read in full.
+    """
+    examples = [probe.example for probe in asked]
+    if not examples:
+        return Check(
+            _REUSE_NAME, "skipped", note="does not apply: no prompts with a common beginning can be read"
+        )
+    backbone = variant(subject.backbone, batch_size, prefix_reuse=True)
+
+    def rows() -> Rows:
+        with without_remarks():
+            return backbone.extract(examples).features
+
+    try:
+        reference = read(subject.model, subject.processor, subject.sites, examples)
+    except SAVsError as error:
+        return Check(_REUSE_NAME, "unsafe", note=f"fails: {error}")
+    found = subject.judge(_REUSE_NAME, rows, reference)
+    if found.verdict != "ok":
+        return found
+    report = backbone.report
+    if report.prefix_failure:
+        return Check(_REUSE_NAME, "differs", note=f"{report.prefix_failure}; savs reads every prompt in full")
+    if not report.n_reused:
+        return Check(_REUSE_NAME, "skipped", note="does not apply: no beginning was shared")
+    note = f"{report.n_reused} of {report.n_examples} prompts on {report.n_prefixes} beginnings"
+    return replace(found, note=note)
+
+
+@contextmanager
+def without_remarks() -> Iterator[None]:
+    """Keep the backbones' log lines off the terminal: the doctor says the same in its table."""
+    logger = logging.getLogger("savs.backbones")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+# Whether a model gives the same vectors in another dtype; on a copy, never on the caller's model.
+
+DTYPES = ("float32", "bfloat16", "float16")
+LARGEST_COPY = 4 * 2**30
+"""Bytes that a second copy of a model may take."""
+
+
+def check_dtype(subject: Subject, dtype: str) -> Check:
+    """Read the probes, each alone, with the same weights in another dtype; "differs" beyond rounding."""
+    name, model = f"dtype {dtype}", subject.model
+    device = input_device(model).type
+    limit = max(tolerance(dtype, device), subject.tolerance)
+    if str(model.dtype) == f"torch.{dtype}":
+        return Check(name, "ok", 0.0, 1.0, 0, limit, "in use: all other checks ran in it")
+    reason = _no_copy(model, dtype)
+    if reason:
+        return Check(name, "skipped", note=reason)
+    try:
+        other = _converted(model, getattr(torch, dtype))
+    except Exception as error:  # a module may hold anything, such as a handle that cannot be copied
+        return Check(name, "skipped", note=f"the model cannot be copied: {' '.join(str(error).split())[:80]}")
+    sites = [replace(site, projection=other.get_submodule(site.path)) for site in subject.sites]
+    return subject.judge(
+        name,
+        lambda: read(other, subject.processor, sites, subject.examples),
+        wrong="differs",
+        limit=limit,
+    )
+
+
+def _no_copy(model: Any, dtype: str) -> str | None:
+    """Say why a second copy cannot be made, or None."""
+    if getattr(model, "hf_device_map", None) or getattr(model, "is_quantized", False):
+        return f"the model is spread over devices or quantised; load it with dtype {dtype} to examine it"
+    parameters = list(model.parameters())
+    if any(parameter.is_meta for parameter in parameters):
+        return "parts of the model are offloaded"
+    size = torch.empty(0, dtype=getattr(torch, dtype)).element_size()
+    n_bytes = sum(p.numel() * max(p.element_size(), size) for p in parameters)
+    if n_bytes > LARGEST_COPY:
+        gib = n_bytes / 2**30
+        return f"a second copy takes {gib:.1f} GiB; load it with dtype {dtype} to examine it"
+    return None
+
+
+def _converted(model: Any, dtype: torch.dtype) -> Any:
+    """Return a copy whose saved tensors are of a dtype, as `from_pretrained` loads them.
+
+    Tensors that are not saved, such as rotary frequencies, keep theirs: rounded, they would turn far
+    positions by whole radians.
+    """
+    other = copy.deepcopy(model)
+    kept = _kept_in_float32(model)
+    for name, tensor in _saved_tensors(other):
+        if tensor.is_floating_point() and not any(part in name for part in kept):
+            tensor.data = tensor.data.to(dtype)
+    return other
+
+
+def _saved_tensors(model: Any) -> Iterator[tuple[str, torch.Tensor]]:
+    yield from model.named_parameters()
+    for prefix, module in model.named_modules():
+        for name, buffer in module._buffers.items():
+            if buffer is not None and name not in module._non_persistent_buffers_set:
+                yield f"{prefix}.{name}", buffer
+
+
+def _kept_in_float32(model: Any) -> set[str]:
+    names: set[str] = set()
+    for attribute in ("_keep_in_fp32_modules", "_keep_in_fp32_modules_strict"):
+        names |= set(getattr(model, attribute, None) or ())
+    return names
+
+
+# Which attention kernels run a model here, and whether they give the same vectors.
 
 KERNELS = ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")
 
@@ -74,19 +345,19 @@ def under_kernel(model: Any, kernel: str | None) -> Iterator[None]:
     if kernel is None or kernel == kernel_in_use(model):
         yield
         return
-    before = [(config, vars(config).get(_NAME, _ABSENT)) for config in _configs(model)]
+    before = [(config, vars(config).get(_KERNEL_NAME, _ABSENT)) for config in _configs(model)]
     try:
         _set(model, kernel)
         yield
     finally:
         for config, value in before:
             if value is _ABSENT:
-                vars(config).pop(_NAME, None)
+                vars(config).pop(_KERNEL_NAME, None)
             else:
-                vars(config)[_NAME] = value
+                vars(config)[_KERNEL_NAME] = value
 
 
-_NAME = "_attn_implementation_internal"
+_KERNEL_NAME = "_attn_implementation_internal"
 _ABSENT = object()
 
 

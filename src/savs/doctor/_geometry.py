@@ -16,14 +16,12 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from savs.backbones.anatomy.sites import AttentionSite
-from savs.backbones.passes.frozen import accepted_inputs, frozen, model_failures
-from savs.doctor.reading import encode
+from savs.backbones._attention_sites import AttentionSite
+from savs.backbones._forward import accepted_inputs, frozen, model_failures
+from savs.doctor._reference import encode
+from savs.doctor._subject import Subject
 from savs.doctor.report import Check
-from savs.doctor.subject import Subject
 from savs.errors import SAVsError
-
-__all__ = ["check_geometry"]
 
 
 @dataclass

@@ -1,23 +1,55 @@
-"""Pictures, films, tones and short texts on which a backbone is examined: the same everywhere, no files.
+"""Images, videos, tones and short texts on which a backbone is examined: the same everywhere, no files.
 
 They belong to a small task of three classes, so that a difference of vectors can be told in answers, too.
 """
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from savs.doctor.recordings import film, tone
-from savs.examples import Audio, Example, Image, Message, Text
+import numpy as np
+
+from savs.data import Example, Message, Text
+from savs.media import Audio, Image, Video
 
 if TYPE_CHECKING:
     from PIL import Image as PILImage
     from PIL import ImageDraw
 
-__all__ = ["CLASSES", "Probe", "contrasts", "draw", "prefix_probes", "probes", "question"]
+
+# Tones and short films to examine backbones that hear or take videos: made on the spot, no files.
+
+_RATE = 16_000
+_FRAMES_PER_SECOND = 4
+
+
+def tone(hertz: float, seconds: float) -> Audio:
+    """Return a tone that fades away, at 16 kHz."""
+    times = np.arange(round(_RATE * seconds)) / _RATE
+    wave = 0.5 * np.sin(2 * np.pi * hertz * times) * np.exp(-times / seconds)
+    return Audio(wave.astype(np.float32), _RATE)
+
+
+def film(pictures: Sequence[PILImage.Image]) -> Video:
+    """Return a film of pictures of one size, four a second, every one of them to be read."""
+    import av
+
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream: Any = container.add_stream("mpeg4", rate=_FRAMES_PER_SECOND)
+        stream.width, stream.height, stream.pix_fmt = *pictures[0].size, "yuv420p"
+        frames: Any = av.VideoFrame  # partly untyped
+        for picture in pictures:
+            container.mux(stream.encode(frames.from_image(picture)))
+        container.mux(stream.encode(None))
+    return Video(file.getvalue(), len(pictures))
+
+
+# Pictures, films, tones and short texts on which a backbone is examined: the same everywhere, no files.
 
 CLASSES = ("red", "green", "blue")
 _RGB = {"red": (214, 40, 34), "green": (30, 160, 60), "blue": (36, 70, 214), "grey": (128, 128, 128)}

@@ -11,18 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from savs.backbones import TransformersBackbone
-from savs.backbones.anatomy.sites import AttentionSite
-from savs.backbones.passes.memory import BatchSize
-from savs.backbones.passes.offloading import input_device
-from savs.doctor.comparing import compare, flips, tolerance
-from savs.doctor.probes import Probe, probes
-from savs.doctor.reading import read
+from savs.backbones._attention_sites import AttentionSite
+from savs.backbones._forward import input_device
+from savs.backbones._memory import BatchSize
+from savs.data import Example
+from savs.doctor._probes import Probe, probes
+from savs.doctor._reference import compare, flips, read, tolerance
 from savs.doctor.report import Check, Verdict
 from savs.errors import BackboneError, SAVsError
-from savs.examples import Example
-from savs.features import HeadLayout
-
-__all__ = ["Rows", "Subject", "admit", "variant"]
+from savs.layout import HeadLayout
 
 Rows = NDArray[np.float32]
 
@@ -40,7 +37,7 @@ class Subject:
     refused : dict of str to str
         Forms of prompts that it cannot read, each with the reason.
     reference : ndarray of float32, shape (n_probes, layout.width)
-        Vectors of the probes, each read alone by `savs.doctor.reading`.
+        Vectors of the probes, each read alone by `savs.doctor._reference`.
     tolerance : float
         Of its dtype on its device.
     """

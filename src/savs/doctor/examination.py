@@ -2,24 +2,183 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from itertools import groupby
 
-from savs.backbones import TransformersBackbone
-from savs.backbones.loading.modes import Mode, remove_mode, store_mode
-from savs.doctor.basis import check_contrasts, check_reference, check_repetition
-from savs.doctor.batches import check_batches, check_mixed, check_padding, check_processor, check_shuffled
-from savs.doctor.dtypes import DTYPES, check_dtype
-from savs.doctor.facts import facts
-from savs.doctor.geometry import check_geometry
-from savs.doctor.kernels import KERNELS, check_kernel, kernel_in_use
-from savs.doctor.probes import Probe
+from savs.backbones import JSONValue, TransformersBackbone
+from savs.backbones._modes import Mode, checked_versions, remove_mode, store_mode
+from savs.backbones._rendering import chat_template, tokenizer_of
+from savs.data import Example
+from savs.doctor._checks import (
+    DTYPES,
+    KERNELS,
+    check_batches,
+    check_contrasts,
+    check_dtype,
+    check_kernel,
+    check_mixed,
+    check_padding,
+    check_processor,
+    check_reference,
+    check_repetition,
+    check_reuse,
+    check_shuffled,
+    kernel_in_use,
+    reuse_probes,
+    under_kernel,
+    without_remarks,
+)
+from savs.doctor._geometry import check_geometry
+from savs.doctor._probes import Probe
+from savs.doctor._subject import Subject, admit, variant
 from savs.doctor.report import Check, Report, Timing
-from savs.doctor.reuse import check_reuse, reuse_probes
-from savs.doctor.speed import best_mode, time_modes
-from savs.doctor.subject import Subject, admit
 
-__all__ = ["examine"]
+__all__ = ["facts", "usable", "best_mode", "time_modes", "examine"]
+
+
+# What a backbone is, as facts for people and for `--json`.
+
+
+def facts(subject: Subject, checks: Sequence[Check]) -> dict[str, JSONValue]:
+    """Return the facts; the checks tell which kernels and dtypes run."""
+    backbone, processor, model = subject.backbone, subject.processor, subject.model
+    images = getattr(processor, "image_processor", None)
+    return {
+        "source": backbone._origin["source"],
+        "model_class": type(model).__name__,
+        **_anatomy(subject),
+        "modalities": [*sorted(backbone.modalities)],
+        "refused_prompts": dict(subject.refused),
+        "processor_class": type(processor).__name__,
+        "image_processor_class": None if images is None else type(images).__name__,
+        "image_backend": None if images is None else str(getattr(images, "backend", "unknown")),
+        "chat_template": chat_template(processor)[0] is not None,
+        "padding_side": str(getattr(tokenizer_of(processor), "padding_side", None)),
+        "device": str(model.device),
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "attn_implementation": kernel_in_use(model),
+        "kernels": usable(checks, "kernel "),
+        "dtypes": usable(checks, "dtype "),
+    }
+
+
+def usable(checks: Sequence[Check], prefix: str) -> list[JSONValue]:
+    """Return the kernels or dtypes that ran, right or wrong."""
+    return [
+        check.name.removeprefix(prefix)
+        for check in checks
+        if check.name.startswith(prefix) and check.verdict != "skipped"
+    ]
+
+
+def _anatomy(subject: Subject) -> dict[str, JSONValue]:
+    anatomy = subject.backbone._anatomy
+    described = anatomy.describe()
+    return {
+        "n_layers": anatomy.n_layers,
+        "n_heads": subject.layout.n_heads,
+        "heads_per_layer": _per_layer(subject),
+        "gated_layers": [*sorted({site.layer for site in subject.sites if site.gated})],
+        "skipped": described["skipped"],
+        "sites_from": described["sites_from"],
+    }
+
+
+def _per_layer(subject: Subject) -> list[JSONValue]:
+    """Return ``[first layer, last layer, heads, head_dim]`` of every run of alike layers."""
+    runs: list[JSONValue] = []
+    shapes = [(site.layer, site.n_heads, site.head_dim) for site in subject.sites]
+    for (n_heads, head_dim), run in groupby(shapes, key=lambda shape: shape[1:]):
+        layers = [layer for layer, _, _ in run]
+        runs.append([layers[0], layers[-1], n_heads, head_dim])
+    return runs
+
+
+# The fastest of the safe modes, by the clock, on the probes.
+
+_ROUNDS = 3
+_LONG = 6.0  # seconds after which no further round begins
+_CLEARLY_FASTER = 1.1  # a clock on a busy machine wavers by more than a few percent
+
+
+def time_modes(subject: Subject, sizes: Sequence[int], kernels: Iterable[str | None]) -> list[Timing]:
+    """Time every batch size under every kernel, the smallest first."""
+    wanted = [(size, kernel) for kernel in kernels for size in sorted(sizes)]
+    return _timed(subject, subject.examples, [(size, None, kernel) for size, kernel in wanted])
+
+
+def best_mode(
+    subject: Subject, timings: Sequence[Timing], asked: Sequence[Probe], reuse: str
+) -> tuple[Mode, list[Timing]]:
+    """Return the fastest mode, and the timings with and without prefix reuse that decided on that.
+
+    Parameters
+    ----------
+    subject : Subject
+    timings : sequence of Timing
+        Of safe modes, at least one. A later one must be clearly faster to be preferred.
+    asked : sequence of Probe
+        Prompts with a common beginning.
+    reuse : {"ok", "unsafe", "differs", "skipped"}
+        Verdict on prefix reuse. Where it could not be tried it stays on, as the backbone checks it by itself.
+    """
+    best = timings[0]
+    for timing in timings[1:]:
+        if timing.examples_per_second > best.examples_per_second * _CLEARLY_FASTER:
+            best = timing
+    compared: list[Timing] = []
+    on = reuse == "skipped"
+    if reuse == "ok":
+        examples = _one_family(asked)
+        size, kernel = best.batch_size, best.attn_implementation
+        compared = _timed(subject, examples, [(size, True, kernel), (size, False, kernel)])
+        on = compared[0].examples_per_second * _CLEARLY_FASTER > compared[1].examples_per_second
+    return Mode(best.batch_size, on, best.attn_implementation, checked_versions()), compared
+
+
+def _one_family(asked: Sequence[Probe]) -> list[Example]:
+    """Return the largest set of questions on one picture, or on one opening where there are no pictures."""
+    families: dict[int, list[Example]] = {}
+    for probe in asked:
+        pictures = probe.example.images
+        families.setdefault(id(pictures[0].source) if pictures else 0, []).append(probe.example)
+    return max(families.values(), key=len)
+
+
+def _timed(
+    subject: Subject, examples: Sequence[Example], modes: Sequence[tuple[int, bool | None, str | None]]
+) -> list[Timing]:
+    """Time (batch size, prefix reuse, kernel) in turns: what else the machine does hits them alike."""
+    works = [partial(_run, subject, examples, *mode) for mode in modes]
+    best = [math.inf] * len(works)
+    started = time.perf_counter()
+    for _ in range(_ROUNDS):
+        best = [min(shortest, work()) for shortest, work in zip(best, works, strict=True)]
+        if time.perf_counter() - started > _LONG:
+            break
+    in_use = kernel_in_use(subject.model)
+    return [
+        Timing(size, reuse, kernel or in_use, round(len(examples) / max(seconds, 1e-9), 2))
+        for (size, reuse, kernel), seconds in zip(modes, best, strict=True)
+    ]
+
+
+def _run(
+    subject: Subject, examples: Sequence[Example], batch_size: int, reuse: bool | None, kernel: str | None
+) -> float:
+    """Return the seconds that the examples take."""
+    backbone = variant(subject.backbone, batch_size, bool(reuse))
+    with under_kernel(subject.model, kernel), without_remarks():
+        started = time.perf_counter()
+        backbone.extract(examples)
+        return time.perf_counter() - started
+
+
+# `examine`: all checks on one backbone, in the order in which they build on one another.
 
 _STAGES = 7
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from savs.backbones.base import JSONValue
-from savs.backbones.loading.modes import Mode
+from savs.backbones import JSONValue
+from savs.backbones._modes import Mode
 
 __all__ = ["Check", "Report", "Timing", "Verdict"]
 

@@ -1,7 +1,7 @@
 """Metrics, intervals and the protocol of repeated draws."""
 
-from savs.evaluation.intervals import Difference, interval_over_draws, paired_bootstrap, wilson_interval
-from savs.evaluation.metrics import accuracy_report
+from savs.classifiers import wilson_interval
+from savs.evaluation.metrics import Difference, accuracy_report, interval_over_draws, paired_bootstrap
 from savs.evaluation.protocol import DrawResults, draw_rows, on_features, run_draws
 
 __all__ = [

@@ -1,27 +1,134 @@
-"""Methods and baselines on the same draws of one data set, from one forward pass."""
+"""`compare_methods`: methods and baselines on the same draws of one dataset, from one forward pass."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from savs.backbones import Backbone
-from savs.datasets.support import class_counts
-from savs.errors import DataError
-from savs.evaluation.contenders import DEFAULT_CONTENDERS, KNOWN, ReadExamples
-from savs.evaluation.judging import Judge
+from savs.classifiers import TEXT_METHODS
+from savs.data import Example, Label
+from savs.data.checks import class_counts
+from savs.errors import DataError, ItemError, SAVsError
+from savs.evaluation.contenders import (
+    DEFAULT_CONTENDERS,
+    KNOWN,
+    Answers,
+    Contender,
+    ReadExamples,
+    Rows,
+    ask,
+    items_to_ask,
+    shots_and_tests,
+)
 from savs.evaluation.protocol import draw_rows
-from savs.evaluation.results import Comparison
-from savs.evaluation.splits import items_to_ask, shots_and_tests
-from savs.examples import Example, Label
-from savs.heads import TEXT_METHODS
-from savs.model.names import class_prompts
+from savs.evaluation.results import Comparison, Trial
+from savs.model._learning import class_prompts
 
-__all__ = ["check_request", "compare_methods"]
+__all__ = ["Judge", "check_request", "compare_methods"]
+
+
+# Running the contenders of a comparison on its draws: what each got right, or why it could not.
+
+
+class Judge:
+    """Runs contenders; the model is asked in words once, when the first one wants it.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        The model to ask.
+    read : ReadExamples
+        What the contenders get.
+    classes : sequence of label
+        The answers that the model may give.
+    asked : list of int
+        Rows that are put to the model.
+    progress : bool
+        Show progress bars on a terminal.
+
+    Attributes
+    ----------
+    failure : Exception or None
+        Why the model could not be asked.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        read: ReadExamples,
+        classes: Sequence[Label],
+        asked: list[int],
+        progress: bool,
+    ) -> None:
+        self._read = read
+        self._ask = partial(ask, backbone, {row: read.examples[row] for row in asked}, classes)
+        self._n_asked, self._progress = len(asked), progress
+        self.failure: Exception | None = None
+
+    @cached_property
+    def answers(self) -> Answers:
+        """What the model said; it is asked at the first access."""
+        with _bar(self._n_asked, "answer", self._progress) as tell:
+            return self._ask(tell)
+
+    def _answers(self) -> Answers:
+        # Asked in vain once, not in every draw.
+        if self.failure is not None:
+            raise self.failure
+        try:
+            return self.answers
+        except (SAVsError, ValueError, MemoryError) as error:
+            self.failure = error
+            raise
+
+    def run(
+        self, methods: Sequence[str], splits: dict[tuple[int, int], tuple[Rows, Rows]], progress: bool
+    ) -> dict[tuple[str, int], list[Trial]]:
+        """Return the trials of each method and number of shots, in the order of the draws."""
+        trials: dict[tuple[str, int], list[Trial]] = {}
+        with _bar(len(methods) * len(splits), "fit", progress) as tell:
+            for name in methods:
+                contender = self._read.contender(name, self._answers)
+                for (count, _), (drawn, items) in splits.items():
+                    trial = _tried(contender, drawn, items, self._read.labels)
+                    trials.setdefault((name, count), []).append(trial)
+                    tell(1)
+        return trials
+
+
+def _tried(contender: Contender, drawn: Rows, items: Rows, labels: NDArray[Any]) -> Trial:
+    try:
+        turn = contender(drawn, items)
+    except MemoryError:
+        return Trial.failed("it needs more memory than there is")
+    except (SAVsError, ValueError) as error:
+        message = error.message if isinstance(error, ItemError) else str(error)
+        return Trial.failed(" ".join(message.split()))
+    if not len(turn.rows):
+        return Trial.failed("none of this draw's test items was asked")
+    truth = labels[turn.rows].tolist()
+    right = [
+        type(label) is type(true) and label == true for label, true in zip(turn.labels, truth, strict=True)
+    ]
+    return Trial(turn.rows, np.array(right), turn.seconds, turn.n_bytes)
+
+
+@contextmanager
+def _bar(total: int, unit: str, progress: bool) -> Iterator[Callable[[int], object]]:
+    from tqdm import tqdm
+
+    with tqdm(total=total, unit=unit, delay=2, disable=None if progress else True, leave=False) as bar:
+        yield bar.update
+
+
+# Methods and baselines on the same draws of one data set, from one forward pass.
 
 
 def compare_methods(
@@ -83,7 +190,7 @@ def compare_methods(
     Examples
     --------
     >>> from savs.backbones.fake import FakeBackbone
-    >>> from savs.examples import as_examples
+    >>> from savs.data import as_examples
     >>> examples = as_examples(["red", "rose", "wine", "navy", "sea", "sky"], ["warm"] * 3 + ["cold"] * 3)
     >>> found = compare_methods(FakeBackbone(), examples, methods=["majority"], shots=[1], draws=2)
     >>> found.accuracies("majority", 1)

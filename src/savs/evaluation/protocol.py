@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from savs.classifiers._validation import check_label_types, count_classes, encode_labels
 from savs.errors import DataError
-from savs.evaluation.intervals import Difference, interval_over_draws, paired_bootstrap
-from savs.heads.labels import check_label_types, count_classes, encode_labels
+from savs.evaluation.metrics import Difference, interval_over_draws, paired_bootstrap
 
 __all__ = ["DrawResults", "Method", "draw_rows", "on_features", "run_draws"]
 

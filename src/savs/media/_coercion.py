@@ -1,4 +1,4 @@
-"""Every form of a picture to an `Image` part. Nothing is opened or decoded, except base64."""
+"""Every form of an image, video or audio to its part. Nothing is opened or decoded, except base64."""
 
 from __future__ import annotations
 
@@ -6,35 +6,92 @@ import base64
 import binascii
 import re
 import sys
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from io import IOBase
-from pathlib import Path
-from typing import Any, cast
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar, cast
+from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
 
 from savs.errors import ExampleError
-from savs.examples.addresses import ADDRESS, Address, as_address
-from savs.examples.content import Image, Sampling, Video
+from savs.media.parts import Audio, Image, Sampling, Video
 
-__all__ = [
-    "AUDIO_SUFFIXES",
-    "IMAGE_SUFFIXES",
-    "UNREAD_AUDIO_SUFFIXES",
-    "VIDEO_SUFFIXES",
-    "a_type",
-    "as_video",
-    "as_image",
-    "check_sampling",
-    "is_picture",
-    "looks_like_image",
-    "nearly_image",
-    "type_name",
-    "audio_error",
-    "file_content",
-]
+# Media given by web address: noted where they stand, then fetched or refused, all in one place.
+
+ADDRESS = re.compile(r"(?!data:)[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+"""How a web or file address begins; ``data:`` URLs are none."""
+
+Fetch = Callable[[str, str], Path]
+"""Gives the file of an address and a kind: ``"image"``, ``"video"`` or ``"audio"``."""
+
+_Medium = TypeVar("_Medium", bound=Image | Audio)
+
+
+@dataclass(frozen=True)
+class Address:
+    """An ``https`` address in the place of a source; it never leaves `savs.data`, and is never shown."""
+
+    url: str = field(repr=False)
+
+    @property
+    def suffix(self) -> str:
+        """The ending of the path in it, in lower case: ``".mp4"``."""
+        try:
+            return PurePosixPath(urlsplit(self.url).path).suffix.lower()
+        except ValueError:
+            return ""
+
+
+def as_address(text: str, what: str) -> Address | None:
+    """Return the address that a text is, or None.
+
+    Parameters
+    ----------
+    text : str
+    what : str
+        Picture, video or sound, for the message.
+
+    Raises
+    ------
+    ExampleError
+        ``url_refused`` for another scheme than https, allowed or not.
+    """
+    if not ADDRESS.match(text):
+        return None
+    if text[:8].lower() != "https://":
+        raise _refused("only https:// addresses are opened, of hosts that are allowed", what)
+    return Address(text)
+
+
+def settled_part(part: _Medium, fetch: Fetch | None) -> _Medium:
+    """Return a picture, video or sound that is at hand: its address fetched, or refused without `fetch`.
+
+    Raises
+    ------
+    ExampleError
+        ``url_refused`` without `fetch`.
+    MediaError
+        As `fetch` raises it.
+    """
+    source: object = part.source
+    if not isinstance(source, Address):
+        return part
+    kind = "audio" if isinstance(part, Audio) else "video" if isinstance(part, Video) else "image"
+    if fetch is None:
+        what = {"audio": "sound", "image": "picture"}.get(kind, kind)
+        raise _refused("web addresses are opened only of hosts that are allowed (--allow-host, fetch=)", what)
+    return replace(part, source=Path(fetch(source.url, kind)))
+
+
+def _refused(rule: str, what: str) -> ExampleError:
+    advice = f"download the {what} and give its path (an address meant as text goes as {{'text': ...}})"
+    return ExampleError(f"{rule}; {advice}", code="url_refused")
+
+
+# Every form of a picture to an `Image` part. Nothing is opened or decoded, except base64.
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 """Endings of the picture files that `savs.media` reads."""
@@ -52,13 +109,15 @@ UNREAD_AUDIO_SUFFIXES = frozenset({".m4a", ".aac", ".wma", ".amr", ".mid", ".mid
 """Endings of sound files that are refused with advice."""
 
 _SOUNDS = AUDIO_SUFFIXES | UNREAD_AUDIO_SUFFIXES
-_DATA_URL = re.compile(r"data:(?P<kind>[a-z]+)/[^;,]*(?P<options>[^,]{0,200}),", re.IGNORECASE)
+_IMAGE_DATA_URL = re.compile(r"data:(?P<kind>[a-z]+)/[^;,]*(?P<options>[^,]{0,200}),", re.IGNORECASE)
 _MEDIA_URL = re.compile(r"data:(image|video|audio)/[^,\s]{0,200},", re.IGNORECASE)
 # How the base64 of PNG, JPEG, GIF and WEBP begins.
 _BARE_BASE64 = ("iVBORw0KGgo", "/9j/", "R0lGOD", "UklGR")
 _LONGEST_PATH = 4096
 _MOST_FRAMES = 1024
-_ACCEPTED = "a picture is a path, encoded bytes, a data:image/...;base64, URL, a PIL image or a uint8 array"
+_ACCEPTED_IMAGES = (
+    "a picture is a path, encoded bytes, a data:image/...;base64, URL, a PIL image or a uint8 array"
+)
 
 
 def is_picture(value: Any) -> bool:
@@ -107,7 +166,7 @@ def nearly_image(text: str) -> bool:
 def as_image(value: Any, root: Path | None = None) -> Image:
     """Return the `Image` part of anything that stands where a picture is expected.
 
-    An ``https`` address stays one, until `savs.examples.addresses.settled` fetches or refuses it.
+    An ``https`` address stays one, until `savs.data.coercion.settled` fetches or refuses it.
 
     Raises
     ------
@@ -122,9 +181,9 @@ def as_image(value: Any, root: Path | None = None) -> Image:
         made = as_image(value.source, None)
         return value if made.source is value.source else made
     if isinstance(value, str):
-        return _from_text(str(value), root)
+        return _image_from_text(str(value), root)
     if isinstance(value, Path):
-        return _from_path(value, root)
+        return _image_from_path(value, root)
     if isinstance(value, bytes | bytearray | memoryview):
         return Image(bytes(value))
     if isinstance(value, IOBase):
@@ -135,7 +194,9 @@ def as_image(value: Any, root: Path | None = None) -> Image:
         return Image(value)
     if isinstance(value, Mapping) and {"bytes", "path"} & set(value):
         return as_image(value["bytes"] if value.get("bytes") is not None else value.get("path"), root)
-    raise ExampleError(f"{a_type(value)} stands where a picture is expected; {_ACCEPTED}", code="image_type")
+    raise ExampleError(
+        f"{a_type(value)} stands where a picture is expected; {_ACCEPTED_IMAGES}", code="image_type"
+    )
 
 
 def file_content(file: IOBase) -> bytes:
@@ -212,7 +273,7 @@ def audio_error(what: str) -> ExampleError:
     return ExampleError(f"{what} is a sound, where a picture or video is expected", code="image_type")
 
 
-def _from_text(text: str, root: Path | None) -> Image:
+def _image_from_text(text: str, root: Path | None) -> Image:
     if text[:5].lower() == "data:":
         return _decode_data_url(text)
     address = as_address(text, "picture")
@@ -231,10 +292,10 @@ def _from_text(text: str, root: Path | None) -> Image:
             f"data:image/png;base64,..."
         )
         raise ExampleError(message, code="image_path")
-    return _from_path(Path(text), root)
+    return _image_from_path(Path(text), root)
 
 
-def _from_path(path: Path, root: Path | None) -> Image:
+def _image_from_path(path: Path, root: Path | None) -> Image:
     return _of_suffix(path.suffix.lower(), _under(root, path))
 
 
@@ -251,7 +312,7 @@ def _of_suffix(suffix: str, source: Path) -> Image:
 
 
 def _decode_data_url(text: str) -> Image:
-    match = _DATA_URL.match(text)
+    match = _IMAGE_DATA_URL.match(text)
     kind = match["kind"].lower() if match else ""
     if kind == "audio":
         raise audio_error("a data:audio URL")
@@ -274,22 +335,22 @@ def decode_base64(text: str, what: str = "picture") -> bytes:
 
 def _checked_array(array: NDArray[Any]) -> NDArray[Any]:
     if array.dtype.kind == "f":
-        raise _array_error(
+        raise _image_array_error(
             "is no picture: decimals may mean 0..1 or 0..255; scale to 0..255 and use .astype(numpy.uint8)",
             array,
         )
     if array.dtype not in (np.uint8, np.bool_, np.uint16):
-        raise _array_error("is no picture; scale it to 0..255 and use .astype(numpy.uint8)", array)
+        raise _image_array_error("is no picture; scale it to 0..255 and use .astype(numpy.uint8)", array)
     if array.ndim == 3 and array.shape[0] in {1, 3, 4} and array.shape[2] not in {3, 4}:
-        raise _array_error("has its channels first; use .transpose(1, 2, 0)", array)
+        raise _image_array_error("has its channels first; use .transpose(1, 2, 0)", array)
     if array.ndim not in {2, 3} or (array.ndim == 3 and array.shape[2] not in {3, 4}) or array.size == 0:
-        raise _array_error(
+        raise _image_array_error(
             "is no picture; (height, width), (height, width, 3) or (height, width, 4) is", array
         )
     return array
 
 
-def _array_error(message: str, array: NDArray[Any]) -> ExampleError:
+def _image_array_error(message: str, array: NDArray[Any]) -> ExampleError:
     return ExampleError(f"an array of {array.dtype} and shape {array.shape} {message}", code="image_array")
 
 
@@ -302,3 +363,167 @@ def _exists(path: Path) -> bool:
         return path.exists()
     except (OSError, ValueError):
         return False
+
+
+# Every form of a sound to an `Audio` part. Nothing is opened or decoded, except base64.
+
+MOST_CHANNELS = 32
+_AUDIO_DATA_URL = re.compile(r"data:[a-z]+/[^;,]{0,100}[^,]{0,200};base64,", re.IGNORECASE)
+_SAMPLES = {"array", "sampling_rate", "path", "bytes"}
+_ACCEPTED_AUDIO = (
+    "a sound is a path, encoded bytes, a data:audio/...;base64, URL, or an array with its sampling rate "
+    "({'array': ..., 'sampling_rate': ...} or savs.Audio)"
+)
+
+
+def is_medium(value: Any) -> bool:
+    """Return whether a mapping or part can only mean a sound, and not a row."""
+    if isinstance(value, Mapping):
+        return value.get("array") is not None and set(value) <= _SAMPLES
+    return isinstance(value, Audio)
+
+
+def as_medium(value: Any, root: Path | None = None) -> Image | Audio:
+    """Return the part of a picture, video or sound: a sound if a path or address says so, as for videos.
+
+    Raises
+    ------
+    ExampleError
+        As `as_audio` and `savs.media._coercion.as_image`.
+    """
+    if is_medium(value):
+        return as_audio(value, root)
+    named = value
+    if isinstance(value, Mapping):
+        named = value.get("path")
+    elif isinstance(value, IOBase):
+        named = getattr(value, "name", None)
+    if isinstance(named, str) and named[:11].lower() == "data:audio/":
+        return as_audio(value, root)
+    if isinstance(named, str | Path) and _suffix(named) in AUDIO_SUFFIXES | UNREAD_AUDIO_SUFFIXES:
+        return as_audio(value, root)
+    return as_image(value, root)
+
+
+def as_audio(value: Any, root: Path | None = None) -> Audio:
+    """Return the `Audio` part of anything that stands where a sound is expected, whatever a path ends in.
+
+    Parameters
+    ----------
+    value : object
+        An `Audio`; a path; encoded bytes; a file open for reading; a ``data:audio/...;base64,`` URL; a
+        mapping with ``bytes`` and ``path`` or with ``array`` and ``sampling_rate``, as the ``datasets``
+        library gives them.
+    root : Path, optional
+        What a relative path is relative to.
+
+    Raises
+    ------
+    ExampleError
+        ``audio_type``, ``audio_array``, ``audio_rate``, ``audio_format``, ``audio_path``, ``image_path`` (an
+        open file that cannot be read), ``url_refused`` or ``data_url``.
+    """
+    if isinstance(value, Audio):
+        made = _made(value.source, value.sampling_rate, None)
+        same = made.source is value.source and made.sampling_rate is value.sampling_rate
+        return value if same else made
+    if isinstance(value, Mapping) and value.get("array") is not None:
+        return _made(value["array"], value.get("sampling_rate"), root)
+    if isinstance(value, Mapping) and {"bytes", "path"} & set(value):
+        return _made(value["bytes"] if value.get("bytes") is not None else value.get("path"), None, root)
+    return _made(value, None, root)
+
+
+def _made(source: Any, rate: Any, root: Path | None) -> Audio:
+    if _holds_samples(source):
+        return Audio(_checked_samples(source), _checked_rate(rate))
+    if rate is not None and not isinstance(source, str | Path | bytes | bytearray | memoryview | IOBase):
+        raise ExampleError(f"{a_type(source)} is no array of samples", code="audio_array")
+    if rate is not None:
+        raise ExampleError(
+            "a sampling rate comes with samples alone: a file says its own; leave it out", code="audio_rate"
+        )
+    if isinstance(source, str):
+        return Audio(_audio_from_text(str(source), root))
+    if isinstance(source, Path):
+        return Audio(_audio_from_path(source, root))
+    if isinstance(source, bytes | bytearray | memoryview):
+        return Audio(source if isinstance(source, bytes) else bytes(source))
+    if isinstance(source, IOBase):
+        return Audio(file_content(source))
+    hint = "; cast the column to Audio(decode=False)" if type(source).__name__ == "AudioDecoder" else ""
+    message = f"{a_type(source)} stands where a sound is expected{hint}; {_ACCEPTED_AUDIO}"
+    raise ExampleError(message, code="audio_type")
+
+
+def _audio_from_text(text: str, root: Path | None) -> Path | bytes:
+    if text[:5].lower() == "data:":
+        match = _AUDIO_DATA_URL.match(text)
+        if match is None or not text[:11].lower() == "data:audio/":
+            raise ExampleError("a sound's data URL must begin with data:audio/...;base64,", code="data_url")
+        return decode_base64(text[match.end() :], "sound")
+    address = as_address(text, "sound")
+    if address is not None:
+        # Only until the example is `settled`.
+        return cast(Path, address)
+    if not text.strip() or "\0" in text or "\n" in text or len(text) > _LONGEST_PATH:
+        message = f"a text of {len(text)} characters is no path of a sound; base64 is data:audio/wav;base64,"
+        raise ExampleError(message, code="audio_path")
+    return _audio_from_path(Path(text), root)
+
+
+def _audio_from_path(path: Path, root: Path | None) -> Path:
+    if _suffix(path) in UNREAD_AUDIO_SUFFIXES:
+        message = f"{_suffix(path)} files are not read; convert the sound to WAV or FLAC"
+        raise ExampleError(message, code="audio_format")
+    return path if root is None else root / path
+
+
+def _suffix(path: Path | str) -> str:
+    if isinstance(path, str) and ADDRESS.match(path):
+        return Address(path).suffix
+    # Names are short: a text that is long is none, and slow to take apart.
+    return Path(path).suffix.lower() if len(str(path)) <= _LONGEST_PATH else ""
+
+
+def _holds_samples(source: Any) -> bool:
+    # Tensors of other libraries say how they become arrays.
+    return isinstance(source, list | tuple) or (hasattr(source, "__array__") and not isinstance(source, type))
+
+
+def _checked_samples(source: Any) -> NDArray[Any]:
+    try:
+        samples = np.asarray(source)
+    except (ValueError, TypeError, OverflowError, RuntimeError):
+        message = "the sound's samples are no array, as rows of different lengths or a tensor with gradients"
+        raise ExampleError(message, code="audio_array") from None
+    if isinstance(source, np.ma.MaskedArray):
+        raise _audio_array_error("is masked; use .filled(0)", samples)
+    if samples.dtype.newbyteorder("=") not in (np.int16, np.float16, np.float32, np.float64):
+        raise _audio_array_error(
+            "is no sound: samples are float32, float64 or float16 in -1..1, or int16", samples
+        )
+    if samples.ndim not in {1, 2}:
+        raise _audio_array_error("is no sound; (n_samples,) or (n_samples, n_channels) is", samples)
+    if samples.ndim == 2 and samples.shape[0] <= MOST_CHANNELS < samples.shape[1]:
+        raise _audio_array_error("has its channels first; use .T", samples)
+    if samples.size == 0:
+        raise _audio_array_error("has no samples", samples)
+    return samples
+
+
+def _checked_rate(rate: Any) -> int:
+    if isinstance(rate, float | np.floating) and float(rate).is_integer():
+        rate = int(rate)
+    if not isinstance(rate, int | np.integer) or isinstance(rate, bool) or rate < 1:
+        shown = rate if isinstance(rate, int) else type_name(rate)
+        given = "there is none" if rate is None else f"not {shown}"
+        message = f"samples come with their sampling rate, a whole number of samples a second; {given}"
+        raise ExampleError(message, code="audio_rate")
+    return rate if type(rate) is int else int(rate)
+
+
+def _audio_array_error(message: str, samples: NDArray[Any]) -> ExampleError:
+    return ExampleError(
+        f"an array of {samples.dtype} and shape {samples.shape} {message}", code="audio_array"
+    )

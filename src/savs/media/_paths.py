@@ -9,8 +9,6 @@ from pathlib import Path
 from savs.errors import MediaError
 from savs.media.limits import MediaLimits
 
-__all__ = ["check_media_file", "read_media_file", "resolve_media_path", "shown"]
-
 _LONGEST_SHOWN = 200
 
 

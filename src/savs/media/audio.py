@@ -1,4 +1,6 @@
-"""What kind of sound file some bytes are, and their samples in blocks, of one channel; knows limits.
+"""`load_audio`: audio as samples of one channel at a wanted rate, with limits. Thread-safe.
+
+libsndfile would read what is left, and nothing but the first.
 
 The first bytes decide which of libsndfile's readers may see a file: the others (twenty, some older than the
 formats in use) are no way in. Nothing is believed that a header says but to refuse a file sooner.
@@ -6,21 +8,186 @@ formats in use) are no way in. Nothing is believed that a header says but to ref
 
 from __future__ import annotations
 
+import hashlib
 import io
+import struct
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from savs.errors import MediaError
-from savs.media.ogg_pages import is_intact
-from savs.media.sound_lengths import holds_several, is_whole, says_its_length
+from savs.media._coercion import as_audio, settled_part
+from savs.media._paths import check_media_file, read_media_file
+from savs.media.limits import MediaLimits
+from savs.media.parts import Audio
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["AudioLimits", "blocks_of_file", "undecodable_sound"]
+__all__ = [
+    "is_intact",
+    "holds_several",
+    "is_whole",
+    "says_its_length",
+    "AudioLimits",
+    "blocks_of_file",
+    "undecodable_sound",
+    "audio_hash",
+    "check_audio_file",
+    "load_audio",
+]
+
+
+# Whether the pages of an OGG file are as they were written: decoders leave damaged ones out silently.
+
+_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+_HEAD, _SUM = 27, 22  # bytes of a page's head, and where its checksum stands in it (RFC 3533, section 6)
+
+
+def is_intact(data: bytes) -> bool:
+    """Return whether every page of an OGG file has its checksum, and nothing stands between two pages.
+
+    A last page that is cut short, and what stands behind the last page, are not looked at.
+    """
+    place = 0
+    while place + _HEAD <= len(data):
+        if data[place : place + 4] != b"OggS":
+            return data.find(b"OggS", place) < 0
+        body = place + _HEAD + data[place + _HEAD - 1]
+        end = body + sum(data[place + _HEAD : body])
+        if end > len(data):
+            break
+        if _checksum(data[place:end]) != int.from_bytes(data[place + _SUM : place + _SUM + 4], "little"):
+            return False
+        place = end
+    return True
+
+
+def _checksum(page: bytes) -> int:
+    # zlib has the same polynomial for bits in the other order, and turns the number over before and after.
+    blank = page[:_SUM] + bytes(4) + page[_SUM + 4 :]
+    turned = zlib.crc32(blank.translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return int(f"{turned:032b}"[::-1], 2)
+
+
+# Whether a sound file has all the bytes that it says it has, and no second sound behind the first.
+
+_UNKNOWN = 0x7FFFF000  # what programs write that do not know the length yet: this or more
+_MOST_CHUNKS = 100_000
+
+
+def is_whole(data: bytes) -> bool:
+    """Return False if a WAV, RF64, AIFF, AU, OGG or MP3 file ends too soon, by its own lengths.
+
+    True where a file does not say, and for FLAC, which its decoder checks.
+    """
+    if data[:4] == b"OggS":
+        return _is_whole_ogg(data)
+    if data[:3] == b"ID3" or data[:1] == b"\xff":
+        return _is_whole_mp3(data)
+    start, size = _samples(data)
+    return size >= _UNKNOWN or start + size <= len(data)
+
+
+def holds_several(data: bytes) -> bool:
+    """Return whether OGG, FLAC or MP3 files stand one behind the other: chained streams, files put together.
+
+    MP3 files are told apart where the first one says how long it is.
+    """
+    if data[:4] == b"OggS":
+        # All streams that are played together begin before one of them goes on (RFC 3533, section 4).
+        first = data.find(b"OggS", 4)
+        while data[first + 4 : first + 6] == b"\0\x02":
+            first = data.find(b"OggS", first + 4)
+        return first >= 0 and data.find(b"OggS\0\x02", first) >= 0
+    if data[:4] == b"fLaC":
+        # The mark, and the head of the first block, which has always the same length (RFC 9639, section 8).
+        return data.find(b"fLaC\0\0\0\x22", 4) >= 0 or data.find(b"fLaC\x80\0\0\x22", 4) >= 0
+    if data[:3] == b"ID3" or data[:1] == b"\xff":
+        start, size = _mp3_length(data)
+        return size > 0 and _is_mpeg(data, start + size)
+    return False
+
+
+def says_its_length(data: bytes) -> bool:
+    """Return whether an MP3 file has a header with its length: what is shorter has lost some frames."""
+    return _mp3_length(data)[1] > 0
+
+
+def _is_mpeg(data: bytes, place: int) -> bool:
+    """Return whether the head of an MPEG frame stands there, or behind a tag there."""
+    if data[place : place + 3] == b"ID3":
+        place = _after_tag(data, place)
+    return data[place : place + 1] == b"\xff" and data[place + 1 : place + 2] >= b"\xe0"
+
+
+def _samples(data: bytes) -> tuple[int, int]:
+    """Return where the samples of a file begin and how many bytes it says there are; 0 if it does not."""
+    if data[:4] == b".snd" and len(data) >= 12:
+        start, size = struct.unpack_from(">II", data, 4)
+        return start, size
+    known = {b"RIFF": ("<", b"data"), b"RF64": ("<", b"data"), b"FORM": (">", b"SSND")}
+    order, wanted = known.get(data[:4], ("", b""))
+    place = 12
+    for _ in range(_MOST_CHUNKS):
+        if not order or place + 8 > len(data):
+            break
+        (size,) = struct.unpack_from(f"{order}I", data, place + 4)
+        if data[place : place + 4] == wanted:
+            return place + 8, (_long_size(data) if data[:4] == b"RF64" else size)
+        place += 8 + size + size % 2
+    return 0, 0
+
+
+def _long_size(data: bytes) -> int:
+    """Return the bytes of samples of an RF64 file, which its first chunk holds (EBU Tech 3306)."""
+    if data[12:16] != b"ds64" or len(data) < 36:
+        return 0
+    size = int.from_bytes(data[28:36], "little")
+    return 0 if size >= 2**63 else size
+
+
+def _is_whole_ogg(data: bytes) -> bool:
+    """Return whether the last page is whole (RFC 3533, section 6)."""
+    place = data.rfind(b"OggS")
+    if place + 27 > len(data):
+        return False
+    n_segments = data[place + 26]
+    table = data[place + 27 : place + 27 + n_segments]
+    return len(table) == n_segments and place + 27 + n_segments + sum(table) <= len(data)
+
+
+def _is_whole_mp3(data: bytes) -> bool:
+    """Return whether there are as many bytes as the Xing header in the first frame says, but for 1%."""
+    start, size = _mp3_length(data)
+    return start < len(data) and 99 * size <= 100 * (len(data) - start)
+
+
+def _mp3_length(data: bytes) -> tuple[int, int]:
+    """Return where an MP3 file's first frame begins, and its bytes from there; 0 if it does not say."""
+    start = _after_tag(data, 0) if data[:3] == b"ID3" else 0
+    frame = data[start : start + 64]
+    place = max(frame.find(b"Xing"), frame.find(b"Info"))
+    if place < 0 or place + 16 > len(frame):
+        return start, 0
+    (flags,) = struct.unpack_from(">I", frame, place + 4)
+    if not flags & 2:
+        return start, 0
+    (size,) = struct.unpack_from(">I", frame, place + (12 if flags & 1 else 8))
+    return start, int(size)
+
+
+def _after_tag(data: bytes, place: int) -> int:
+    """Return where an ID3 tag ends (ID3v2.4, section 3.1)."""
+    sizes = zip(data[place + 6 : place + 10], (21, 14, 7, 0), strict=False)
+    return place + 10 + sum((byte & 0x7F) << shift for byte, shift in sizes)
+
+
+# What kind of sound file some bytes are, and their samples in blocks, of one channel; knows limits.
 
 _KINDS = frozenset({"WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3", "AIFF", "AU"})
 _CODINGS = frozenset(
@@ -30,7 +197,7 @@ _CODINGS = frozenset(
     }
 )
 _UNKNOWN_LENGTH = 2**62  # libsndfile's number of samples where the file does not say it: this or more
-_BLOCK = 2**18  # numbers decoded at a time, all channels together
+_FILE_BLOCK = 2**18  # numbers decoded at a time, all channels together
 _ADVICE = "convert it to WAV or FLAC (ffmpeg -i FILE file.wav)"
 
 
@@ -178,7 +345,7 @@ def _check_header(file: Any, limits: AudioLimits) -> None:
 def _decoded(file: Any, limits: AudioLimits) -> Iterator[tuple[int, NDArray[np.float32]]]:
     rate, channels, n_read = int(file.samplerate), int(file.channels), 0
     while True:
-        block = file.read(max(_BLOCK // channels, 1), dtype="float32", always_2d=True)
+        block = file.read(max(_FILE_BLOCK // channels, 1), dtype="float32", always_2d=True)
         if not len(block):
             break
         n_read += len(block)
@@ -219,3 +386,127 @@ def _cut_short() -> MediaError:
 
 def _format_error(kind: str) -> MediaError:
     return MediaError(f"the sound is {kind}, which is not read; {_ADVICE}", code="audio_format")
+
+
+# `load_audio`: a sound as samples of one channel at a wanted rate, with limits. Thread-safe.
+
+_HASH_BLOCK = 2**18
+
+
+def load_audio(audio: Audio, sampling_rate: int, limits: AudioLimits | None = None) -> NDArray[np.float32]:
+    """Return a sound's samples: the mean of its channels, resampled by soxr (quality HQ).
+
+    Parameters
+    ----------
+    audio : Audio
+        A WAV, FLAC, OGG (Vorbis, Opus), MP3, AIFF or AU file, its bytes, or an array of samples.
+    sampling_rate : int
+        Samples a second that are wanted.
+    limits : AudioLimits, optional
+
+    Returns
+    -------
+    ndarray of float32, shape (n_samples,)
+        Full scale is 1; contiguous.
+
+    Raises
+    ------
+    MediaError
+        ``media_missing``, ``media_not_a_file``, ``media_unreadable``, ``audio_too_large``, ``audio_format``,
+        ``audio_undecodable``, ``audio_cut_short``, ``audio_several``, ``audio_too_long``,
+        ``audio_too_short``, ``audio_channels``, ``audio_rate``, ``audio_not_finite`` or ``audio_level``.
+    ExampleError
+        ``audio_array`` or ``audio_rate``, for an array that is no sound.
+    """
+    if type(sampling_rate) is not int or sampling_rate < 1:
+        raise ValueError(f"a sampling rate is a whole number above 0, not {sampling_rate!r}")
+    limits = limits or AudioLimits()
+    source = settled_part(as_audio(audio), None).source
+    if isinstance(source, np.ndarray):
+        blocks = _blocks_of_array(source, int(audio.sampling_rate or 0), limits)
+    else:
+        blocks = blocks_of_file(_encoded(source, limits), limits)
+    return _resampled(blocks, sampling_rate, limits)
+
+
+def audio_hash(audio: Audio, limits: AudioLimits | None = None) -> str:
+    """Return the sha256 of a sound as 64 hexadecimal digits; nothing is decoded.
+
+    Of encoded sounds that of their bytes; of arrays that of type, shape, rate and values.
+    """
+    limits = limits or AudioLimits()
+    source = settled_part(as_audio(audio), None).source
+    if not isinstance(source, np.ndarray):
+        return hashlib.sha256(_encoded(source, limits)).hexdigest()
+    kind = source.dtype.newbyteorder("<")
+    digest = hashlib.sha256(f"samples {kind.str} {source.shape} {int(audio.sampling_rate or 0)}\n".encode())
+    digest.update(np.ascontiguousarray(source, kind).data)
+    return digest.hexdigest()
+
+
+def check_audio_file(path: Path, limits: AudioLimits | None = None) -> None:
+    """Raise `MediaError` if a file cannot be a sound, from its directory entry alone: nothing is opened."""
+    try:
+        check_media_file(path, MediaLimits((limits or AudioLimits()).max_bytes))
+    except MediaError as error:
+        raise _of_sound(error, limits or AudioLimits()) from None
+
+
+def _encoded(source: Path | bytes, limits: AudioLimits) -> bytes:
+    try:
+        data = source if isinstance(source, bytes) else read_media_file(source, MediaLimits(limits.max_bytes))
+    except MediaError as error:
+        raise _of_sound(error, limits) from None
+    if len(data) > limits.max_bytes:
+        raise _too_large(limits)
+    if not data:
+        raise undecodable_sound()
+    return data
+
+
+def _of_sound(error: MediaError, limits: AudioLimits) -> MediaError:
+    """Return the error of a file with the words for a sound."""
+    if error.code == "image_too_large":
+        return _too_large(limits)
+    code = "audio_undecodable" if error.code == "image_undecodable" else error.code
+    return MediaError(error.message.replace("a picture file", "a sound file"), code=code)
+
+
+def _too_large(limits: AudioLimits) -> MediaError:
+    message = f"the sound's file is larger than the limit of {limits.max_bytes} bytes; cut or compress it"
+    return MediaError(message, code="audio_too_large")
+
+
+def _blocks_of_array(
+    samples: NDArray[Any], rate: int, limits: AudioLimits
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    n_channels = 1 if samples.ndim == 1 else samples.shape[1]
+    limits.check_shape(n_channels, rate)
+    limits.check_not_longer(len(samples), rate, n_channels)
+    for start in range(0, len(samples), _HASH_BLOCK // n_channels):
+        block = samples[start : start + _HASH_BLOCK // n_channels].reshape(-1, n_channels)
+        scaled = block / np.float64(32768) if block.dtype.kind == "i" else block.astype(np.float64)
+        limits.check_values(scaled)
+        yield rate, scaled.mean(axis=1).astype(np.float32)
+
+
+def _resampled(
+    blocks: Iterator[tuple[int, NDArray[np.float32]]], wanted: int, limits: AudioLimits
+) -> NDArray[np.float32]:
+    import soxr
+
+    pieces: list[NDArray[np.float32]] = []
+    stream, n_read, rate = None, 0, wanted
+    for rate, block in blocks:
+        n_read += len(block)
+        if rate != wanted:
+            stream = stream or soxr.ResampleStream(rate, wanted, 1, dtype="float32", quality="HQ")
+            pieces.append(stream.resample_chunk(block))
+        else:
+            pieces.append(block)
+    limits.check_length(n_read, rate)
+    if stream is not None:
+        pieces.append(stream.resample_chunk(np.empty(0, np.float32), last=True))
+    samples = np.ascontiguousarray(np.concatenate(pieces), np.float32)
+    limits.check_length(len(samples), wanted)
+    return samples

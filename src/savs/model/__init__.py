@@ -7,12 +7,17 @@ It knows neither the command line nor the server.
 
 from __future__ import annotations
 
-from savs.model.answers import Predictions
-from savs.model.caution import Caution, Cautions
-from savs.model.evidence import Explanation, HeadEvidence, NearShot, Occlusion
-from savs.model.multi_label import MultiLabelModel
-from savs.model.sav_model import SAVModel
-from savs.model.support import Suspect
+from typing import TYPE_CHECKING
+
+from savs._lazy import attach
+
+if TYPE_CHECKING:
+    from savs.model._shared_pass import predict_together
+    from savs.model._support_set import Suspect
+    from savs.model.explanation import Explanation, HeadEvidence, NearShot, Occlusion
+    from savs.model.multi_label import MultiLabelModel
+    from savs.model.predictions import Caution, Cautions, Predictions
+    from savs.model.sav_model import SAVModel
 
 __all__ = [
     "Caution",
@@ -25,4 +30,17 @@ __all__ = [
     "Predictions",
     "SAVModel",
     "Suspect",
+    "predict_together",
 ]
+
+__getattr__, __dir__ = attach(
+    __name__,
+    {
+        "savs.model._shared_pass": ["predict_together"],
+        "savs.model._support_set": ["Suspect"],
+        "savs.model.explanation": ["Explanation", "HeadEvidence", "NearShot", "Occlusion"],
+        "savs.model.multi_label": ["MultiLabelModel"],
+        "savs.model.predictions": ["Caution", "Cautions", "Predictions"],
+        "savs.model.sav_model": ["SAVModel"],
+    },
+)

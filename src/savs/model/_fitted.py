@@ -10,23 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from savs.datasets import find_leaks
+from savs.classifiers import SAVClassifier
+from savs.classifiers.conformal import AlarmThreshold, UnknownDetector, alarm_threshold, conformal_sets
+from savs.classifiers.evidence import head_opinions, left_out_votes, suspect_shots
+from savs.data import DataWarning, ErrorLedger, Label, as_examples, find_leaks
 from savs.errors import DataError
-from savs.examples import DataWarning, ErrorLedger, Label, as_examples
-from savs.heads import SAVClassifier
-from savs.heads.conformal import AlarmThreshold, UnknownDetector, alarm_threshold, conformal_sets
-from savs.heads.evidence import head_opinions
-from savs.heads.suspects import left_out_votes, suspect_shots
-from savs.model.answers import Predictions
-from savs.model.caution import Caution
-from savs.model.evidence import Explanation, explain_rows
-from savs.model.learning import shots_of
-from savs.model.occlusion import occluded
-from savs.model.state import ModelState, placed
-from savs.model.support import Suspect
-from savs.model.unlike import read_alike
-
-__all__ = ["FittedModel"]
+from savs.model._learning import shots_of
+from savs.model._state import ModelState, placed
+from savs.model._support_set import Suspect, read_alike
+from savs.model.explanation import Explanation, explain_rows, occluded
+from savs.model.predictions import Caution, Predictions
 
 
 class FittedModel(ModelState):
@@ -36,7 +29,7 @@ class FittedModel(ModelState):
         """Return the shots that most heads would label otherwise when they are left out, worst first.
 
         Every head of the backbone has a vote, by a Gaussian per class with common covariance on the other
-        shots (`savs.heads.suspects`).
+        shots (`savs.classifiers.evidence`).
 
         Raises
         ------
@@ -89,7 +82,7 @@ class FittedModel(ModelState):
     def predict_sets(self, examples: Sequence[Any], level: float = 0.1) -> list[list[Label]]:
         """Return every class that an example may be, so that each class is missed at most so often.
 
-        Class-conditional conformal sets from left-out shots (`savs.heads.conformal.conformal_sets`): among
+        Class-conditional conformal sets from left-out shots (`conformal_sets`): among
         examples of any one class at most the share `level` loses its class. A set may hold no class.
 
         Parameters

@@ -1,26 +1,102 @@
-"""From a support set to a fitted classifier, and what to expect of it. No forward pass happens here."""
+"""From a support set to a fitted classifier, and what to expect of it."""
 
 from __future__ import annotations
 
+import re
 import warnings
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from savs.examples import DataWarning
-from savs.features import Head, HeadLayout
-from savs.heads import Estimate, SAVClassifier
-from savs.heads.estimate import leave_one_out_folds
-from savs.heads.head_sets import stability
-from savs.heads.honest import estimate_from_shots, left_out_log_probabilities, left_out_of
-from savs.heads.labels import encode_labels
-from savs.heads.methods import FittedClassifier, Method
-from savs.heads.shots import Shots
-from savs.model.support import SupportSet
+from savs.backbones import Backbone, Extraction
+from savs.classifiers import Estimate, Method, SAVClassifier
+from savs.classifiers._support_set import Shots
+from savs.classifiers._validation import encode_labels
+from savs.classifiers.cross_validation import (
+    estimate_from_shots,
+    leave_one_out_folds,
+    left_out_log_probabilities,
+    left_out_of,
+)
+from savs.classifiers.head_sets import stability
+from savs.classifiers.methods import FittedClassifier
+from savs.data import DataWarning, Example, Label, Text, as_examples
+from savs.errors import BackboneError
+from savs.layout import Head, HeadLayout
+from savs.model._support_set import SupportSet
 
-__all__ = ["Learned", "learn", "shots_of"]
+# Class names as text prompts, for methods that read them through the same heads as the examples.
+
+_PLACEHOLDER = re.compile(r"\{[^{}]*\}")
+
+
+def class_prompts(classes: Sequence[Label], prompt: str | None) -> list[Example]:
+    r"""Return a text-only example for each class: its name, then the question put to the examples.
+
+    [HEC] arXiv:2603.24181: "You are given an image of a {class}", a new line, the prompt. Placeholders for an
+    example's own text or columns are left out of the prompt, as a class has none.
+
+    Examples
+    --------
+    >>> [example.text for example in class_prompts(["cat"], "What is it? {question}")]
+    ['You are given an image of a cat\nWhat is it?']
+    """
+    question = "" if prompt is None else _PLACEHOLDER.sub("", prompt).strip()
+    texts = [f"You are given an image of a {label}\n{question}".strip() for label in classes]
+    return as_examples([[Text(text)] for text in texts])
+
+
+# Feature rows from a backbone: head vectors, and the final hidden state where a classifier uses it.
+
+
+def read_rows(
+    backbone: Backbone,
+    examples: Sequence[Example],
+    heads: Sequence[Head] | None = None,
+    *,
+    state: bool = False,
+    max_errors: int = 0,
+    progress: bool = False,
+) -> Extraction:
+    """Return rows of the given heads, followed by the state if that is wanted or the last head stands for it.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        The frozen model.
+    examples : sequence of Example
+        With their prompt.
+    heads : sequence of Head, optional
+        All heads of the backbone by default; the last one may be a layout's ``state_head``.
+    state : bool, default=False
+        Append the state to the rows of all heads.
+    max_errors, progress
+        As for `Backbone.extract`.
+
+    Raises
+    ------
+    ItemError
+        When more than `max_errors` examples cannot be read.
+    BackboneError
+        If the backbone has no final hidden state to give.
+    """
+    if heads is not None and len(heads) and heads[-1].is_state:
+        heads, state = heads[:-1], True
+    alone = heads is not None and not len(heads)
+    asked = [backbone.layout.heads[0]] if alone else heads
+    if not state:
+        return backbone.extract(examples, asked, max_errors=max_errors, progress=progress)
+    found = backbone.extract(examples, asked, max_errors=max_errors, progress=progress, states=True)
+    if found.states is None:
+        raise BackboneError("the backbone gives no final hidden states; use another method")
+    features = found.states if alone else np.hstack([found.features, found.states])
+    return replace(found, features=features, states=None)
+
+
+# From a support set to a fitted classifier, and what to expect of it. No forward pass happens here.
 
 _FOLDS_OF_THE_PUBLISHED_RULE = 20
 _FOLDS = 5

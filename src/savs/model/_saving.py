@@ -12,18 +12,16 @@ import numpy as np
 
 from savs.artifact import Artifact, load_artifact, save_artifact
 from savs.backbones import Backbone
+from savs.classifiers import Estimate
 from savs.errors import ArtifactError
-from savs.heads import Estimate
-from savs.model.fitted import FittedModel
-from savs.model.learning import Learned
-from savs.model.source import BackboneSource, Saved
-from savs.model.support import SupportSet
+from savs.model._fitted import FittedModel
+from savs.model._learning import Learned
+from savs.model._source import BackboneSource, Saved
+from savs.model._support_set import SupportSet
 from savs.model_card import render_card
 
 if TYPE_CHECKING:
     from typing import Self
-
-__all__ = ["SavableModel"]
 
 
 class SavableModel(FittedModel):
@@ -124,7 +122,7 @@ class SavableModel(FittedModel):
         model = getattr(backbone, "model", None)
         if backbone is None or model is None:
             return
-        from savs.backbones.fingerprint import weights_digest
+        from savs.backbones._fingerprint import weights_digest
 
         if weights_digest(model) != backbone.fingerprint.get("weights_digest"):
             raise ArtifactError(

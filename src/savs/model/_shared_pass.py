@@ -1,6 +1,6 @@
 """`predict_together`: several classifiers answer the same examples in one call of their common backbone.
 
-Questions about one picture share its pass (`savs.backbones.passes.prefixes`), classifiers with the same
+Questions about one picture share its pass (`savs.backbones._prefixes`), classifiers with the same
 prompt share everything: ten policies on a picture cost about as much as one and nine short texts.
 """
 
@@ -13,13 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from savs.backbones import Extraction, PromptTemplate
+from savs.data import ErrorLedger, Example, as_examples
 from savs.errors import BackboneError, ItemError
-from savs.examples import ErrorLedger, Example, as_examples
-from savs.features import HeadLayout
-from savs.model import Predictions, SAVModel
-from savs.model.reading import read_rows
-
-__all__ = ["predict_together"]
+from savs.layout import HeadLayout
+from savs.model._learning import read_rows
+from savs.model.predictions import Predictions
+from savs.model.sav_model import SAVModel
 
 
 def predict_together(

@@ -10,10 +10,8 @@ from typing import Any
 
 from savs.artifact import Artifact, check_backbone
 from savs.backbones import Backbone, load_backbone
-from savs.backbones.stored import Counts, StoredBackbone, with_store
+from savs.cache import Counts, StoredBackbone, with_store
 from savs.errors import BackboneError
-
-__all__ = ["BackboneSource", "Given", "Named", "Origin", "Saved"]
 
 
 @dataclass(frozen=True)
@@ -134,7 +132,7 @@ class BackboneSource:
         self._backbone: Backbone | None = None
         self._store = None if store is None else Path(store)
         if self._store is not None:
-            from savs.features.store.shelf import check_folder
+            from savs.cache._part_catalog import check_folder
 
             check_folder(self._store)
 

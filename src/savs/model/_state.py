@@ -10,20 +10,17 @@ from numpy.typing import NDArray
 
 from savs.artifact import Shot, common_sampling
 from savs.backbones import Backbone, Extraction, PromptTemplate
-from savs.backbones.stored import Counts
+from savs.cache import Counts
+from savs.classifiers import Estimate, Method
+from savs.classifiers.head_sets import HeadSet
+from savs.classifiers.methods import FittedClassifier
+from savs.data import ErrorLedger, Example, as_examples
 from savs.errors import DataError
-from savs.examples import ErrorLedger, Example, Sampling, as_examples
-from savs.features import Head, HeadLayout
-from savs.heads import Estimate
-from savs.heads.head_sets import HeadSet
-from savs.heads.methods import FittedClassifier, Method
-from savs.model.learning import Learned
-from savs.model.reading import read_rows
-from savs.model.source import BackboneSource
-from savs.model.support import SupportSet
-from savs.model.unlike import warn_of_unlike
-
-__all__ = ["ModelState", "placed"]
+from savs.layout import Head, HeadLayout
+from savs.media import Sampling
+from savs.model._learning import Learned, read_rows
+from savs.model._source import BackboneSource
+from savs.model._support_set import SupportSet, warn_of_unlike
 
 
 class ModelState:

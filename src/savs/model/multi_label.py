@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 
 from savs.artifact import Shot
 from savs.backbones import Backbone
+from savs.classifiers import Method
+from savs.classifiers._validation import check_label_types
+from savs.classifiers.head_scoring import rank_heads
+from savs.data import Label, as_examples, check_labels
 from savs.errors import ArtifactError, DataError
-from savs.examples import Label, as_examples, check_labels
-from savs.features import Head
-from savs.heads.labels import check_label_types
-from savs.heads.methods import Method
-from savs.heads.ranking import rank_heads
-from savs.model.fitted import FittedModel
-from savs.model.reading import read_rows
+from savs.layout import Head
+from savs.model._fitted import FittedModel
+from savs.model._learning import read_rows
+from savs.model._support_set import SupportSet
 from savs.model.sav_model import SAVModel
-from savs.model.support import SupportSet
 
 __all__ = ["MultiLabelModel"]
 

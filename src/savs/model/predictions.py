@@ -1,4 +1,4 @@
-"""Answers that hold back: sets of classes, alarms with a bounded rate, examples unlike all shots."""
+"""Answers to many examples, and answers that abstain: sets of classes, alarms, unknown examples."""
 
 from __future__ import annotations
 
@@ -8,10 +8,16 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from savs.examples import Label
-from savs.heads.conformal import AlarmThreshold, ConformalSets, UnknownDetector
+from savs.classifiers.conformal import AlarmThreshold, ConformalSets, UnknownDetector
+from savs.data import Label
+from savs.errors import ItemError
 
-__all__ = ["Caution", "Cautions"]
+__all__ = ["Predictions", "Caution", "Cautions"]
+
+
+# What a model says of many examples, some of which could not be read.
+
+# Answers that hold back: sets of classes, alarms with a bounded rate, examples unlike all shots.
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,31 @@ class Cautions:
     sets: list[list[Label]] | None = None
     alarms: list[list[Label]] | None = None
     unknown: NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Answers for the examples that could be read, and the errors of the others.
+
+    Attributes
+    ----------
+    indices : ndarray of int, shape (n_ok,)
+        Which example each answer belongs to, ascending.
+    labels : list of label
+        The answers.
+    proba : ndarray of float64, shape (n_ok, n_classes)
+        As `SAVModel.predict_proba`, columns in the order of ``classes_``.
+    errors : list of ItemError
+        One per example that could not be read, with its id.
+    cautions : Cautions
+        What holds back some of the answers, as far as it was asked for.
+    """
+
+    indices: NDArray[np.intp]
+    labels: list[Label]
+    proba: NDArray[np.float64]
+    errors: list[ItemError]
+    cautions: Cautions = field(default_factory=Cautions)
 
 
 @dataclass(frozen=True)

@@ -12,23 +12,18 @@ from numpy.typing import NDArray
 
 from savs.artifact import Shot
 from savs.backbones import Backbone
-from savs.datasets import check_support
+from savs.classifiers import Method, TextPrototypeClassifier
+from savs.classifiers._validation import encode_labels
+from savs.classifiers.ensemble import uses_state
+from savs.classifiers.head_sets import HeadSet
+from savs.classifiers.learning import HeadChange
+from savs.data import ErrorLedger, Example, Label, as_examples, check_labels, check_support
 from savs.errors import DataError
-from savs.examples import ErrorLedger, Example, Label, as_examples, check_labels
-from savs.features import HeadLayout
-from savs.heads.experts import uses_state
-from savs.heads.head_sets import HeadSet
-from savs.heads.labels import encode_labels
-from savs.heads.learning import HeadChange
-from savs.heads.methods import Method
-from savs.heads.text_prototypes import TextPrototypeClassifier
-from savs.model.learning import Learned, learn
-from savs.model.names import class_prompts
-from savs.model.reading import read_rows
-from savs.model.saving import SavableModel
-from savs.model.source import BackboneSource, Given, Named
-from savs.model.support import SupportSet, canonical_order
-from savs.model.unlike import as_shot
+from savs.layout import HeadLayout
+from savs.model._learning import Learned, class_prompts, learn, read_rows
+from savs.model._saving import SavableModel
+from savs.model._source import BackboneSource, Given, Named
+from savs.model._support_set import SupportSet, as_shot, canonical_order
 
 if TYPE_CHECKING:
     from typing import Self
@@ -48,7 +43,7 @@ class SAVModel(SavableModel):
         column of its row; without any placeholder the prompt follows the example's own text. By default the
         own text is all.
     method : str, default="sav"
-        How heads become a classifier: a name from `savs.heads.METHODS` or `savs.heads.TEXT_METHODS`.
+        How heads become a classifier: a name from `savs.classifiers.METHODS` or ``TEXT_METHODS``.
         ``"sav"`` is the published rule, ``"auto"`` compares and mixes methods on left-out shots and is the
         one to take for accuracy (docs/methods.md has the measurements).
     n_heads : int, "auto" or "all", optional

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.backbones.families import gemma, idefics, llava, others, qwen, sounds, text, videos
+from tests.backbones.families import audio, gemma, idefics, llava, others, qwen, text, videos
 
 __all__ = ["BUILDERS", "CORE", "PICTURES", "SOUNDS", "TEXT_ONLY", "VIDEOS", "Family", "make_family"]
 
@@ -28,11 +28,11 @@ def _builders(module: Any) -> dict[str, Callable[[], tuple[Any, Any]]]:
 
 TEXT_ONLY = tuple(_builders(text))
 PICTURES = tuple(name for module in (llava, qwen, idefics, gemma, others) for name in _builders(module))
-SOUNDS = tuple(_builders(sounds))
+SOUNDS = tuple(_builders(audio))
 VIDEOS = tuple(_builders(videos))
 BUILDERS = {
     name: build
-    for module in (llava, qwen, idefics, gemma, others, sounds, videos, text)
+    for module in (llava, qwen, idefics, gemma, others, audio, videos, text)
     for name, build in _builders(module).items()
 }
 # What every other test of a backbone runs on; `test_contract.py` takes them all.

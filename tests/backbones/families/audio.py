@@ -6,8 +6,7 @@ from typing import Any
 
 from tests.backbones.families.parts import PADS, make_tokenizer, template, text_options
 
-from savs.backbones.loading.processors import for_pictures
-from savs.backbones.loading.voxtral import written_prompts
+from savs.backbones._processors import for_pictures, written_prompts
 
 SOUND_TOKENS = ["<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>"]
 _SOUND = "{% elif c['type'] == 'audio' %}<|audio_bos|><|AUDIO|><|audio_eos|>{% else %}"

@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.backbones.families.parts import VISION, make_tokenizer, template, text_options
 
-from savs.backbones.loading.processors import for_pictures
+from savs.backbones._processors import for_pictures
 
 IDEFICS_TOKENS = ["<image>", "<fake_token_around_image>", "<end_of_utterance>", "<global-img>"] + [
     f"<row_{r}_col_{c}>" for r in range(1, 4) for c in range(1, 4)

@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.backbones.families.parts import VISION, make_tokenizer, template, text_options
 
-from savs.backbones.loading.processors import for_pictures
+from savs.backbones._processors import for_pictures
 
 
 def build_llava() -> tuple[Any, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.backbones.families.parts import make_tokenizer, template, text_options
 
-from savs.backbones.loading.processors import for_pictures
+from savs.backbones._processors import for_pictures
 
 QWEN_TOKENS = ["<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
 QWEN_TEMPLATE = template("<|vision_start|><|image_pad|><|vision_end|>")

@@ -9,7 +9,8 @@ import torch
 from PIL import Image as PILImage
 from tests.backbones.families import Family
 
-from savs.examples import Audio, Example, Part, Text, Video
+from savs.data import Example, Part, Text
+from savs.media import Audio, Video
 from savs.media.video import decode_video
 
 __all__ = ["projections", "reference"]

@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.backbones.families import llava, qwen
 
-from savs.backbones.loading.videos import on_torch
+from savs.backbones._torchvision import on_torch
 
 __all__ = [
     "build_internvl_video",

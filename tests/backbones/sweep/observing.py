@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from savs.backbones.anatomy.sites import Anatomy, AttentionSite
-from savs.backbones.passes.frozen import frozen, run_forward
-from savs.backbones.passes.recorder import recording
+from savs.backbones._attention_sites import Anatomy, AttentionSite
+from savs.backbones._forward import frozen, run_forward
+from savs.backbones._record import recording
 
 
 @dataclass

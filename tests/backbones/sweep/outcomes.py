@@ -13,8 +13,8 @@ from tests.backbones.sweep.families import CONFIG_PART, INPUTS, OVERRIDES
 from tests.backbones.sweep.observing import Calls, full_pass, recorded
 from tests.backbones.sweep.shrinking import shrunk
 
-from savs.backbones.anatomy.attention_modules import attribute
-from savs.backbones.anatomy.sites import Anatomy, find_sites
+from savs.backbones._attention_sites import Anatomy, find_sites
+from savs.backbones._decoder_stack import attribute
 from savs.errors import BackboneError
 
 LENGTHS = (9, 6)

@@ -16,7 +16,7 @@ from tests.backbones.sweep.shrinking import shrunk
 from tests.backbones.sweep.table import BEGIN, END, rendered, replaced
 from transformers import AttentionInterface
 
-from savs.backbones.anatomy import sites as locating
+from savs.backbones import _attention_sites as locating
 
 REPRESENTATIVE = {
     "grouped queries": ["llama", "qwen3", "mistral4", "gpt_oss"],

@@ -1,1 +1,0 @@
-"""Where a model's attention heads are: decoder, layers, sites, and what is skipped."""
