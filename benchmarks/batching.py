@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from benchmarks.findings import Finding, Goal
-from benchmarks.pictures import QUESTION, QUESTIONS, ask, encoded, jpeg
+from benchmarks.images import QUESTION, QUESTIONS, ask, encoded, jpeg
 from benchmarks.plain import bare_forward, plain_inputs
 from benchmarks.setting import Setting
 from benchmarks.timing import Ratio, Times, interleave
@@ -22,7 +22,7 @@ __all__ = ["measure_batches", "measure_equality"]
 def measure_batches(setting: Setting) -> list[Finding]:
     """Return examples per second of savs by batch size, and the best over the best bare prefill.
 
-    savs gets pictures of different sizes in turn; the bare prefill gets them sorted, with the least padding.
+    savs gets images of different sizes in turn; the bare prefill gets them sorted, with the least padding.
     """
     n_examples = max(setting.counts.queries, 2 * setting.counts.largest_batch)
     examples = [ask(jpeg(40_000 + i), QUESTION) for i in range(n_examples)]
@@ -78,7 +78,7 @@ def _throughput(setting: Setting, times: Times, name: str, n_examples: int) -> F
     rates = sorted(n_examples / seconds for seconds in times.used[name])
     who, size = name.split()
     label = "extract" if who == "savs" else "bare prefill, inputs ready"
-    note = f"{n_examples} pictures, up to {setting.n_tokens} tokens"
+    note = f"{n_examples} images, up to {setting.n_tokens} tokens"
     measure = f"{label}, batch size {size}: examples per second"
     return Finding(
         setting.name,

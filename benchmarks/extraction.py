@@ -48,7 +48,7 @@ MEASURES: dict[str, Callable[[Setting], list[Finding]]] = {
     "batches": measure_batches,
 }
 ALL = (*MEASURES, "overhead")
-QUICK = Counts(classes=10, shots=1, queries=2, pictures=1, repeats=1, largest_batch=2)
+QUICK = Counts(classes=10, shots=1, queries=2, images=1, repeats=1, largest_batch=2)
 
 
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -69,11 +69,9 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     defaults = Counts()
     parser.add_argument("--shots", type=_positive, default=defaults.shots, help="per class, of 10 classes")
     parser.add_argument(
-        "--queries", type=_positive, default=defaults.queries, help="pictures of query, batches, equality"
+        "--queries", type=_positive, default=defaults.queries, help="images of query, batches, equality"
     )
-    parser.add_argument(
-        "--pictures", type=_positive, default=defaults.pictures, help="with eight questions each"
-    )
+    parser.add_argument("--images", type=_positive, default=defaults.images, help="with eight questions each")
     parser.add_argument("--repeats", type=_positive, default=defaults.repeats)
     parser.add_argument("--largest-batch", type=_positive, default=defaults.largest_batch)
     parser.add_argument("--threads", type=_positive, default=1, help="of torch")
@@ -211,7 +209,7 @@ def _counts(options: argparse.Namespace) -> Counts:
     return Counts(
         shots=options.shots,
         queries=options.queries,
-        pictures=options.pictures,
+        images=options.images,
         repeats=options.repeats,
         largest_batch=options.largest_batch,
     )

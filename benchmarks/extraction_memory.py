@@ -1,4 +1,4 @@
-"""Memory of `savs extract` over many small examples: resident set over rows, as an SVG picture.
+"""Memory of `savs extract` over many small examples: resident set over rows, as an SVG image.
 
     python -m benchmarks.extraction_memory
     python -m benchmarks.extraction_memory --rows 50000 --backbone fake --plot docs/extraction-memory.svg

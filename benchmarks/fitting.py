@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.findings import Finding, Goal, faster, slower
-from benchmarks.pictures import support_set
+from benchmarks.images import support_set
 from benchmarks.plain import plain_pass
 from benchmarks.reference import fit_reference, read_heads
 from benchmarks.setting import Setting

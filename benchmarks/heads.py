@@ -55,13 +55,15 @@ def plain_fit(
     return found
 
 
-def rate_heads(rows: NDArray[np.float32], codes: NDArray[np.intp], layout: HeadLayout, left_out: bool) -> Any:
+def score_heads(
+    rows: NDArray[np.float32], codes: NDArray[np.intp], layout: HeadLayout, out_of_fold: bool
+) -> Any:
     """Return the mean true-class probability of each head, from all shots or without the scored one."""
     shots, rule = Shots(rows, codes, int(codes.max()) + 1, layout), RULES["cosine"]
     scores = np.empty(layout.n_heads)
     for positions, vectors in shots.blocks():
-        if left_out:
-            cosines = rule.left_out_scores(vectors, shots)
+        if out_of_fold:
+            cosines = rule.held_out_scores(vectors, shots)
         else:
             cosines = rule.scores(vectors, rule.fit(vectors, shots), codes)
         scores[positions] = true_class_values(softmax(cosines / _TAU), codes, "probability").mean(axis=1)
@@ -98,10 +100,10 @@ def measure(sizes: argparse.Namespace) -> dict[str, Any]:
     ours = seconds(lambda: classifier.fit(rows, codes), sizes.repeats)
     plain = seconds(lambda: plain_fit(rows, codes, layout, sizes.plain_heads))
     agree = plain_fit(rows, codes, layout, 1)[0] == int(classifier.head_scores_[0])
-    in_sample = seconds(lambda: rate_heads(rows, codes, layout, False), sizes.repeats)
-    left_out = seconds(lambda: rate_heads(rows, codes, layout, True), sizes.repeats)
+    in_sample = seconds(lambda: score_heads(rows, codes, layout, False), sizes.repeats)
+    out_of_fold = seconds(lambda: score_heads(rows, codes, layout, True), sizes.repeats)
     peak = peak_bytes(lambda: classifier.fit(rows, codes))
-    peak_left_out = peak_bytes(lambda: rate_heads(rows, codes, layout, True))
+    peak_held_out = peak_bytes(lambda: score_heads(rows, codes, layout, True))
     scaled = plain * sizes.heads / sizes.plain_heads
     return {
         "sizes": {name: getattr(sizes, name) for name in ("heads", "classes", "shots", "dim", "queries")},
@@ -110,10 +112,10 @@ def measure(sizes: argparse.Namespace) -> dict[str, Any]:
         "times_faster": scaled / ours,
         "same_hits": bool(agree),
         "in_sample_seconds": in_sample,
-        "leave_one_out_seconds": left_out,
-        "leave_one_out_ratio": left_out / in_sample,
+        "leave_one_out_seconds": out_of_fold,
+        "leave_one_out_ratio": out_of_fold / in_sample,
         "peak_over_features": 1 + peak / rows.nbytes,
-        "peak_over_features_leave_one_out": 1 + peak_left_out / rows.nbytes,
+        "peak_over_features_leave_one_out": 1 + peak_held_out / rows.nbytes,
         **measure_prediction(classifier.for_kept_heads(), sizes, rng),
     }
 

@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from benchmarks.findings import Finding, Goal
-from benchmarks.pictures import QUESTION, ask, jpeg
+from benchmarks.images import QUESTION, ask, jpeg
 from benchmarks.plain import bare_forward, plain_inputs
 from benchmarks.setting import Setting
 

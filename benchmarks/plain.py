@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.pictures import encoded
+from benchmarks.images import encoded
 from benchmarks.shapes import Built
 from savs.data import Example, Text
 
@@ -21,11 +21,11 @@ def plain_inputs(built: Built, examples: Sequence[Example]) -> dict[str, Any]:
     from PIL import Image as PILImage
 
     texts = [_prompt(built.processor, example) for example in examples]
-    pictures = [
+    images = [
         [PILImage.open(io.BytesIO(file)).convert("RGB") for file in encoded(example)] for example in examples
     ]
     padding = {"padding": True, "padding_side": "right"} if len(examples) > 1 else {}
-    found = built.processor(text=texts, images=pictures, return_tensors="pt", **padding)
+    found = built.processor(text=texts, images=images, return_tensors="pt", **padding)
     dtype = built.model.dtype
     return {
         name: value.to(built.model.device, dtype if value.is_floating_point() else None)

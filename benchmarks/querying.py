@@ -8,7 +8,7 @@ from statistics import median
 import numpy as np
 
 from benchmarks.findings import Finding, Goal, slower
-from benchmarks.pictures import QUESTION, ask, jpeg
+from benchmarks.images import QUESTION, ask, jpeg
 from benchmarks.plain import plain_pass, stopped_before_decoder
 from benchmarks.setting import Setting
 from benchmarks.timing import Times, interleave
@@ -45,7 +45,7 @@ def measure_query(setting: Setting) -> list[Finding]:
     )
     findings = []
     for name, depth in depths.items():
-        note = f"{len(examples)} pictures, deepest kept head in layer {depth} of {n_layers}"
+        note = f"{len(examples)} images, deepest kept head in layer {depth} of {n_layers}"
         measure = f"query, 20 heads in {name}: time over a bare forward"
         findings.append(slower(setting.name, measure, times, name, "bare", Goal("<=", 1.0), note))
         if depth < n_layers:

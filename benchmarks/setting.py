@@ -24,8 +24,8 @@ class Counts:
     classes, shots : int
         Of the fit; shots per class.
     queries : int
-        Pictures of the query, batch and equality measures.
-    pictures : int
+        Images of the query, batch and equality measures.
+    images : int
         Of the measure with eight questions each.
     repeats : int
     largest_batch : int
@@ -34,7 +34,7 @@ class Counts:
     classes: int = 10
     shots: int = 20
     queries: int = 16
-    pictures: int = 16
+    images: int = 16
     repeats: int = 3
     largest_batch: int = 8
 
@@ -70,8 +70,8 @@ class Setting:
 
     @cached_property
     def n_tokens(self) -> int:
-        """Tokens of a prompt with one of the largest pictures."""
-        from benchmarks.pictures import QUESTION, ask, jpeg
+        """Tokens of a prompt with one of the largest images."""
+        from benchmarks.images import QUESTION, ask, jpeg
 
         inputs: dict[str, Any] = plain_inputs(self.built, [ask(jpeg(0), QUESTION)])
         return int(inputs["input_ids"].shape[1])

@@ -80,7 +80,7 @@ QWEN_VISION: dict[str, dict[str, Any]] = {
         "fullatt_block_indexes": [7, 15, 23, 31],
     },
 }
-# Of one picture; at 7b the checkpoint's own limit. At 250m pictures of 640x480 keep their resolution.
+# Of one image; at 7b the checkpoint's own limit. At 250m images of 640x480 keep their resolution.
 QWEN_PIXELS = {"small": 40 * 28 * 28, "250m": 512 * 28 * 28, "7b": 16_384 * 28 * 28}
 MROPE = {16: [2, 3, 3], 8: [1, 1, 2], 64: [8, 12, 12], 128: [16, 24, 24]}  # by head width
 

@@ -3,18 +3,18 @@
 ::
 
     pip install -e '.[fuzz]'
-    python -m fuzz pictures --seconds 900      # CPU seconds; goes on where the last call stopped
+    python -m fuzz images --seconds 900      # CPU seconds; goes on where the last call stopped
     python -m fuzz rows --replay FILE ...      # read these inputs once and say what happens
 
 ============  ===============================================================================================
 target        what is read
 ============  ===============================================================================================
-`pictures`    encoded pictures, by `savs.media.load_image`
+`images`      encoded images, by `savs.media.load_image`
 `rows`        JSONL, JSON, CSV, TSV and Parquet files, by `savs.data.read_examples`
 `store`       ``store.json`` and a part of a feature store, their checksums made right
-`artefact`    ``savs.json`` and the safetensors file of a classifier, their checksums made right
-`clips`       video files, by `savs.media.video.load_video`
-`sounds`      sound files, by `savs.media.audio.load_audio`
+`artifact`    ``savs.json`` and the safetensors file of a classifier, their checksums made right
+`videos`      video files, by `savs.media.video.load_video`
+`audio`       audio files, by `savs.media.audio.load_audio`
 ============  ===============================================================================================
 
 A target is a module with

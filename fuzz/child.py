@@ -87,7 +87,7 @@ def main() -> None:
     """Fuzz ``TARGET`` for some seconds; arguments: target, seconds, folder with corpus and findings."""
     name, seconds, home = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
     # Pillow's plugins are Python; what they do with a header is worth following too.
-    with atheris.instrument_imports(include=["savs", "PIL"] if name == "pictures" else ["savs"]):
+    with atheris.instrument_imports(include=["savs", "PIL"] if name == "images" else ["savs"]):
         target = load_target(name)
     corpus, findings = home / "corpus", home / "findings"
     for folder in (corpus, findings):

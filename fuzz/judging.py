@@ -18,7 +18,7 @@ __all__ = [
     "signature",
 ]
 
-NAMES = ("pictures", "rows", "store", "artefact", "clips", "sounds")
+NAMES = ("images", "rows", "store", "artifact", "videos", "audio")
 """The targets, each a module of this package."""
 
 LONGEST_MESSAGE = 4000

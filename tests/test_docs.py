@@ -27,7 +27,7 @@ def with_code(language: str) -> list:
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """An empty folder with the pictures and data files that the pages speak of."""
+    """An empty folder with the images and data files that the pages speak of."""
     rng = np.random.default_rng(0)
     colours = {"red": (220, 40, 30), "blue": (30, 60, 220)}
     for split in ("train", "test", "new"):

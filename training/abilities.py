@@ -164,12 +164,12 @@ def measure_task(
 
 
 def measure_families(reader: Reader, mixture: Mixture, samples: int) -> dict[str, tuple[float, int]]:
-    """Share of questions answered exactly, and how many were asked, per family, on held-out pictures."""
+    """Share of questions answered exactly, and how many were asked, per family, on held-out images."""
     items: list[Item] = []
     families: list[str] = []
     for _ in range(samples):
         sample = mixture.sample()
-        images = tuple(Image.fromarray(mixture.pixels(picture)) for picture in sample.pictures)
+        images = tuple(Image.fromarray(mixture.pixels(image)) for image in sample.images)
         for _ in range(3):
             question = sample.ask()
             items.append(Item(images, question.text, question.answer, question.answer))

@@ -29,17 +29,17 @@ N_SHOTS, N_DRAWS, CUT = 5, 5, 0.1
 Rows = npt.NDArray[np.float32]
 
 
-def mirrored(picture: Image.Image) -> Image.Image:
-    """Return the picture, left and right exchanged."""
-    return ImageOps.mirror(picture)
+def mirrored(image: Image.Image) -> Image.Image:
+    """Return the image, left and right exchanged."""
+    return ImageOps.mirror(image)
 
 
-def cropped(picture: Image.Image, corner: str) -> Image.Image:
-    """Return the picture without a tenth of its width and height, at its old size."""
-    width, height = picture.size
+def cropped(image: Image.Image, corner: str) -> Image.Image:
+    """Return the image without a tenth of its width and height, at its old size."""
+    width, height = image.size
     x, y = round(CUT * width), round(CUT * height)
     box = (0, 0, width - x, height - y) if corner == "upper" else (x, y, width, height)
-    return picture.crop(box).resize(picture.size)
+    return image.crop(box).resize(image.size)
 
 
 def read(backbone: Any, examples: Any) -> Rows:
@@ -50,16 +50,14 @@ def read(backbone: Any, examples: Any) -> Rows:
 
 def variants(backbone: Any, shots: list[Any], labels: Rows) -> Iterator[tuple[str, Rows, Rows]]:
     """Yield name, rows and labels of each way to use copies of the shots."""
-    pictures = [[load_image(image.source) for image in shot.images] for shot in shots]
+    images = [[load_image(image.source) for image in shot.images] for shot in shots]
 
     def copies(change: Callable[[Image.Image], Image.Image]) -> Rows:
-        changed = [
-            ([change(one) for one in row], shot.text) for row, shot in zip(pictures, shots, strict=True)
-        ]
+        changed = [([change(one) for one in row], shot.text) for row, shot in zip(images, shots, strict=True)]
         return read(backbone, as_examples(changed))
 
     plain, flipped = read(backbone, shots), copies(mirrored)
-    crops = [copies(lambda picture, corner=corner: cropped(picture, corner)) for corner in ("upper", "lower")]
+    crops = [copies(lambda image, corner=corner: cropped(image, corner)) for corner in ("upper", "lower")]
     yield "as they are", plain, labels
     yield "mirrored copies added", np.vstack([plain, flipped]), np.tile(labels, 2)
     yield "two crops added", np.vstack([plain, *crops]), np.tile(labels, 3)

@@ -1,4 +1,4 @@
-"""Drawn pictures rendered once: an array of pixels next to the descriptions that questions are made from."""
+"""Drawn images rendered once: an array of pixels next to the descriptions that questions are made from."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ CHAT_TEMPLATE = (
 
 
 def build_processor(tokenizer: Tokenizer) -> LlavaProcessor:
-    """Processor around a trained `tokenizers.Tokenizer`: 64 x 64 pixels in [-1, 1], 16 tokens per picture."""
+    """Processor around a trained `tokenizers.Tokenizer`: 64 x 64 pixels in [-1, 1], 16 tokens per image."""
     size = {"height": SIDE, "width": SIDE}
     image_processor = CLIPImageProcessorPil(
         size=size,

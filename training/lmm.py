@@ -1,6 +1,6 @@
 """Stage 1: the whole model on packed questions, next-token loss on the answers.
 
-The tower keeps a small auxiliary loss with the heads of stage 0, so that what it learnt about pictures stays
+The tower keeps a small auxiliary loss with the heads of stage 0, so that what it learned about images stays
 and grows while the decoder learns to ask for it.
 """
 
@@ -20,7 +20,7 @@ from transformers import FastVlmForConditionalGeneration
 from training.attention import NAME as FOLDED
 from training.checkpoint import load_state, save_state
 from training.drawings import Drawings
-from training.optimiser import Optimiser
+from training.optimizer import Optimizer
 from training.packing import IGNORE, Packed, Packer, block_mask
 from training.photos import Photos
 from training.questions.mixture import Mixture
@@ -54,8 +54,8 @@ class ModelPlan:
     compiled: bool = True
 
 
-class PictureFeeder:
-    """Pixels and tower targets of the pictures of a packed batch, sorted by source."""
+class ImageFeeder:
+    """Pixels and tower targets of the images of a packed batch, sorted by source."""
 
     def __init__(
         self, photos: Photos, drawings: Drawings, device: torch.device, rng: np.random.Generator
@@ -63,13 +63,13 @@ class PictureFeeder:
         self.photos, self.drawings, self.device, self.rng = photos, drawings, device, rng
 
     def feed(self, packed: Packed, train: bool) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
-        """Pixels (n, 3, 64, 64), targets, and where each picture of the batch is among them (n,)."""
+        """Pixels (n, 3, 64, 64), targets, and where each image of the batch is among them (n,)."""
         indices = {
-            source: np.asarray([one.index for one in packed.pictures if one.source == source], dtype=np.int64)
+            source: np.asarray([one.index for one in packed.images if one.source == source], dtype=np.int64)
             for source in ("photo", "scene", "letter")
         }
         order = {
-            source: [i for i, one in enumerate(packed.pictures) if one.source == source] for source in indices
+            source: [i for i, one in enumerate(packed.images) if one.source == source] for source in indices
         }
         photo = to_pixels(self.photos.pixels[indices["photo"]], self.device)
         drawn = np.concatenate(
@@ -175,11 +175,11 @@ def train_model(
         for layer in model.model.language_model.layers:
             layer.compile(dynamic=False)
     both = nn.ModuleDict({"model": model, "heads": heads})
-    optimiser = Optimiser(both.named_parameters(), plan.matrix_rate, plan.other_rate, plan.tower_share)
-    step, seconds = load_state(file, both, optimiser) if resume else (0, 0.0)
+    optimizer = Optimizer(both.named_parameters(), plan.matrix_rate, plan.other_rate, plan.tower_share)
+    step, seconds = load_state(file, both, optimizer) if resume else (0, 0.0)
     device = device or torch.device("cpu")
     mixture.rng.seed(f"{mixture.seed} {step}")
-    feeder = PictureFeeder(
+    feeder = ImageFeeder(
         mixture.photos, mixture.drawings, device, np.random.default_rng((mixture.seed, step))
     )
     started = time.monotonic() - seconds
@@ -194,7 +194,7 @@ def train_model(
         loss = functional.cross_entropy(logits.float(), wanted)
         auxiliary = torch.stack(list(tower_loss(heads(features), targets).values())).sum()
         (loss + plan.auxiliary * auxiliary).backward()  # type: ignore[no-untyped-call]
-        norm = optimiser.step(plan.budget.factor(progress))
+        norm = optimizer.step(plan.budget.factor(progress))
         step += 1
         scores.update(packed, (logits.argmax(-1) == wanted).cpu().numpy())
         mean_loss = (
@@ -211,9 +211,9 @@ def train_model(
             )
         if time.monotonic() - saved > plan.save_every:
             saved = time.monotonic()
-            save_state(file, both, optimiser, step, saved - started)
+            save_state(file, both, optimizer, step, saved - started)
         if export is not None and time.monotonic() - exported > plan.export_every:
             exported = time.monotonic()
             export(model)
-    save_state(file, both, optimiser, step, time.monotonic() - started)
+    save_state(file, both, optimizer, step, time.monotonic() - started)
     return step

@@ -1,4 +1,4 @@
-"""Every method on every task of the model in the box: `python -m training.methods --photos PATH`.
+"""Every method on every task of the bundled model: `python -m training.methods --photos PATH`.
 
 Head vectors and last-layer states are read once and kept in `--cache`; then every method is fitted on the
 same draws and judged on the same test items. Writes the table of docs/methods.md with `--write`. `--coverage`
@@ -32,8 +32,8 @@ from training.tasks import Item, Source, all_tasks
 
 BUNDLED = Path(__file__).resolve().parent.parent / "src/savs/backbones/tiny"
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs/methods.md"
-METHODS = "sav,hec_v,kernel_ridge,discriminant_scaled,last_state,mixture,auto"
-ESTIMATED = "sav,hec_v,mixture,auto"
+METHODS = "sav,hec_v,kernel_ridge,lda_scaled,last_state,ensemble,auto"
+ESTIMATED = "sav,hec_v,ensemble,auto"
 MARKERS = ("<!-- methods -->", "<!-- end of methods -->")
 MOST_SHOTS, N_DRAWS, N_TEST = 20, 5, 300
 Rows = npt.NDArray[np.float32]
@@ -115,9 +115,9 @@ def _demo_features(reader: Reader, task: DemoTask) -> dict[str, Any]:
 def _item(example: Any, prompt: str) -> Item:
     parts = example.messages[0].parts
     sources = [part.source for part in parts if hasattr(part, "source")]
-    pictures = [Image.open(s) if isinstance(s, (str, Path)) else s for s in sources]
+    images = [Image.open(s) if isinstance(s, (str, Path)) else s for s in sources]
     words = [part.text for part in parts if hasattr(part, "text")]
-    return Item(tuple(p.convert("RGB") for p in pictures), " ".join([*words, prompt]), str(example.label), "")
+    return Item(tuple(p.convert("RGB") for p in images), " ".join([*words, prompt]), str(example.label), "")
 
 
 def _save(place: Path, arrays: dict[str, Any]) -> None:

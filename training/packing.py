@@ -1,4 +1,4 @@
-"""Packing: one picture prefix, then question-and-answer blocks that see only the prefix and themselves.
+"""Packing: one image prefix, then question-and-answer blocks that see only the prefix and themselves.
 
 A packed row gives the same logits as each of its questions would get alone, rendered by the chat template:
 the attention mask keeps blocks apart and positions start again after the prefix (tests/training checks it).
@@ -14,7 +14,7 @@ import torch
 from tokenizers import Tokenizer
 
 from training.architecture import ASSISTANT, END, IMAGE, IMAGE_TOKENS, PAD, SPECIAL, USER
-from training.questions.mixture import Picture, Sample
+from training.questions.mixture import Image, Sample
 
 IGNORE = -100
 _ID = {name: SPECIAL.index(name) for name in SPECIAL}
@@ -25,7 +25,7 @@ class Packed:
     """Rows of tokens: all arrays (rows, length).
 
     `block` is 0 in the prefix, 1, 2, ... in the blocks and -1 in padding; `target` is the next token where an
-    answer is to be predicted, -100 elsewhere; `pictures` are the pictures in the order of their tokens;
+    answer is to be predicted, -100 elsewhere; `images` are the images in the order of their tokens;
     `families` names the family of every block as (row, block, family).
     """
 
@@ -33,7 +33,7 @@ class Packed:
     block: npt.NDArray[np.int64]
     position: npt.NDArray[np.int64]
     target: npt.NDArray[np.int64]
-    pictures: tuple[Picture, ...]
+    images: tuple[Image, ...]
     families: tuple[tuple[int, int, str], ...]
 
 
@@ -69,8 +69,8 @@ class Packer:
                 target[row, end + len(asked) : stop - 1] = tokens[len(asked) + 1 :]
                 families.append((row, number, question.family))
                 end = stop
-        pictures = tuple(picture for sample in samples for picture in sample.pictures)
-        return Packed(ids, block, position, target, pictures, tuple(families))
+        images = tuple(image for sample in samples for image in sample.images)
+        return Packed(ids, block, position, target, images, tuple(families))
 
     def prefix(self, sample: Sample) -> list[int]:
         """Tokens before the questions, as the chat template and the processor write them."""

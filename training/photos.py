@@ -1,4 +1,4 @@
-"""Photographs: CIFAR-10 as JPEG files, from a folder or a tar archive, as one array of 64 x 64 pictures.
+"""Photographs: CIFAR-10 as JPEG files, from a folder or a tar archive, as one array of 64 x 64 images.
 
 The three classes of `HELD_OUT` are never read from the training part, so nothing downstream can show them.
 """
@@ -32,7 +32,7 @@ SPOKEN = {
 
 @dataclass(frozen=True)
 class Photos:
-    """Pictures `pixels` (n, 64, 64, 3) uint8 with `labels` (n,) that index `classes`."""
+    """Images `pixels` (n, 64, 64, 3) uint8 with `labels` (n,) that index `classes`."""
 
     pixels: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int64]
@@ -51,7 +51,7 @@ def read_photos(path: Path, part: str, classes: tuple[str, ...], per_class: int 
     classes : tuple of str
         The classes wanted, in the order of the labels.
     per_class : int, optional
-        At most so many pictures per class.
+        At most so many images per class.
     """
     if part == "train" and set(classes) & set(HELD_OUT):
         raise ValueError(f"classes {HELD_OUT} are held out of training")
@@ -78,9 +78,9 @@ def synthetic_photos(rng: np.random.Generator, per_class: int, classes: tuple[st
     return Photos(np.stack([to_array(Image.fromarray(one)) for one in coarse]), labels, classes)
 
 
-def to_array(picture: Image.Image) -> npt.NDArray[np.uint8]:
-    """Return a picture as the image processor sees it: RGB, 64 x 64, bicubic."""
-    return np.asarray(picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+def to_array(image: Image.Image) -> npt.NDArray[np.uint8]:
+    """Return an image as the image processor sees it: RGB, 64 x 64, bicubic."""
+    return np.asarray(image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BICUBIC))
 
 
 def spoken(name: str) -> str:

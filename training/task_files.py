@@ -1,7 +1,7 @@
 """The tasks of the model in the box as data files: `python -m training.task_files --photos PATH --out DIR`.
 
 One folder per task with ``train.jsonl`` (40 items of each class, to draw shots from), ``test.jsonl`` (300
-items or so, balanced) and the pictures. Shots and test items never share a photograph or a digit.
+items or so, balanced) and the images. Shots and test items never share a photograph or a digit.
 `savs compare` reads them; docs/methods.md has the command and its table.
 """
 
@@ -27,15 +27,15 @@ N_TRAIN = 40
 
 
 def write_items(folder: Path, split: str, items: Sequence[Item]) -> None:
-    """Write ``<split>.jsonl`` and its pictures, one PNG each."""
-    pictures = folder / split
-    pictures.mkdir(parents=True, exist_ok=True)
+    """Write ``<split>.jsonl`` and its images, one PNG each."""
+    images = folder / split
+    images.mkdir(parents=True, exist_ok=True)
     rows = []
     for number, item in enumerate(items):
         row = {"id": f"{split}-{number:04d}", "question": item.text, "label": item.label}
-        for place, picture in enumerate(item.images, start=1):
+        for place, image in enumerate(item.images, start=1):
             name = f"{number:04d}-{place}.png"
-            picture.save(pictures / name)
+            image.save(images / name)
             row["image" if len(item.images) == 1 else f"image_{place}"] = f"{split}/{name}"
         rows.append(json.dumps(row, ensure_ascii=False) + "\n")
     (folder / f"{split}.jsonl").write_text("".join(rows), encoding="utf-8")
@@ -58,8 +58,8 @@ def demo_items(task: DemoTask) -> tuple[list[Item], list[Item]]:
 
 def _item(task: DemoTask, row: int) -> Item:
     example = PromptTemplate(task.prompt).apply(task.examples[row])
-    pictures = tuple(load_image(image.source) for image in example.images)
-    return Item(pictures, example.text, str(example.label), "")
+    images = tuple(load_image(image.source) for image in example.images)
+    return Item(images, example.text, str(example.label), "")
 
 
 def write_all(photos: Path, out: Path) -> None:

@@ -1,6 +1,6 @@
-"""Few-shot tasks on held-out pictures: what the exported backbone is measured on.
+"""Few-shot tasks on held-out images: what the exported backbone is measured on.
 
-Every task gives fresh items, each a prompt with pictures and a label. Photographs come from the test part
+Every task gives fresh items, each a prompt with images and a label. Photographs come from the test part
 only, drawings are new, and what training never showed is marked as such.
 """
 
@@ -26,13 +26,13 @@ from savs.demo.scenes import (
 from training.drawings import COLOUR_NAMES, varied_scene
 from training.photos import Photos, spoken, to_array
 from training.questions.notes import Note, quoted, sample_note
-from training.questions.rules import Condition, note_facts, picture_facts, rule_text
+from training.questions.rules import Condition, image_facts, note_facts, rule_text
 from training.questions.wording import with_article
 
 
 @dataclass(frozen=True)
 class Item:
-    """One example: pictures, the words after them, the label, and the answer that generation should give."""
+    """One example: images, the words after them, the label, and the answer that generation should give."""
 
     images: tuple[Image.Image, ...]
     text: str
@@ -74,7 +74,7 @@ class Source:
         return Image.fromarray(self.photos.pixels[index])
 
     def draw(self, scene: Scene) -> Image.Image:
-        """Return the picture of a scene."""
+        """Return the image of a scene."""
         return draw_scene(scene, self.rng)
 
     def single(self, **wanted: str) -> Scene:
@@ -89,9 +89,9 @@ def load_digits() -> dict[int, np.ndarray]:
     from sklearn import datasets
 
     bunch = datasets.load_digits()
-    pictures = (bunch.images / 16 * 255).astype(np.uint8)
+    images = (bunch.images / 16 * 255).astype(np.uint8)
     return {
-        digit: np.stack([to_array(Image.fromarray(one)) for one in pictures[bunch.target == digit]])
+        digit: np.stack([to_array(Image.fromarray(one)) for one in images[bunch.target == digit]])
         for digit in range(10)
     }
 
@@ -150,8 +150,8 @@ def _photo(source: Source, label: str) -> Item:
 
 def _digit(source: Source, label: str) -> Item:
     pool = source.digits[int(label)][source.half :: 2]
-    picture = Image.fromarray(pool[source.rng.integers(len(pool))])
-    return Item((picture,), "What digit is this?", label, label)
+    image = Image.fromarray(pool[source.rng.integers(len(pool))])
+    return Item((image,), "What digit is this?", label, label)
 
 
 def _letter(source: Source, label: str) -> Item:
@@ -181,7 +181,7 @@ def _count(source: Source, label: str) -> Item:
 
 def _any_red(source: Source, label: str) -> Item | None:
     scene = varied_scene(source.rng)
-    if (("colour", "red") in picture_facts(scene)) != (label == "yes"):
+    if (("colour", "red") in image_facts(scene)) != (label == "yes"):
         return None
     return Item((source.draw(scene),), "Is this picture fine?", label, label)
 
@@ -252,7 +252,7 @@ def _rule(condition: Condition, other: Condition, stated: bool) -> Maker:
             if label == "yes"
             else source.words.choice(((True, False), (False, True), (False, False)))
         )
-        image = _picture_with(source, condition, wanted[0])
+        image = _image_with(source, condition, wanted[0])
         note = _note_with(source, other, wanted[1])
         if image is None or note is None:
             return None
@@ -268,12 +268,12 @@ def _rule(condition: Condition, other: Condition, stated: bool) -> Maker:
     return make
 
 
-def _picture_with(source: Source, condition: Condition, truth: bool) -> Image.Image | None:
+def _image_with(source: Source, condition: Condition, truth: bool) -> Image.Image | None:
     if condition[0] == "nature":
         names = ("bird", "cat", "dog", "frog", "horse") if truth else ("airplane", "automobile")
         return source.photo(str(source.rng.choice(names)))
     scene = varied_scene(source.rng)
-    return source.draw(scene) if (condition in picture_facts(scene)) == truth else None
+    return source.draw(scene) if (condition in image_facts(scene)) == truth else None
 
 
 def _note_with(source: Source, condition: Condition, truth: bool) -> Note | None:

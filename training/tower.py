@@ -22,7 +22,7 @@ from torch.nn import functional
 from savs.demo.scenes import BACKGROUNDS, CELLS, COLOURS, KINDS, LETTERS, SIZES
 from training.checkpoint import load_state, save_state
 from training.drawings import Drawings, cell_targets
-from training.optimiser import Optimiser
+from training.optimizer import Optimizer
 from training.photos import Photos
 from training.schedule import Budget
 
@@ -60,7 +60,7 @@ class TowerHeads(nn.Module):
 
 @dataclass(frozen=True)
 class TowerBatch:
-    """Pictures (n, 3, 64, 64) in [-1, 1] and the targets of those heads that apply; -100 elsewhere."""
+    """Images (n, 3, 64, 64) in [-1, 1] and the targets of those heads that apply; -100 elsewhere."""
 
     pixels: torch.Tensor
     targets: dict[str, torch.Tensor]
@@ -87,9 +87,9 @@ def tower_loss(logits: dict[str, torch.Tensor], targets: dict[str, torch.Tensor]
     return losses
 
 
-def to_pixels(pictures: npt.NDArray[np.uint8], device: torch.device) -> torch.Tensor:
-    """Scale pictures (n, 64, 64, 3) uint8 as the image processor does: (n, 3, 64, 64) in [-1, 1]."""
-    return torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
+def to_pixels(images: npt.NDArray[np.uint8], device: torch.device) -> torch.Tensor:
+    """Scale images (n, 64, 64, 3) uint8 as the image processor does: (n, 3, 64, 64) in [-1, 1]."""
+    return torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
 
 
 def augment_photos(pixels: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
@@ -132,7 +132,7 @@ def jitter_drawings(pixels: torch.Tensor, rng: np.random.Generator) -> torch.Ten
 def photo_targets(
     labels: npt.NDArray[np.int64], turns: npt.NDArray[np.int64]
 ) -> dict[str, npt.NDArray[np.int64]]:
-    """Targets of photographs: the class where the picture stands upright, and the quarter turns."""
+    """Targets of photographs: the class where the image stands upright, and the quarter turns."""
     return {"photo": np.where(turns == 0, labels, IGNORE), "turn": turns}
 
 
@@ -155,7 +155,7 @@ class TowerData:
         self.photos, self.drawings, self.device, self.rng = photos, drawings, device, rng
 
     def batch(self, n_photos: int, n_scenes: int, n_letters: int) -> TowerBatch:
-        """Return a batch of so many pictures of each sort, in this order."""
+        """Return a batch of so many images of each sort, in this order."""
         rng = self.rng
         photo = rng.integers(0, len(self.photos.pixels), n_photos)
         scene = rng.integers(0, len(self.drawings.pixels), n_scenes)
@@ -180,7 +180,7 @@ class TowerData:
 def join_targets(
     parts: tuple[tuple[int, dict[str, npt.NDArray[np.int64]]], ...], device: torch.device
 ) -> dict[str, torch.Tensor]:
-    """Targets of consecutive groups of pictures as one set, -100 where a head does not apply."""
+    """Targets of consecutive groups of images as one set, -100 where a head does not apply."""
     total = sum(count for count, _ in parts)
     cells = CELLS * CELLS
     joined: dict[str, npt.NDArray[np.int64]] = {
@@ -228,7 +228,7 @@ def train_tower(
     heads : TowerHeads
         The auxiliary readers.
     data, held : TowerData
-        Training pictures, and pictures to measure on.
+        Training images, and images to measure on.
     plan : TowerPlan
         Sizes, rates and length.
     file : Path
@@ -237,8 +237,8 @@ def train_tower(
         Whether to go on from `file` where it exists.
     """
     both = nn.ModuleDict({"tower": tower, "heads": heads})
-    optimiser = Optimiser(both.named_parameters(), plan.matrix_rate, plan.other_rate)
-    step, seconds = load_state(file, both, optimiser) if resume else (0, 0.0)
+    optimizer = Optimizer(both.named_parameters(), plan.matrix_rate, plan.other_rate)
+    step, seconds = load_state(file, both, optimizer) if resume else (0, 0.0)
     started = saved = time.monotonic() - seconds
     seen: dict[str, Any] = {}
     while (progress := plan.budget.progress(step, time.monotonic() - started)) < 1.0:
@@ -249,7 +249,7 @@ def train_tower(
         losses = tower_loss(heads(features), batch.targets)
         total = torch.stack(list(losses.values())).sum()
         total.backward()  # type: ignore[no-untyped-call]
-        optimiser.step(plan.budget.factor(progress), clip=5.0)
+        optimizer.step(plan.budget.factor(progress), clip=5.0)
         step += 1
         for name, loss in losses.items():
             seen[name] = 0.95 * seen.get(name, float(loss.detach())) + 0.05 * float(loss.detach())
@@ -263,9 +263,9 @@ def train_tower(
             )
         if time.monotonic() - saved > plan.save_every:
             saved = time.monotonic()
-            save_state(file, both, optimiser, step, saved - started)
+            save_state(file, both, optimizer, step, saved - started)
             print("tower held out:", measure_tower(tower, heads, held, plan, 4), flush=True)
-    save_state(file, both, optimiser, step, time.monotonic() - started)
+    save_state(file, both, optimizer, step, time.monotonic() - started)
     print("tower held out:", measure_tower(tower, heads, held, plan, plan.measured), flush=True)
 
 
@@ -273,7 +273,7 @@ def train_tower(
 def measure_tower(
     tower: nn.Module, heads: TowerHeads, held: TowerData, plan: TowerPlan, batches: int
 ) -> dict[str, float]:
-    """Accuracy of every head on held-out pictures (cells: where something stands)."""
+    """Accuracy of every head on held-out images (cells: where something stands)."""
     tower.eval()
     right: dict[str, list[float]] = {}
     for _ in range(batches):

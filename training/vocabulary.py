@@ -1,4 +1,4 @@
-"""The tokenizer: at most 640 byte-level BPE tokens learnt from the questions themselves.
+"""The tokenizer: at most 640 byte-level BPE tokens learned from the questions themselves.
 
 Every word and sign is split off and gets a leading space, so that a word has the same tokens wherever it
 stands and whatever stood before it; digits are single; any unicode text falls back to bytes.
@@ -66,7 +66,7 @@ def question_texts(mixture: Mixture, samples: int) -> Iterator[str]:
 
 
 def load_tokenizer(file: Path, mixture: Mixture, samples: int, seed: int) -> Tokenizer:
-    """Return the tokenizer learnt earlier and kept in `file`, or learnt now from so many samples."""
+    """Return the tokenizer learned earlier and kept in `file`, or learned now from so many samples."""
     if file.exists():
         return Tokenizer.from_file(str(file))
     mixture.rng.seed(f"{seed} vocabulary")

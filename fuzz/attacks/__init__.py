@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 __all__ = ["LARGEST", "TARGETS", "built", "is_kept"]
 
-TARGETS = ("pictures", "rows", "store", "artefact", "clips", "sounds")
+TARGETS = ("images", "rows", "store", "artifact", "videos", "audio")
 LARGEST = 10_000
 """Bytes of an attack file that is kept in the repository."""
 

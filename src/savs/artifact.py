@@ -95,7 +95,7 @@ class Artifact:
         The fitted estimator, on rows of all heads.
     shots : list of Shot
         The support set.
-    left_out : ndarray of float64, shape (n_shots, n_classes), or None
+    out_of_fold : ndarray of float64, shape (n_shots, n_classes), or None
         Log probabilities of each shot under the classifier fitted again without it; NaN rows were not left
         out.
     rows : ndarray of float32, shape (n_shots, layout.width), or None
@@ -112,7 +112,7 @@ class Artifact:
     prompt: str | None
     classifier: FittedClassifier
     shots: list[Shot]
-    left_out: NDArray[np.float64] | None
+    out_of_fold: NDArray[np.float64] | None
     rows: NDArray[np.float32] | None
     estimate: dict[str, Any] | None
     report: dict[str, Any] | None
@@ -169,7 +169,7 @@ def check_artifact(artifact: Artifact, label_type: type) -> None:
         all(shot.media is None or shot.media in _MEDIA for shot in shots),
         artifact.prompt is None or _is_template(artifact.prompt),
         len(artifact.heads) > 0 and len(set(artifact.heads)) == len(artifact.heads),
-        artifact.left_out is None or _has_left_out(artifact.left_out, (len(shots), len(classes))),
+        artifact.out_of_fold is None or _has_held_out(artifact.out_of_fold, (len(shots), len(classes))),
         artifact.rows is None or _is_finite(artifact.rows, (len(shots), artifact.layout.width), np.float32),
         artifact.estimate is None or _is_estimate(artifact.estimate),
         artifact.report is None or _says_what_it_chose(artifact.report),
@@ -227,16 +227,16 @@ def _answers(classifier: FittedClassifier, n_classes: int) -> bool:
 
 
 def _calibrated(classifier: HeadClassifier, n_classes: int) -> bool:
-    left_out = classifier.left_out_
+    out_of_fold = classifier.out_of_fold_log_proba_
     return (
         np.isfinite(classifier.temperature_)
         and classifier.temperature_ > 0
         and _is_finite(classifier.log_priors_, (n_classes,), np.float64)
-        and _has_left_out(left_out, (len(left_out), n_classes))
+        and _has_held_out(out_of_fold, (len(out_of_fold), n_classes))
     )
 
 
-def _has_left_out(array: NDArray[Any], shape: tuple[int, ...]) -> bool:
+def _has_held_out(array: NDArray[Any], shape: tuple[int, ...]) -> bool:
     """Return whether the array holds log probabilities, or NaN in whole rows."""
     if array.shape != shape or array.dtype != np.float64:
         return False
@@ -327,11 +327,11 @@ SCHEMA_VERSION = 3
 Tensors = dict[str, NDArray[Any]]
 
 _OWN = "classifier."
-_BESIDE = ("left_out", "rows")
+_BESIDE = ("out_of_fold", "rows")
 
 
 def tensors_of(artifact: Artifact) -> Tensors:
-    """Return every array of the artefact by the name it has in the file."""
+    """Return every array of the artifact by the name it has in the file."""
     found = {_OWN + name: array for name, array in artifact.classifier.to_state().arrays.items()}
     beside = {name: getattr(artifact, name) for name in _BESIDE}
     found |= {name: array for name, array in beside.items() if array is not None}
@@ -395,7 +395,7 @@ def decode_index(raw: bytes) -> dict[str, Any]:
 
 
 def build_artifact(index: Mapping[str, Any], tensors: Tensors) -> Artifact:
-    """Return the artefact.
+    """Return the artifact.
 
     Raises
     ------
@@ -415,7 +415,7 @@ def build_artifact(index: Mapping[str, Any], tensors: Tensors) -> Artifact:
         prompt=index["prompt"],
         classifier=classifier_from_state(State(own, index["classifier"])),
         shots=[_shot(shot) for shot in index["shots"]],
-        left_out=tensors.get("left_out"),
+        out_of_fold=tensors.get("out_of_fold"),
         rows=tensors.get("rows"),
         estimate=index["estimate"],
         report=index["report"],
@@ -480,7 +480,7 @@ LARGEST_FIRST_SCHEMA = 2**30  # bytes of numbers, where the index does not say h
 
 
 def save_artifact(artifact: Artifact, folder: str | Path, *, card: str) -> None:
-    """Write the artefact; an older one in the folder stays intact until the new one is complete.
+    """Write the artifact; an older one in the folder stays intact until the new one is complete.
 
     Raises
     ------
@@ -519,7 +519,7 @@ def check_target(folder: str | Path) -> None:
 
 
 def load_artifact(folder: str | Path) -> Artifact:
-    """Read and check an artefact.
+    """Read and check an artifact.
 
     Raises
     ------

@@ -3,9 +3,9 @@
 ::
 
     SAVsError
-    ├── ItemError               one example: bad picture, bad text, non-finite activation
+    ├── ItemError               one example: bad image, bad text, non-finite activation
     │   ├── ExampleError        the example cannot be built or rendered
-    │   ├── MediaError          its picture cannot be used
+    │   ├── MediaError          its image cannot be used
     │   ├── ActivationError     the backbone gave NaN or Inf for it
     │   └── CapacityError       it does not fit into memory, even alone
     ├── DataError               a data file or a set of labels as a whole
@@ -100,7 +100,7 @@ class ExampleError(ItemError):
 
 
 class MediaError(ItemError):
-    """The example's picture cannot be used."""
+    """The example's image cannot be used."""
 
     stage = "media"
 

@@ -14,14 +14,14 @@ USE = """## Use
 from savs import SAVModel
 
 model = SAVModel.from_pretrained("this-folder")
-model.predict(["picture.jpg"])
+model.predict(["image.jpg"])
 ```
 
 The backbone is loaded when it is first needed; another model, revision, processor or dtype is refused."""
 
 
 def render_card(artifact: Artifact) -> str:
-    """Return the card as Markdown with a metadata block; the same artefact gives the same text."""
+    """Return the card as Markdown with a metadata block; the same artifact gives the same text."""
     sections = (_front_matter(artifact), _summary(artifact), _classes(artifact), _expectation(artifact), USE)
     return "\n\n".join(sections) + "\n"
 
@@ -76,7 +76,7 @@ def _expectation(artifact: Artifact) -> str:
     text = (
         f"Estimated accuracy {estimate['accuracy']:.1%} (95 % interval {low:.1%} to {high:.1%}, "
         f"macro F1 {estimate['macro_f1']:.1%}), from the {estimate['n']} shots that could be left out while "
-        "everything was learnt again without them. It holds for new examples that look like the shots, and "
+        "everything was learned again without them. It holds for new examples that look like the shots, and "
         "for no others."
     )
     note = f"\n\n{estimate['note']}" if estimate.get("note") else ""

@@ -43,13 +43,13 @@ def bounded() -> Iterator[None]:
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     before = resource.getrlimit(resource.RLIMIT_AS)
     former = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(SECONDS)
+    signal.flag(SECONDS)
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY, before[1]))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
-        signal.alarm(0)
+        signal.flag(0)
         signal.signal(signal.SIGALRM, former)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.backbones.families import CORE, PICTURES, TEXT_ONLY, Family, make_family
+from tests.backbones.families import CORE, IMAGES, TEXT_ONLY, Family, make_family
 from tests.backbones.families.parts import TEXT
 
 from savs.data import Example, Message, Text
@@ -48,8 +48,8 @@ def fresh_family() -> Callable[[str], Family]:
     return make_family
 
 
-def picture(seed: int, height: int = 40, width: int = 56) -> np.ndarray:
-    """Return a smooth random picture, shape (height, width, 3)."""
+def image(seed: int, height: int = 40, width: int = 56) -> np.ndarray:
+    """Return a smooth random image, shape (height, width, 3)."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 255, (4, 4, 3), dtype=np.uint8)
     return np.kron(coarse, np.ones((height // 4, width // 4, 1), dtype=np.uint8))
@@ -64,21 +64,21 @@ def png(array: np.ndarray) -> bytes:
 
 
 def ask(*parts: Any, id: str | None = None) -> Example:
-    """Return an example of strings and picture arrays, in order."""
+    """Return an example of strings and image arrays, in order."""
     made = tuple(Text(part) if isinstance(part, str) else Image(part) for part in parts)
     return Example((Message("user", made),), id=id)
 
 
-def mixed_examples(pictures: bool = True, text_only: bool = True) -> list[Example]:
-    """Return examples of different lengths, numbers and sizes of pictures."""
-    texts = ["is this a cat?", "Yes", "the red dog sat on a blue mat. Is this picture a dog? Yes or No."]
-    found = [ask(text, id=f"t{i}") for i, text in enumerate(texts)] if text_only or not pictures else []
-    if pictures:
+def mixed_examples(images: bool = True, text_only: bool = True) -> list[Example]:
+    """Return examples of different lengths, numbers and sizes of images."""
+    texts = ["is this a cat?", "Yes", "the red dog sat on a blue mat. Is this image a dog? Yes or No."]
+    found = [ask(text, id=f"t{i}") for i, text in enumerate(texts)] if text_only or not images else []
+    if images:
         found += [
-            ask(picture(1), texts[0], id="p0"),
-            ask(picture(2, 28, 28), picture(3, 64, 40), texts[2], id="p1"),
-            ask(picture(4, 80, 44), "no", id="p2"),
-            ask("first ", picture(5), " then ", picture(6, 32, 96), " same?", id="p3"),
+            ask(image(1), texts[0], id="p0"),
+            ask(image(2, 28, 28), image(3, 64, 40), texts[2], id="p1"),
+            ask(image(4, 80, 44), "no", id="p2"),
+            ask("first ", image(5), " then ", image(6, 32, 96), " same?", id="p3"),
         ]
     return found
 
@@ -88,9 +88,9 @@ def ask_fixture() -> Callable[..., Example]:
     return ask
 
 
-@pytest.fixture(name="picture")
-def picture_fixture() -> Callable[..., np.ndarray]:
-    return picture
+@pytest.fixture(name="image")
+def image_fixture() -> Callable[..., np.ndarray]:
+    return image
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ _SAVED: dict[str, Any] = {}
 
 @pytest.fixture
 def examples_for() -> Callable[[str], list[Example]]:
-    """Return what a family can read: PaliGemma needs a picture, BLIP-2 exactly one."""
+    """Return what a family can read: PaliGemma needs an image, BLIP-2 exactly one."""
 
     def get(name: str) -> list[Example]:
         found = mixed_examples(name not in TEXT_ONLY, text_only=name not in ("paligemma", "blip2"))
@@ -125,10 +125,10 @@ def examples_for() -> Callable[[str], list[Example]]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     groups = {
         "any_family": (*CORE, *TEXT_ONLY),
-        "picture_family": CORE,
+        "image_family": CORE,
         "text_family": TEXT_ONLY,
-        "contract_family": (*PICTURES, *TEXT_ONLY),
-        "contract_pictures": PICTURES,
+        "contract_family": (*IMAGES, *TEXT_ONLY),
+        "contract_images": IMAGES,
     }
     for argument, names in groups.items():
         if argument in metafunc.fixturenames:

@@ -186,8 +186,8 @@ def test__find_sites__many_decoders__agree_with_the_attention_interface(name, sp
     assert [(site.n_heads, site.head_dim) for site in find_sites(model).sites] == spy
 
 
-def test__find_sites__pictures__only_the_language_model(picture_family, family) -> None:
-    anatomy = find_sites(family(picture_family).model)
+def test__find_sites__images__only_the_language_model(image_family, family) -> None:
+    anatomy = find_sites(family(image_family).model)
     assert anatomy.n_layers == 2
     assert [site.layer for site in anatomy.sites] == [0, 1]
     assert not any("vis" in site.path or "encoder" in site.path for site in anatomy.sites)

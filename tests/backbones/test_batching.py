@@ -1,4 +1,4 @@
-"""Padding, nested pictures and errors per item."""
+"""Padding, nested images and errors per item."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def test__encode__padding__real_tokens_are_those_of_each_alone(name, side, famil
     assert (tokenizer.padding_side, tokenizer.pad_token) == before
 
 
-def test__encode__pictures__nested_in_the_order_of_the_texts(family, ask, picture) -> None:
-    examples = [ask(picture(1), "a?"), ask(picture(2), picture(3), "the same?")]
+def test__encode__images__nested_in_the_order_of_the_texts(family, ask, image) -> None:
+    examples = [ask(image(1), "a?"), ask(image(2), image(3), "the same?")]
     ((batch,), _) = encode(family("llava").processor, examples)
     assert batch.indices == [1, 0]
     singles = [encode(family("llava").processor, [e])[0][0].inputs["pixel_values"] for e in examples]
@@ -69,11 +69,11 @@ def test__encode__text_beyond_any_context__refused_before_the_tokenizer_sees_it(
     assert max(map(len, seen)) < 12_800
 
 
-def test__encode__no_picture_where_one_is_needed__error_says_so(family, ask) -> None:
+def test__encode__no_image_where_one_is_needed__error_says_so(family, ask) -> None:
     batches, failures = encode(family("paligemma").processor, [ask("red?"), ask("blue?")])
     assert not batches
     assert [failure.index for failure in failures] == [1, 0]
-    assert str(failures[0].error).endswith("it has no picture, and this model may need one")
+    assert str(failures[0].error).endswith("it has no image, and this model may need one")
 
 
 def test__encode__one_prompt_without_tokens__error_of_that_item_alone(fresh_family) -> None:
@@ -93,7 +93,7 @@ def test__encode__half_a_character__said_so(family) -> None:
     assert "a lone surrogate" in failure.error.message
 
 
-def test__encode__processor_without_lists_of_pictures__said_so(family, ask, picture, monkeypatch) -> None:
+def test__encode__processor_without_lists_of_images__said_so(family, ask, image, monkeypatch) -> None:
     def refuse(*_, **__):
         raise ValueError(
             "Nested images are only supported with `multi_page` set to `True`."
@@ -101,5 +101,5 @@ def test__encode__processor_without_lists_of_pictures__said_so(family, ask, pict
 
     processor = family("llava").processor
     monkeypatch.setattr(type(processor), "__call__", refuse)
-    _, (failure,) = encode(processor, [ask(picture(1), "a?")])
-    assert "takes no list of pictures per prompt" in failure.error.message
+    _, (failure,) = encode(processor, [ask(image(1), "a?")])
+    assert "takes no list of images per prompt" in failure.error.message

@@ -20,10 +20,8 @@ def test__fake__is_a_backbone() -> None:
     assert isinstance(FakeBackbone(), Backbone)
 
 
-def test__extract__content_alone_decides__ids_and_labels_do_not(ask, picture) -> None:
-    rows = (
-        FakeBackbone().extract([ask("a", id="1"), ask("a", id="2"), ask("b"), ask(picture(1), "a")]).features
-    )
+def test__extract__content_alone_decides__ids_and_labels_do_not(ask, image) -> None:
+    rows = FakeBackbone().extract([ask("a", id="1"), ask("a", id="2"), ask("b"), ask(image(1), "a")]).features
     assert np.array_equal(rows[0], rows[1])
     assert len(np.unique(rows, axis=0)) == 3
     assert rows.dtype == np.float32

@@ -60,7 +60,7 @@ def test__generate__sampling_in_the_models_own_settings__still_greedy(fresh_fami
     assert built.model.generation_config.to_dict() == before
 
 
-def test__generate__bad_picture__its_error(family, ask, tmp_path) -> None:
+def test__generate__bad_image__its_error(family, ask, tmp_path) -> None:
     built = family("llava")
     with pytest.raises(MediaError, match=r"^gone"):
         TransformersBackbone(built.model, built.processor).generate(

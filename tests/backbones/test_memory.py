@@ -50,10 +50,10 @@ def test__fault_33__out_of_memory__halves_keeps_the_smaller_size_and_logs_each_o
 
 
 def test__fault_33__one_example_does_not_fit__item_error_with_the_size_and_the_remedy(
-    fresh_family, ask, picture
+    fresh_family, ask, image
 ) -> None:
     built = fresh_family("llava")
-    items = [ask("a", id="s"), ask(picture(1, 40, 56), "b" * 90, id="large"), ask("b", id="t")]
+    items = [ask("a", id="s"), ask(image(1, 40, 56), "b" * 90, id="large"), ask("b", id="t")]
     refuse_above(built.model, 100)
     backbone = TransformersBackbone(built.model, built.processor, batch_size=4)
     found = backbone.extract(items, max_errors=1)
@@ -62,15 +62,15 @@ def test__fault_33__one_example_does_not_fit__item_error_with_the_size_and_the_r
     assert isinstance(error, CapacityError)
     assert error.record()["code"] == "out_of_memory"
     assert str(error).startswith("large: it does not fit into memory even alone, with 1")
-    assert "1 picture(s) of 56x40 pixels" in str(error)
-    assert "smaller pictures" in str(error)
+    assert "1 image(s) of 56x40 pixels" in str(error)
+    assert "smaller images" in str(error)
     with pytest.raises(CapacityError, match=r"^large: "):
         backbone.extract(items)
 
 
-def test__fault_33__out_of_memory_on_a_shared_beginning__read_in_full(fresh_family, ask, picture) -> None:
+def test__fault_33__out_of_memory_on_a_shared_beginning__read_in_full(fresh_family, ask, image) -> None:
     built = fresh_family("llava")
-    shown = picture(1)
+    shown = image(1)
     items = [ask(shown, f"question {i}?") for i in range(4)]
     expected = TransformersBackbone(built.model, built.processor, batch_size=1).extract(items).features
     backbone = TransformersBackbone(built.model, built.processor, batch_size=4)

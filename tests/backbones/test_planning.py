@@ -19,11 +19,11 @@ class Tokens:
     image_token = "<image>"
 
 
-def prompt(index: int, text: str, *pictures: Image, special: bool = True) -> Item:
-    return Item(index, Rendered(text, pictures, special))
+def prompt(index: int, text: str, *images: Image, special: bool = True) -> Item:
+    return Item(index, Rendered(text, images, special))
 
 
-def test__take__pictures_and_texts_apart_longest_first__each_once(family, examples_for) -> None:
+def test__take__images_and_texts_apart_longest_first__each_once(family, examples_for) -> None:
     waiting = by_length(render_all(family("llava").processor, examples_for("llava"))[0])
     groups = []
     while waiting:
@@ -38,7 +38,7 @@ def test__take__pictures_and_texts_apart_longest_first__each_once(family, exampl
     assert counts == sorted(counts, reverse=True)
 
 
-def test__by_length__pictures_of_one_size_together_then_texts_of_one_length() -> None:
+def test__by_length__images_of_one_size_together_then_texts_of_one_length() -> None:
     import numpy as np
 
     small, large = (Image(np.zeros((side, side, 3), np.uint8)) for side in (56, 560))
@@ -59,7 +59,7 @@ def test__by_length__pictures_of_one_size_together_then_texts_of_one_length() ->
         lambda: Image(b"encoded"),
     ],
 )
-def test__families__same_picture_named_twice__one_family(source) -> None:
+def test__families__same_image_named_twice__one_family(source) -> None:
     items = [prompt(i, f"<image>question {i}", source()) for i in range(3)]
     other = prompt(3, "<image>question 3", Image(Path("b.png")))
     alike, rest = families(Tokens(), [items[2], other, *items[:2]])
@@ -76,30 +76,28 @@ def test__families__same_object_in_memory__one_family_equal_objects_are_not_comp
     assert [[item.index for item in family] for family in alike] == [[0, 2]]
 
 
-def test__families__a_picture_after_the_difference__not_shared() -> None:
-    picture = Image(b"x")
-    items = [prompt(0, "red<image>", picture), prompt(1, "blue<image>", picture)]
+def test__families__a_image_after_the_difference__not_shared() -> None:
+    image = Image(b"x")
+    items = [prompt(0, "red<image>", image), prompt(1, "blue<image>", image)]
     assert families(Tokens(), items) == ([], items)
 
 
-def test__families__second_picture_differs__not_shared() -> None:
+def test__families__second_image_differs__not_shared() -> None:
     first = Image(b"x")
     items = [prompt(i, "<image>block<image>?", first, Image(bytes([i]))) for i in range(3)]
     assert families(Tokens(), items) == ([], items)
 
 
 def test__families__special_tokens_differ__not_shared() -> None:
-    picture = Image(b"x")
-    items = [prompt(i, "<image>same", picture, special=bool(i)) for i in range(2)]
+    image = Image(b"x")
+    items = [prompt(i, "<image>same", image, special=bool(i)) for i in range(2)]
     assert families(Tokens(), items) == ([], items)
 
 
-def test__take__other_number_of_pictures__another_batch() -> None:
-    """In mllama, the text before a picture also attends to what fills up a prompt with fewer pictures."""
-    picture = Image(b"x")
-    waiting = by_length(
-        [prompt(i, "<image>" * n + "red?", *[picture] * n) for i, n in enumerate([1, 2, 1, 0])]
-    )
+def test__take__other_number_of_images__another_batch() -> None:
+    """In mllama, the text before an image also attends to what fills up a prompt with fewer images."""
+    image = Image(b"x")
+    waiting = by_length([prompt(i, "<image>" * n + "red?", *[image] * n) for i, n in enumerate([1, 2, 1, 0])])
     groups = []
     while waiting:
         groups.append(take(waiting, 8))
@@ -123,11 +121,10 @@ def test__families__text__a_long_common_beginning_only() -> None:
         max_size=90,
     )
 )
-def test__families__anything__each_example_once_and_what_is_common_holds_the_pictures(texts) -> None:
-    picture = Image(b"x")
+def test__families__anything__each_example_once_and_what_is_common_holds_the_images(texts) -> None:
+    image = Image(b"x")
     items = [
-        prompt(i, start + text, *([picture] * start.count("<image>")))
-        for i, (start, text) in enumerate(texts)
+        prompt(i, start + text, *([image] * start.count("<image>"))) for i, (start, text) in enumerate(texts)
     ]
     alike, rest = families(Tokens(), items)
     assert sorted(i.index for family in [*alike, rest] for i in family) == list(range(len(items)))

@@ -27,25 +27,25 @@ def in_full(built, examples, **options):
     return found
 
 
-def questions(name, ask, picture):
-    """Two pictures with several questions each, one with a single one, and plain text where it is allowed."""
-    one, two = picture(1), picture(2, 64, 40)
+def questions(name, ask, image):
+    """Two images with several questions each, one with a single one, and plain text where it is allowed."""
+    one, two = image(1), image(2, 64, 40)
     found = [ask(one, f"is this a cat? {'x' * n}") for n in (0, 3, 9, 20)]
-    found += [ask(two, f"a dog {'y' * n}") for n in (1, 5, 2)] + [ask(picture(3), "the mat?")]
+    found += [ask(two, f"a dog {'y' * n}") for n in (1, 5, 2)] + [ask(image(3), "the mat?")]
     return found if name == "paligemma" else [*found, ask("red?")]
 
 
-def test__extract__questions_on_one_picture__as_in_full_with_each_picture_read_once(
-    picture_family, family, ask, picture
+def test__extract__questions_on_one_image__as_in_full_with_each_image_read_once(
+    image_family, family, ask, image
 ) -> None:
-    built = family(picture_family)
-    examples = questions(picture_family, ask, picture)
+    built = family(image_family)
+    examples = questions(image_family, ask, image)
     order = np.random.default_rng(0).permutation(len(examples))
     backbone = TransformersBackbone(built.model, built.processor, batch_size=4)
     found = backbone.extract([examples[i] for i in order])
     np.testing.assert_allclose(found.features, in_full(built, examples).features[order], atol=TOLERANCE)
     report = backbone.report
-    if picture_family == "paligemma":  # its prompt is read in both directions
+    if image_family == "paligemma":  # its prompt is read in both directions
         assert report.n_reused == 0
         assert report.prefix_check.startswith("failed: vectors differ from the full pass by ")
     else:
@@ -64,12 +64,12 @@ def test__extract__text_with_a_common_block__as_in_full(text_family, family, ask
 
 
 @pytest.mark.parametrize("name", ["qwen2_5_vl", "qwen2_vl", "qwen3_vl"])
-def test__extract__pictures_then_plain_text__positions_of_the_pictures_are_forgotten(
-    name, family, ask, picture
+def test__extract__images_then_plain_text__positions_of_the_images_are_forgotten(
+    name, family, ask, image
 ) -> None:
-    """The model remembers how far a picture moved the positions of what follows; text has no picture."""
+    """The model remembers how far an image moved the positions of what follows; text has no image."""
     built = family(name)
-    shown = picture(1)
+    shown = image(1)
     examples = [ask(shown, f"q{i}") for i in range(3)] + [ask(f"{BLOCK}{i}?") for i in range(3)]
     backbone = TransformersBackbone(built.model, built.processor)
     found = backbone.extract(examples)
@@ -78,18 +78,18 @@ def test__extract__pictures_then_plain_text__positions_of_the_pictures_are_forgo
 
 
 @pytest.mark.parametrize("name", ["llava_onevision", "qwen2_5_vl", "gemma3"])
-def test__extract__bfloat16_shared__within_its_precision(name, fresh_family, ask, picture) -> None:
+def test__extract__bfloat16_shared__within_its_precision(name, fresh_family, ask, image) -> None:
     built = fresh_family(name)
     built.model.to(torch.bfloat16)
-    examples = questions(name, ask, picture)
+    examples = questions(name, ask, image)
     backbone = TransformersBackbone(built.model, built.processor)
     found = backbone.extract(examples).features
     assert backbone.report.n_reused == 7
     np.testing.assert_allclose(found, in_full(built, examples).features, atol=0.06)
 
 
-def test__extract__some_heads_and_states__shared_as_in_full(family, ask, picture) -> None:
-    built, examples = family("llava"), questions("llava", ask, picture)
+def test__extract__some_heads_and_states__shared_as_in_full(family, ask, image) -> None:
+    built, examples = family("llava"), questions("llava", ask, image)
     backbone = TransformersBackbone(built.model, built.processor)
     for heads in ([Head(0, 1)], [Head(1, 3), Head(0, 0)]):
         found = backbone.extract(examples, heads).features
@@ -106,8 +106,8 @@ def _plain(built):
     return TransformersBackbone(built.model, built.processor, prefix_reuse=False)
 
 
-def test__extract__many_questions__suffixes_in_several_passes(family, ask, picture) -> None:
-    built, shown = family("qwen2_5_vl"), picture(1)
+def test__extract__many_questions__suffixes_in_several_passes(family, ask, image) -> None:
+    built, shown = family("qwen2_5_vl"), image(1)
     examples = [ask(shown, f"question {i} {'?' * (i % 7)}") for i in range(70)]
     backbone = TransformersBackbone(built.model, built.processor, batch_size=1)
     found = backbone.extract(examples)
@@ -115,15 +115,15 @@ def test__extract__many_questions__suffixes_in_several_passes(family, ask, pictu
     assert (backbone.report.n_prefixes, backbone.report.n_reused) == (2, 70)
 
 
-def test__extract__same_prompt_twice__same_vector(family, ask, picture) -> None:
-    built, shown = family("llava"), picture(1)
+def test__extract__same_prompt_twice__same_vector(family, ask, image) -> None:
+    built, shown = family("llava"), image(1)
     found = TransformersBackbone(built.model, built.processor).extract([ask(shown, "a cat?")] * 3).features
     np.testing.assert_allclose(found, in_full(built, [ask(shown, "a cat?")] * 3).features, atol=TOLERANCE)
 
 
-def test__extract__earlier_turns_are_shared__as_in_full(family, picture) -> None:
+def test__extract__earlier_turns_are_shared__as_in_full(family, image) -> None:
     built = family("llava")
-    first = Message("user", (Image(picture(1)), Text("what is it?")))
+    first = Message("user", (Image(image(1)), Text("what is it?")))
     turns = (first, Message("assistant", (Text("a dog"),)))
     examples = [Example((*turns, Message("user", (Text(f"is it {c}?"),)))) for c in ("red", "blue", "old")]
     backbone = TransformersBackbone(built.model, built.processor)
@@ -133,8 +133,8 @@ def test__extract__earlier_turns_are_shared__as_in_full(family, picture) -> None
     assert backbone.report.n_reused == 3
 
 
-def test__extract__bad_item_in_a_family__only_that_one_is_lost(family, ask, picture, tmp_path) -> None:
-    built, shown = family("llava"), picture(1)
+def test__extract__bad_item_in_a_family__only_that_one_is_lost(family, ask, image, tmp_path) -> None:
+    built, shown = family("llava"), image(1)
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")
     examples = [ask(shown, "a?"), ask(broken, "b?", id="x"), ask(broken, "c?", id="y"), ask(shown, "d?")]
@@ -147,10 +147,10 @@ def test__extract__bad_item_in_a_family__only_that_one_is_lost(family, ask, pict
 
 
 def test__extract__shared_reading_goes_wrong__logged_once_and_read_in_full(
-    fresh_family, ask, picture, caplog
+    fresh_family, ask, image, caplog
 ) -> None:
     built = fresh_family("llava")
-    examples = questions("llava", ask, picture)
+    examples = questions("llava", ask, image)
     expected = in_full(built, examples).features
     attention = built.model.get_decoder().layers[0].self_attn
 
@@ -172,8 +172,8 @@ def test__extract__shared_reading_goes_wrong__logged_once_and_read_in_full(
     assert len([r for r in caplog.records if "prefix reuse is off" in r.message]) == 1
 
 
-def test__extract__pixels_of_a_shared_picture__computed_once(family, ask, picture, monkeypatch) -> None:
-    built, shown = family("qwen2_5_vl"), picture(1)
+def test__extract__pixels_of_a_shared_image__computed_once(family, ask, image, monkeypatch) -> None:
+    built, shown = family("qwen2_5_vl"), image(1)
     kind = type(built.processor.image_processor)
     calls = []
     real = kind.preprocess
@@ -187,9 +187,7 @@ def test__extract__pixels_of_a_shared_picture__computed_once(family, ask, pictur
     assert type(built.processor.image_processor) is kind
 
 
-def test__extract__file_of_a_shared_picture__decoded_once(
-    family, ask, picture, tmp_path, monkeypatch
-) -> None:
+def test__extract__file_of_a_shared_image__decoded_once(family, ask, image, tmp_path, monkeypatch) -> None:
     from PIL import Image as PILImage
 
     from savs.backbones import _batching as decoding
@@ -197,7 +195,7 @@ def test__extract__file_of_a_shared_picture__decoded_once(
     opened: list[object] = []
     load = decoding.load_image
     monkeypatch.setattr(decoding, "load_image", lambda source: (opened.append(source), load(source))[1])
-    PILImage.fromarray(picture(1)).save(tmp_path / "one.png")
+    PILImage.fromarray(image(1)).save(tmp_path / "one.png")
     examples = [ask(f"is this a cat? {'x' * n}") for n in (0, 3, 9, 20)]
     examples = [
         Example((Message("user", (Image(tmp_path / "one.png"), *example.parts)),)) for example in examples
@@ -218,10 +216,10 @@ def test__extract__file_of_a_shared_picture__decoded_once(
         ("qwen2_vl_video", "video_processor"),
     ],
 )
-def test__extract__shared_sound_or_video__prepared_once(name, part, family, monkeypatch) -> None:
-    from tests.backbones.test_audio import TASK, sound
+def test__extract__shared_audio_or_video__prepared_once(name, part, family, monkeypatch) -> None:
+    from tests.backbones.test_audio import TASK, waveform
     from tests.backbones.test_audio import ask as ask_of
-    from tests.backbones.test_videos import film
+    from tests.backbones.test_videos import clip
 
     from savs.media import Video
 
@@ -232,7 +230,7 @@ def test__extract__shared_sound_or_video__prepared_once(name, part, family, monk
     monkeypatch.setattr(
         kind, "__call__", lambda self, *args, **kw: calls.append(1) or real(self, *args, **kw)
     )
-    medium = Video(film(0), 4) if part == "video_processor" else sound(1, 1.0)
+    medium = Video(clip(0), 4) if part == "video_processor" else waveform(1, 1.0)
     backbone = TransformersBackbone(built.model, built.processor)
     backbone.extract([ask_of(medium, f"{TASK}q{i}") for i in range(4)])
     assert backbone.report.n_reused == 4

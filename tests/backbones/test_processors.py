@@ -32,11 +32,11 @@ def assert_same(found: np.ndarray, expected: np.ndarray) -> None:
 
 
 def test__load__saved_folder_of_every_family__same_vectors_as_the_object(
-    contract_pictures, family, folder_of, examples_for
+    contract_images, family, folder_of, examples_for
 ) -> None:
-    built, examples = family(contract_pictures), examples_for(contract_pictures)[-2:]
+    built, examples = family(contract_images), examples_for(contract_images)[-2:]
     options = {} if not HAS_TORCHVISION else {"image_backend": "pil"}
-    loaded = load_backbone(folder_of(contract_pictures), batch_size=8, **options)
+    loaded = load_backbone(folder_of(contract_images), batch_size=8, **options)
     assert type(loaded.processor).__name__ == type(built.processor).__name__
     assert loaded.fingerprint["processor_backend"] == "pil"
     direct = TransformersBackbone(built.model, built.processor, batch_size=8)
@@ -46,15 +46,15 @@ def test__load__saved_folder_of_every_family__same_vectors_as_the_object(
 
 
 @pytest.mark.parametrize("name", ["qwen2_5_vl", "smolvlm", "gemma4"])
-def test__load__folder_with_a_section_for_videos__opens_for_pictures(
+def test__load__folder_with_a_section_for_videos__opens_for_images(
     name, folder_of, tmp_path, family, examples_for
 ) -> None:
-    """What the hub has: video settings beside those for pictures, in files of their own."""
+    """What the hub has: video settings beside those for images, in files of their own."""
     folder = copy_of(folder_of(name), tmp_path)
     settings = json.loads((folder / "processor_config.json").read_text())
-    pictures = settings.pop("image_processor")
+    images = settings.pop("image_processor")
     (folder / "processor_config.json").write_text(json.dumps(settings))
-    (folder / "preprocessor_config.json").write_text(json.dumps(pictures))
+    (folder / "preprocessor_config.json").write_text(json.dumps(images))
     kind = {"qwen2_5_vl": "Qwen2VL", "smolvlm": "SmolVLM", "gemma4": "Gemma4"}[name]
     videos = {"video_processor_type": f"{kind}VideoProcessor"}
     (folder / "video_preprocessor_config.json").write_text(json.dumps(videos))
@@ -174,13 +174,13 @@ EXTRACT = """
     from savs.data import Example, Image, Message, Text
 
     warnings.simplefilter("always")
-    picture = np.arange(56 * 56 * 3, dtype=np.uint32).reshape(56, 56, 3) % 251
+    image = np.arange(56 * 56 * 3, dtype=np.uint32).reshape(56, 56, 3) % 251
     found = {}
     for name in ("tiny", *sys.argv[1:3]):
         backbone = load_backbone(name)
         parts = (Text("is this red?"),)
         if "image" in backbone.modalities:
-            parts = (Image(picture.astype(np.uint8)), *parts)
+            parts = (Image(image.astype(np.uint8)), *parts)
         rows = backbone.extract([Example((Message("user", parts),))]).features
         found[name] = backbone.fingerprint["processor_backend"], float(np.abs(rows).mean())
     print(found)

@@ -1,4 +1,4 @@
-"""Prompt templates: plain names, never a dropped text, markers that match the pictures."""
+"""Prompt templates: plain names, never a dropped text, markers that match the images."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from savs.data import Example, Message, Text
 from savs.errors import ExampleError
 from savs.media import Image
 
-PICTURE = np.zeros((30, 30, 3), dtype=np.uint8)
+IMAGE = np.zeros((30, 30, 3), dtype=np.uint8)
 
 
 def example(*parts: str | int, **fields: object) -> Example:
-    made = tuple(Text(part) if isinstance(part, str) else Image(PICTURE) for part in parts)
+    made = tuple(Text(part) if isinstance(part, str) else Image(IMAGE) for part in parts)
     return Example((Message("user", made),), label="a", id="x", fields=fields)
 
 
@@ -97,7 +97,7 @@ def test__template__names_the_label_column__refused_whatever_it_is_called(name) 
         ("{c}", example(1, "q", c="<image><image><image>"), ("3", "1")),
     ],
 )
-def test__fault_18__markers_do_not_match_pictures__error_with_both_numbers(template, item, numbers) -> None:
+def test__fault_18__markers_do_not_match_images__error_with_both_numbers(template, item, numbers) -> None:
     with pytest.raises(ExampleError) as error:
         PromptTemplate(template).apply(item)
     assert all(number in str(error.value) for number in numbers)

@@ -1,4 +1,4 @@
-"""Examples to prompts: chat templates where there are some, pictures where they belong, one BOS."""
+"""Examples to prompts: chat templates where there are some, images where they belong, one BOS."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from savs.data import Example, Message, Text
 from savs.errors import BackboneError, ExampleError
 
 
-def test__render__picture_processor__parts_in_order_and_a_generation_prompt(family, ask, picture) -> None:
+def test__render__image_processor__parts_in_order_and_a_generation_prompt(family, ask, image) -> None:
     processor = family("qwen2_5_vl").processor
-    found = render(processor, ask("is ", picture(1), " or ", picture(2), " red?"))
+    found = render(processor, ask("is ", image(1), " or ", image(2), " red?"))
     mark = "<|vision_start|><|image_pad|><|vision_end|>"
     assert found.text == f"<|user|>is {mark} or {mark} red?<|assistant|>"
-    assert [int(image.source[0, 0, 0]) for image in found.images] == [
-        int(picture(1)[0, 0, 0]),
-        int(picture(2)[0, 0, 0]),
+    assert [int(part.source[0, 0, 0]) for part in found.images] == [
+        int(image(1)[0, 0, 0]),
+        int(image(2)[0, 0, 0]),
     ]
 
 
-def test__render__no_chat_template__plain_text_with_image_tokens(family, ask, picture) -> None:
-    assert render(family("paligemma").processor, ask(picture(1), "red?")).text == "<image>red?"
+def test__render__no_chat_template__plain_text_with_image_tokens(family, ask, image) -> None:
+    assert render(family("paligemma").processor, ask(image(1), "red?")).text == "<image>red?"
     assert render(family("gpt2").processor, ask("red?")).text == "red?"
 
 
-def test__render__processor_that_writes_its_own_image_tokens__text_alone(family, ask, picture) -> None:
+def test__render__processor_that_writes_its_own_image_tokens__text_alone(family, ask, image) -> None:
     processor = family("blip2").processor
-    assert render(processor, ask(picture(1), "red?")).text == "red?"
-    with pytest.raises(ExampleError, match=r"^x: it has 2 pictures, but .* exactly one per prompt$"):
-        render(processor, ask(picture(1), picture(2), "same?", id="x"))
-    with pytest.raises(ExampleError, match=r"^x: it has 0 pictures, but .* exactly one per prompt$"):
+    assert render(processor, ask(image(1), "red?")).text == "red?"
+    with pytest.raises(ExampleError, match=r"^x: it has 2 images, but .* exactly one per prompt$"):
+        render(processor, ask(image(1), image(2), "same?", id="x"))
+    with pytest.raises(ExampleError, match=r"^x: it has 0 images, but .* exactly one per prompt$"):
         render(processor, ask("red?", id="x"))
 
 
@@ -85,13 +85,13 @@ def test__render__several_templates__the_default_one(family, ask, monkeypatch) -
         render(tokenizer, ask("a"))
 
 
-def test__render__template_that_drops_pictures__error_with_both_numbers(
-    family, ask, picture, monkeypatch
+def test__render__template_that_drops_images__error_with_both_numbers(
+    family, ask, image, monkeypatch
 ) -> None:
     processor = family("llava").processor
     monkeypatch.setattr(processor, "chat_template", "{{ messages[0]['content'][1]['text'] }}")
-    with pytest.raises(ExampleError, match="has 0 <image> tokens but there are 1 pictures"):
-        render(processor, ask(picture(1), "red?"))
+    with pytest.raises(ExampleError, match="has 0 <image> tokens but there are 1 images"):
+        render(processor, ask(image(1), "red?"))
 
 
 def test__render__braces_and_jinja_in_the_text__stay_text(family) -> None:
@@ -99,9 +99,9 @@ def test__render__braces_and_jinja_in_the_text__stay_text(family) -> None:
     assert "{{ 7 * 7 }} {% raw %} {x}" in render(family("llava").processor, item).text
 
 
-def test__render__processor_is_not_changed(picture_family, family, examples_for) -> None:
-    processor: Any = family(picture_family).processor
+def test__render__processor_is_not_changed(image_family, family, examples_for) -> None:
+    processor: Any = family(image_family).processor
     before = processor.to_dict(), processor.tokenizer.padding_side, processor.chat_template
-    for example in examples_for(picture_family):
+    for example in examples_for(image_family):
         render(processor, example)
     assert (processor.to_dict(), processor.tokenizer.padding_side, processor.chat_template) == before

@@ -1,4 +1,4 @@
-"""The backbone in the box: a stock LMM in hub layout that really answers, with heads worth reading."""
+"""The bundled model: a stock LMM in hub layout that really answers, with heads worth reading."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def test__stock_auto_classes__open_it_and_it_answers() -> None:
     content = [{"type": "image"}, {"type": "text", "text": "What colour is it?"}]
     text = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
     scene = sample_scene(np.random.default_rng(5), 1)
-    picture = draw_scene(scene, np.random.default_rng(6))
-    inputs = processor(text=[text], images=[[picture]], return_tensors="pt")
+    image = draw_scene(scene, np.random.default_rng(6))
+    inputs = processor(text=[text], images=[[image]], return_tensors="pt")
     tokens = model.float().generate(**inputs, max_new_tokens=4, do_sample=False)
     answer = processor.decode(tokens[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
     assert answer.strip() in COLOURS
@@ -65,7 +65,7 @@ def ask(
 ) -> float:
     rng = np.random.default_rng(123)
     asked = [make(rng) for _ in range(N_ASKED)]
-    answers = tiny.generate(as_examples([(pictures, text) for pictures, text, _ in asked]), max_new_tokens=4)
+    answers = tiny.generate(as_examples([(images, text) for images, text, _ in asked]), max_new_tokens=4)
     return float(np.mean([answer == truth for answer, (_, _, truth) in zip(answers, asked, strict=True)]))
 
 
@@ -75,43 +75,43 @@ def one_thing(rng: np.random.Generator) -> tuple[PILImage.Image, str, str]:
 
 
 def colour(rng: np.random.Generator) -> tuple[list[PILImage.Image], str, str]:
-    picture, _, name = one_thing(rng)
-    return [picture], "What colour is it?", name
+    image, _, name = one_thing(rng)
+    return [image], "What colour is it?", name
 
 
 def shape(rng: np.random.Generator) -> tuple[list[PILImage.Image], str, str]:
-    picture, kind, _ = one_thing(rng)
-    return [picture], "What shape is it?", kind
+    image, kind, _ = one_thing(rng)
+    return [image], "What shape is it?", kind
 
 
 def caption(rng: np.random.Generator) -> tuple[list[PILImage.Image], str, str]:
-    picture, kind, name = one_thing(rng)
+    image, kind, name = one_thing(rng)
     true = bool(rng.integers(2))
     shown = kind if true else str(rng.choice([other for other in KINDS if other != kind]))
     text = f"Does this image show a {name} {shown}? Answer yes or no."
-    return [picture], text, "yes" if true else "no"
+    return [image], text, "yes" if true else "no"
 
 
 def options(rng: np.random.Generator) -> tuple[list[PILImage.Image], str, str]:
-    picture, kind, _ = one_thing(rng)
+    image, kind, _ = one_thing(rng)
     pair = [kind, str(rng.choice([other for other in KINDS if other != kind]))]
     if rng.integers(2):
         pair.reverse()
     text = f"What shape is it? (A) {pair[0]} (B) {pair[1]} Answer with the letter."
-    return [picture], text, "AB"[pair.index(kind)]
+    return [image], text, "AB"[pair.index(kind)]
 
 
-def two_pictures(rng: np.random.Generator) -> tuple[list[PILImage.Image], str, str]:
+def two_images(rng: np.random.Generator) -> tuple[list[PILImage.Image], str, str]:
     (first, kind, _), (second, other, _) = one_thing(rng), one_thing(rng)
     return (
         [first, second],
-        "Do both pictures show the same shape? Answer yes or no.",
+        "Do both images show the same shape? Answer yes or no.",
         "yes" if kind == other else "no",
     )
 
 
 @pytest.mark.parametrize(
-    ("make", "floor"), [(colour, 0.8), (shape, 0.8), (caption, 0.75), (options, 0.7), (two_pictures, 0.7)]
+    ("make", "floor"), [(colour, 0.8), (shape, 0.8), (caption, 0.75), (options, 0.7), (two_images, 0.7)]
 )
 def test__ability__fresh_drawings__are_answered(
     tiny: TransformersBackbone, make: Callable, floor: float
@@ -127,7 +127,7 @@ def test__heads__photos_of_unseen_classes__are_told_apart(tiny: TransformersBack
 
 def test__batched__equals_single(tiny: TransformersBackbone) -> None:
     rng = np.random.default_rng(3)
-    pictures = [one_thing(rng)[0] for _ in range(6)]
+    images = [one_thing(rng)[0] for _ in range(6)]
     texts = [
         "Hi",
         "What is it?",
@@ -136,7 +136,7 @@ def test__batched__equals_single(tiny: TransformersBackbone) -> None:
         "Where?",
         "A longer question, is it?",
     ]
-    examples = as_examples([*zip(pictures, texts, strict=True), (pictures[:2], "Same?"), "text alone"])
+    examples = as_examples([*zip(images, texts, strict=True), (images[:2], "Same?"), "text alone"])
     together = tiny.extract(examples).features
     alone = np.concatenate([tiny.extract([example]).features for example in examples])
     np.testing.assert_allclose(together, alone, atol=2e-5)

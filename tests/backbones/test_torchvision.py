@@ -26,8 +26,8 @@ def triangle_weights(before: int, after: int) -> np.ndarray:
     support = max(scale, 1.0)
     rows = []
     for position in range(after):
-        centre = (position + 0.5) * scale
-        row = [max(0.0, 1 - abs((index + 0.5 - centre) / support)) for index in range(before)]
+        center = (position + 0.5) * scale
+        row = [max(0.0, 1 - abs((index + 0.5 - center) / support)) for index in range(before)]
         rows.append([weight / sum(row) for weight in row])
     return np.asarray(rows, np.float64)
 
@@ -80,7 +80,7 @@ def test__on_torch__no_such_class__none() -> None:
     assert on_torch("CLIPImageProcessor") is None
 
 
-def test__open_video_processor__settings_of_pictures_alone__those_of_videos_too(tmp_path: Path) -> None:
+def test__open_video_processor__settings_of_images_alone__those_of_videos_too(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     pixels = {"min_pixels": 3136, "max_pixels": 12845056, "patch_size": 14}
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(pixels))  # as Qwen's first models have it

@@ -149,23 +149,23 @@ def test__fault_22__interrupted__model_is_as_it_was(fresh_family, examples_for) 
 
 
 def test__fault_18__image_token_in_the_text__error_with_both_numbers(
-    picture_family, family, ask, picture
+    image_family, family, ask, image
 ) -> None:
-    built = family(picture_family)
+    built = family(image_family)
     token = built.processor.image_token
     if token == "<image>":
         pytest.skip("the marker itself: see the marker tests")
     backbone = TransformersBackbone(built.model, built.processor)
-    with pytest.raises(ExampleError, match=r"^x: the prompt has 3 .* tokens but there are 1 pictures"):
-        backbone.extract([ask(picture(1), f"what {token}{token}?", id="x")])
+    with pytest.raises(ExampleError, match=r"^x: the prompt has 3 .* tokens but there are 1 images"):
+        backbone.extract([ask(image(1), f"what {token}{token}?", id="x")])
 
 
-def test__fault_18__markers_not_one_per_picture__error_with_both_numbers(family, ask, picture) -> None:
+def test__fault_18__markers_not_one_per_image__error_with_both_numbers(family, ask, image) -> None:
     built = family("llava")
     backbone = TransformersBackbone(built.model, built.processor)
-    with pytest.raises(ExampleError, match=r"^x: the text has 2 <image> marker.* 1 picture"):
-        backbone.extract([ask(picture(1), "a <image> b <image>", id="x")])
-    good = [ask(picture(1), "a <image> b"), ask("a ", picture(1), " b")]
+    with pytest.raises(ExampleError, match=r"^x: the text has 2 <image> marker.* 1 image"):
+        backbone.extract([ask(image(1), "a <image> b <image>", id="x")])
+    good = [ask(image(1), "a <image> b"), ask("a ", image(1), " b")]
     rows = backbone.extract(good).features
     np.testing.assert_allclose(rows[0], rows[1], atol=TOLERANCE)
 
@@ -207,7 +207,7 @@ def test__extract__processor_refuses_one__only_that_one_is_lost(
     family, examples_for, ask, monkeypatch
 ) -> None:
     built, good = family("qwen2_vl"), examples_for("qwen2_vl")
-    # An aspect ratio that Qwen's picture processor refuses, within savs' own limits.
+    # An aspect ratio that Qwen's image processor refuses, within savs' own limits.
     thin = np.zeros((20, 900, 3), dtype=np.uint8)
     monkeypatch.setattr("savs.backbones._batching.load_image", lambda source: PILImage.fromarray(source))
     monkeypatch.setattr(built.processor.image_processor, "size", built.processor.image_processor.size)
@@ -219,12 +219,12 @@ def test__extract__processor_refuses_one__only_that_one_is_lost(
     np.testing.assert_allclose(found.features[:-1], backbone.extract(good).features, atol=TOLERANCE)
 
 
-def test__extract__pictures_for_a_text_model__error(family, ask, picture) -> None:
+def test__extract__images_for_a_text_model__error(family, ask, image) -> None:
     built = family("llama")
     backbone = TransformersBackbone(built.model, built.processor)
     assert backbone.modalities == {"text"}
-    with pytest.raises(ExampleError, match=r"^p: it has 1 picture.*text only"):
-        backbone.extract([ask(picture(1), "a?", id="p")])
+    with pytest.raises(ExampleError, match=r"^p: it has 1 image.*text only"):
+        backbone.extract([ask(image(1), "a?", id="p")])
 
 
 def test__extract__prompt_longer_than_the_positions__error_with_both_numbers(family, ask) -> None:
@@ -281,12 +281,12 @@ def test__last_layer_states__every_family__equal_the_models_own_output(
     np.testing.assert_allclose(states, expected, atol=TOLERANCE)
 
 
-def test__extract__chat_with_several_turns__reads_all_of_them(family, picture) -> None:
+def test__extract__chat_with_several_turns__reads_all_of_them(family, image) -> None:
     built = family("gemma3")
     backbone = TransformersBackbone(built.model, built.processor)
 
     def chat(first: str) -> Example:
-        turns = (Message("user", (Image(picture(1)), Text(first))), Message("assistant", (Text("yes"),)))
+        turns = (Message("user", (Image(image(1)), Text(first))), Message("assistant", (Text("yes"),)))
         return Example((*turns, Message("user", (Text("sure?"),))))
 
     rows = backbone.extract([chat("red?"), chat("blue?"), chat("red?")]).features
@@ -298,7 +298,7 @@ def test__backbone__is_one(family) -> None:
     assert isinstance(TransformersBackbone(family("llama").model, family("llama").processor), Backbone)
 
 
-def test__extract__float16_pictures_and_ragged_sizes__every_row_finite(fresh_family, examples_for) -> None:
+def test__extract__float16_images_and_ragged_sizes__every_row_finite(fresh_family, examples_for) -> None:
     built = fresh_family("qwen2_5_vl")
     built.model.to(torch.float16)
     rows = TransformersBackbone(built.model, built.processor).extract(examples_for("qwen2_5_vl")).features
@@ -330,11 +330,11 @@ def _asked(*parts: Any) -> Example:
     return Example((Message("user", made),))
 
 
-def test__extract__language_model_with_a_picture_processor__refused_instead_of_blind(family) -> None:
+def test__extract__language_model_with_a_image_processor__refused_instead_of_blind(family) -> None:
     backbone = TransformersBackbone(family("llama").model, family("llava").processor)
-    picture = PILImage.new("RGB", (40, 40), (200, 0, 0))
-    with pytest.raises(BackboneError, match="takes no pixel_values, so pictures would be ignored"):
-        backbone.extract([_asked(picture, "red?")])
+    image = PILImage.new("RGB", (40, 40), (200, 0, 0))
+    with pytest.raises(BackboneError, match="takes no pixel_values, so images would be ignored"):
+        backbone.extract([_asked(image, "red?")])
 
 
 def test__extract__inside_a_hook_of_its_own_model__refused_and_nothing_stays(fresh_family) -> None:
@@ -362,10 +362,10 @@ def test__extract__inside_a_hook_of_its_own_model__refused_and_nothing_stays(fre
     [("gemma3", "<image_soft_token>"), ("aya_vision", "<|IMG_PATCH|>"), ("ovis2", "<IMG_ATOM>")],
 )
 def test__extract__text_with_the_token_of_pixels__error_of_that_item_alone(name, token, family) -> None:
-    built, picture = family(name), PILImage.new("RGB", (40, 40), (200, 0, 0))
+    built, image = family(name), PILImage.new("RGB", (40, 40), (200, 0, 0))
     backbone = TransformersBackbone(built.model, built.processor, batch_size=4)
     found = backbone.extract(
-        [_asked(picture, f"is {token} red?"), _asked(picture, "red?"), _asked(f"a {token}")], max_errors=-1
+        [_asked(image, f"is {token} red?"), _asked(image, "red?"), _asked(f"a {token}")], max_errors=-1
     )
     assert found.indices.tolist() == [1]
     assert all(token in error.message and error.code == "image_count" for error in found.errors)

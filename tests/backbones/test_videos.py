@@ -1,4 +1,4 @@
-"""Videos through a real processor and model, whose family reads them as pictures."""
+"""Videos through a real processor and model, whose family reads them as images."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from savs.media import Video
 from savs.media.video import load_video
 
 
-def film(dark: int) -> bytes:
+def clip(dark: int) -> bytes:
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as container:
         stream: Any = container.add_stream("mpeg4", rate=10)
@@ -42,7 +42,7 @@ def backbone() -> Any:
 def items(tmp_path: Path) -> list[dict[str, str]]:
     rows = []
     for number, dark in enumerate((0, 90, 150)):
-        (tmp_path / f"{number}.mp4").write_bytes(film(dark))
+        (tmp_path / f"{number}.mp4").write_bytes(clip(dark))
         rows.append({"video": str(tmp_path / f"{number}.mp4"), "question": "What " + "moves " * number + "?"})
     return rows
 
@@ -60,10 +60,10 @@ def test__video__batched_single_and_shuffled__same(backbone: Any, items: list[An
     assert min(np.abs(batched[i] - batched[j]).max() for i in range(4) for j in range(i)) > 1e-3
 
 
-def test__video__same_as_its_frames_as_pictures(backbone: Any, items: list[Any]) -> None:
+def test__video__same_as_its_frames_as_images(backbone: Any, items: list[Any]) -> None:
     frames = load_video(Path(items[1]["video"]), 8)
-    pictures = {"images": frames, "question": items[1]["question"]}
-    np.testing.assert_allclose(vectors(backbone, [items[1]]), vectors(backbone, [pictures]), atol=1e-5)
+    images = {"images": frames, "question": items[1]["question"]}
+    np.testing.assert_allclose(vectors(backbone, [items[1]]), vectors(backbone, [images]), atol=1e-5)
 
 
 def test__video__broken_one__item_error_alone(backbone: Any, items: list[Any], tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test__video__broken_one__item_error_alone(backbone: Any, items: list[Any], t
 
 
 def test__fault_28__key_and_hash__content_and_number_of_frames(backbone: Any) -> None:
-    parts = [Video(film(0), 2), Video(film(0), 2), Video(film(0), 3), Video(film(9), 2)]
+    parts = [Video(clip(0), 2), Video(clip(0), 2), Video(clip(0), 3), Video(clip(9), 2)]
     examples = [as_example([part, "q"]) for part in parts]
     keys = feature_keys(backbone, examples)
     assert None not in keys
@@ -83,7 +83,7 @@ def test__fault_28__key_and_hash__content_and_number_of_frames(backbone: Any) ->
         assert len(set(same)) == 3
 
 
-def test__markers__video_and_picture__each_in_its_place() -> None:
+def test__markers__video_and_image__each_in_its_place() -> None:
     row = {"video": "a.mp4", "image": "b.png", "question": "first <video> then <image>."}
     example = as_example(row)
     assert [type(part).__name__ for part in example.parts] == ["Text", "Video", "Text", "Image", "Text"]

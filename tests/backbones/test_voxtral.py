@@ -105,7 +105,7 @@ def silence(seconds: float) -> Audio:
 QUESTION = ("is", " it", " the", " cat", "?")
 
 
-def test__prompt__sound_then_question__as_mistral_common_writes_it(processor: Any) -> None:
+def test__prompt__audio_then_question__as_mistral_common_writes_it(processor: Any) -> None:
     found = ids(processor, chat(("user", [silence(0.5), "is it the cat?"])))
     assert found == [BOS, ASK, BEGIN, *[AUDIO] * 375, *words(*QUESTION), ASKED]
 
@@ -115,10 +115,10 @@ def test__prompt__longer_than_a_piece__two_of_them(processor: Any) -> None:
     assert found == [BOS, ASK, BEGIN, *[AUDIO] * 750, *words(*QUESTION), ASKED]
 
 
-def test__prompt__text_around_two_sounds__in_order(processor: Any) -> None:
+def test__prompt__text_around_two_audios__in_order(processor: Any) -> None:
     found = ids(processor, chat(("user", ["is it", silence(0.5), " the cat?", silence(0.1)])))
-    sound = [BEGIN, *[AUDIO] * 375]
-    assert found == [BOS, ASK, *words("is", " it"), *sound, *words(" the", " cat", "?"), *sound, ASKED]
+    audio = [BEGIN, *[AUDIO] * 375]
+    assert found == [BOS, ASK, *words("is", " it"), *audio, *words(" the", " cat", "?"), *audio, ASKED]
 
 
 def test__prompt__turns_and_system__as_mistral_common_writes_them(processor: Any) -> None:

@@ -101,9 +101,9 @@ class Parrot:
 
 
 def ask(text, label=None):
-    picture = Image(b"not opened")
+    image = Image(b"not opened")
     return Example(
-        (Message("system", (Text("Be brief."),)), Message("user", (picture, Text(text)))), label, "x"
+        (Message("system", (Text("Be brief."),)), Message("user", (image, Text(text)))), label, "x"
     )
 
 
@@ -128,7 +128,7 @@ def test__zero_shot__classes_not_named__query_unchanged():
     assert backbone.asked == [query]
 
 
-def test__zero_shot__picture_only__suffix_is_the_text():
+def test__zero_shot__image_only__suffix_is_the_text():
     backbone = Parrot()
     zero_shot(backbone, [Example((Message("user", (Image(b""),)),))], ["cat", "dog"])
     assert backbone.asked[0].text == "Answer with one of: cat, dog."

@@ -8,8 +8,8 @@ import pytest
 import torch
 from benchmarks.extraction import MEASURES, arguments, main
 from benchmarks.findings import Finding, Goal
+from benchmarks.images import support_set
 from benchmarks.memory import LiveBytes
-from benchmarks.pictures import support_set
 from benchmarks.reference import fit_reference, read_heads
 from benchmarks.setting import Counts, Setting
 from benchmarks.shapes import FAMILIES, build

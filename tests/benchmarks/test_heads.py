@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
-from benchmarks.heads import main, plain_fit, rate_heads
+from benchmarks.heads import main, plain_fit, score_heads
 
 from savs.classifiers import SAVClassifier
 from savs.layout import HeadLayout
@@ -29,5 +29,5 @@ def test__plain_loop__its_hits__are_those_of_the_library():
     assert (
         plain_fit(rows, codes, layout, 5) == SAVClassifier(3, layout).fit(rows, codes).head_scores_.tolist()
     )
-    scores = [rate_heads(rows, codes, layout, left_out).mean() for left_out in (False, True)]
+    scores = [score_heads(rows, codes, layout, out_of_fold).mean() for out_of_fold in (False, True)]
     assert 0 < scores[1] < scores[0] < 1

@@ -35,8 +35,8 @@ def png(pixels: np.ndarray) -> bytes:
 PIXELS = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)
 
 
-def key(text="Is it red?", pictures=(PIXELS,), special=True, limits=None, **changes) -> bytes:
-    rendered = Rendered(text, tuple(Image(picture) for picture in pictures), special)
+def key(text="Is it red?", images=(PIXELS,), special=True, limits=None, **changes) -> bytes:
+    rendered = Rendered(text, tuple(Image(image) for image in images), special)
     options = {} if limits is None else {"limits": limits}
     return feature_key(rendered, IDENTITY_OF_A_MODEL | changes, **options)
 
@@ -45,13 +45,13 @@ def test__fault_28__everything_that_decides_the_vectors__changes_the_key():
     image = PILImage.fromarray(PIXELS)
     others = [
         key(text="Is it blue?"),
-        key(pictures=()),
-        key(pictures=(PIXELS, PIXELS)),
-        key(pictures=(PIXELS[::-1].copy(),)),
+        key(images=()),
+        key(images=(PIXELS, PIXELS)),
+        key(images=(PIXELS[::-1].copy(),)),
         key(special=False),
         key(limits=MediaLimits(background=(0, 0, 0))),
-        key(pictures=(png(PIXELS),)),
-        key(pictures=(image,)),
+        key(images=(png(PIXELS),)),
+        key(images=(image,)),
         *[key(**{name: "other"}) for name in IDENTITY_OF_A_MODEL],
         key(commit=None),
     ]
@@ -71,26 +71,26 @@ def test__fault_28__same_pixel_bytes_of_another_size_mode_or_type__other_keys():
         flat.reshape(4, 4, 3),
         flat.reshape(6, 8).view(np.int8),
     ]
-    assert len({key(pictures=(image,)) for image in images}) == len(images)
+    assert len({key(images=(image,)) for image in images}) == len(images)
 
 
 def test__fault_28__order_and_borders__are_part_of_the_key():
     other = PIXELS + 1
-    assert key(pictures=(PIXELS, other)) != key(pictures=(other, PIXELS))
+    assert key(images=(PIXELS, other)) != key(images=(other, PIXELS))
     assert key(text="ab", dtype="c") != key(text="b", dtype="ca")
 
 
 def test__file_and_its_bytes__same_key(tmp_path):
-    path = tmp_path / "picture.png"
+    path = tmp_path / "image.png"
     path.write_bytes(png(PIXELS))
     (tmp_path / "copy.png").write_bytes(png(PIXELS))
-    assert key(pictures=(path,)) == key(pictures=(png(PIXELS),)) == key(pictures=(tmp_path / "copy.png",))
+    assert key(images=(path,)) == key(images=(png(PIXELS),)) == key(images=(tmp_path / "copy.png",))
 
 
-def test__unreadable_picture__error_alone_none_among_others(tmp_path):
+def test__unreadable_image__error_alone_none_among_others(tmp_path):
     gone = tmp_path / "gone.png"
     with pytest.raises(MediaError):
-        key(pictures=(gone,))
+        key(images=(gone,))
     examples = [
         Example((Message("user", (Image(gone), Text("x"))),)),
         Example((Message("user", (Text("x"),)),)),

@@ -29,8 +29,8 @@ def broken(path):
     return path
 
 
-def nameless(text, *pictures):
-    return Example((Message("user", (*map(Image, pictures), Text(text))),))
+def nameless(text, *images):
+    return Example((Message("user", (*map(Image, images), Text(text))),))
 
 
 class Strict(FakeBackbone):

@@ -8,23 +8,23 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from savs.classifiers import AutoClassifier, MixtureClassifier, make_method
+from savs.classifiers import AutoClassifier, EnsembleClassifier, make_method
 from savs.classifiers._probabilities import brier_score, expected_calibration_error
 from savs.classifiers._support_set import Shots
 from savs.classifiers.cross_validation import (
+    cross_val_log_proba,
     estimate_classifier,
     estimate_from_shots,
     leave_one_out_folds,
-    left_out_log_probabilities,
-    left_out_of,
     nested_folds,
+    out_of_fold_log_proba,
 )
-from savs.classifiers.ensemble import DEFAULT_EXPERTS, make_expert
+from savs.classifiers.ensemble import DEFAULT_ESTIMATORS, make_base_estimator
 from savs.errors import DataError
 from savs.layout import HeadLayout
 
 LAYOUT = HeadLayout.uniform(2, 3, 4)
-FEW = ("hec_left_out", "kernel_ridge", "discriminant")
+FEW = ("hec_v_loo", "kernel_ridge", "lda")
 
 
 def make(seed=0, shots=8, noise=1.5, n_classes=3):
@@ -38,8 +38,8 @@ def make(seed=0, shots=8, noise=1.5, n_classes=3):
 def test__nested_folds__every_class_keeps_a_shot_each_shot_left_out_once():
     codes = np.array([0] * 7 + [1] * 3 + [2])
     folds = nested_folds(codes, 4)
-    left_out = np.concatenate(folds)
-    assert sorted(left_out.tolist()) == list(range(10))
+    out_of_fold = np.concatenate(folds)
+    assert sorted(out_of_fold.tolist()) == list(range(10))
     for fold in folds:
         rest = np.delete(codes, fold)
         assert set(rest.tolist()) == {0, 1, 2}
@@ -53,8 +53,8 @@ def test__nested_folds__two_shots_per_class__still_one_left():
 def test__left_out_log_probabilities__refitting_by_hand__same():
     rows, codes, _ = make()
     folds = nested_folds(codes, 3)
-    classifier = make_expert("hec_left_out", LAYOUT)
-    found = left_out_log_probabilities(classifier, Shots(rows, codes, 3, LAYOUT), folds)
+    classifier = make_base_estimator("hec_v_loo", LAYOUT)
+    found = out_of_fold_log_proba(classifier, Shots(rows, codes, 3, LAYOUT), folds)
     for fold in folds:
         rest = np.setdiff1d(np.arange(len(codes)), fold)
         fitted = clone(classifier).fit(rows[rest], codes[rest])
@@ -73,8 +73,10 @@ def test__estimate__pure_noise__near_chance_although_in_sample_is_perfect():
 
 def test__estimate__fields_by_hand():
     rows, codes, _ = make()
-    logs = left_out_log_probabilities(
-        make_expert("soft", LAYOUT), Shots(rows, codes, 3, LAYOUT), leave_one_out_folds(codes, 0, 99)
+    logs = out_of_fold_log_proba(
+        make_base_estimator("mean_proba", LAYOUT),
+        Shots(rows, codes, 3, LAYOUT),
+        leave_one_out_folds(codes, 0, 99),
     )
     estimate = estimate_from_shots(logs, codes)
     assert estimate.accuracy == np.mean(logs.argmax(axis=1) == codes)
@@ -89,15 +91,15 @@ def test__auto__report_says_what_and_why():
     rows, codes, queries = make()
     fitted = AutoClassifier(FEW, layout=LAYOUT).fit(rows, codes)
     report = json.loads(json.dumps(fitted.selection_report_))
-    assert report["chosen"] == fitted.chosen_ == list(fitted.experts_)
-    assert set(report["candidates"]) == {"votes", *FEW, "hec_v", "mixture"}
+    assert report["chosen"] == fitted.chosen_ == list(fitted.estimators_)
+    assert set(report["candidates"]) == {"votes", *FEW, "hec_v", "ensemble"}
     assert report["why"]
-    assert report["n_shots_left_out"] == 24
+    assert report["n_shots_held_out"] == 24
     losses = np.array([report["candidates"][name]["log_loss"] for name in fitted.chosen_])
     weights = np.exp(-4 * losses) / np.exp(-4 * losses).sum()
     assert list(report["weights"].values()) == pytest.approx(weights)
-    experts = [make_expert(name, LAYOUT).fit(rows, codes) for name in fitted.chosen_]
-    pooled = sum(w * e.predict_proba(queries) for w, e in zip(weights, experts, strict=True))
+    estimators = [make_base_estimator(name, LAYOUT).fit(rows, codes) for name in fitted.chosen_]
+    pooled = sum(w * e.predict_proba(queries) for w, e in zip(weights, estimators, strict=True))
     sharpened = pooled ** (1 / fitted.temperature_)
     by_hand = sharpened / sharpened.sum(axis=1, keepdims=True)
     assert fitted.predict_proba(queries) == pytest.approx(by_hand)
@@ -108,7 +110,8 @@ def test__auto__nested_left_out__by_hand_from_the_other_folds_alone():
     fitted = AutoClassifier(FEW, max_folds=3, layout=LAYOUT).fit(rows, codes)
     shots, folds = Shots(rows, codes, 3, LAYOUT), nested_folds(codes, 3)
     logs = {
-        n: left_out_log_probabilities(make_expert(n, LAYOUT), shots, folds) for n in ("votes", "hec_v", *FEW)
+        n: out_of_fold_log_proba(make_base_estimator(n, LAYOUT), shots, folds)
+        for n in ("votes", "hec_v", *FEW)
     }
     for fold in folds:
         rest = np.setdiff1d(np.arange(len(codes)), fold)
@@ -119,10 +122,10 @@ def test__auto__nested_left_out__by_hand_from_the_other_folds_alone():
         error = {name: gap.std(ddof=1) / np.sqrt(len(rest)) for name, gap in gaps.items()}
         kept = [name for name in FEW if gaps[name].mean() <= 2 * error[name]]
         pooled = sum(weights[name] * np.exp(logs[name][fold]) for name in kept)
-        found = np.exp(fitted.nested_left_out_[fold])
+        found = np.exp(fitted.nested_out_of_fold_log_proba_[fold])
         assert found == pytest.approx(pooled / pooled.sum(axis=1, keepdims=True))
-    again = left_out_of(clone(fitted).set_params(max_folds=9), shots, 3)
-    assert again == pytest.approx(fitted.nested_left_out_)
+    again = cross_val_log_proba(clone(fitted).set_params(max_folds=9), shots, 3)
+    assert again == pytest.approx(fitted.nested_out_of_fold_log_proba_)
 
 
 def test__auto__expert_that_is_much_worse__left_out():
@@ -132,9 +135,9 @@ def test__auto__expert_that_is_much_worse__left_out():
     angles = rng.uniform(0, 2 * np.pi, 80)
     axis = np.where(codes[:, None] == 1, [[1.0, 0.0]], [[0.0, 1.0]])
     rows[:, LAYOUT.columns((0, 0))][:, :2] = 6 * axis * np.sign(np.cos(angles))[:, None]
-    fitted = AutoClassifier(("soft", "tip"), layout=LAYOUT).fit(rows, codes)
+    fitted = AutoClassifier(("mean_proba", "tip"), layout=LAYOUT).fit(rows, codes)
     candidates = fitted.selection_report_["candidates"]
-    assert candidates["tip"]["accuracy"] > candidates["soft"]["accuracy"]
+    assert candidates["tip"]["accuracy"] > candidates["mean_proba"]["accuracy"]
     assert fitted.chosen_ == ["tip"]
 
 
@@ -159,7 +162,7 @@ def test__auto__max_folds_out_of_range__error(folds):
         AutoClassifier(FEW, max_folds=folds, layout=LAYOUT).fit(*make()[:2])
 
 
-@pytest.mark.parametrize("name", ["sav", "soft", "hec_v", "kernel_ridge", "mixture", "auto"])
+@pytest.mark.parametrize("name", ["sav", "mean_proba", "hec_v", "kernel_ridge", "ensemble", "auto"])
 def test__estimate_classifier__any_method__refitting_by_hand(name):
     rows, codes, _ = make(noise=2.0)
     classifier = make_method(name, LAYOUT).fit(rows, codes)
@@ -170,7 +173,8 @@ def test__estimate_classifier__any_method__refitting_by_hand(name):
         rest = np.setdiff1d(np.arange(len(codes)), fold)
         if name == "auto":
             right += (
-                left_out_of(classifier, Shots(rows, codes, 3, LAYOUT), 4)[fold].argmax(1) == codes[fold]
+                cross_val_log_proba(classifier, Shots(rows, codes, 3, LAYOUT), 4)[fold].argmax(1)
+                == codes[fold]
             ).sum()
         else:
             right += (
@@ -184,26 +188,26 @@ def test__estimate_classifier__any_method__refitting_by_hand(name):
 def test__estimate_classifier__unusable_input__error():
     rows, codes, _ = make()
     with pytest.raises(ValueError, match="24 feature rows, but 3 labels"):
-        estimate_classifier(make_expert("soft", LAYOUT), rows, codes[:3])
+        estimate_classifier(make_base_estimator("mean_proba", LAYOUT), rows, codes[:3])
     with pytest.raises(ValueError, match="max_folds"):
-        estimate_classifier(make_expert("soft", LAYOUT), rows, codes, max_folds=1)
+        estimate_classifier(make_base_estimator("mean_proba", LAYOUT), rows, codes, max_folds=1)
     with pytest.raises(DataError, match="at least 2 classes"):
-        estimate_classifier(make_expert("soft", LAYOUT), rows, np.zeros(24, dtype=int))
-    assert estimate_classifier(make_expert("soft", LAYOUT), rows[:3], np.arange(3)) is None
+        estimate_classifier(make_base_estimator("mean_proba", LAYOUT), rows, np.zeros(24, dtype=int))
+    assert estimate_classifier(make_base_estimator("mean_proba", LAYOUT), rows[:3], np.arange(3)) is None
 
 
 def test__auto_and_mixture__too_many_shots_for_kernels__go_on_and_say_so(monkeypatch):
     rows, codes, queries = make()
     monkeypatch.setattr("savs.classifiers.kernel._KernelClassifier.max_shots", 20)
     monkeypatch.setattr("savs.classifiers.kernel.MAX_KERNEL_SHOTS", 20)
-    for kind in (MixtureClassifier, AutoClassifier):
+    for kind in (EnsembleClassifier, AutoClassifier):
         fitted = kind(layout=LAYOUT).fit(rows, codes)
-        assert set(fitted.experts_) <= {"votes", "hec_v", "hec_left_out"}
+        assert set(fitted.estimators_) <= {"votes", "hec_v", "hec_v_loo"}
         assert fitted.skipped_["kernel_ridge"] == "takes at most 20 shots, there are 24"
         assert np.isfinite(fitted.predict_proba(queries)).all()
     assert fitted.selection_report_["skipped"] == fitted.skipped_
     with pytest.raises(DataError, match="24 shots are too many for a kernel method"):
-        make_expert("kernel_ridge", LAYOUT).fit(rows, codes)
+        make_base_estimator("kernel_ridge", LAYOUT).fit(rows, codes)
 
 
 def test__auto__large_table__two_folds_experts_only(monkeypatch):
@@ -211,6 +215,6 @@ def test__auto__large_table__two_folds_experts_only(monkeypatch):
     monkeypatch.setattr("savs.classifiers._support_set._LARGE_TABLE", 8)
     fitted = AutoClassifier(layout=LAYOUT).fit(rows, codes)
     assert fitted.selection_report_["n_folds"] == 2
-    assert set(fitted.selection_report_["candidates"]) == {*DEFAULT_EXPERTS, "mixture"}
+    assert set(fitted.selection_report_["candidates"]) == {*DEFAULT_ESTIMATORS, "ensemble"}
     assert "not compared" in fitted.skipped_["hec_v"]
     assert fitted.estimate_.n == 24

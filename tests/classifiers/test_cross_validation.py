@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 from savs.classifiers import Estimate, SAVClassifier, estimate_accuracy, wilson_interval
-from savs.classifiers.cross_validation import leave_one_out_folds, left_out_interval
+from savs.classifiers.cross_validation import cross_validated_interval, leave_one_out_folds
 from savs.errors import DataError
 from savs.layout import HeadLayout
 
@@ -35,7 +35,7 @@ def test__estimate__equals_refitting_by_hand():
     assert sorted(truth) == codes.tolist()
     assert found.n == 17
     assert found.accuracy == right / 17
-    assert found.interval == left_out_interval(right, 17, 7)
+    assert found.interval == cross_validated_interval(right, 17, 7)
     assert found.macro_f1 == pytest.approx(f1_score(truth, answers, average="macro"))
 
 
@@ -106,7 +106,7 @@ def test__left_out_interval__by_hand__wilson_of_fewer_shots_and_a_curve(correct,
     # the Wilson ends are the roots of (p - share)^2 = z^2 p (1 - p) / n
     z2 = 1.959963984540054**2 / fewer
     ends = sorted(np.roots([1 + z2, -(2 * share + z2), share**2]).real)
-    low, high = left_out_interval(correct, n, folds)
+    low, high = cross_validated_interval(correct, n, folds)
     assert low == pytest.approx(ends[0], abs=1e-12)
     assert 1 - high == pytest.approx((1 - ends[1]) * (folds - 1) / folds, abs=1e-12)
     plain = wilson_interval(correct, n)
@@ -116,11 +116,11 @@ def test__left_out_interval__by_hand__wilson_of_fewer_shots_and_a_curve(correct,
 
 
 def test__left_out_interval__impossible__error():
-    assert left_out_interval(0, 0, 5) == (0, 1)
+    assert cross_validated_interval(0, 0, 5) == (0, 1)
     with pytest.raises(ValueError, match="share"):
-        left_out_interval(3, 2, 5)
+        cross_validated_interval(3, 2, 5)
     with pytest.raises(ValueError, match="1 folds"):
-        left_out_interval(1, 2, 1)
+        cross_validated_interval(1, 2, 1)
 
 
 def test__interval__many_small_tasks__covers_the_true_accuracy_and_wilson_does_not():

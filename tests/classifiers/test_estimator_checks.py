@@ -19,16 +19,16 @@ from sklearn.utils.estimator_checks import (
 
 from savs.classifiers import (
     AutoClassifier,
+    EnsembleClassifier,
     HeadVoteClassifier,
     KernelDiscriminantClassifier,
     KernelRidgeClassifier,
-    MixtureClassifier,
     MultiLabelClassifier,
     TextPrototypeClassifier,
 )
-from savs.classifiers.ensemble import make_expert
+from savs.classifiers.ensemble import make_base_estimator
 
-FEW = ("hec_left_out", "kernel_ridge")
+FEW = ("hec_v_loo", "kernel_ridge")
 
 
 class OnAnyClasses(TextPrototypeClassifier):
@@ -47,7 +47,7 @@ class OnAnyClasses(TextPrototypeClassifier):
         HeadVoteClassifier("near", voting="class_conditional"),
         KernelRidgeClassifier(),
         KernelDiscriminantClassifier("rbf"),
-        MixtureClassifier(FEW),
+        EnsembleClassifier(FEW),
         AutoClassifier(FEW, max_folds=2),
         OnAnyClasses(),
     ]
@@ -68,14 +68,14 @@ def test__estimators__scikit_learn_checks__pass(estimator, check):
 )
 def test__multi_label__checks_of_parameters__pass(check):
     """The checks of fits want one label per example, of any two values; this takes tables of 0 and 1."""
-    check("MultiLabelClassifier", MultiLabelClassifier(make_expert("soft")))
+    check("MultiLabelClassifier", MultiLabelClassifier(make_base_estimator("mean_proba")))
 
 
 def test__multi_label__clone_and_pickle__same_answers():
     rng = np.random.default_rng(0)
     table = np.arange(24).reshape(12, 2) % 3 == 0
     rows = rng.standard_normal((12, 4)) + 3 * table @ np.eye(2, 4)
-    fitted = MultiLabelClassifier(make_expert("soft")).fit(rows, table)
+    fitted = MultiLabelClassifier(make_base_estimator("mean_proba")).fit(rows, table)
     shares = fitted.predict_proba(rows)
     assert fitted.n_features_in_ == 4
     assert np.array_equal(clone(fitted).fit(rows, table).predict_proba(rows), shares)

@@ -12,20 +12,25 @@ from sklearn.base import clone
 
 from savs.classifiers import (
     AutoClassifier,
+    EnsembleClassifier,
     HeadVoteClassifier,
     KernelRidgeClassifier,
-    MixtureClassifier,
     State,
 )
-from savs.classifiers.ensemble import DEFAULT_EXPERTS, EXPERTS, STATE_EXPERTS, make_expert
+from savs.classifiers.ensemble import (
+    BASE_ESTIMATORS,
+    DEFAULT_ESTIMATORS,
+    STATE_ESTIMATORS,
+    make_base_estimator,
+)
 from savs.errors import ActivationError, DataError
 from savs.layout import HeadLayout
 
 LAYOUT = HeadLayout.from_layers([(0, 3, 4), (1, 2, 6), (4, 3, 4)])
 QUICK = settings(max_examples=3, deadline=None)
-OF_HEADS = [name for name in EXPERTS if name not in STATE_EXPERTS]
-NAMES = [*OF_HEADS, "mixture", "auto"]
-FEW = ("hec_left_out", "kernel_ridge")
+OF_HEADS = [name for name in BASE_ESTIMATORS if name not in STATE_ESTIMATORS]
+NAMES = [*OF_HEADS, "ensemble", "auto"]
+FEW = ("hec_v_loo", "kernel_ridge")
 
 
 def make(seed=0, counts=(6, 5, 7), noise=1.2):
@@ -38,11 +43,11 @@ def make(seed=0, counts=(6, 5, 7), noise=1.2):
 
 
 def build(name, layout=LAYOUT):
-    if name == "mixture":
-        return MixtureClassifier(FEW, layout=layout)
+    if name == "ensemble":
+        return EnsembleClassifier(FEW, layout=layout)
     if name == "auto":
         return AutoClassifier(FEW, max_folds=2, layout=layout)
-    return make_expert(name, layout)
+    return make_base_estimator(name, layout)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -53,7 +58,7 @@ def test__fit_predict__separated_classes__right_and_probabilities_sum_to_one(nam
     shares = fitted.predict_proba(rows)
     assert shares.sum(axis=1) == pytest.approx(np.ones(len(rows)))
     assert shares.argmax(axis=1).tolist() == fitted.classes_.searchsorted(labels).tolist()
-    assert np.isfinite(fitted.left_out_).all()
+    assert np.isfinite(fitted.out_of_fold_log_proba_).all()
 
 
 @pytest.mark.parametrize("name", NAMES[:-1])  # the folds of "auto" depend on the order
@@ -84,7 +89,7 @@ def test__class_names_in_another_order__same_answers(name):
     assert two[:, ::-1] == pytest.approx(one, abs=1e-7)
 
 
-@pytest.mark.parametrize("name", [n for n in OF_HEADS if not n.startswith("kernel") and n != "discriminant"])
+@pytest.mark.parametrize("name", [n for n in OF_HEADS if not n.startswith("kernel") and n != "lda"])
 def test__rescaled_head__same_answers(name):
     rows, labels, queries = make()
     scale = np.ones(LAYOUT.width)
@@ -119,7 +124,7 @@ def test__for_kept_heads__rows_of_kept_heads_only__same_answers(name):
 
 
 def test__state_of_another_estimator__error():
-    state = make_expert("soft", LAYOUT).fit(*make()[:2]).to_state()
+    state = make_base_estimator("mean_proba", LAYOUT).fit(*make()[:2]).to_state()
     with pytest.raises(ValueError, match="not of KernelRidgeClassifier"):
         KernelRidgeClassifier.from_state(state)
     broken = State(state.arrays, {**state.settings})
@@ -132,8 +137,8 @@ def test__state_of_another_estimator__error():
 def test__fault_13__sole_shot__fits_and_does_not_vote_for_itself(name):
     rows, labels, queries = make(counts=(6, 5, 1), noise=0.5)
     fitted = build(name).fit(rows, labels)
-    assert np.isnan(fitted.left_out_[labels == "cow"]).all()
-    assert np.isfinite(fitted.left_out_[labels != "cow"]).all()
+    assert np.isnan(fitted.out_of_fold_log_proba_[labels == "cow"]).all()
+    assert np.isfinite(fitted.out_of_fold_log_proba_[labels != "cow"]).all()
     assert np.isfinite(fitted.predict_proba(queries)).all()
 
 
@@ -178,9 +183,11 @@ def test__float32_rows__nearly_the_same_probabilities(name):
 
 def test__priors__given_empirical_uniform__shift_probabilities():
     rows, labels, queries = make(counts=(10, 5, 5))
-    uniform = make_expert("soft", LAYOUT).fit(rows, labels).predict_proba(queries)
-    empirical = make_expert("soft", LAYOUT, "empirical").fit(rows, labels).predict_proba(queries)
-    given = make_expert("soft", LAYOUT, [2, 1, 1]).fit(rows, labels).predict_proba(queries)
+    uniform = make_base_estimator("mean_proba", LAYOUT).fit(rows, labels).predict_proba(queries)
+    empirical = (
+        make_base_estimator("mean_proba", LAYOUT, "empirical").fit(rows, labels).predict_proba(queries)
+    )
+    given = make_base_estimator("mean_proba", LAYOUT, [2, 1, 1]).fit(rows, labels).predict_proba(queries)
     shifted = uniform * [0.5, 0.25, 0.25]
     assert empirical == pytest.approx(shifted / shifted.sum(axis=1, keepdims=True))
     assert given == pytest.approx(empirical)
@@ -217,8 +224,8 @@ def test__votes__unusable_parameter__error(settings_, message):
         ({"gamma": -1}, "gamma must be"),
         ({"sharpness": np.inf}, "sharpness must be"),
         ({"weighting": "hits"}, "weighting must be"),
-        ({"centring": "twice"}, "centring must be"),
-        ({"centring": "after", "kernel": "rbf"}, "RBF kernel needs"),
+        ({"centering": "twice"}, "centering must be"),
+        ({"centering": "after", "kernel": "rbf"}, "RBF kernel needs"),
     ],
 )
 def test__kernels__unusable_parameter__error(settings_, message):
@@ -226,12 +233,12 @@ def test__kernels__unusable_parameter__error(settings_, message):
         KernelRidgeClassifier(layout=LAYOUT).set_params(**settings_).fit(*make()[:2])
 
 
-@pytest.mark.parametrize("experts", [(), ("soft", "soft"), ("best",), "soft"])
-def test__mixture__unusable_experts__error(experts):
-    with pytest.raises(ValueError, match="experts must be"):
-        MixtureClassifier(experts, layout=LAYOUT).fit(*make()[:2])
+@pytest.mark.parametrize("estimators", [(), ("mean_proba", "mean_proba"), ("best",), "mean_proba"])
+def test__mixture__unusable_experts__error(estimators):
+    with pytest.raises(ValueError, match="base estimators must be"):
+        EnsembleClassifier(estimators, layout=LAYOUT).fit(*make()[:2])
 
 
 def test__default_experts__exist_and_clone():
-    assert set(DEFAULT_EXPERTS) <= set(EXPERTS)
-    assert clone(MixtureClassifier()).experts is None
+    assert set(DEFAULT_ESTIMATORS) <= set(BASE_ESTIMATORS)
+    assert clone(EnsembleClassifier()).estimators is None

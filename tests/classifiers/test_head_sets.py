@@ -7,8 +7,8 @@ import pytest
 
 from savs.classifiers import MultiLabelClassifier
 from savs.classifiers._support_set import Shots
-from savs.classifiers.ensemble import make_expert
-from savs.classifiers.evidence import left_out_votes, suspect_shots
+from savs.classifiers.ensemble import make_base_estimator
+from savs.classifiers.evidence import find_label_issues, held_out_votes
 from savs.classifiers.head_sets import HeadSet, jaccard, stability
 from savs.errors import DataError
 from savs.layout import Head, HeadLayout
@@ -25,12 +25,14 @@ def make(seed=0, n=20, signal=3.0):
 
 def test__head_set__json_and_another_task__same_heads():
     rows, codes = make()
-    chosen = make_expert("soft", LAYOUT).set_params(n_heads=2).fit(rows, codes)
+    chosen = make_base_estimator("mean_proba", LAYOUT).set_params(n_heads=2).fit(rows, codes)
     saved = json.loads(json.dumps(HeadSet(tuple(chosen.heads_), chosen.layout_).to_json()))
     again = HeadSet.from_json(saved)
     other_rows, other_codes = make(5)
     other = (
-        make_expert("soft", LAYOUT).set_params(heads=again.for_layout(LAYOUT)).fit(other_rows, other_codes)
+        make_base_estimator("mean_proba", LAYOUT)
+        .set_params(heads=again.for_layout(LAYOUT))
+        .fit(other_rows, other_codes)
     )
     assert set(other.heads_) == set(chosen.heads_)
 
@@ -57,23 +59,23 @@ def test__suspects__flipped_label__found_first():
     rows, codes = make()
     wrong = codes.copy()
     wrong[6] = 1 - wrong[6]
-    votes = left_out_votes(Shots(rows, wrong, 2, LAYOUT))
-    suspects = suspect_shots(votes, wrong, 2)
-    assert suspects[0].shot == 6
-    assert suspects[0].suggested == codes[6]
-    assert suspects[0].doubt > suspects[0].support
-    assert not suspect_shots(left_out_votes(Shots(rows, codes, 2, LAYOUT)), codes, 2)
+    votes = held_out_votes(Shots(rows, wrong, 2, LAYOUT))
+    label_issues = find_label_issues(votes, wrong, 2)
+    assert label_issues[0].shot == 6
+    assert label_issues[0].suggested == codes[6]
+    assert label_issues[0].doubt > label_issues[0].support
+    assert not find_label_issues(held_out_votes(Shots(rows, codes, 2, LAYOUT)), codes, 2)
 
 
 def test__left_out_votes__sole_shot_and_chosen_heads():
     rows, codes = make()
     codes = codes.copy()
     codes[0] = 2
-    votes = left_out_votes(Shots(rows, codes, 3, LAYOUT), np.array([1, 4]))
+    votes = held_out_votes(Shots(rows, codes, 3, LAYOUT), np.array([1, 4]))
     assert votes.shape == (20, 2)
     assert (votes[0] == -1).all()
     assert (votes[1:] >= 0).all()
-    whole = left_out_votes(Shots(rows, codes, 3, LAYOUT))
+    whole = held_out_votes(Shots(rows, codes, 3, LAYOUT))
     assert np.array_equal(whole[:, [1, 4]], votes)
 
 
@@ -83,15 +85,17 @@ def test__multi_label__one_set_of_heads_each_label_right():
     rows = 0.5 * rng.standard_normal((60, LAYOUT.width))
     for label, head in enumerate([(0, 1), (0, 3), (1, 0)]):
         rows[:, LAYOUT.columns(head)] += 3 * table[:, [label]] - 1.5
-    fitted = MultiLabelClassifier(make_expert("hec_left_out", LAYOUT).set_params(n_heads=3)).fit(rows, table)
+    fitted = MultiLabelClassifier(make_base_estimator("hec_v_loo", LAYOUT).set_params(n_heads=3)).fit(
+        rows, table
+    )
     assert {frozenset(one.heads_) for one in fitted.classifiers_} == {frozenset({(0, 1), (0, 3), (1, 0)})}
     assert (fitted.predict(rows) == table).mean() > 0.95
     assert fitted.predict_proba(rows).shape == (60, 3)
-    ridge = MultiLabelClassifier(make_expert("kernel_ridge", LAYOUT)).fit(rows, table)
+    ridge = MultiLabelClassifier(make_base_estimator("kernel_ridge", LAYOUT)).fit(rows, table)
     assert (ridge.predict(rows) == table).mean() > 0.95
 
 
 @pytest.mark.parametrize("table", [[0, 1, 1], [[0, 2], [1, 0], [1, 1]], [[0, 1], [1, 1], [1, 1]]])
 def test__multi_label__unusable_table__error(table):
     with pytest.raises(DataError, match="label"):
-        MultiLabelClassifier(make_expert("soft", LAYOUT)).fit(np.eye(3, LAYOUT.width), table)
+        MultiLabelClassifier(make_base_estimator("mean_proba", LAYOUT)).fit(np.eye(3, LAYOUT.width), table)

@@ -8,7 +8,7 @@ import pytest
 from savs.classifiers import RULES, HeadVoteClassifier, SAVClassifier
 from savs.classifiers._probabilities import fit_temperature, softmax
 from savs.classifiers._support_set import Shots
-from savs.classifiers.ensemble import make_expert
+from savs.classifiers.ensemble import make_base_estimator
 from savs.classifiers.head_scoring import choose_n_heads, fit_head_temperatures, rank_heads, true_class_values
 from savs.errors import DataError
 from savs.layout import Head, HeadLayout
@@ -27,7 +27,7 @@ def make(seed=0, counts=(6, 6, 6), noise=1.0):
 
 def test__hec_v__paper_step_by_step__same_probabilities_and_heads():
     rows, codes, queries = make(counts=(6, 4, 8))
-    fitted = make_expert("hec_v", LAYOUT).set_params(n_heads=3).fit(rows, codes)
+    fitted = make_base_estimator("hec_v", LAYOUT).set_params(n_heads=3).fit(rows, codes)
     scores, pooled = {}, {}
     for head in LAYOUT.heads:
         columns = LAYOUT.columns(head)
@@ -90,7 +90,7 @@ def test__class_conditional__plain_loop__same_scores():
     shots = Shots(rows, codes, 3, LAYOUT)
     reliability, shares = np.zeros((7, 3)), np.zeros((7, len(queries), 3))
     for positions, vectors in shots.blocks():
-        left_out = softmax(RULES["cosine"].left_out_scores(vectors.copy(), shots) / 0.2)
+        out_of_fold = softmax(RULES["cosine"].held_out_scores(vectors.copy(), shots) / 0.2)
         parameters = RULES["cosine"].fit(vectors, shots)
         for place, head in enumerate(positions):
             x = queries[:, LAYOUT.columns(LAYOUT.heads[head])]
@@ -98,7 +98,7 @@ def test__class_conditional__plain_loop__same_scores():
             shares[head] = softmax(cosines / 0.2)
             for k in range(3):
                 gains = [
-                    max(0.0, left_out[place, i, k] - max(np.delete(left_out[place, i], k)))
+                    max(0.0, out_of_fold[place, i, k] - max(np.delete(out_of_fold[place, i], k)))
                     for i in np.flatnonzero(codes == k)
                 ]
                 reliability[head, k] = np.mean(gains)
@@ -222,7 +222,7 @@ def test__large_table__made_in_slices_and_float32__same_heads_and_probabilities(
     large = HeadVoteClassifier(layout=layout, **settings_).fit(rows, codes)
     assert large.heads_ == small.heads_
     assert large.temperature_ == pytest.approx(small.temperature_, rel=1e-4)
-    assert large.left_out_ == pytest.approx(small.left_out_, abs=1e-3, nan_ok=True)
+    assert large.out_of_fold_log_proba_ == pytest.approx(small.out_of_fold_log_proba_, abs=1e-3, nan_ok=True)
     assert large.predict_proba(queries) == pytest.approx(small.predict_proba(queries), abs=1e-5)
 
 

@@ -15,11 +15,11 @@ from savs.classifiers.kernel import (
     head_losses,
     linear_weights,
     rbf_kernel_to_shots,
-    ridge_left_out,
+    ridge_leave_one_out,
     shot_coordinates,
     shot_kernel,
 )
-from savs.classifiers.rules import left_out_gaussian_scores
+from savs.classifiers.rules import leave_one_out_gaussian_scores
 from savs.errors import DataError
 from savs.layout import HeadLayout
 
@@ -94,15 +94,15 @@ def test__ridge_left_out__solving_without_the_shot__equal(counts):
     kernel = shot_kernel(shots, frame_of_shots(shots, "before"), np.ones(3) / 3, None) + 1
     balance = shots.counts[shots.codes] * 3 / len(shots.codes)
     penalties = np.array([0.01, 1.0])
-    fits = ridge_left_out(kernel, shots.membership, balance, penalties)
-    for penalty, (left_out, dual) in zip(penalties, fits, strict=True):
+    fits = ridge_leave_one_out(kernel, shots.membership, balance, penalties)
+    for penalty, (out_of_fold, dual) in zip(penalties, fits, strict=True):
         whole = np.linalg.solve(kernel + penalty * np.diag(balance), shots.membership)
         assert dual == pytest.approx(whole)
         for shot in range(len(shots.codes)):
             rest = np.arange(len(shots.codes)) != shot
             inner = kernel[np.ix_(rest, rest)] + penalty * np.diag(balance[rest])
             wanted = kernel[shot, rest] @ np.linalg.solve(inner, shots.membership[rest])
-            assert left_out[shot] == pytest.approx(wanted)
+            assert out_of_fold[shot] == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize("counts", [(5, 4, 6), (2, 9, 3)])
@@ -112,7 +112,7 @@ def test__discriminant_left_out__refit_without_the_shot__equal(counts, ridge):
     coordinates, _ = shot_coordinates(
         shot_kernel(shots, frame_of_shots(shots, "before"), np.ones(3) / 3, None)
     )
-    ((scores, parameters),) = left_out_gaussian_scores(coordinates, shots, np.array([ridge]))
+    ((scores, parameters),) = leave_one_out_gaussian_scores(coordinates, shots, np.array([ridge]))
     d = coordinates.shape[1]
 
     def gaussian(points, codes, query):
@@ -137,7 +137,7 @@ def test__head_losses__plain_loop__equal():
     logs, errors = [], []
     for block in shots.blocks():
         for vectors in block.vectors:
-            scores = GaussianRule().left_out_scores(vectors[None], shots)[0]
+            scores = GaussianRule().held_out_scores(vectors[None], shots)[0]
             true = [softmax(row / 10)[code] for row, code in zip(scores, shots.codes, strict=True)]
             logs.append(-np.mean(np.log(true)))
             errors.append(np.mean([r.argmax() != c for r, c in zip(scores, shots.codes, strict=True)]))

@@ -10,14 +10,14 @@ import pytest
 from savs.classifiers import (
     METHODS,
     AutoClassifier,
+    EnsembleClassifier,
     KernelDiscriminantClassifier,
-    MixtureClassifier,
     State,
     make_method,
 )
 from savs.classifiers._support_set import Shots
 from savs.classifiers.cross_validation import estimate_classifier
-from savs.classifiers.ensemble import DEFAULT_EXPERTS, default_experts, make_expert, uses_state
+from savs.classifiers.ensemble import DEFAULT_ESTIMATORS, default_estimators, make_base_estimator, uses_state
 from savs.classifiers.last_state import LastStateClassifier
 from savs.errors import ActivationError
 from savs.layout import HeadLayout
@@ -53,20 +53,20 @@ def test__methods_of_heads__rows_with_state__same_answers_as_without(name):
 
 def test__last_state__state_columns_as_one_head__same_probabilities():
     rows, codes, queries = make()
-    found = make_expert("last_state", LAYOUT).fit(rows, codes)
-    alone = KernelDiscriminantClassifier(centring="none", layout=(1, 1, 9)).fit(rows[:, -9:], codes)
+    found = make_base_estimator("last_state", LAYOUT).fit(rows, codes)
+    alone = KernelDiscriminantClassifier(centering="none", layout=(1, 1, 9)).fit(rows[:, -9:], codes)
     assert found.heads_ == [(3, -1)]
     assert found.predict_proba(queries) == pytest.approx(alone.predict_proba(queries[:, -9:]))
-    assert found.left_out_ == pytest.approx(alone.left_out_)
+    assert found.out_of_fold_log_proba_ == pytest.approx(alone.out_of_fold_log_proba_)
 
 
 def test__last_state__rows_without__error_says_so():
     rows, codes, _ = make()
     with pytest.raises(ValueError, match="hold no last-layer state"):
-        make_expert("last_state", HEADS).fit(rows[:, : HEADS.width], codes)
+        make_base_estimator("last_state", HEADS).fit(rows[:, : HEADS.width], codes)
 
 
-@pytest.mark.parametrize("name", ["last_state", "mixture", "auto"])
+@pytest.mark.parametrize("name", ["last_state", "ensemble", "auto"])
 def test__state_readers__kept_heads_end_with_the_state__same_answers(name):
     rows, codes, queries = make(noise=3.0)
     fitted = make_method(name, LAYOUT).fit(rows, codes)
@@ -78,7 +78,7 @@ def test__state_readers__kept_heads_end_with_the_state__same_answers(name):
     assert kept.predict_proba(short) == pytest.approx(fitted.predict_proba(queries), abs=1e-9)
 
 
-@pytest.mark.parametrize("kind", [LastStateClassifier, MixtureClassifier, AutoClassifier])
+@pytest.mark.parametrize("kind", [LastStateClassifier, EnsembleClassifier, AutoClassifier])
 def test__state_readers__through_json__same_bits(kind):
     rows, codes, queries = make()
     fitted = kind(layout=LAYOUT).fit(rows, codes)
@@ -91,20 +91,20 @@ def test__state_readers__through_json__same_bits(kind):
 
 def test__mixture__rows_with_and_without_state__its_experts():
     rows, codes, _ = make()
-    assert default_experts(HEADS) == DEFAULT_EXPERTS
-    assert list(MixtureClassifier(layout=LAYOUT).fit(rows, codes).experts_) == [
-        *DEFAULT_EXPERTS,
+    assert default_estimators(HEADS) == DEFAULT_ESTIMATORS
+    assert list(EnsembleClassifier(layout=LAYOUT).fit(rows, codes).estimators_) == [
+        *DEFAULT_ESTIMATORS,
         "last_state",
     ]
-    blind = MixtureClassifier(layout=HEADS).fit(rows[:, : HEADS.width], codes)
-    assert list(blind.experts_) == [*DEFAULT_EXPERTS]
+    blind = EnsembleClassifier(layout=HEADS).fit(rows[:, : HEADS.width], codes)
+    assert list(blind.estimators_) == [*DEFAULT_ESTIMATORS]
 
 
 def test__mixture__signal_in_the_state_alone__found_there():
     rows, codes, queries = make(heads=0.0, state=2.5)
     truth = np.arange(60) % 3
-    whole = MixtureClassifier(layout=LAYOUT).fit(rows, codes)
-    blind = MixtureClassifier(layout=HEADS).fit(rows[:, : HEADS.width], codes)
+    whole = EnsembleClassifier(layout=LAYOUT).fit(rows, codes)
+    blind = EnsembleClassifier(layout=HEADS).fit(rows[:, : HEADS.width], codes)
     assert whole.score(queries, truth) > blind.score(queries[:, : HEADS.width], truth) + 0.2
 
 
@@ -124,8 +124,8 @@ def test__fault_19__nan_in_the_state__error_names_it():
 
 def test__estimate__state_reader__tells_what_the_state_is_worth():
     rows, codes, _ = make(heads=0.0, state=2.5)
-    whole = estimate_classifier(make_expert("last_state", LAYOUT), rows, codes)
-    blind = estimate_classifier(make_expert("soft", LAYOUT), rows, codes)
+    whole = estimate_classifier(make_base_estimator("last_state", LAYOUT), rows, codes)
+    blind = estimate_classifier(make_base_estimator("mean_proba", LAYOUT), rows, codes)
     assert whole.accuracy > blind.accuracy + 0.2
 
 

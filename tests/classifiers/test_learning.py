@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 
-from savs.classifiers import AutoClassifier, MixtureClassifier, ShotLearner
-from savs.classifiers.ensemble import make_expert
+from savs.classifiers import AutoClassifier, EnsembleClassifier, ShotLearner
+from savs.classifiers.ensemble import make_base_estimator
 from savs.errors import DataError
 from savs.layout import HeadLayout
 
@@ -27,13 +27,15 @@ def same_bits(learner, rows, labels, queries):
     scratch = clone(learner.classifier).fit(rows, labels)
     assert np.array_equal(learner.classifier_.predict_proba(queries), scratch.predict_proba(queries))
     assert learner.classifier_.heads_ == scratch.heads_
-    assert np.array_equal(learner.classifier_.left_out_, scratch.left_out_, equal_nan=True)
+    assert np.array_equal(
+        learner.classifier_.out_of_fold_log_proba_, scratch.out_of_fold_log_proba_, equal_nan=True
+    )
 
 
-@pytest.mark.parametrize("name", ["soft", "hec_v", "nearest_shot", "calm", "kernel_ridge", "discriminant"])
+@pytest.mark.parametrize("name", ["mean_proba", "hec_v", "nearest_shot", "calm", "kernel_ridge", "lda"])
 def test__add_forget_relabel__fit_from_scratch__same_bits(name):
     rows, labels, queries = make()
-    learner = ShotLearner(make_expert(name, LAYOUT))
+    learner = ShotLearner(make_base_estimator(name, LAYOUT))
     learner.add(rows[:10], labels[:10])
     learner.partial_fit(rows[10:], labels[10:])
     same_bits(learner, rows, labels, queries)
@@ -44,11 +46,11 @@ def test__add_forget_relabel__fit_from_scratch__same_bits(name):
 
 
 EXACT = {
-    "three heads": make_expert("soft", LAYOUT).set_params(n_heads=3),
-    "kernel": make_expert("discriminant_scaled", LAYOUT),
-    "mixture": MixtureClassifier(("hec_left_out", "kernel_ridge"), layout=LAYOUT),
-    "auto": AutoClassifier(("soft", "kernel_ridge"), max_folds=2, layout=LAYOUT),
-    "state": MixtureClassifier(layout=HeadLayout.from_layers([(0, 4, 3), (1, 1, 5)]).with_state(5)),
+    "three heads": make_base_estimator("mean_proba", LAYOUT).set_params(n_heads=3),
+    "kernel": make_base_estimator("lda_scaled", LAYOUT),
+    "ensemble": EnsembleClassifier(("hec_v_loo", "kernel_ridge"), layout=LAYOUT),
+    "auto": AutoClassifier(("mean_proba", "kernel_ridge"), max_folds=2, layout=LAYOUT),
+    "state": EnsembleClassifier(layout=HeadLayout.from_layers([(0, 4, 3), (1, 1, 5)]).with_state(5)),
 }
 
 
@@ -79,7 +81,7 @@ def test__any_sequence_of_changes__fit_from_scratch__same_bits(classifier, chang
 
 def test__mixture__fit_from_scratch__same_bits():
     rows, labels, queries = make()
-    learner = ShotLearner(MixtureClassifier(("hec_left_out", "discriminant"), layout=LAYOUT))
+    learner = ShotLearner(EnsembleClassifier(("hec_v_loo", "lda"), layout=LAYOUT))
     learner.add(rows[:9], labels[:9])
     learner.add(rows[9:], labels[9:])
     same_bits(learner, rows, labels, queries)
@@ -87,11 +89,11 @@ def test__mixture__fit_from_scratch__same_bits():
 
 def test__float32__fit_from_scratch__within_1e_6():
     rows, labels, queries = make()
-    learner = ShotLearner(make_expert("soft", LAYOUT))
+    learner = ShotLearner(make_base_estimator("mean_proba", LAYOUT))
     learner.add(rows[:9].astype(np.float32), labels[:9])
     learner.add(rows[9:], labels[9:])
     assert learner.rows.dtype == np.float32
-    scratch = make_expert("soft", LAYOUT).fit(rows, labels)
+    scratch = make_base_estimator("mean_proba", LAYOUT).fit(rows, labels)
     assert learner.classifier_.predict_proba(queries) == pytest.approx(
         scratch.predict_proba(queries), abs=1e-5
     )
@@ -102,7 +104,7 @@ def test__change__says_which_heads_came_and_went():
     codes = np.repeat([0, 1], 8)
     rows = rng.standard_normal((16, LAYOUT.width))
     rows[:, LAYOUT.columns((0, 2))] += 8 * codes[:, None] - 4
-    learner = ShotLearner(make_expert("soft", LAYOUT).set_params(n_heads=1))
+    learner = ShotLearner(make_base_estimator("mean_proba", LAYOUT).set_params(n_heads=1))
     assert learner.add(rows, codes).added == [(0, 2)]
     other = rng.standard_normal((40, LAYOUT.width))
     other[:, LAYOUT.columns((1, 1))] += 9 * np.repeat([0, 1], 20)[:, None] - 4.5
@@ -112,7 +114,7 @@ def test__change__says_which_heads_came_and_went():
 
 def test__refused_change__nothing_changed():
     rows, labels, _queries = make()
-    learner = ShotLearner(make_expert("soft", LAYOUT))
+    learner = ShotLearner(make_base_estimator("mean_proba", LAYOUT))
     learner.add(rows[:2], labels[:2])
     before = learner.classifier_
     with pytest.raises(DataError, match="at least 2 classes"):
@@ -132,7 +134,7 @@ def test__refused_change__nothing_changed():
 
 def test__copy__changes_stay_apart():
     rows, labels, _ = make()
-    learner = ShotLearner(make_expert("soft", LAYOUT))
+    learner = ShotLearner(make_base_estimator("mean_proba", LAYOUT))
     learner.add(rows, labels)
     other = learner.copy()
     other.forget(3)
@@ -143,4 +145,4 @@ def test__copy__changes_stay_apart():
 
 def test__no_shots_yet__error():
     with pytest.raises(DataError, match="no shots yet"):
-        _ = ShotLearner(make_expert("soft", LAYOUT)).rows
+        _ = ShotLearner(make_base_estimator("mean_proba", LAYOUT)).rows

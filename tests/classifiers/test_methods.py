@@ -43,6 +43,6 @@ def test__unusable_name_or_setting__error():
 
 def test__n_heads_and_priors__reach_the_estimator():
     rows, codes = make()
-    fitted = make_method("soft", LAYOUT, n_heads=2, priors=[2, 1, 1]).fit(rows, codes)
+    fitted = make_method("mean_proba", LAYOUT, n_heads=2, priors=[2, 1, 1]).fit(rows, codes)
     assert len(fitted.heads_) == 2
     assert np.exp(fitted.log_priors_) == pytest.approx([0.5, 0.25, 0.25])

@@ -95,7 +95,7 @@ def support(kind, layout, seed, dtype=np.float64, n_classes=4, shots=6):
         rows = rows[rng.integers(0, len(rows), len(rows))]
         rows[1:5] = rows[0]
         queries[:10] = rows[rng.integers(0, len(rows), 10)]
-    if kind == "cancelling":
+    if kind == "canceling":
         rows[1::2] = -rows[::2]
     if kind == "decimal":  # tenths: sums that a plain loop rounds differently in every order
         rows = rng.integers(-3, 4, rows.shape) / 10
@@ -111,7 +111,7 @@ KINDS = [
     "duplicate",
     "one_shot",
     "all_one_shot",
-    "cancelling",
+    "canceling",
     "decimal",
 ]
 

@@ -64,20 +64,20 @@ def gaussian_oracle(vectors, codes, query, oas=False, prior=False):
     return np.array(scores) + (np.log(shares) if prior else 0)
 
 
-def nearest_oracle(vectors, codes, query, centre, beta):
-    cosines = [cosine(query - centre, v - centre) for v in vectors]
+def nearest_oracle(vectors, codes, query, center, beta):
+    cosines = [cosine(query - center, v - center) for v in vectors]
     by_class = [[s for s, c in zip(cosines, codes, strict=True) if c == k] for k in range(max(codes) + 1)]
     if beta is None:
         return [max(one) for one in by_class]
     return [np.log(np.mean([np.exp(-beta * (1 - s)) for s in one])) for one in by_class]
 
 
-def oracle(name, vectors, codes, query, centre):
+def oracle(name, vectors, codes, query, center):
     if name == "cosine":
         return cosine_oracle(vectors, codes, query)
     if name in ("gaussian", "hec_v", "oas"):
         return gaussian_oracle(vectors, codes, query, oas=name == "oas", prior=name == "hec_v")
-    return nearest_oracle(vectors, codes, query, centre, RULES[name].beta)
+    return nearest_oracle(vectors, codes, query, center, RULES[name].beta)
 
 
 def up_to_constant(scores):
@@ -90,9 +90,9 @@ def test__scores__plain_loop__equal(name):
     rule, vectors = RULES[name], vectors_of(shots)
     found = rule.scores(queries.transpose(1, 0, 2).copy(), rule.fit(vectors, shots), shots.codes)
     for head in range(3):
-        centre = vectors[head].mean(axis=0)
+        center = vectors[head].mean(axis=0)
         for row, query in enumerate(queries[:, head]):
-            wanted = oracle(name, vectors[head], shots.codes.tolist(), query, centre)
+            wanted = oracle(name, vectors[head], shots.codes.tolist(), query, center)
             assert up_to_constant(found[head, row]) == pytest.approx(up_to_constant(wanted), abs=1e-9)
 
 
@@ -101,15 +101,15 @@ def test__scores__plain_loop__equal(name):
 def test__left_out__refit_without_the_shot__equal(name, counts):
     shots = make(counts, seed=3)
     rule, vectors = RULES[name], vectors_of(shots)
-    found = rule.left_out_scores(vectors.copy(), shots)
-    for shot in np.flatnonzero(shots.can_be_left_out):
+    found = rule.held_out_scores(vectors.copy(), shots)
+    for shot in np.flatnonzero(shots.can_be_held_out):
         rest = np.arange(len(shots.codes)) != shot
         codes = shots.codes[rest].tolist()
         if name == "oas" and len(codes) <= len(counts):
             continue  # no degree of freedom: the rule takes one, the formula has none
         for head in range(3):
-            centre = vectors[head].mean(axis=0)  # the centre knows no labels and stays
-            wanted = oracle(name, vectors[head][rest], codes, vectors[head][shot], centre)
+            center = vectors[head].mean(axis=0)  # the center knows no labels and stays
+            wanted = oracle(name, vectors[head][rest], codes, vectors[head][shot], center)
             assert up_to_constant(found[head, shot]) == pytest.approx(up_to_constant(wanted), abs=1e-8)
 
 
@@ -120,8 +120,8 @@ def test__rescaled_head__same_scores(name, seed, power):
     shots = make(seed=seed)
     rule, vectors = RULES[name], vectors_of(shots)
     scaled = vectors * 2.0**power
-    assert rule.left_out_scores(scaled.copy(), shots) == pytest.approx(
-        rule.left_out_scores(vectors.copy(), shots), abs=1e-9
+    assert rule.held_out_scores(scaled.copy(), shots) == pytest.approx(
+        rule.held_out_scores(vectors.copy(), shots), abs=1e-9
     )
 
 
@@ -134,7 +134,7 @@ def test__order_of_shots_and_classes__changes_nothing(name, seed):
     renamed = np.array([2, 0, 1])
     other = Shots(shots.rows[order], renamed[shots.codes[order]], 3, LAYOUT)
     rule = RULES[name]
-    one, two = rule.left_out_scores(vectors_of(shots), shots), rule.left_out_scores(vectors_of(other), other)
+    one, two = rule.held_out_scores(vectors_of(shots), shots), rule.held_out_scores(vectors_of(other), other)
     assert two[:, :, renamed] == pytest.approx(one[:, order], abs=1e-9)
 
 
@@ -144,7 +144,7 @@ def test__fault_20__zero_vectors__finite_scores(name):
     shots.rows[0] = 0
     shots.rows[:, :DIM] = 0
     rule, vectors = RULES[name], vectors_of(shots)
-    assert np.isfinite(rule.left_out_scores(vectors.copy(), shots)).all()
+    assert np.isfinite(rule.held_out_scores(vectors.copy(), shots)).all()
     scores = rule.scores(np.zeros_like(vectors), rule.fit(vectors.copy(), shots), shots.codes)
     assert np.isfinite(scores).all()
     if name == "cosine":
@@ -155,20 +155,20 @@ def test__fault_20__zero_vectors__finite_scores(name):
 def test__identical_shots__finite_scores(name):
     shots = Shots(np.ones((6, LAYOUT.width)), np.array([0, 1, 0, 1, 0, 1]), 2, LAYOUT)
     rule, vectors = RULES[name], vectors_of(shots)
-    assert np.isfinite(rule.left_out_scores(vectors.copy(), shots)).all()
+    assert np.isfinite(rule.held_out_scores(vectors.copy(), shots)).all()
     assert np.isfinite(rule.scores(vectors, rule.fit(vectors.copy(), shots), shots.codes)).all()
 
 
 def test__cosine__other_shots_cancel__no_direction_from_rounding():
     rows = np.array([[0.1, 0.7], [0.3, 0.2], [-0.3, -0.2], [1.0, 0.0]])
     shots = Shots(rows, np.array([0, 0, 0, 1]), 2, HeadLayout.uniform(1, 1, 2))
-    assert CosineRule().left_out_scores(vectors_of(shots), shots)[0, 0, 0] == 0
+    assert CosineRule().held_out_scores(vectors_of(shots), shots)[0, 0, 0] == 0
 
 
 def test__gaussian__larger_ridge__nearer_to_centroids():
     shots = make()
     vectors = vectors_of(shots)
-    wide = GaussianRule(ridge=1e9).left_out_scores(vectors.copy(), shots)
+    wide = GaussianRule(ridge=1e9).held_out_scores(vectors.copy(), shots)
     unit = vectors / np.linalg.norm(vectors, axis=2, keepdims=True)
     for head in range(3):
         for shot in range(len(shots.codes)):
@@ -183,8 +183,8 @@ def test__gaussian__larger_ridge__nearer_to_centroids():
 def test__nearest__far_class__no_underflow():
     rows = np.array([[1.0, 0.0], [1.0, 0.1], [-1.0, 0.0], [-1.0, 0.1]])
     shots = Shots(rows, np.array([0, 0, 1, 1]), 2, HeadLayout.uniform(1, 1, 2))
-    rule = NearestShotRule(beta=1e4, centre=False)
-    assert np.isfinite(rule.left_out_scores(vectors_of(shots), shots)).all()
+    rule = NearestShotRule(beta=1e4, center=False)
+    assert np.isfinite(rule.held_out_scores(vectors_of(shots), shots)).all()
 
 
 def test__make_rule__unknown__error():

@@ -34,7 +34,7 @@ def probabilities(text, queries, heads):
 
 def test__names_alone__hec_t_by_hand__same_probabilities():
     text, _, _, queries = make()
-    fitted = TextPrototypeClassifier(text, n_heads=4, layout=LAYOUT).fit_names(["a", "b", "c"])
+    fitted = TextPrototypeClassifier(text, n_heads=4, layout=LAYOUT).fit_class_names(["a", "b", "c"])
     assert fitted.heads_ == default_heads(LAYOUT, 4)
     assert fitted.predict_proba(queries) == pytest.approx(probabilities(text, queries, fitted.heads_))
     assert (fitted.predict(queries) == np.array(["a", "b", "c"])[np.arange(30) % 3]).mean() > 0.6
@@ -46,7 +46,7 @@ def test__default_heads__three_quarters_deep():
 
 def test__shots_choose_heads__by_hand__best_by_true_class():
     text, rows, codes, _ = make()
-    fitted = TextPrototypeClassifier(text, n_heads=3, expert=None, layout=LAYOUT).fit(rows, codes)
+    fitted = TextPrototypeClassifier(text, n_heads=3, estimator=None, layout=LAYOUT).fit(rows, codes)
     scores = {
         head: probabilities(text, rows, [head])[np.arange(len(codes)), codes].mean() for head in LAYOUT.heads
     }
@@ -65,7 +65,7 @@ def test__fusion__useless_text__shots_take_over():
 def test__fusion__useless_shots__share_may_be_zero():
     text, rows, codes, queries = make(text_noise=0.0)
     shuffled = np.random.default_rng(5).standard_normal(rows.shape) * 0.01 + text[codes]
-    fitted = TextPrototypeClassifier(text, layout=LAYOUT, expert="votes").fit(shuffled, codes)
+    fitted = TextPrototypeClassifier(text, layout=LAYOUT, estimator="votes").fit(shuffled, codes)
     assert 0 <= fitted.shot_share_ <= 1
     noise_labels = TextPrototypeClassifier(text, layout=LAYOUT).fit(rows, np.roll(codes, 1))
     assert np.isfinite(noise_labels.predict_proba(queries)).all()
@@ -82,7 +82,7 @@ def test__one_shot_per_class__text_alone():
 def test__state__through_json__same_bits(names):
     text, rows, codes, queries = make()
     fitted = TextPrototypeClassifier(text, n_heads=4, layout=LAYOUT)
-    fitted = fitted.fit_names([0, 1, 2]) if names else fitted.fit(rows, codes)
+    fitted = fitted.fit_class_names([0, 1, 2]) if names else fitted.fit(rows, codes)
     arrays, settings = fitted.to_state()
     again = TextPrototypeClassifier.from_state(State(arrays, json.loads(json.dumps(settings))))
     assert np.array_equal(again.predict_proba(queries), fitted.predict_proba(queries))
@@ -93,4 +93,4 @@ def test__unusable_prototypes_or_classes__error():
     with pytest.raises(ValueError, match="one row per class"):
         TextPrototypeClassifier(text[:2], layout=LAYOUT).fit(rows, codes)
     with pytest.raises(ValueError, match="sorted"):
-        TextPrototypeClassifier(text, layout=LAYOUT).fit_names(["c", "b", "a"])
+        TextPrototypeClassifier(text, layout=LAYOUT).fit_class_names(["c", "b", "a"])

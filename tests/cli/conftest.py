@@ -1,4 +1,4 @@
-"""Drawn pictures, a small random LMM in a folder, and a classifier fitted by the command line itself."""
+"""Drawn images, a small random LMM in a folder, and a classifier fitted by the command line itself."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TEMPLATE = (
 )
 
 
-def draw_picture(colour: str, seed: int) -> Image.Image:
+def draw_image(colour: str, seed: int) -> Image.Image:
     noise = np.random.default_rng(seed).normal(0, 12, (24, 24, 3))
     return Image.fromarray((np.asarray(COLOURS[colour]) + noise).clip(0, 255).astype(np.uint8))
 
@@ -34,7 +34,7 @@ def make_folder(root: Path, per_class: int, first_seed: int) -> Path:
     for offset, colour in enumerate(COLOURS):
         (root / colour).mkdir(parents=True)
         for index in range(per_class):
-            draw_picture(colour, first_seed + 2 * index + offset).save(root / colour / f"{index:02d}.png")
+            draw_image(colour, first_seed + 2 * index + offset).save(root / colour / f"{index:02d}.png")
     return root
 
 
@@ -86,17 +86,17 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def draw() -> Callable[[str, int], Image.Image]:
-    return draw_picture
+    return draw_image
 
 
 @pytest.fixture(scope="session")
 def train(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_folder(tmp_path_factory.mktemp("train") / "pictures", 4, 0)
+    return make_folder(tmp_path_factory.mktemp("train") / "images", 4, 0)
 
 
 @pytest.fixture(scope="session")
 def test_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_folder(tmp_path_factory.mktemp("test") / "pictures", 3, 1000)
+    return make_folder(tmp_path_factory.mktemp("test") / "images", 3, 1000)
 
 
 @pytest.fixture(scope="session")
@@ -122,9 +122,9 @@ def savs(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, st
 
 @pytest.fixture
 def rows(tmp_path: Path) -> Callable[..., Path]:
-    """Write a data file of rows beside two pictures, red.png and blue.png, and broken.png."""
+    """Write a data file of rows beside two images, red.png and blue.png, and broken.png."""
     for colour in COLOURS:
-        draw_picture(colour, 77).save(tmp_path / f"{colour}.png")
+        draw_image(colour, 77).save(tmp_path / f"{colour}.png")
     (tmp_path / "broken.png").write_bytes(b"no picture")
 
     def write(*items: dict[str, Any]) -> Path:

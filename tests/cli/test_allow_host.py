@@ -1,4 +1,4 @@
-"""Commands on data whose pictures have addresses, from a real server that stands in for the internet."""
+"""Commands on data whose images have addresses, from a real server that stands in for the internet."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from savs.cli import _inputs as reading
 
 @pytest.fixture
 def server(draw, monkeypatch) -> Iterator[Server]:
-    """Serve two pictures; the commands resolve every name to it, and trust its authority."""
+    """Serve two images; the commands resolve every name to it, and trust its authority."""
     with serving() as made:
         for number, colour in enumerate(("red", "blue")):
             file = io.BytesIO()
@@ -48,7 +48,7 @@ def test__fault_12__predict__answers_are_those_of_files(savs, server, classifier
     code, found, told = savs("predict", classifier, remote, *allowed(server))
     assert code == 0, told
     assert found == expected
-    assert len(server.requests) == 2  # looked through first, and read again: each picture is fetched once
+    assert len(server.requests) == 2  # looked through first, and read again: each image is fetched once
 
 
 def test__fault_12__predict__address_that_fails__a_row_with_an_error(

@@ -1,4 +1,4 @@
-"""Commands on sounds: a small random Qwen2-Audio in a folder, low and high tones."""
+"""Commands on audio clips: a small random Qwen2-Audio in a folder, low and high tones."""
 
 import json
 
@@ -31,8 +31,8 @@ def tone(kind, seed):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Sounds in folders per class, and rows that name them in a column of their own."""
-    folder = tmp_path_factory.mktemp("sounds")
+    """Audio clips in folders per class, and rows that name them in a column of their own."""
+    folder = tmp_path_factory.mktemp("audio")
     for part, first in (("train", 0), ("test", 100)):
         rows = []
         for kind in HERTZ:
@@ -84,14 +84,14 @@ def test__shots_as_test_set__leaks_found(classifier, data, savs):
 
 
 def test__explain__words_alone(classifier, data, savs, tmp_path):
-    command = ["explain", classifier, data / "test", "--id", "low/0.wav", "--picture", tmp_path / "a.png"]
+    command = ["explain", classifier, data / "test", "--id", "low/0.wav", "--plot", tmp_path / "a.png"]
     code, text, error = savs(*command, "--json")
     assert (code, error) == (0, "")
     assert {one["kind"] for one in json.loads(text)["occlusion"]} == {"words"}
     assert (tmp_path / "a.png").stat().st_size > 1000
 
 
-def test__fault_09__missing_sounds__listed_before_a_model_loads(savs, tmp_path):
+def test__fault_09__missing_audios__listed_before_a_model_loads(savs, tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text("".join(json.dumps({"audio": f"{n}.wav", "label": n % 2}) + "\n" for n in range(30)))
     code, _, error = savs("fit", path, "-b", tmp_path / "no-model", "-o", tmp_path / "clf")
@@ -100,7 +100,7 @@ def test__fault_09__missing_sounds__listed_before_a_model_loads(savs, tmp_path):
     assert "and 10 more" in error
 
 
-def test__fault_01__one_broken_sound__reported_and_the_others_answered(classifier, data, savs, tmp_path):
+def test__fault_01__one_broken_audio__reported_and_the_others_answered(classifier, data, savs, tmp_path):
     path = tmp_path / "a.jsonl"
     (tmp_path / "broken.wav").write_bytes(b"no sound")
     (tmp_path / "good.wav").write_bytes((data / "test" / "low" / "0.wav").read_bytes())
@@ -117,5 +117,5 @@ def test__fault_01__one_broken_sound__reported_and_the_others_answered(classifie
 def test__backbone_without_ears__error_of_the_example(backbone, data, savs, tmp_path):
     code, _, error = savs("fit", data / "train", "-b", backbone, "-o", tmp_path / "clf")
     assert code != 0
-    assert "sound" in error
+    assert "audio" in error
     assert "Traceback" not in error

@@ -1,4 +1,4 @@
-"""Sounds and videos from the shell: fitted, kept in a store, predicted, bad ones reported; real processes."""
+"""Audio and videos from the shell: fitted, kept in a store, predicted, bad ones reported; real processes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def save_tone(path: Path, hertz: float, seed: int) -> None:
     soundfile.write(path, wave, RATE)
 
 
-def save_film(path: Path, brightening: bool, seed: int) -> None:
+def save_video(path: Path, brightening: bool, seed: int) -> None:
     levels = np.linspace(20, 220, 12) if brightening else np.linspace(220, 20, 12)
     noise = np.random.default_rng(seed).normal(0, 5, (12, 32, 32, 3))
     file = io.BytesIO()
@@ -62,7 +62,7 @@ def make_data(folder: Path, kind: str) -> dict[str, Path]:
                 if kind == "audio":
                     save_tone(folder / name, (300.0, 1500.0)[number] + 7 * index, seed + index)
                 else:
-                    save_film(folder / name, bool(number), seed + index)
+                    save_video(folder / name, bool(number), seed + index)
                 rows.append({kind: name, "question": "is it?", "label": label})
         found[part] = write_rows(folder / f"{part}.jsonl", rows)
     return found
@@ -79,9 +79,9 @@ def done(start: Any, *arguments: Any, code: int = 0) -> str:
 @pytest.mark.parametrize(
     ("name", "kind"),
     [("qwen2_audio", "audio"), ("qwen2_5_vl_video", "video"), ("llava", "video")],
-    ids=["sounds", "videos", "videos_as_pictures"],
+    ids=["audios", "videos", "videos_as_images"],
 )
-def test__fit_and_predict__sounds_and_videos__answered_and_kept(name, kind, start, tmp_path: Path) -> None:
+def test__fit_and_predict__audios_and_videos__answered_and_kept(name, kind, start, tmp_path: Path) -> None:
     backbone, data = save_backbone(name, tmp_path / "backbone"), make_data(tmp_path, kind)
     model, store = tmp_path / "model", tmp_path / "store"
     how = ["--video-frames", "4"] if kind == "video" else []
@@ -116,7 +116,7 @@ def test__fit_and_predict__sounds_and_videos__answered_and_kept(name, kind, star
     assert json.loads(done(start, *again))["computed"] == 0
 
 
-def test__fault_35__bad_sounds_and_a_bad_video__item_errors_and_code_3(start, tmp_path: Path) -> None:
+def test__fault_35__bad_audios_and_a_bad_video__item_errors_and_code_3(start, tmp_path: Path) -> None:
     backbone, data = save_backbone("qwen2_audio", tmp_path / "backbone"), make_data(tmp_path, "audio")
     (tmp_path / "garbage.wav").write_bytes(b"RIFF nothing of the kind")
     soundfile.write(tmp_path / "short.wav", np.zeros(200), RATE)
@@ -137,12 +137,12 @@ def test__fault_35__bad_sounds_and_a_bad_video__item_errors_and_code_3(start, tm
     ]
 
 
-def test__predict__sound_for_a_backbone_that_does_not_hear__one_line(
+def test__predict__audio_for_a_backbone_that_does_not_hear__one_line(
     classifier, start, tmp_path: Path
 ) -> None:
     save_tone(tmp_path / "a.wav", 440.0, 0)
     process = start("predict", classifier, write_rows(tmp_path / "a.jsonl", [{"audio": "a.wav"}]))
     _, error = process.communicate(timeout=120)
     assert process.returncode == 1
-    assert "reads text and pictures only" in error
+    assert "reads text and images only" in error
     assert len(error.splitlines()) == 1

@@ -65,7 +65,7 @@ class TestFit:
         for words in (
             "blue",
             "12 of 12 heads in use",
-            "from 8 left-out shots",
+            "from 8 held-out shots",
             "95 % interval",
             f"savs evaluate '{folder}' TEST",
         ):
@@ -91,7 +91,7 @@ class TestFit:
         assert code == 1
         assert error_lines(error) == [f"savs: error: Not a folder: {tmp_path / 'file'}"]
 
-    @pytest.mark.parametrize(("n_red", "words"), [(2, "'red' has 2"), (0, "0 pictures")])
+    @pytest.mark.parametrize(("n_red", "words"), [(2, "'red' has 2"), (0, "0 images")])
     def test__fault_13__one_class_or_nothing__says_the_counts(self, n_red, words, draw, tmp_path, savs):
         (tmp_path / "d" / "red").mkdir(parents=True)
         for index in range(n_red):
@@ -220,7 +220,7 @@ BAD_IDS = ["b", "data.jsonl:3", "d", "e", "f", "g", "i"]
 
 
 class TestPredict:
-    def test__folder__one_row_per_picture_in_order(self, classifier, test_folder, tmp_path, savs):
+    def test__folder__one_row_per_image_in_order(self, classifier, test_folder, tmp_path, savs):
         target = tmp_path / "new" / "answers.jsonl"
         code, text, error = savs("predict", classifier, test_folder, "-o", target, "--json")
         assert (code, error) == (0, "")
@@ -235,7 +235,7 @@ class TestPredict:
             assert sum(row["proba"].values()) == pytest.approx(1)
         assert [path.name for path in target.parent.iterdir()] == ["answers.jsonl"]
 
-    def test__one_picture__row_on_stdout(self, classifier, draw, tmp_path, savs):
+    def test__one_image__row_on_stdout(self, classifier, draw, tmp_path, savs):
         draw("red", 5).save(tmp_path / "new.png")
         code, text, error = savs("predict", classifier, tmp_path / "new.png")
         assert (code, error) == (0, "")
@@ -243,7 +243,7 @@ class TestPredict:
 
     def test__limit_and_chunks__same_rows_as_in_one_go(self, classifier, test_folder, savs, monkeypatch):
         whole = savs("predict", classifier, test_folder)[1].splitlines()
-        monkeypatch.setattr("savs.cli.predict.ROWS_PER_CHUNK", 4)  # six pictures, one by one: two chunks
+        monkeypatch.setattr("savs.cli.predict.ROWS_PER_CHUNK", 4)  # six images, one by one: two chunks
         assert savs("predict", classifier, test_folder, "--batch-size", 1)[1].splitlines() == whole
         assert savs("predict", classifier, test_folder, "--limit", 2)[1].splitlines() == whole[:2]
 
@@ -475,7 +475,7 @@ class TestEvaluate:
 
 
 class TestInspect:
-    def test__json__agrees_with_the_artefact(self, classifier, backbone, savs):
+    def test__json__agrees_with_the_artifact(self, classifier, backbone, savs):
         code, text, _ = savs("inspect", classifier, "--json")
         summary, artifact = only_object(text), load_artifact(classifier)
         assert code == 0

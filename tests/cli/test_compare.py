@@ -34,7 +34,7 @@ def test__table__names_methods_rivals_and_what_was_asked(train, backbone, savs, 
         "1 shots per class, draws: 2, test items: 6",
         "2 shots per class, draws: 2, test items: 4",
         "last_layer",
-        "mixture",
+        "ensemble",
         "+- sav",
         "zero_shot: 3 test items asked",
     ):
@@ -48,7 +48,7 @@ def test__fixed_test__is_the_test_of_every_draw(train, test_folder, backbone, sa
     assert json.loads(text)["n_test"] == [6, 6]
 
 
-def test__fixed_test_of_the_same_pictures__warns(train, backbone, savs):
+def test__fixed_test_of_the_same_images__warns(train, backbone, savs):
     arguments = ("--methods", "sav,majority", "--shots", 2, "--draws", 1, "--json")
     code, text, error = savs("compare", train, "-b", backbone, "--test", train, *arguments)
     assert code == 0
@@ -126,15 +126,15 @@ def test__several_data_sets__each_has_its_table_and_the_means_follow(savs, backb
     found = json.loads(text)
     assert list(found["data_sets"]) == [str(path) for path in data]
     for shots in ("2", "3"):
-        means = [one["methods"]["soft"]["mean"][shots] for one in found["data_sets"].values()]
-        assert found["overall"][shots]["soft"]["mean"] == pytest.approx(sum(means) / 2)
+        means = [one["methods"]["mean_proba"]["mean"][shots] for one in found["data_sets"].values()]
+        assert found["overall"][shots]["mean_proba"]["mean"] == pytest.approx(sum(means) / 2)
     alone = json.loads(
         savs("compare", data[0], *command[3:], "--test", data[0].parent / "test.jsonl", "--json")[1]
     )
     first = found["data_sets"][str(data[0])]
     assert alone["methods"]["sav"]["accuracy"] == first["methods"]["sav"]["accuracy"]
     text = savs(*command, "--test", "test.jsonl")[1]
-    assert "mean over 2 data sets, 3 shots per class" in text
+    assert "mean over 2 datasets, 3 shots per class" in text
     code, _, error = savs(*command, "--test", tmp_path / "one" / "test.jsonl")
     assert code == 2
     assert "beside each" in error
@@ -148,6 +148,6 @@ def test__data_set_given_twice__said_before_anything_is_read(train, savs, again)
     other = again.format(train)
     code, text, error = savs("compare", train, other, "-b", "no-such-model", "--shots", "2")
     assert (code, text) == (2, "")
-    assert f"{train} and {other} are the same data set; name each once" in " ".join(error.split())
+    assert f"{train} and {other} are the same dataset; name each once" in " ".join(error.split())
     hub = ("hf://someone/something", "hf://someone/something")
     assert savs("compare", *hub, "-b", "no-such-model", "--shots", "2")[0] == 2

@@ -3,17 +3,17 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from tests.model.colours import COLOURS, picture
+from tests.model.colors import COLOURS, image
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Pictures by class in folders, and classifiers made of them."""
+    """Images by class in folders, and classifiers made of them."""
     folder = tmp_path_factory.mktemp("explain")
     for colour in COLOURS:
         (folder / "train" / colour).mkdir(parents=True)
         for seed in range(4):
-            picture(colour, seed).save(folder / "train" / colour / f"{seed}.png")
+            image(colour, seed).save(folder / "train" / colour / f"{seed}.png")
     return folder
 
 
@@ -21,7 +21,7 @@ def data(tmp_path_factory):
 def classifier(data, savs):
     target = data / "clf"
     if not target.exists():
-        command = ["fit", data / "train", "-b", "tiny", "--prompt", "What colour?", "--method", "soft"]
+        command = ["fit", data / "train", "-b", "tiny", "--prompt", "What colour?", "--method", "mean_proba"]
         assert savs(*command, "--keep-shots", "-o", target, "-q")[0] == 0
     return target
 
@@ -40,8 +40,8 @@ def test__json__holds_votes_nearest_shots_and_occlusion(data, classifier, savs):
     assert sum(found["proba"].values()) == pytest.approx(1)
 
 
-def test__table_and_picture__are_made(data, classifier, savs):
-    code, text, _ = savs("explain", classifier, data / "train/blue/0.png", "--picture", data / "why.png")
+def test__table_and_image__are_made(data, classifier, savs):
+    code, text, _ = savs("explain", classifier, data / "train/blue/0.png", "--plot", data / "why.png")
     assert code == 0
     for words in ("answer: blue", "votes of 20 heads", "nearest shots: blue/0.png", "part 0: x 0-8, y 0-8"):
         assert words in text
@@ -56,7 +56,7 @@ def test__table_and_picture__are_made(data, classifier, savs):
         (["nothing.png"], 1, "does not exist"),
         (["train", "--id", "nobody"], 1, "no example with id 'nobody'"),
         (["train", "--tiles", "-1"], 2, "--tiles"),
-        (["train", "--picture", "train/red/0.png/why.png"], 1, "ot a folder"),
+        (["train", "--plot", "train/red/0.png/why.png"], 1, "ot a folder"),
     ],
 )
 def test__wrong_use__is_one_line_and_its_exit_code(
@@ -73,15 +73,15 @@ def test__suspects__of_swapped_labels__without_a_model(data, savs):
     for colour in COLOURS:
         (wrong / colour).mkdir(parents=True)
         for seed in range(5):
-            picture(colour, seed).save(wrong / colour / f"{seed}.png")
-    picture("red", 50).save(wrong / "blue" / "really-red.png")
+            image(colour, seed).save(wrong / colour / f"{seed}.png")
+    image("red", 50).save(wrong / "blue" / "really-red.png")
     command = ["fit", wrong, "-b", "tiny", "--prompt", "What colour?", "-o", data / "doubted", "-q"]
     assert savs(*command, "--keep-shots")[0] == 0
-    found = json.loads(savs("inspect", data / "doubted", "--suspects", "--json")[1])["suspects"]
+    found = json.loads(savs("inspect", data / "doubted", "--label-issues", "--json")[1])["label_issues"]
     assert [(one["id"], one["suggested"]) for one in found] == [("blue/really-red.png", "red")]
-    text = savs("inspect", data / "doubted", "--suspects")[1]
+    text = savs("inspect", data / "doubted", "--label-issues")[1]
     assert "really-red.png" in text
     assert savs(*command)[0] == 0
-    code, _, error = savs("inspect", data / "doubted", "--suspects")
+    code, _, error = savs("inspect", data / "doubted", "--label-issues")
     assert code == 1
     assert "--keep-shots" in error

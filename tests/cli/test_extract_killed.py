@@ -1,4 +1,4 @@
-"""`savs extract` killed, stopped, doubled and out of space: real processes, the real model in the box."""
+"""`savs extract` killed, stopped, doubled and out of space: real processes, the real bundled model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ POINTS += [("folder-synced", 4)]
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """A JSONL file of pictures of several sizes, two of them the same."""
+    """A JSONL file of images of several sizes, two of them the same."""
     folder = tmp_path_factory.mktemp("many")
     rows = []
     for index in range(N_ROWS):

@@ -1,4 +1,4 @@
-"""Commands on Parquet, saved data sets and ``hf://`` addresses, with their options."""
+"""Commands on Parquet, saved datasets and ``hf://`` addresses, with their options."""
 
 import io
 import json
@@ -13,15 +13,15 @@ NAMED = ["--image-column", "photo", "--label-column", "kind"]
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory):
-    """A data set with the splits train and test: saved, and laid out as on the hub."""
+    """A dataset with the splits train and test: saved, and laid out as on the hub."""
     import datasets
-    from tests.cli.conftest import COLOURS, draw_picture
+    from tests.cli.conftest import COLOURS, draw_image
 
     def split(n_rows, seed):
         rows = []
         for number in range(n_rows):
             stream = io.BytesIO()
-            draw_picture(list(COLOURS)[number % 2], seed + number).save(stream, "PNG")
+            draw_image(list(COLOURS)[number % 2], seed + number).save(stream, "PNG")
             photo = {"bytes": stream.getvalue(), "path": None}
             rows.append({"photo": photo, "kind": number % 2, "hint": f"Number {number}."})
         classes = datasets.ClassLabel(names=list(COLOURS))
@@ -87,9 +87,9 @@ def test__compare__a_split_and_the_other_as_test__read(library, backbone, savs):
     [
         ("saved", [], "saved has several splits; name one of train, test"),
         ("hub", ["--split", "dev"], "hub has no split 'dev'; name one of test, train"),
-        ("saved", ["--split", "test", "--data-revision", "v1"], "belong to a hub data set"),
+        ("saved", ["--split", "test", "--data-revision", "v1"], "belong to a hub dataset"),
         ("saved", ["--split", "test", "--label-column", "nope"], "saved/test:1: there is no column 'nope'"),
-        ("hf://a/b/c", [], "is no data set of the hub"),
+        ("hf://a/b/c", [], "is no dataset of the hub"),
     ],
 )
 def test__fault_17__wrong_source_or_option__one_line_with_the_place(

@@ -22,11 +22,23 @@ def test__fit__with_a_method__its_choice_estimate_and_heads_are_told(savs, train
 
 
 def test__fit__numbers_of_heads_scoring_and_priors__reach_the_method(savs, train, backbone, tmp_path):
-    command = ["fit", train, "-b", backbone, "--method", "soft", "--n-heads", "3", "-o", tmp_path / "c", "-q"]
+    command = [
+        "fit",
+        train,
+        "-b",
+        backbone,
+        "--method",
+        "mean_proba",
+        "--n-heads",
+        "3",
+        "-o",
+        tmp_path / "c",
+        "-q",
+    ]
     assert savs(*command, "--scoring", "in_sample", "--priors", "blue=0.75,red=0.25")[0] == 0
     shown = json.loads(savs("inspect", tmp_path / "c", "--json")[1])
     assert shown["method"] == {
-        "name": "soft",
+        "name": "mean_proba",
         "n_heads": 3,
         "scoring": "in_sample",
         "priors": [["blue", 0.75], ["red", 0.25]],
@@ -46,8 +58,8 @@ def test__fit__numbers_of_heads_scoring_and_priors__reach_the_method(savs, train
         (["--n-heads", "0"], "not a positive number"),
         (["--method", "kernel_ridge", "--n-heads", "5"], "takes no n_heads"),
         (["--method", "auto", "--scoring", "in_sample"], "takes no scoring"),
-        (["--method", "soft", "--priors", "fair"], "is not uniform, empirical or LABEL=SHARE"),
-        (["--method", "soft", "--priors", "a=x"], "is not uniform, empirical or LABEL=SHARE"),
+        (["--method", "mean_proba", "--priors", "fair"], "is not uniform, empirical or LABEL=SHARE"),
+        (["--method", "mean_proba", "--priors", "a=x"], "is not uniform, empirical or LABEL=SHARE"),
     ],
 )
 def test__fit__settings_the_method_does_not_take__are_wrong_usage(savs, train, tmp_path, options, message):
@@ -57,7 +69,7 @@ def test__fit__settings_the_method_does_not_take__are_wrong_usage(savs, train, t
 
 
 def test__fit__priors_of_other_labels__fail_before_the_end(savs, train, backbone, tmp_path):
-    command = ["fit", train, "-b", backbone, "--method", "soft", "--priors", "blue=0.5,green=0.5"]
+    command = ["fit", train, "-b", backbone, "--method", "mean_proba", "--priors", "blue=0.5,green=0.5"]
     code, _, error = savs(*command, "-o", tmp_path / "c")
     assert code == 1
     assert "priors must name each class once" in error
@@ -65,31 +77,42 @@ def test__fit__priors_of_other_labels__fail_before_the_end(savs, train, backbone
 
 
 def test__predict__sets_alarms_and_unknown__come_with_each_row(savs, train, backbone, tmp_path):
-    command = ["fit", train, "-b", backbone, "--method", "soft", "--keep-shots", "-o", tmp_path / "c", "-q"]
+    command = [
+        "fit",
+        train,
+        "-b",
+        backbone,
+        "--method",
+        "mean_proba",
+        "--keep-shots",
+        "-o",
+        tmp_path / "c",
+        "-q",
+    ]
     assert savs(*command)[0] == 0
     (tmp_path / "data.jsonl").write_text(
-        json.dumps({"text": "an essay about taxes, far from any picture"})
+        json.dumps({"text": "an essay about taxes, far from any image"})
         + "\n"
         + json.dumps({"image": str(next(train.glob("red/*.png")))})
         + "\n"
     )
-    asked = ["--sets", "0.25", "--alarm", "red=0.25", "--unknown", "0.8"]
+    asked = ["--sets", "0.25", "--flag", "red=0.25", "--out-of-distribution", "0.8"]
     data = [tmp_path / "data.jsonl", "--allow-outside"]
     code, text, error = savs("predict", tmp_path / "c", *data, *asked, "-q")
     assert (code, error) == (0, "")
     far, near = map(json.loads, text.splitlines())
-    assert (far["unknown"], far["label"]) == (True, None)
+    assert (far["out_of_distribution"], far["label"]) == (True, None)
     assert "error" not in far
-    assert (near["unknown"], near["label"]) == (False, "red")
+    assert (near["out_of_distribution"], near["label"]) == (False, "red")
     assert "red" in near["set"]
-    assert set(near["alarm"]) <= {"red"}
+    assert set(near["flag"]) <= {"red"}
     plain = json.loads(savs("predict", tmp_path / "c", *data, "-q")[1].splitlines()[1])
     assert set(plain) == {"id", "label", "proba"}
     for options, code, message in (
-        (["--alarm", "green=0.2"], 1, "there is no class 'green'"),
-        (["--alarm", "red"], 2, "is not LABEL=RATE"),
-        (["--alarm", "red=0.001"], 1, "cannot promise"),
-        (["--unknown", "0.999"], 1, "cannot promise"),
+        (["--flag", "green=0.2"], 1, "there is no class 'green'"),
+        (["--flag", "red"], 2, "is not LABEL=RATE"),
+        (["--flag", "red=0.001"], 1, "cannot promise"),
+        (["--out-of-distribution", "0.999"], 1, "cannot promise"),
         (["--sets", "1"], 2, "--sets"),
     ):
         found = savs("predict", tmp_path / "c", *data, *options)
@@ -97,7 +120,7 @@ def test__predict__sets_alarms_and_unknown__come_with_each_row(savs, train, back
 
 
 def test__predict__sets__reach_a_file_and_nothing_is_left_beside_it(savs, train, backbone, tmp_path):
-    assert savs("fit", train, "-b", backbone, "--method", "soft", "-o", tmp_path / "c", "-q")[0] == 0
+    assert savs("fit", train, "-b", backbone, "--method", "mean_proba", "-o", tmp_path / "c", "-q")[0] == 0
     answers = tmp_path / "answers.jsonl"
     command = ["predict", tmp_path / "c", train, "-o", answers]
     assert savs(*command, "--sets", "0.3")[0] == 0

@@ -80,9 +80,9 @@ def test__predict__output_inside_the_classifier__refused_and_nothing_lost(
     code, text, error = savs("predict", classifier, test_folder, "-o", classifier / inside)
     assert (code, text) == (2, "")
     assert "savs keeps itself" in " ".join(error.split())
-    code, _, error = savs("explain", classifier, test_folder, "--picture", classifier / inside)
+    code, _, error = savs("explain", classifier, test_folder, "--plot", classifier / inside)
     assert code == 2
-    assert "--picture" in error
+    assert "--plot" in error
     assert {path: path.read_bytes() for path in classifier.iterdir()} == before
 
 
@@ -98,7 +98,7 @@ def test__predict__rows_on_stdout_and_nothing_on_stderr(classifier, test_folder,
 
 @pytest.fixture(scope="session")
 def many(tmp_path_factory, draw):
-    """A folder of 3000 pictures that are one file."""
+    """A folder of 3000 images that are one file."""
     folder = tmp_path_factory.mktemp("many")
     draw("red", 0).save(folder / "0000.png")
     for index in range(1, 3000):

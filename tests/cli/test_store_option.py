@@ -18,7 +18,7 @@ def rows_of(path, name, count, *more):
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """Texts and a classifier of the model in the box, fitted with a store."""
+    """Texts and a classifier of the bundled model, fitted with a store."""
     folder = tmp_path_factory.mktemp("stored")
     train = rows_of(folder / "train.jsonl", "shot", N_SHOTS)
     rows_of(folder / "test.jsonl", "query", N_ROWS)

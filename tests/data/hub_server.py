@@ -1,4 +1,4 @@
-"""A hub on this machine: serves one data set to the real client, as ``HF_ENDPOINT``."""
+"""A hub on this machine: serves one dataset to the real client, as ``HF_ENDPOINT``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Answer = tuple[int, bytes, dict[str, str]]
 
 @dataclass
 class HubServer:
-    """The data set ``owner/name`` with its commits.
+    """The dataset ``owner/name`` with its commits.
 
     Attributes
     ----------

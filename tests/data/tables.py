@@ -1,4 +1,4 @@
-"""Writes the small data sets of the tests: Parquet, saved by the library, laid out as on the hub."""
+"""Writes the small datasets of the tests: Parquet, saved by the library, laid out as on the hub."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ def write_parquet(path: Path, rows: list[dict[str, Any]], **options: Any) -> Pat
 
 def library_rows() -> list[dict[str, Any]]:
     return [
-        {"picture": {"bytes": png(10), "path": "a.png"}, "views": [], "kind": 0, "question": "p"},
-        {"picture": {"bytes": png(20), "path": None}, "views": [png(1), png(2)], "kind": 1, "question": "q"},
-        {"picture": None, "views": [], "kind": None, "question": "r"},
+        {"image": {"bytes": png(10), "path": "a.png"}, "views": [], "kind": 0, "question": "p"},
+        {"image": {"bytes": png(20), "path": None}, "views": [png(1), png(2)], "kind": 1, "question": "q"},
+        {"image": None, "views": [], "kind": None, "question": "r"},
     ]
 
 
 def library_data() -> Any:
-    """Return a data set of the library with pictures, lists of pictures and classes."""
+    """Return a dataset of the library with images, lists of images and classes."""
     from datasets import ClassLabel, Dataset, Features, Image, List, Value
 
     features = {
-        "picture": Image(),
+        "image": Image(),
         "views": List(Image()),
         "kind": ClassLabel(names=CLASSES),
         "question": Value("string"),

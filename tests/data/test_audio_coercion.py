@@ -65,7 +65,7 @@ def refused(item: Any, **options: Any) -> ExampleError:
         ({"audio": None, "audios": float("nan"), "question": "q"}, ["q"]),
     ],
 )
-def test__as_example__sound_in_every_form__audio_part(item: Any, parts: list[Any]) -> None:
+def test__as_example__audio_in_every_form__audio_part(item: Any, parts: list[Any]) -> None:
     example = as_example(item)
     found = [part.text if isinstance(part, Text) else part.source for part in example.parts]
     assert len(found) == len(parts)
@@ -95,14 +95,14 @@ def test__as_example__sound_in_every_form__audio_part(item: Any, parts: list[Any
     ],
 )
 def test__chat__audio_part_in_every_form__audio_part(part: Any) -> None:
-    (sound, text) = as_example([{"role": "user", "content": [part, {"type": "text", "text": "q"}]}]).parts
-    assert isinstance(sound, Audio)
+    (audio, text) = as_example([{"role": "user", "content": [part, {"type": "text", "text": "q"}]}]).parts
+    assert isinstance(audio, Audio)
     assert text == Text("q")
-    if isinstance(sound.source, np.ndarray):
-        assert sound.sampling_rate == 8000
-        assert type(sound.sampling_rate) is int
+    if isinstance(audio.source, np.ndarray):
+        assert audio.sampling_rate == 8000
+        assert type(audio.sampling_rate) is int
     else:
-        assert sound.source in (WAV, DATA)
+        assert audio.source in (WAV, DATA)
 
 
 def test__chat__empty_audio_parts_and_markers__filled_from_the_row() -> None:
@@ -114,17 +114,17 @@ def test__chat__empty_audio_parts_and_markers__filled_from_the_row() -> None:
     two = [{"role": "user", "content": "one"}, {"role": "assistant", "content": "two"}]
     chat = {"messages": [*two, {"role": "user", "content": "three"}], "audio": WAV}
     assert shape(as_example(chat)) == ["one", "two", ("Audio", WAV), "three"]
-    assert "names no sound" in refused([{"role": "user", "content": [{"type": "audio"}]}]).message
-    assert "names no sound" in refused([{"type": "audio"}, "q"]).message
+    assert "names no audio clip" in refused([{"role": "user", "content": [{"type": "audio"}]}]).message
+    assert "names no audio clip" in refused([{"type": "audio"}, "q"]).message
     assert refused({**row, "audio": None, "audios": ["a.wav", "b.wav"]}).code == "marker_mismatch"
 
 
-def test__markers__of_sounds__count_only_where_there_is_a_sound() -> None:
+def test__markers__of_audios__count_only_where_there_is_a_audio() -> None:
     assert as_example("Write <audio> here").text == "Write <audio> here"
     assert as_example(("i.png", "Write <audio> here")).text == "Write <audio> here"
     error = refused(("a.wav", "<audio> <audio>"))
     assert error.code == "marker_mismatch"
-    assert "2 <audio> marker(s) but 1 sound(s)" in error.message
+    assert "2 <audio> marker(s) but 1 audio clip(s)" in error.message
     assert refused((["a.wav", "i.png"], "<image> q")).code == "marker_mismatch"
     mixed = as_example((["a.wav", "i.png", "v.mp4"], "<video> <image> <audio> q"))
     kinds = [type(part) for part in mixed.parts if not isinstance(part, Text)]
@@ -132,7 +132,7 @@ def test__markers__of_sounds__count_only_where_there_is_a_sound() -> None:
     assert mixed.text == "<video> <image> <audio> q"
 
 
-def test__prompt_template__sounds_stay() -> None:
+def test__prompt_template__audios_stay() -> None:
     example = as_example(("a.wav", "Is it loud?"))
     assert shape(PromptTemplate("{question} Yes or no?").apply(example)) == [
         ("Audio", WAV),
@@ -149,11 +149,15 @@ def test__prompt_template__sounds_stay() -> None:
 
 
 def test__root__paths_are_relative_to_it(tmp_path: Path) -> None:
-    (tmp_path / "my sound.wav").write_bytes(b"x")
-    for item in ("my sound.wav", Path("my sound.wav"), {"audio": {"bytes": None, "path": "my sound.wav"}}):
-        assert as_example(item, root=tmp_path).audios[0].source == tmp_path / "my sound.wav"
+    (tmp_path / "my audio clip.wav").write_bytes(b"x")
+    for item in (
+        "my audio clip.wav",
+        Path("my audio clip.wav"),
+        {"audio": {"bytes": None, "path": "my audio clip.wav"}},
+    ):
+        assert as_example(item, root=tmp_path).audios[0].source == tmp_path / "my audio clip.wav"
     with pytest.warns(DataWarning, match="ends like"):
-        assert as_example("my other sound.wav", root=tmp_path).audios == ()
+        assert as_example("my other audio clip.wav", root=tmp_path).audios == ()
 
 
 @pytest.mark.parametrize(
@@ -203,7 +207,7 @@ def test__root__paths_are_relative_to_it(tmp_path: Path) -> None:
         ([{"type": "video", "video": "a.wav"}], "image_type"),
     ],
 )
-def test__sound__that_is_none__error_of_one_line(item: Any, code: str) -> None:
+def test__audio__that_is_none__error_of_one_line(item: Any, code: str) -> None:
     assert refused(item).code == code
 
 
@@ -211,7 +215,7 @@ def test__channels_first__advice() -> None:
     assert "channels first; use .T" in refused(Audio(np.zeros((2, 1000)), 8000)).message
 
 
-def test__open_file__named_like_a_sound__sound(tmp_path: Path) -> None:
+def test__open_file__named_like_a_audio__audio(tmp_path: Path) -> None:
     for name, kind in (("a.wav", Audio), ("a.png", Image)):
         (tmp_path / name).write_bytes(DATA)
         with (tmp_path / name).open("rb") as file:
@@ -242,7 +246,7 @@ def test__decoder_of_the_datasets_library__says_how_not_to_decode() -> None:
     assert "Audio(decode=False)" in refused({"audio": AudioDecoder()}).message
 
 
-def test__as_examples__one_sound__not_taken_for_a_list() -> None:
+def test__as_examples__one_audio__not_taken_for_a_list() -> None:
     with pytest.raises(DataError, match="a list of examples is needed"):
         as_examples(Audio(WAV))  # type: ignore[arg-type]
     with pytest.raises(DataError, match="put it into a list"):
@@ -253,7 +257,7 @@ def test__as_examples__one_sound__not_taken_for_a_list() -> None:
     assert [len(example.audios) for example in examples] == [1, 1, 1]
 
 
-def test__bare_text__that_ends_nearly_like_a_sound__read_as_text_with_a_warning() -> None:
+def test__bare_text__that_ends_nearly_like_a_audio__read_as_text_with_a_warning() -> None:
     with pytest.warns(DataWarning, match="ends like"):
         assert as_example("no such.wav").text == "no such.wav"
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""Sounds and videos in rows, tables, saved data sets and folders."""
+"""Audio clips and videos in rows, tables, saved datasets and folders."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 import soundfile
 from tests.data.tables import png, quietly, write_parquet
-from tests.media.test_video import film
+from tests.media.test_video import clip
 
 from savs.data import (
     DataWarning,
@@ -32,7 +32,7 @@ from savs.media import Audio, Image, Video
 from savs.media.audio import audio_hash, load_audio
 
 
-def sound(hertz: float = 440.0, kind: str = "WAV") -> bytes:
+def waveform(hertz: float = 440.0, kind: str = "WAV") -> bytes:
     buffer = io.BytesIO()
     samples = 0.5 * np.sin(2 * np.pi * hertz * np.arange(800) / 8000)
     soundfile.write(buffer, samples, 8000, format=kind)
@@ -56,14 +56,14 @@ def refused(path: Path, **options: Any) -> str:
     return str(caught.value)
 
 
-def library_sounds() -> Any:
-    """Return a data set of the library with an Audio column, made without what it encodes sounds with."""
+def library_audios() -> Any:
+    """Return a dataset of the library with an Audio column, made without what it encodes audio clips with."""
     from datasets import Audio as AudioFeature
     from datasets import ClassLabel, Dataset, Features, Value
 
     rows = [
-        {"clip": {"bytes": sound(300), "path": "a.wav"}, "kind": 0, "question": "p"},
-        {"clip": {"bytes": sound(500, "FLAC"), "path": None}, "kind": 1, "question": "q"},
+        {"clip": {"bytes": waveform(300), "path": "a.wav"}, "kind": 0, "question": "p"},
+        {"clip": {"bytes": waveform(500, "FLAC"), "path": None}, "kind": 1, "question": "q"},
         {"clip": None, "kind": None, "question": "r"},
     ]
     features = {
@@ -74,7 +74,7 @@ def library_sounds() -> Any:
     return Dataset(pa.Table.from_pylist(rows, schema=Features(features).arrow_schema))
 
 
-def test__rows__sound_columns__paths_in_the_folder_of_the_file(tmp_path: Path) -> None:
+def test__rows__audio_columns__paths_in_the_folder_of_the_file(tmp_path: Path) -> None:
     path = lines(tmp_path / "a.jsonl", {"audio": "a.wav", "question": "q", "label": "x"})
     (example,) = read_examples(path)
     assert example.audios[0].source == (tmp_path / "a.wav").resolve()
@@ -103,9 +103,9 @@ def test__columns__named_but_not_there_or_the_label__error(tmp_path: Path, optio
     assert "must not stand in the prompt" in refused(path, **{option: "audio"}, label_column="audio")
 
 
-def test__fault_10__sound_outside_the_root__refused_unless_allowed(tmp_path: Path) -> None:
+def test__fault_10__audio_outside_the_root__refused_unless_allowed(tmp_path: Path) -> None:
     path = lines(tmp_path / "set" / "a.jsonl", {"audio": "../a.wav"})
-    assert "leaves the data set's folder" in refused(path)
+    assert "leaves the dataset's folder" in refused(path)
     (example,) = read_examples(path, allow_outside=True)
     assert example.audios[0].source == (tmp_path / "a.wav").resolve()
 
@@ -117,7 +117,7 @@ def test__audio_feature_of_the_library__undecoded_bytes(
     import datasets
 
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-    data = library_sounds()
+    data = library_audios()
     source: Any = tmp_path / "set"
     if place == "saved":
         quietly(data.save_to_disk, source)
@@ -127,8 +127,8 @@ def test__audio_feature_of_the_library__undecoded_bytes(
     examples = read_examples(source, audio_column="clip", label_column="kind")
     assert [(e.text, e.label) for e in examples] == [("p", "low"), ("q", "high"), ("r", None)]
     assert [[audio.source for audio in e.audios] for e in examples] == [
-        [sound(300)],
-        [sound(500, "FLAC")],
+        [waveform(300)],
+        [waveform(500, "FLAC")],
         [],
     ]
     assert len(load_audio(examples[1].audios[0], 8000)) == 800
@@ -143,10 +143,10 @@ def test__parquet__decoded_samples__read_with_their_rate(tmp_path: Path) -> None
     assert example.fields["audio"] is None
 
 
-def test__folder__of_sounds_and_videos_per_class__examples(tmp_path: Path) -> None:
-    written(tmp_path / "loud" / "10.wav", sound())
-    written(tmp_path / "loud" / "2.FLAC", sound(kind="FLAC"))
-    written(tmp_path / "still" / "a.mp4", film(4))
+def test__folder__of_audios_and_videos_per_class__examples(tmp_path: Path) -> None:
+    written(tmp_path / "loud" / "10.wav", waveform())
+    written(tmp_path / "loud" / "2.FLAC", waveform(kind="FLAC"))
+    written(tmp_path / "still" / "a.mp4", clip(4))
     written(tmp_path / "still" / "b.png", png(3))
     written(tmp_path / "still" / "c.m4a", b"x")
     with pytest.warns(DataWarning, match="1 entries"):
@@ -160,45 +160,45 @@ def test__folder__of_sounds_and_videos_per_class__examples(tmp_path: Path) -> No
     assert preflight(examples) == []
     (single,) = read_examples(tmp_path / "loud" / "10.wav")
     assert (single.id, len(single.audios)) == ("10.wav", 1)
-    assert "0 pictures, videos or sounds" in refused(written(tmp_path / "x" / "a.txt", b"").parent)
+    assert "0 images, videos or audio clips" in refused(written(tmp_path / "x" / "a.txt", b"").parent)
 
 
-def test__fault_09__sound_files_that_are_none__found_before_a_model_loads(tmp_path: Path) -> None:
+def test__fault_09__audio_files_that_are_none__found_before_a_model_loads(tmp_path: Path) -> None:
     (tmp_path / "folder.wav").mkdir()
     (tmp_path / "empty.wav").touch()
-    written(tmp_path / "good.wav", sound())
+    written(tmp_path / "good.wav", waveform())
     names = ["nowhere.wav", "folder.wav", "good.wav", "empty.wav"]
     path = lines(tmp_path / "a.jsonl", *({"audio": name} for name in names))
     errors = preflight(read_examples(path))
     assert [error.code for error in errors] == ["media_missing", "media_not_a_file", "audio_undecodable"]
     assert [error.id for error in errors] == ["a.jsonl:1", "a.jsonl:2", "a.jsonl:4"]
-    assert "picture" not in describe_errors(errors)
+    assert "image" not in describe_errors(errors)
 
 
-def test__example_hash__sounds__by_content(tmp_path: Path) -> None:
-    path = written(tmp_path / "a.wav", sound())
+def test__example_hash__audios__by_content(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.wav", waveform())
     one = as_example((path, "q"))
-    assert example_hash(one) == example_hash(as_example((Audio(sound()), "q")))
+    assert example_hash(one) == example_hash(as_example((Audio(waveform()), "q")))
     others = [
-        as_example((Audio(sound(500)), "q")),
+        as_example((Audio(waveform(500)), "q")),
         as_example((path, "other")),
         Example((Message("user", (Text("q"), Audio(path))),)),
         as_example({"image": png(1), "question": "q"}),
     ]
     assert len({example_hash(example) for example in (one, *others)}) == 5
-    assert find_duplicates([one, others[0], as_example((Audio(sound()), "q"))]) == [(0, 2)]
-    assert find_copies([one], [others[0], as_example((Audio(sound()), "q"))]) == [1]
+    assert find_duplicates([one, others[0], as_example((Audio(waveform()), "q"))]) == [(0, 2)]
+    assert find_copies([one], [others[0], as_example((Audio(waveform()), "q"))]) == [1]
     arrays = [as_example(Audio(np.zeros(9), rate)) for rate in (8000, 16_000, 8000)]
     assert find_duplicates(arrays) == [(0, 2)]
-    # The bytes of a picture and a sound may be the same; the examples are not.
+    # The bytes of an image and an audio clip may be the same; the examples are not.
     assert example_hash(as_example(Audio(png(1)))) != example_hash(as_example(png(1)))
     with pytest.raises(ItemError) as caught:
         example_hash(as_example(tmp_path / "nowhere.wav", id="lost"))
     assert (caught.value.id, caught.value.code) == ("lost", "media_missing")
-    assert audio_hash(one.audios[0]) == audio_hash(Audio(sound()))
+    assert audio_hash(one.audios[0]) == audio_hash(Audio(waveform()))
 
 
 def test__folder__options_of_columns__error(tmp_path: Path) -> None:
-    written(tmp_path / "a.wav", sound())
+    written(tmp_path / "a.wav", waveform())
     with pytest.raises(DataError, match="belong to a data file"):
         read_examples(tmp_path, audio_column="x")

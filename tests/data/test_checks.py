@@ -21,16 +21,16 @@ from savs.data import (
     draw_shots,
     example_hash,
     find_duplicates,
-    find_leaks,
+    find_test_leakage,
     preflight,
     split_draws,
-    warn_of_leaks,
+    warn_of_test_leakage,
 )
 from savs.errors import DataError, ItemError, MediaError
 from savs.media import Image
 
 
-def labelled(counts: dict[str, int]) -> list[Example]:
+def labeled(counts: dict[str, int]) -> list[Example]:
     labels = [label for label, count in counts.items() for _ in range(count)]
     return as_examples([f"text {number}" for number in range(len(labels))], labels)
 
@@ -43,16 +43,16 @@ def test__fault_13__no_example_or_one_class__error_with_the_counts() -> None:
     with pytest.raises(DataError, match="0 examples"):
         check_support([])
     with pytest.raises(DataError, match="'a' has 3"):
-        check_support(labelled({"a": 3}))
+        check_support(labeled({"a": 3}))
 
 
 def test__fault_13__class_with_one_example__allowed() -> None:
-    check_support(labelled({"a": 3, "b": 1}))
+    check_support(labeled({"a": 3, "b": 1}))
 
 
 def test__fault_13__example_without_label__error_with_the_count() -> None:
     with pytest.raises(DataError, match=r"1 of 3 .* q3"):
-        check_support([*labelled({"a": 1, "b": 1}), as_example("q", id="q3")])
+        check_support([*labeled({"a": 1, "b": 1}), as_example("q", id="q3")])
 
 
 def test__fault_14__same_content_same_label__one_warning() -> None:
@@ -79,11 +79,11 @@ def test__fault_14__shot_in_the_test_set__found_by_content_and_warned(tmp_path: 
     test = as_examples(
         [(tmp_path / "copy.png", "q"), (tmp_path / "a.png", "other"), (tmp_path / "gone.png", "q")]
     )
-    leaks = find_leaks([example_hash(shot) for shot in shots], test)
+    leaks = find_test_leakage([example_hash(shot) for shot in shots], test)
     assert leaks == [0]
     with pytest.warns(DataWarning, match="1 of 3"):
-        warn_of_leaks(leaks, test)
-    warn_of_leaks([], test)
+        warn_of_test_leakage(leaks, test)
+    warn_of_test_leakage([], test)
 
 
 def test__fault_15__mixed_labels_in_the_support__error() -> None:
@@ -159,13 +159,13 @@ def test__example_hash__missing_file__error_with_the_id() -> None:
 
 def test__draw_shots__too_few__error_that_names_the_counts() -> None:
     with pytest.raises(DataError, match="'b' has 2") as caught:
-        draw_shots(labelled({"a": 5, "b": 2}), 3, 0)
+        draw_shots(labeled({"a": 5, "b": 2}), 3, 0)
     assert "'a'" not in str(caught.value)
 
 
 def test__draw_shots__too_few_in_many_classes__some_listed_with_what_to_do() -> None:
     with pytest.raises(DataError) as caught:
-        draw_shots(labelled({f"class {number:02d}": 2 for number in range(50)}), 3, 0)
+        draw_shots(labeled({f"class {number:02d}": 2 for number in range(50)}), 3, 0)
     message = str(caught.value)
     assert ("'class 19' has 2 and 30 more classes" in message, "'class 20'" in message) == (True, False)
     assert message.endswith("ask for at most 2, or add examples")
@@ -174,7 +174,7 @@ def test__draw_shots__too_few_in_many_classes__some_listed_with_what_to_do() -> 
 @pytest.mark.parametrize(("shots", "seed"), [(0, 0), (-1, 0), (1, -1)])
 def test__draw_shots__out_of_range__error(shots: int, seed: int) -> None:
     with pytest.raises(DataError, match="at least"):
-        draw_shots(labelled({"a": 2, "b": 2}), shots, seed)
+        draw_shots(labeled({"a": 2, "b": 2}), shots, seed)
 
 
 @settings(deadline=None, max_examples=50)
@@ -186,7 +186,7 @@ def test__draw_shots__out_of_range__error(shots: int, seed: int) -> None:
 def test__draw_shots__any_set__stratified_partition_in_order(
     counts: dict[str, int], shots: int, seed: int
 ) -> None:
-    examples = labelled(counts)
+    examples = labeled(counts)
     drawn, rest = draw_shots(examples, shots, seed)
     assert Counter(example.label for example in drawn) == dict.fromkeys(counts, shots)
     assert sorted(map(int, map(str, ids(drawn) + ids(rest)))) == list(range(len(examples)))
@@ -198,9 +198,9 @@ def test__fault_14__copies_of_shots__left_out_of_the_rest(tmp_path: Path) -> Non
     for shade, name in enumerate(("a0", "a1", "b0", "b1")):
         PILImage.new("L", (8, 8), shade).save(tmp_path / f"{name}.png")
     (tmp_path / "copy.png").write_bytes((tmp_path / "a0.png").read_bytes())
-    pictures = [tmp_path / "a0.png", tmp_path / "b0.png", (tmp_path / "copy.png").read_bytes()]
-    pictures += [tmp_path / name for name in ("copy.png", "a1.png", "b1.png", "gone.png")]
-    items = [(picture, "q") for picture in pictures]
+    images = [tmp_path / "a0.png", tmp_path / "b0.png", (tmp_path / "copy.png").read_bytes()]
+    images += [tmp_path / name for name in ("copy.png", "a1.png", "b1.png", "gone.png")]
+    items = [(image, "q") for image in images]
     examples = as_examples([*items, (tmp_path / "copy.png", "another question")], list("ababaabb"))
     seed = next(seed for seed in range(99) if ids(_drawn(examples, seed)[0]) == ["0", "1"])
     with pytest.warns(
@@ -236,7 +236,7 @@ def test__draw_shots__large_set_without_copies__few_files_are_opened(
 
 
 def test__draw_shots__every_example__drawn_about_equally_often() -> None:
-    examples = labelled({"a": 5, "b": 10})
+    examples = labeled({"a": 5, "b": 10})
     drawn = Counter(i for seed in range(400) for i in ids(draw_shots(examples, 2, seed)[0]))
     assert len(drawn) == 15
     assert all(110 < drawn[str(number)] < 215 for number in range(5))
@@ -244,7 +244,7 @@ def test__draw_shots__every_example__drawn_about_equally_often() -> None:
 
 
 def test__split_draws__more_of_them__begin_the_same_and_differ() -> None:
-    examples = labelled({"a": 20, "b": 20})
+    examples = labeled({"a": 20, "b": 20})
     few = [ids(shots) for shots, _ in split_draws(examples, 3, 3, seed=1)]
     many = [ids(shots) for shots, _ in split_draws(examples, 3, 8, seed=1)]
     assert many[:3] == few
@@ -256,4 +256,4 @@ def test__split_draws__more_of_them__begin_the_same_and_differ() -> None:
 def test__check_support__good_set__silent() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        check_support(labelled({"a": 2, "b": 2}))
+        check_support(labeled({"a": 2, "b": 2}))

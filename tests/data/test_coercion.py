@@ -26,7 +26,7 @@ def png() -> bytes:
 
 
 def shape(example: Example) -> list[Any]:
-    """Texts as they are, pictures as their source."""
+    """Texts as they are, images as their source."""
     return [part.text if isinstance(part, Text) else part.source for part in example.parts]
 
 
@@ -74,7 +74,7 @@ def test__as_example__accepted_form__parts_in_order(item: Any, parts: list[Any])
     assert all(type(part.text) is str for part in example.parts if isinstance(part, Text))
 
 
-def test__as_example__pil_array_and_data_url__pictures() -> None:
+def test__as_example__pil_array_and_data_url__images() -> None:
     pil = PILImage.new("L", (8, 8))
     url = "data:image/png;base64," + base64.b64encode(png()).decode()
     assert shape(as_example(pil)) == [pil]
@@ -83,35 +83,33 @@ def test__as_example__pil_array_and_data_url__pictures() -> None:
     assert shape(as_example({"image": url, "question": "q"})) == [png(), "q"]
 
 
-def test__as_example__name_with_white_space__picture_only_if_it_exists(tmp_path: Path) -> None:
+def test__as_example__name_with_white_space__image_only_if_it_exists(tmp_path: Path) -> None:
     (tmp_path / "my cat.png").touch()
     assert shape(as_example("my cat.png", root=tmp_path)) == [tmp_path / "my cat.png"]
-    with pytest.warns(DataWarning, match="'my dog.png' ends like a picture file"):
+    with pytest.warns(DataWarning, match="'my dog.png' ends like an image file"):
         assert shape(as_example("my dog.png", root=tmp_path)) == ["my dog.png"]
 
 
 @pytest.mark.parametrize(
     "text", ["my photo.jpg", "cat.png\n", " cat.png", "two\nlines.png", "Look at cat.PNG"]
 )
-def test__as_example__text_that_may_be_meant_as_a_picture__warning_says_how_to_tell(text: str) -> None:
+def test__as_example__text_that_may_be_meant_as_a_image__warning_says_how_to_tell(text: str) -> None:
     for item, parts in ((text, [text]), ([text, "why?"], [text, "why?"])):
-        with pytest.warns(DataWarning, match=r"pathlib.Path\(...\) for a picture, savs.Text\(...\) for text"):
+        with pytest.warns(DataWarning, match=r"pathlib.Path\(...\) for an image, savs.Text\(...\) for text"):
             assert shape(as_example(item)) == parts
     assert shape(as_example(Text(text))) == shape(as_example({"text": text})) == [text]
     assert shape(as_example(Path(text))) == [Path(text)]
 
 
-@pytest.mark.parametrize(
-    "picture", ["cat.png", Path("cat.png"), b"x", np.zeros((2, 2), np.uint8), ["cat.png"]]
-)
-def test__as_examples__one_pair_in_place_of_a_list__refused(picture: Any) -> None:
-    with pytest.raises(DataError, match=r"one example: put it into a list, \[\(picture, text\)\]"):
-        as_examples((picture, "What is it?"))
+@pytest.mark.parametrize("image", ["cat.png", Path("cat.png"), b"x", np.zeros((2, 2), np.uint8), ["cat.png"]])
+def test__as_examples__one_pair_in_place_of_a_list__refused(image: Any) -> None:
+    with pytest.raises(DataError, match=r"one example: put it into a list, \[\(image, text\)\]"):
+        as_examples((image, "What is it?"))
     with pytest.raises(DataError, match="one example"):
-        as_examples((picture, "What is it?"), ["a", "b"])
-    assert len(as_examples([picture, "What is it?"])) == 2
-    assert len(as_examples([(picture, "What is it?")])) == 1
-    assert len(as_examples((picture, picture))) == len(as_examples(("What", "is"))) == 2
+        as_examples((image, "What is it?"), ["a", "b"])
+    assert len(as_examples([image, "What is it?"])) == 2
+    assert len(as_examples([(image, "What is it?")])) == 1
+    assert len(as_examples((image, image))) == len(as_examples(("What", "is"))) == 2
 
 
 @pytest.mark.parametrize(("item", "words"), [(3, "an int is no example"), ({1}, "a set is no example")])
@@ -131,7 +129,7 @@ def test__fault_12__address_as_image__refused(value: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["song.mp3", "a.WAV", "data:audio/wav;base64,AAAA"])
-def test__sound__wherever_a_picture_may_stand__audio_part(name: str) -> None:
+def test__audio__wherever_a_image_may_stand__audio_part(name: str) -> None:
     for item in (
         name,
         (name, "q"),
@@ -140,8 +138,8 @@ def test__sound__wherever_a_picture_may_stand__audio_part(name: str) -> None:
         {"images": ["a.png", name]},
     ):
         example = as_example(item)
-        (sound,) = example.audios
-        assert sound.source == (b"\0\0\0" if name.startswith("data:") else Path(name))
+        (audio,) = example.audios
+        assert audio.source == (b"\0\0\0" if name.startswith("data:") else Path(name))
         assert len(example.images) == (isinstance(item, dict) and "images" in item)
     with pytest.raises(ExampleError) as caught:
         as_example([{"role": "user", "content": [{"type": "image", "image": name}]}])
@@ -213,7 +211,7 @@ def test__as_example__refused_type__named() -> None:
         (np.asarray("a"), "uint8"),
     ],
 )
-def test__as_example__array_that_is_no_picture__says_what_to_do(array: np.ndarray, hint: str) -> None:
+def test__as_example__array_that_is_no_image__says_what_to_do(array: np.ndarray, hint: str) -> None:
     error = refused(array)
     assert error.code == "image_array"
     assert hint in error.message
@@ -234,20 +232,20 @@ def test__as_example__bare_base64__not_echoed() -> None:
 
 
 @pytest.mark.parametrize(("text", "n_images"), [("<image>", 0), ("<image>", 2), ("<image><image> x", 1)])
-def test__fault_18__markers_and_pictures_differ__both_numbers(text: str, n_images: int) -> None:
-    pictures = ["a.png"] * n_images
-    row = {"question": text, **{f"image_{i}": path for i, path in enumerate(pictures)}}
+def test__fault_18__markers_and_images_differ__both_numbers(text: str, n_images: int) -> None:
+    images = ["a.png"] * n_images
+    row = {"question": text, **{f"image_{i}": path for i, path in enumerate(images)}}
     chat = [
         {
             "role": "user",
             "content": [{"type": "text", "text": text}, *({"type": "image", "image": "a.png"},) * n_images],
         }
     ]
-    for item in ((pictures, text), [text, *pictures], row, chat):
+    for item in ((images, text), [text, *images], row, chat):
         error = refused(item)
         assert error.code == "marker_mismatch"
         assert f"{text.count(IMAGE_MARKER)} <image>" in error.message
-        assert f"{n_images} picture" in error.message
+        assert f"{n_images} image" in error.message
 
 
 def test__as_example__public_fields__numbered_in_order_nulls_left_out() -> None:
@@ -273,9 +271,9 @@ def test__as_example__public_fields__numbered_in_order_nulls_left_out() -> None:
 
 
 @pytest.mark.parametrize("name", ["question", "text", "prompt", "claim", "instruction", "Text"])
-@pytest.mark.parametrize("picture", ["image", "image_path", "Image", "images", "image_1"])
-def test__as_example__public_names__text_and_picture(name: str, picture: str) -> None:
-    assert shape(as_example({name: "q", picture: ["a.png"] if picture == "images" else "a.png"})) == [A, "q"]
+@pytest.mark.parametrize("image", ["image", "image_path", "Image", "images", "image_1"])
+def test__as_example__public_names__text_and_image(name: str, image: str) -> None:
+    assert shape(as_example({name: "q", image: ["a.png"] if image == "images" else "a.png"})) == [A, "q"]
 
 
 def test__as_example__first_text_column__wins_and_others_stay_as_fields() -> None:
@@ -307,14 +305,14 @@ def test__as_example__chat__roles_parts_and_markers() -> None:
     "content",
     [[{"type": "image"}, {"type": "text", "text": "q"}], "<image>q", [{"type": "text", "text": "q"}]],
 )
-def test__as_example__messages_and_pictures_beside_them__filled_in(content: Any) -> None:
+def test__as_example__messages_and_images_beside_them__filled_in(content: Any) -> None:
     row = {"messages": [{"role": "user", "content": content}], "images": ["a.png"]}
     assert shape(as_example(row)) == [A, "q"]
     row["images"].append("b.png")
     if content != [{"type": "text", "text": "q"}]:
         error = refused(row)
         assert error.code == "marker_mismatch"
-        assert "2 picture" in error.message
+        assert "2 image" in error.message
 
 
 def test__as_example__chat_with_base64_parts__decoded() -> None:
@@ -383,11 +381,11 @@ pieces = st.lists(st.one_of(st.just(IMAGE_MARKER), st.text("ab \n<>", max_size=5
 @given(pieces)
 def test__text__placed_again__same_parts(pieces: list[str]) -> None:
     text = "".join(pieces)
-    pictures = [Image(Path(f"{number}.png")) for number in range(text.count(IMAGE_MARKER) or 2)]
-    parts = place_images(text, pictures)
+    images = [Image(Path(f"{number}.png")) for number in range(text.count(IMAGE_MARKER) or 2)]
+    parts = place_images(text, images)
     example = Example((Message("user", parts),))
-    assert list(example.images) == pictures
-    assert place_images(example.text, pictures) == parts
+    assert list(example.images) == images
+    assert place_images(example.text, images) == parts
     if IMAGE_MARKER in text:
         assert "".join(IMAGE_MARKER if isinstance(part, Image) else part.text for part in parts) == text
 
@@ -476,7 +474,7 @@ def test__as_examples__one_item_instead_of_many__data_error(items: Any) -> None:
         as_examples(items)
 
 
-def test__as_examples__stack_of_pictures__one_each() -> None:
+def test__as_examples__stack_of_images__one_each() -> None:
     assert len(as_examples(np.zeros((5, 8, 8), np.uint8))) == 5
     assert len(as_examples(np.zeros((5, 8, 8, 3), np.uint8))) == 5
 
@@ -545,7 +543,7 @@ def test__fault_15__lone_surrogate_in_text__refused(item: Any) -> None:
     assert refused(item).message.encode()
 
 
-def test__open_file__is_its_picture_and_stands_where_it_stood(tmp_path):
+def test__open_file__is_its_image_and_stands_where_it_stood(tmp_path):
     path = tmp_path / "a.png"
     PILImage.new("RGB", (9, 9), "red").save(path)
     with path.open("rb") as file:

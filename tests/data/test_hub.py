@@ -1,4 +1,4 @@
-"""Hub data sets: the real client and library against a hub on this machine, and folders laid out like one."""
+"""Hub datasets: the real client and library against a hub on this machine, and folders laid out like one."""
 
 from __future__ import annotations
 
@@ -73,11 +73,11 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubServer]:
 
 def test__hub__served__splits_revisions_errors_then_offline(hub: HubServer, tmp_path: Path) -> None:
     home = tmp_path / "home"
-    # A folder of that name in the working directory is another data set.
+    # A folder of that name in the working directory is another dataset.
     write_parquet(tmp_path / "owner" / "name" / "trap.parquet", [{"question": "trap"}])
-    named = {"image_column": "picture", "label_column": "kind"}
+    named = {"image_column": "image", "label_column": "kind"}
     train = {"split": "train", **named}
-    new, again, test, pictures, old, mixed, split, missing, revision = reading(
+    new, again, test, images, old, mixed, split, missing, revision = reading(
         home,
         [
             ("hf://owner/name", train),
@@ -102,14 +102,14 @@ def test__hub__served__splits_revisions_errors_then_offline(hub: HubServer, tmp_
     assert [row[:2] for row in test[0]] == [["owner/name/test:1", "p"]]
     assert mixed[0].startswith("DataError owner/name: its files differ in their columns")
     assert old == [[["owner/name/train:1", "old", "x", []]], []]
-    # Pictures as files, where the client stored them.
-    assert [row[2] for row in pictures[0]] == ["cat", "dog"]
-    assert [Path(row[3][0]).read_bytes() for row in pictures[0]] == [png(1), png(2)]
-    assert all(home in Path(row[3][0]).parents for row in pictures[0])
+    # Images as files, where the client stored them.
+    assert [row[2] for row in images[0]] == ["cat", "dog"]
+    assert [Path(row[3][0]).read_bytes() for row in images[0]] == [png(1), png(2)]
+    assert all(home in Path(row[3][0]).parents for row in images[0])
     assert split[0] == "DataError owner/name has several splits; name one of train, test"
-    assert missing[0].startswith("DataError owner/other: there is no such data set on the hub")
+    assert missing[0].startswith("DataError owner/other: there is no such dataset on the hub")
     assert revision[0].startswith(
-        "DataError owner/name: there is no such data set on the hub, no such revision"
+        "DataError owner/name: there is no such dataset on the hub, no such revision"
     )
     assert all("x-error" not in str(one).lower() and hub.url not in str(one) for one in (missing, revision))
 
@@ -148,10 +148,10 @@ def test__hub__folder_laid_out_like_one__read_like_the_hub(tmp_path: Path) -> No
     rows = [{"image": "photos/1.png", "question": "q", "label": "x"}]
     write_jsonl(clone / "big" / "train.jsonl", rows * 2)
     write_jsonl(clone / "small" / "train.jsonl", rows)
-    pictures = tmp_path / "pictures"
+    images = tmp_path / "images"
     for name in ("train/cat/1.png", "train/dog/2.png", "test/cat/3.png"):
-        (pictures / name).parent.mkdir(parents=True, exist_ok=True)
-        (pictures / name).write_bytes(png(4))
+        (images / name).parent.mkdir(parents=True, exist_ok=True)
+        (images / name).write_bytes(png(4))
     outside = write_parquet(
         tmp_path / "outside" / "data" / "train.parquet",
         [{"image": {"bytes": None, "path": str(tmp_path / "secret.png")}, "question": "q"}],
@@ -164,7 +164,7 @@ def test__hub__folder_laid_out_like_one__read_like_the_hub(tmp_path: Path) -> No
             ("hf://./clone", {}),
             ("hf://./clone", {"config": "small"}),
             (f"hf://{clone}#train", {"config": "big"}),
-            ("hf://./pictures", {"split": "train"}),
+            ("hf://./images", {"split": "train"}),
             (f"hf://{outside.parents[1]}", {}),
             ("hf://./empty", {}),
         ],

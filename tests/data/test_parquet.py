@@ -64,9 +64,9 @@ def test__parquet__types_of_labels__kept(tmp_path: Path) -> None:
         assert [e.label for e in adopt_label_type(examples, path, [3, 4])] == labels
 
 
-def test__parquet__features_of_the_library__class_names_and_pictures_undecoded(tmp_path: Path) -> None:
+def test__parquet__features_of_the_library__class_names_and_images_undecoded(tmp_path: Path) -> None:
     quietly(library_data().to_parquet, tmp_path / "a.parquet")
-    examples = read_examples(tmp_path / "a.parquet", image_column=["picture", "views"], label_column="kind")
+    examples = read_examples(tmp_path / "a.parquet", image_column=["image", "views"], label_column="kind")
     assert [(e.label, e.text, len(e.images)) for e in examples] == [
         ("cat", "p", 1),
         ("dog", "q", 3),
@@ -74,7 +74,7 @@ def test__parquet__features_of_the_library__class_names_and_pictures_undecoded(t
     ]
     assert [image.source for image in examples[1].images] == [png(20), png(1), png(2)]
     assert load_image(examples[1].images[0].source).getpixel((0, 0)) == (20, 20, 20)
-    assert examples[0].fields["picture"] == "a.png"
+    assert examples[0].fields["image"] == "a.png"
 
 
 def test__parquet__class_beyond_the_names__error_with_the_row(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test__parquet__prompt_over_any_column__filled(tmp_path: Path) -> None:
     assert len(prompt.apply(example).images) == 1
 
 
-def test__parquet__plain_bytes_and_paths__pictures(tmp_path: Path) -> None:
+def test__parquet__plain_bytes_and_paths__images(tmp_path: Path) -> None:
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "1.png").write_bytes(png(9))
     for cell in (png(9), "m/1.png", {"bytes": None, "path": "m/1.png"}):
@@ -137,7 +137,7 @@ def test__parquet__pattern__its_files_or_an_error(tmp_path: Path) -> None:
     assert "there is no file" in refused(tmp_path / "c.parquet")
 
 
-def test__parquet__metadata_beside_pictures__is_no_data(tmp_path: Path) -> None:
+def test__parquet__metadata_beside_images__is_no_data(tmp_path: Path) -> None:
     for name in ("x", "y"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "1.png").write_bytes(png(1))
@@ -160,7 +160,7 @@ def test__fault_13__parquet_without_rows__error_with_the_count(tmp_path: Path) -
     assert refused(tmp_path / "a.parquet") == "a.parquet holds 0 examples; at least one row is needed"
 
 
-def test__fault_14__parquet_pictures_twice__warning_or_an_error_that_lists_them(tmp_path: Path) -> None:
+def test__fault_14__parquet_images_twice__warning_or_an_error_that_lists_them(tmp_path: Path) -> None:
     def examples(labels: str) -> list[Example]:
         shades = (1, 2, 1)
         rows = [
@@ -204,7 +204,7 @@ def test__fault_17__parquet_missing_column_and_wrong_type__error_with_the_row(tm
         "a.parquet:1: there is no column 'kind'; columns: 'question', 'n'"
     )
     assert refused(path, text_column="n").startswith("a.parquet:1: column 'n' must hold text, not int")
-    assert refused(path, image_column="n").startswith("a.parquet:1: an int stands where a picture")
+    assert refused(path, image_column="n").startswith("a.parquet:1: an int stands where an image")
     assert refused(path, id_column="question", text_column="n").startswith("q: a.parquet:1: ")
 
 
@@ -225,7 +225,7 @@ def test__fault_17__parquet_cut_short_or_something_else__one_line(tmp_path: Path
         path.write_bytes(content)
         assert "is no Parquet file, or damaged" in refused(path)
     (tmp_path / "b.parquet").mkdir()
-    assert "0 pictures" in refused(tmp_path / "b.parquet")
+    assert "0 images" in refused(tmp_path / "b.parquet")
 
 
 def test__fault_17__parquet_flipped_bytes__examples_or_an_error_with_the_row(tmp_path: Path) -> None:
@@ -258,7 +258,7 @@ def test__fault_17__parquet_columns_twice_and_times_out_of_range__one_line(tmp_p
     assert refused(tmp_path / "b.parquet").startswith("b.parquet:2: column 'at' holds a value")
 
 
-def test__fault_18__parquet_markers_and_pictures_differ__noted_at_the_row(tmp_path: Path) -> None:
+def test__fault_18__parquet_markers_and_images_differ__noted_at_the_row(tmp_path: Path) -> None:
     rows = [
         {"image": {"bytes": png(1), "path": None}, "question": text} for text in ("a", "<image><image>", "c")
     ]
@@ -268,8 +268,8 @@ def test__fault_18__parquet_markers_and_pictures_differ__noted_at_the_row(tmp_pa
     assert [(index, str(error)) for index, error in ledger.by_index.items()] == [
         (
             1,
-            "a.parquet:2: the text has 2 <image> marker(s) but 1 picture(s) come with it; give one marker "
-            "per picture, or none",
+            "a.parquet:2: the text has 2 <image> marker(s) but 1 image(s) come with it; give one marker "
+            "per image, or none",
         )
     ]
 

@@ -34,7 +34,7 @@ def write(tmp_path: Path) -> Write:
     return write_file
 
 
-def picture(path: Path) -> None:
+def image(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     PILImage.new("L", (8, 8)).save(path, "PNG")
 
@@ -229,7 +229,7 @@ def test__columns__label_in_a_column_of_content__is_the_label_alone(write: Write
         "secret",
         {"caption": "c"},
     )
-    with pytest.raises(SAVsError, match="neither a picture"):
+    with pytest.raises(SAVsError, match="neither an image"):
         read_examples(write("b.jsonl", json.dumps({"question": "secret"})), label_column="question")
     assert "must not stand in the prompt" in refused(path, text_column=column, label_column=column)
 
@@ -258,7 +258,7 @@ def test__jsonl__one_object_over_several_lines__named_as_json(write: Write, cont
 
 
 def test__source__empty_name__refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    picture(tmp_path / "a" / "1.png")
+    image(tmp_path / "a" / "1.png")
     monkeypatch.chdir(tmp_path)
     assert len(read_examples(".")) == 1
     with pytest.raises(DataError, match="the name of the data is empty"):
@@ -277,7 +277,7 @@ def test__file__name_that_is_not_utf8__ids_that_can_be_written(
     except OSError:
         pytest.skip("this file system takes UTF-8 alone")
     if ending == "png":
-        picture(path)
+        image(path)
     (example,) = read_examples(path)
     assert example.id.encode().startswith(b"a\\udcff." + ending.encode())
 
@@ -301,11 +301,11 @@ def test__parquet_and_data_sets__path_that_is_not_utf8__error_says_rename(
 
 
 def test__columns__for_a_folder__error(tmp_path: Path) -> None:
-    picture(tmp_path / "a" / "1.png")
+    image(tmp_path / "a" / "1.png")
     assert "data file" in refused(tmp_path, label_column="x")
 
 
-def test__messages__in_jsonl__read_with_the_row_pictures(write: Write, tmp_path: Path) -> None:
+def test__messages__in_jsonl__read_with_the_row_images(write: Write, tmp_path: Path) -> None:
     row = {"messages": [{"role": "user", "content": "<image> q"}], "images": ["i.png"], "label": 1}
     (example,) = read_examples(write("a.jsonl", json.dumps(row)))
     assert [part.text if isinstance(part, Text) else part.source for part in example.parts] == [
@@ -323,7 +323,7 @@ def test__fault_10__media_outside_the_root__refused_unless_allowed(
     path = write("a.jsonl", json.dumps({"image": image, "question": "q"}))
     message = refused(path)
     assert message.startswith("a.jsonl:1:")
-    assert "leaves the data set's folder" in message
+    assert "leaves the dataset's folder" in message
     (example,) = read_examples(path, allow_outside=True)
     assert example.images[0].source == (tmp_path / image).resolve()
     if image.startswith("/"):
@@ -331,7 +331,7 @@ def test__fault_10__media_outside_the_root__refused_unless_allowed(
 
 
 def test__root__given__paths_are_relative_to_it(write: Write, tmp_path: Path) -> None:
-    picture(tmp_path / "media" / "a.png")
+    image(tmp_path / "media" / "a.png")
     path = write("lists/a.jsonl", '{"image": "a.png"}')
     (example,) = read_examples(path, root=tmp_path / "media")
     assert preflight([example]) == []
@@ -341,7 +341,7 @@ def test__root__given__paths_are_relative_to_it(write: Write, tmp_path: Path) ->
 def test__root__relative_working_directory__found(
     write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    picture(tmp_path / "media" / "a.png")
+    image(tmp_path / "media" / "a.png")
     write("a.jsonl", '{"image": "media/a.png"}')
     monkeypatch.chdir(tmp_path)
     assert preflight(read_examples("a.jsonl")) == []
@@ -363,7 +363,7 @@ def test__path__no_data__error_that_says_what_is_read(write: Write, tmp_path: Pa
 
 def test__folder__per_class__natural_order_and_one_warning(tmp_path: Path) -> None:
     for name in ("cat/10.png", "cat/2.PNG", "dog/deep/1.jpg", "dog/.hidden.png"):
-        picture(tmp_path / name)
+        image(tmp_path / name)
     (tmp_path / "cat" / "notes.txt").write_text("x")
     (tmp_path / ".git").mkdir()
     with pytest.warns(DataWarning, match="3 entries") as caught:
@@ -379,7 +379,7 @@ def test__folder__per_class__natural_order_and_one_warning(tmp_path: Path) -> No
 
 def test__folder__flat__no_labels(tmp_path: Path) -> None:
     for name in ("b.png", "a.png"):
-        picture(tmp_path / name)
+        image(tmp_path / name)
     assert [(example.id, example.label) for example in read_examples(tmp_path)] == [
         ("a.png", None),
         ("b.png", None),
@@ -391,23 +391,23 @@ def test__folder__flat__no_labels(tmp_path: Path) -> None:
 
 def test__folder__wrong_layout__error(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    assert "0 pictures" in refused(tmp_path / "empty")
-    picture(tmp_path / "a" / "x" / "1.png")
-    picture(tmp_path / "a" / "2.png")
+    assert "0 images" in refused(tmp_path / "empty")
+    image(tmp_path / "a" / "x" / "1.png")
+    image(tmp_path / "a" / "2.png")
     assert "beside" in refused(tmp_path / "a")
-    picture(tmp_path / "b" / "train" / "x" / "1.png")
-    picture(tmp_path / "b" / "test" / "x" / "1.png")
+    image(tmp_path / "b" / "train" / "x" / "1.png")
+    image(tmp_path / "b" / "test" / "x" / "1.png")
     assert "split" in refused(tmp_path / "b")
-    picture(tmp_path / "c" / "x" / "1.png")
+    image(tmp_path / "c" / "x" / "1.png")
     (tmp_path / "c" / "y").mkdir()
-    assert "'y' holds 0 pictures" in refused(tmp_path / "c")
-    picture(tmp_path / "d" / "/".join("x" * 40) / "1.png")
+    assert "'y' holds 0 images" in refused(tmp_path / "c")
+    image(tmp_path / "d" / "/".join("x" * 40) / "1.png")
     assert "levels deep" in refused(tmp_path / "d")
 
 
 def test__fault_10__folder_links__never_lead_out_or_in_circles(tmp_path: Path) -> None:
-    picture(tmp_path / "outside" / "1.png")
-    picture(tmp_path / "set" / "a" / "1.png")
+    image(tmp_path / "outside" / "1.png")
+    image(tmp_path / "set" / "a" / "1.png")
     (tmp_path / "set" / "a" / "loop").symlink_to(tmp_path / "set")
     (tmp_path / "set" / "a" / "self.png").symlink_to("self.png")
     (tmp_path / "set" / "b").symlink_to(tmp_path / "outside")
@@ -420,7 +420,7 @@ def test__fault_10__folder_links__never_lead_out_or_in_circles(tmp_path: Path) -
 
 
 def test__folder__link_to_itself_and_undecodable_name__item_error(tmp_path: Path) -> None:
-    picture(tmp_path / "a" / "1.png")
+    image(tmp_path / "a" / "1.png")
     (tmp_path / "a" / "self.png").symlink_to("self.png")
     assert refused(tmp_path).startswith("a/self.png:")
     (tmp_path / "a" / "self.png").unlink()
@@ -436,11 +436,11 @@ def test__natural_order__digits_by_value() -> None:
 
 
 def stand_ins(root: Path, rows: list[dict[str, Any]]) -> None:
-    """Write a picture wherever the rows point."""
+    """Write an image wherever the rows point."""
     for row in rows:
         for name, value in row.items():
             if value and name.lower().startswith("image"):
-                picture(root / value)
+                image(root / value)
 
 
 THREE = "<image>\n<image>\n<image>\nWhich one? (A) the second image (B) the third image"
@@ -628,13 +628,13 @@ def test__limit__only_the_first_rows_are_read(write: Write, tmp_path: Path) -> N
     ledger = ErrorLedger(1)
     assert (len(read_examples(path, limit=2, ledger=ledger)), list(ledger.by_index)) == (1, [1])
     for name in ("b.png", "a.png"):
-        picture(tmp_path / "set" / name)
+        image(tmp_path / "set" / name)
     assert [example.id for example in read_examples(tmp_path / "set", limit=1)] == ["a.png"]
 
 
 def test__fault_10__ledger__a_link_out_of_a_folder_is_noted(tmp_path: Path) -> None:
     for name in ("outside.png", "set/1.png", "set/3.png"):
-        picture(tmp_path / name)
+        image(tmp_path / name)
     (tmp_path / "set" / "2.png").symlink_to(tmp_path / "outside.png")
     ledger = ErrorLedger(1)
     assert [e.id for e in read_examples(tmp_path / "set", ledger=ledger)] == ["1.png", "3.png"]

@@ -14,7 +14,7 @@ from savs.media import load_image
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with ``one`` data set, and ``two`` with the splits train and test."""
+    """Return a folder with ``one`` dataset, and ``two`` with the splits train and test."""
     from datasets import DatasetDict
 
     folder = tmp_path_factory.mktemp("saved")
@@ -25,7 +25,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-NAMED = {"image_column": ["picture", "views"], "label_column": "kind"}
+NAMED = {"image_column": ["image", "views"], "label_column": "kind"}
 
 
 def refused(path: Path, **options: Any) -> str:
@@ -35,7 +35,7 @@ def refused(path: Path, **options: Any) -> str:
     return str(caught.value)
 
 
-def test__saved__one__class_names_and_pictures_undecoded(
+def test__saved__one__class_names_and_images_undecoded(
     saved: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     before = sorted(saved.rglob("*"))
@@ -83,7 +83,7 @@ def test__fault_13__saved_without_rows__error_with_the_count(tmp_path: Path) -> 
     quietly(library_data().select([]).save_to_disk, tmp_path / "set")
     # The library writes no file of rows then, and reads none.
     assert refused(tmp_path / "set").startswith(
-        "set cannot be read as a saved data set (damaged, or without rows)"
+        "set cannot be read as a saved dataset (damaged, or without rows)"
     )
 
 
@@ -95,10 +95,10 @@ def test__fault_17__saved_set_that_is_damaged__one_line(tmp_path: Path) -> None:
         arrow.write_bytes(content)
         assert refused(tmp_path / "set").startswith("set")
     arrow.unlink()
-    assert "cannot be read as a saved data set" in refused(tmp_path / "set")
+    assert "cannot be read as a saved dataset" in refused(tmp_path / "set")
     for content in ("", "[]", json.dumps({"_data_files": 3})):
         (tmp_path / "set" / "state.json").write_text(content)
-        assert "cannot be read as a saved data set" in refused(tmp_path / "set")
+        assert "cannot be read as a saved dataset" in refused(tmp_path / "set")
 
 
 def test__fault_17__saved_offsets_that_lead_astray__error_with_the_row(tmp_path: Path) -> None:

@@ -77,12 +77,12 @@ def test__source__working_directory__is_named(tmp_path: Path, monkeypatch: pytes
 
 
 def test__is_untyped__places_that_have_only_text(tmp_path: Path) -> None:
-    for name in ("pictures/x/1.png", "set/a.parquet", "a.parquet"):
+    for name in ("images/x/1.png", "set/a.parquet", "a.parquet"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-    (tmp_path / "pictures" / "x" / "1.png").write_bytes(png(1))
+    (tmp_path / "images" / "x" / "1.png").write_bytes(png(1))
     write_parquet(tmp_path / "set" / "a.parquet", [{"question": "q"}])
     write_jsonl(tmp_path / "a.jsonl", [{"question": "q"}])
-    untyped = ["pictures", "a.csv", "a.tsv", "B.CSV"]
+    untyped = ["images", "a.csv", "a.tsv", "B.CSV"]
     assert all(is_untyped(tmp_path / name) for name in untyped)
     assert not any(
         is_untyped(tmp_path / name) for name in ("set", "a.parquet", "a.jsonl", "a.json", "nowhere")

@@ -54,15 +54,15 @@ def as_saved(folder: Path) -> Path:
     return folder / "saved"
 
 
-def as_pictures(folder: Path) -> Path:
+def as_images(folder: Path) -> Path:
     for number in range(23):
-        path = folder / "pictures" / "xy"[number % 2] / f"{number}.png"
+        path = folder / "images" / "xy"[number % 2] / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(png(number))
-    return folder / "pictures"
+    return folder / "images"
 
 
-WRITERS = [as_jsonl, as_json, as_csv, as_parquet, as_saved, as_pictures]
+WRITERS = [as_jsonl, as_json, as_csv, as_parquet, as_saved, as_images]
 
 
 @pytest.fixture(scope="module", params=WRITERS, ids=[writer.__name__ for writer in WRITERS])
@@ -124,7 +124,7 @@ def test__iter_examples__wrong_arguments__refused_by_the_call(tmp_path: Path) ->
     with pytest.raises(DataError, match="there is no file"):
         iter_examples(tmp_path / "b.jsonl")
     with pytest.raises(DataError, match="columns and a media root"):
-        iter_examples(as_pictures(tmp_path), text_column="x")
+        iter_examples(as_images(tmp_path), text_column="x")
 
 
 def test__fault_18__iter_examples__errors_stand_at_their_positions_in_each_shard(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test__fault_17__duplicate_ids__found_among_own_ids_and_places(tmp_path: Path
     assert len(list(iter_examples(write_jsonl(tmp_path / "a.jsonl", fine)))) == 5
 
 
-def test__several_image_columns__pictures_in_the_order_named(tmp_path: Path) -> None:
+def test__several_image_columns__images_in_the_order_named(tmp_path: Path) -> None:
     row = {"b": "2.png", "a": ["1.png", "3.png"], "none": None, "image": "other.png", "question": "q"}
     path = write_jsonl(tmp_path / "a.jsonl", [row])
     (example,) = read_examples(path, image_column=("a", "none", "b"))
@@ -252,7 +252,7 @@ def test__iter_examples__thirty_thousand_rows__memory_does_not_grow(tmp_path: Pa
     assert late - early < 16 * 2**20
 
 
-def test__folder_of_pictures__split_named__is_the_folder_inside(tmp_path: Path) -> None:
+def test__folder_of_images__split_named__is_the_folder_inside(tmp_path: Path) -> None:
     for name in ("train/x/1.png", "train/y/2.png", "test/x/3.png", "test/y/4.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(png(1))
@@ -280,11 +280,9 @@ def test__fault_17__line_without_an_end__refused_before_it_fills_the_memory(
             list(iter_examples(tmp_path / name))
 
 
-def test__iter_examples__features_of_the_library__shards_keep_their_pictures(tmp_path: Path) -> None:
+def test__iter_examples__features_of_the_library__shards_keep_their_images(tmp_path: Path) -> None:
     quietly(library_data().to_parquet, tmp_path / "a.parquet")
     for index in range(3):
-        ((position, example),) = iter_examples(
-            tmp_path / "a.parquet", image_column="picture", shard=(index, 3)
-        )
+        ((position, example),) = iter_examples(tmp_path / "a.parquet", image_column="image", shard=(index, 3))
         assert (position, example.id) == (index, f"a.parquet:{index + 1}")
         assert len(example.images) == (1, 1, 0)[index]

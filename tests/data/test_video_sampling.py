@@ -1,4 +1,4 @@
-"""Which frames of a data set's videos are read."""
+"""Which frames of a dataset's videos are read."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from savs.evaluation import draw_rows
 from savs.media import Image
 
 
-def test__pixel_rows__two_pictures__stand_side_by_side() -> None:
+def test__pixel_rows__two_images__stand_side_by_side() -> None:
     black, white = (np.full((16, 16, 3), value, dtype=np.uint8) for value in (0, 255))
     example = Example((Message("user", (Image(black), Image(white))),))
     rows = pixel_rows([example])
@@ -22,8 +22,8 @@ def test__pixel_rows__two_pictures__stand_side_by_side() -> None:
 
 
 def test__only__one_kind_of_part__is_all_that_is_left() -> None:
-    picture = np.zeros((4, 4), dtype=np.uint8)
-    example = Example((Message("user", (Image(picture), Text("a note"))),), "yes", "1")
+    image = np.zeros((4, 4), dtype=np.uint8)
+    example = Example((Message("user", (Image(image), Text("a note"))),), "yes", "1")
     assert (only(example, Text).text, only(example, Text).images) == ("a note", ())
     assert (only(example, Image).text, len(only(example, Image).images)) == ("", 1)
     assert only(example, Text).label == "yes"

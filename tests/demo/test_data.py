@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import savs.demo
-from savs.demo.data import PHOTO_CLASSES, digit_picture, photo_files, read_digits
+from savs.demo.data import PHOTO_CLASSES, digit_image, photo_files, read_digits
 
 DIGESTS = {
     "deer": "f2bbf80df11f8fc39909935b19347ecd48e34092437094323fbbfbd64cd02a34",
@@ -26,13 +26,13 @@ def test__photo_files__every_class__holds_the_bytes_that_were_bundled(name: str)
     assert digest.hexdigest() == DIGESTS[name]
 
 
-def test__photo_files__all__are_small_colour_pictures_without_repeats() -> None:
+def test__photo_files__all__are_small_colour_images_without_repeats() -> None:
     files = [file for name in PHOTO_CLASSES for file in photo_files(name)]
     assert len({file.read_bytes() for file in files}) == len(files)
     for file in files[::30]:
-        with Image.open(file) as picture:
-            picture.load()
-            assert (picture.size, picture.mode) == ((32, 32), "RGB")
+        with Image.open(file) as image:
+            image.load()
+            assert (image.size, image.mode) == ((32, 32), "RGB")
 
 
 def test__bundled_data__in_all__at_most_one_megabyte_and_names_its_source() -> None:
@@ -40,7 +40,7 @@ def test__bundled_data__in_all__at_most_one_megabyte_and_names_its_source() -> N
     assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) <= 1_000_000
     text = (folder / "SOURCE.md").read_text(encoding="utf-8")
     assert "Krizhevsky" in text
-    assert "licence" in text
+    assert "license" in text
 
 
 def test__read_digits__scans__are_the_1797_of_scikit_learn() -> None:
@@ -51,11 +51,11 @@ def test__read_digits__scans__are_the_1797_of_scikit_learn() -> None:
     assert all(type(digit) is int for digit in digits)
 
 
-def test__digit_picture__ink__is_dark_on_white_where_the_scan_has_it() -> None:
+def test__digit_image__ink__is_dark_on_white_where_the_scan_has_it() -> None:
     scan = np.zeros((8, 8), dtype=np.uint8)
     scan[:4, :4] = 16
-    picture = digit_picture(scan)
-    pixels = np.asarray(picture)
-    assert (picture.mode, pixels.shape) == ("RGB", (64, 64, 3))
+    image = digit_image(scan)
+    pixels = np.asarray(image)
+    assert (image.mode, pixels.shape) == ("RGB", (64, 64, 3))
     assert pixels[:24, :24].max() < 10
     assert pixels[40:, 40:].min() > 245

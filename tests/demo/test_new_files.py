@@ -33,15 +33,13 @@ def test__show_new_files__saved_classifier__answers_like_the_one_in_memory(
 
 
 @pytest.mark.parametrize("make", [digits_task, photos_task, note_task, pairs_task])
-def test__write_files__read_back__gives_the_same_pictures_texts_and_labels(
-    tmp_path: Path, make: Maker
-) -> None:
+def test__write_files__read_back__gives_the_same_images_texts_and_labels(tmp_path: Path, make: Maker) -> None:
     examples = make(np.random.default_rng(1), 3).examples
     again = read_examples(write_files(examples, tmp_path))
 
     def content(example: object) -> tuple[str, str, list[bytes]]:
-        pictures = [load_image(image.source).tobytes() for image in example.images]  # type: ignore[attr-defined]
-        return str(example.label), example.text, pictures  # type: ignore[attr-defined]
+        images = [load_image(image.source).tobytes() for image in example.images]  # type: ignore[attr-defined]
+        return str(example.label), example.text, images  # type: ignore[attr-defined]
 
     assert sorted(map(content, again)) == sorted(map(content, examples))
 

@@ -34,12 +34,12 @@ def outcome(n_classes: int, layout: HeadLayout, exhibits: list[Exhibit]) -> Outc
 
 
 def pixels(file: Path) -> np.ndarray:
-    with PILImage.open(file) as picture:
-        return np.asarray(picture.convert("RGB"))
+    with PILImage.open(file) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 @pytest.mark.parametrize("n_tasks", [1, 3, 5])
-def test__draw_results__any_number_of_tasks__is_a_picture_of_one_size(tmp_path: Path, n_tasks: int) -> None:
+def test__draw_results__any_number_of_tasks__is_a_image_of_one_size(tmp_path: Path, n_tasks: int) -> None:
     layout = HeadLayout.from_layers([(0, 4, 8), (1, 2, 16), (3, 4, 8)])  # uneven, a layer without heads
     shown = Exhibit((PILImage.new("RGB", (30, 20), "red"),), "a note with some words", "a", "b")
     draw_results([outcome(3, layout, [shown] * 4)] * n_tasks, tmp_path / "p.png", n_draws=2)
@@ -54,10 +54,10 @@ def test__draw_results__same_results__gives_the_same_bytes(tmp_path: Path) -> No
 
 
 def test__draw_results__right_and_wrong_answers__have_other_frames(tmp_path: Path) -> None:
-    picture = PILImage.new("RGB", (64, 64), "white")
+    image = PILImage.new("RGB", (64, 64), "white")
     layout = HeadLayout.uniform(2, 2, 4)
     for name, answer in (("right.png", "a"), ("wrong.png", "b")):
-        draw_results([outcome(2, layout, [Exhibit((picture,), "", "a", answer)])], tmp_path / name, n_draws=2)
+        draw_results([outcome(2, layout, [Exhibit((image,), "", "a", answer)])], tmp_path / name, n_draws=2)
     green = (pixels(tmp_path / "right.png") == (0, 158, 115)).all(axis=2).sum()
     assert green > 100
     assert (pixels(tmp_path / "wrong.png") == (0, 158, 115)).all(axis=2).sum() == 0

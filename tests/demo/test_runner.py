@@ -66,9 +66,9 @@ def test__run_demo__every_task__has_the_promised_entries(result: dict[str, Any])
         assert sum(map(sum, task["confusion"])) == task["n_test"]
 
 
-def test__run_demo__picture__is_large_enough_to_read(result: dict[str, Any]) -> None:
-    with Image.open(result["files"]["picture"]) as picture:
-        assert picture.size == (1600, 960)
+def test__run_demo__image__is_large_enough_to_read(result: dict[str, Any]) -> None:
+    with Image.open(result["files"]["image"]) as image:
+        assert image.size == (1600, 960)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -93,8 +93,8 @@ def test__run_demo__new_files__hold_the_examples_they_were_made_from(result: dic
     for example in read_examples(data):
         source = by_id[example.id]
         assert (example.text, example.label) == (source.text, source.label)
-        pictures = [load_image(one.images[0].source).tobytes() for one in (example, source)]
-        assert pictures[0] == pictures[1]
+        images = [load_image(one.images[0].source).tobytes() for one in (example, source)]
+        assert images[0] == images[1]
 
 
 def test__run_demo__again_into_the_same_folder__differs_only_in_seconds(

@@ -55,7 +55,7 @@ def test__render_table__new_files__come_with_their_command(result: dict[str, Any
     for shown in result["new_files"]:
         assert shown["command"] in text
         assert str(shown["answers"][0]["id"]) in text
-    assert str(Path(result["files"]["picture"]).name) in text
+    assert str(Path(result["files"]["image"]).name) in text
 
 
 def test__render_table__wide_intervals_in_every_column__fit_eighty_columns(result: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from savs.backbones import PromptTemplate
 from savs.data import example_hash
-from savs.demo.scenes import NOUNS, RULE, Rule, draw_picture, write_note
+from savs.demo.scenes import NOUNS, RULE, Rule, draw_image, write_note
 from savs.demo.tasks import Task, build_tasks
 
 NAMES = ["digits", "photos", "note", "shape", "pairs"]
@@ -69,7 +69,7 @@ def test__pairs__label_is_yes_exactly_when_both_photos_are_of_one_class(tasks: d
         assert example.label == ("yes" if first == second else "no")
 
 
-def test__photos__label_is_the_folder_of_the_picture(tasks: dict[str, Task]) -> None:
+def test__photos__label_is_the_folder_of_the_image(tasks: dict[str, Task]) -> None:
     for example in tasks["photos"].examples:
         assert example.images[0].source.parent.name == example.label
 
@@ -115,8 +115,8 @@ def test__write_note__truth__decides_the_topic() -> None:
             assert any(noun in words for noun in NOUNS[RULE.topic]) == truth
 
 
-def test__draw_picture__same_generator__is_the_same_picture() -> None:
-    first, second = (draw_picture(np.random.default_rng(5), RULE, True) for _ in range(2))
+def test__draw_image__same_generator__is_the_same_image() -> None:
+    first, second = (draw_image(np.random.default_rng(5), RULE, True) for _ in range(2))
     assert first.tobytes() == second.tobytes()
 
 

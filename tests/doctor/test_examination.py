@@ -50,10 +50,10 @@ def same(before: Any, after: Any) -> bool:
 
 
 HONEST = ("llama", "gpt2", "qwen2_5_vl", "llava_onevision", "idefics3")
-HEARS_OR_FILMS = ("qwen2_audio", "qwen2_5_omni_thinker", "qwen2_5_vl_video", "llava_onevision_video")
+HEARS_OR_VIDEOS = ("qwen2_audio", "qwen2_5_omni_thinker", "qwen2_5_vl_video", "llava_onevision_video")
 
 
-@pytest.mark.parametrize("name", [*HONEST, *HEARS_OR_FILMS])
+@pytest.mark.parametrize("name", [*HONEST, *HEARS_OR_VIDEOS])
 def test__examine__honest_family__safe_and_as_it_was(name, patient) -> None:
     backbone = patient(name)
     backbone.model.train()
@@ -148,9 +148,9 @@ def blind(honest: Any) -> Any:
 
 @pytest.mark.parametrize(
     ("name", "dropped", "check"),
-    [("qwen2_audio", "input_features", "sound"), ("qwen2_5_vl_video", "pixel_values_videos", "video")],
+    [("qwen2_audio", "input_features", "audio"), ("qwen2_5_vl_video", "pixel_values_videos", "video")],
 )
-def test__examine__sound_or_video_silenced_by_the_model__caught(name, dropped, check, patient) -> None:
+def test__examine__audio_or_video_silenced_by_the_model__caught(name, dropped, check, patient) -> None:
     def silent(base: Any) -> Any:
         class Silent(base):
             def forward(self, input_ids=None, attention_mask=None, **inputs: Any) -> Any:

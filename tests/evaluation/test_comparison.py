@@ -20,7 +20,7 @@ from savs.evaluation.results import Trial, bootstrap_over_items
 COLOURS = {"blue": (60, 70, 180), "red": (180, 70, 60)}
 
 
-def pictures(per_class, first_seed=0):
+def images(per_class, first_seed=0):
     arrays, labels = [], []
     for name, colour in COLOURS.items():
         for index in range(per_class):
@@ -45,7 +45,7 @@ def tiny():
 
 @pytest.fixture(scope="module")
 def found(tiny):
-    return compare_methods(tiny, pictures(10), methods=KNOWN, shots=[2, 3], draws=2, zero_shot_items=6)
+    return compare_methods(tiny, images(10), methods=KNOWN, shots=[2, 3], draws=2, zero_shot_items=6)
 
 
 def test__tiny__every_method_has_figures(found):
@@ -64,7 +64,7 @@ def test__tiny__every_method_has_figures(found):
 
 
 def test__tiny__accuracies_are_those_of_single_fits(tiny, found):
-    examples = pictures(10)
+    examples = images(10)
     labels = np.array([example.label for example in examples])
     read = tiny.extract(examples, states=True)
     for draw in range(2):
@@ -224,7 +224,7 @@ def test__unreadable_examples__are_left_out_up_to_max_errors(tmp_path):
     found = compare_methods(FakeBackbone(), examples, methods=["sav"], shots=[2], draws=1, max_errors=1)
     assert [error.code for error in found.errors] == ["image_undecodable"]
     assert found.n_test == {2: [4]}
-    with pytest.raises(ValueError, match="no complete picture"):
+    with pytest.raises(ValueError, match="no complete image"):
         compare_methods(FakeBackbone(), examples, methods=["sav"], shots=[2], draws=1)
 
 

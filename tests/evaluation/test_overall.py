@@ -40,9 +40,9 @@ def test__overall__of_nothing_or_of_different_methods__is_refused():
 
 def test__overall__of_one_real_comparison__is_that_comparison():
     examples = as_examples(["red", "rose", "wine", "navy", "sea", "sky"], ["warm"] * 3 + ["cold"] * 3)
-    one = compare_methods(FakeBackbone(), examples, methods=["sav", "soft"], shots=[2], draws=2)
+    one = compare_methods(FakeBackbone(), examples, methods=["sav", "mean_proba"], shots=[2], draws=2)
     found = overall({"only": one})[2]
     assert found["sav"].mean == one.mean("sav", 2)
-    difference = one.difference("soft", "sav", 2)
+    difference = one.difference("mean_proba", "sav", 2)
     assert difference is not None
-    assert found["soft"].against_sav == pytest.approx(difference.value)
+    assert found["mean_proba"].against_sav == pytest.approx(difference.value)

@@ -23,7 +23,7 @@ SECRET = b"secret-of-the-picture" * 20
         base64.b64encode(b"\x89PNG\r\n\x1a\n" + SECRET).decode(),
     ],
 )
-def test__fault_01__picture_in_base64_that_is_none__message_without_its_body(url, tmp_path):
+def test__fault_01__image_in_base64_that_is_none__message_without_its_body(url, tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps({"image": url, "question": "q"}))
     with pytest.raises(ItemError) as caught:

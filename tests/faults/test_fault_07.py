@@ -21,7 +21,7 @@ def test__fault_07__cmyk_jpeg__not_inverted(ink):
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "WEBP"])
-def test__fault_07__turned_picture_given_as_opened_image__turned_once_in_every_form(format):
+def test__fault_07__turned_image_given_as_opened_image__turned_once_in_every_form(format):
     exif = Image.Exif()
     exif[0x0112] = 6
     stored = Image.new("RGB", (40, 20), (0, 0, 255))

@@ -70,11 +70,11 @@ def png(colour: tuple[int, int, int] = (200, 30, 30)) -> bytes:
 
 def wav() -> bytes:
     file = io.BytesIO()
-    with wave.open(file, "wb") as sound:
-        sound.setnchannels(1)
-        sound.setsampwidth(2)
-        sound.setframerate(16000)
-        sound.writeframes((np.sin(np.arange(8000) / 20) * 9000).astype("<i2").tobytes())
+    with wave.open(file, "wb") as audio:
+        audio.setnchannels(1)
+        audio.setsampwidth(2)
+        audio.setframerate(16000)
+        audio.writeframes((np.sin(np.arange(8000) / 20) * 9000).astype("<i2").tobytes())
     return file.getvalue()
 
 
@@ -177,16 +177,16 @@ def test__fault_12__parts_made_by_hand__not_opened_behind_the_back() -> None:
 def test__fault_12__fetched_media__have_the_content_of_files(server: Server, fetch, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png())
     (tmp_path / "a.wav").write_bytes(wav())
-    picture = as_example((server.url("/a.png?token=1", answer(png())), "?"), fetch=fetch)
-    sound = as_example([server.url("/a.wav", answer(wav())), "?"], fetch=fetch)
-    assert example_hash(picture) == example_hash(as_example((tmp_path / "a.png", "?")))
-    assert example_hash(sound) == example_hash(as_example([tmp_path / "a.wav", "?"]))
-    assert load_image(picture.images[0].source).getpixel((3, 3)) == (200, 30, 30)
-    assert len(load_audio(sound.audios[0], 16000)) == 8000
-    assert preflight([picture, sound]) == []
+    image = as_example((server.url("/a.png?token=1", answer(png())), "?"), fetch=fetch)
+    audio = as_example([server.url("/a.wav", answer(wav())), "?"], fetch=fetch)
+    assert example_hash(image) == example_hash(as_example((tmp_path / "a.png", "?")))
+    assert example_hash(audio) == example_hash(as_example([tmp_path / "a.wav", "?"]))
+    assert load_image(image.images[0].source).getpixel((3, 3)) == (200, 30, 30)
+    assert len(load_audio(audio.audios[0], 16000)) == 8000
+    assert preflight([image, audio]) == []
 
 
-def test__fault_12__fetched_page_is_no_picture__error_of_the_picture(server: Server, fetch) -> None:
+def test__fault_12__fetched_page_is_no_image__error_of_the_image(server: Server, fetch) -> None:
     example = as_example(server.url("/a.png", answer(b"<html>secret server text</html>")), fetch=fetch)
     with pytest.raises(MediaError) as caught:
         load_image(example.images[0].source)

@@ -85,7 +85,7 @@ def test__load_audio__lossless_files__mean_of_the_channels(
 
 
 @pytest.mark.parametrize(("kind", "coding"), LOSSY)
-def test__load_audio__lossy_files__the_same_sound(kind: str, coding: str) -> None:
+def test__load_audio__lossy_files__the_same_audio(kind: str, coding: str) -> None:
     rate = 48_000
     loaded = load_audio(Audio(encoded(sine(440, rate, 1.0), rate, kind, coding)), 16_000)
     assert len(loaded) == 16_000
@@ -120,7 +120,7 @@ def test__load_audio__above_half_the_new_rate__filtered_and_not_folded() -> None
     assert power(loaded[1000:-1000]) < 1e-8
 
 
-def test__load_audio__long_sound__in_blocks_as_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test__load_audio__long_audio__in_blocks_as_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     samples = np.clip(rng.normal(0, 0.1, (30_000, 3)), -0.9, 0.9)
     data = encoded(samples, 44_100, "FLAC", "PCM_24")
@@ -177,7 +177,7 @@ def test__load_audio__no_rate_to_resample_to__value_error(rate: Any) -> None:
 @pytest.mark.parametrize(
     "data", [b"", b"\0" * 5000, b"<!DOCTYPE html><html></html>", b"fLaC" + bytes(500), b"RIFF\x04\0\0\0WAVE"]
 )
-def test__fault_01__no_sound__item_error(data: bytes, tmp_path: Path) -> None:
+def test__fault_01__no_audio__item_error(data: bytes, tmp_path: Path) -> None:
     assert code_of(data) == "audio_undecodable"
     path = tmp_path / "a.wav"
     path.write_bytes(data)
@@ -206,14 +206,14 @@ def test__fault_02__damaged_in_the_middle__not_shortened_without_a_word(kind: st
         zeroed = data[:place] + bytes(200) + data[place + 200 :]
         assert code_of(zeroed, 16_000) in {"audio_undecodable", "audio_cut_short"}
         flipped = data[:place] + bytes([data[place] ^ 0x55]) + data[place + 1 :]
-        if kind != "MP3":  # which has no checksums: a bit is another sound, of the same length
+        if kind != "MP3":  # which has no checksums: a bit is another audio clip, of the same length
             assert code_of(flipped, 16_000) in {"audio_undecodable", "audio_cut_short"}
 
 
 @pytest.mark.parametrize(
     ("kind", "coding"), [*LOSSY, ("FLAC", "PCM_16")], ids=["vorbis", "opus", "mp3", "flac"]
 )
-def test__fault_02__sounds_one_behind_the_other__not_cut_without_a_word(kind: str, coding: str) -> None:
+def test__fault_02__audios_one_behind_the_other__not_cut_without_a_word(kind: str, coding: str) -> None:
     first, second = (encoded(sine(hertz, 48_000), 48_000, kind, coding) for hertz in (440.0, 880.0))
     assert code_of(first + second) == "audio_several"
     if kind == "MP3":
@@ -329,7 +329,7 @@ def test__fault_09__files_that_are_none__codes(tmp_path: Path) -> None:
         with pytest.raises(MediaError) as caught:
             check_audio_file(tmp_path / name)
         assert caught.value.code == code
-        assert "picture" not in caught.value.message
+        assert "image" not in caught.value.message
     (tmp_path / "long.wav").write_bytes(bytes(200))
     with pytest.raises(MediaError) as caught:
         check_audio_file(tmp_path / "long.wav", AudioLimits(max_bytes=100))

@@ -313,7 +313,7 @@ def test__load_image__pil_image_and_array__not_changed() -> None:
 
 
 @pytest.mark.parametrize("source", [None, "a.png", 3, [1]])
-def test__load_image__no_picture_source__media_error(source: object) -> None:
+def test__load_image__no_image_source__media_error(source: object) -> None:
     assert refused(source).code == "image_source"
 
 
@@ -446,7 +446,7 @@ def test__image_area__of_every_form__from_the_header_alone(tmp_path) -> None:
     ]
 
 
-def test__image_area__what_is_no_picture__nothing_and_no_error(tmp_path) -> None:
+def test__image_area__what_is_no_image__nothing_and_no_error(tmp_path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     sources = [b"", b"no picture", tmp_path / "gone.png", tmp_path, pipe, np.zeros(3, np.uint8)]

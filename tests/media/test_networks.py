@@ -10,7 +10,7 @@ import pytest
 from savs.errors import MediaError
 from savs.media.addresses import Deadline, Target, is_denied, pinned_addresses, resolve
 
-TARGET = Target("pictures.example.org", 443, "/")
+TARGET = Target("images.example.org", 443, "/")
 DENIED = {
     "this network": ["0.0.0.0", "0.255.255.255"],
     "private": [

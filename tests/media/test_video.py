@@ -16,7 +16,7 @@ from savs.media import MediaLimits
 from savs.media.video import VideoLimits, count_frames, decode_video, even_frames, load_video
 
 
-def film(
+def clip(
     n_frames: int = 24,
     *,
     codec: str = "mpeg4",
@@ -41,7 +41,7 @@ def film(
     return file.getvalue()
 
 
-def sound() -> bytes:
+def waveform() -> bytes:
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as container:
         stream: Any = container.add_stream("aac", rate=16000, layout="mono")
@@ -74,7 +74,7 @@ def test__even_frames__plain_loop_in_fractions__same() -> None:
 
 
 def test__load_video__more_frames_than_wanted__spread_in_order() -> None:
-    levels = brightness(load_video(film(24), 4))
+    levels = brightness(load_video(clip(24), 4))
     expected = [10 + index * 220 // 24 for index in (3, 9, 15, 21)]
     np.testing.assert_allclose(levels, expected, atol=4)
 
@@ -82,7 +82,7 @@ def test__load_video__more_frames_than_wanted__spread_in_order() -> None:
 @pytest.mark.parametrize(("codec", "kind"), [("mpeg4", "mp4"), ("libx264", "mp4"), ("libx264", "matroska")])
 @pytest.mark.parametrize("n_frames", [1, 3, 7])
 def test__decode_video__seeking__bit_exactly_the_full_decode(codec: str, kind: str, n_frames: int) -> None:
-    data = film(60, codec=codec, kind=kind)
+    data = clip(60, codec=codec, kind=kind)
     jumped = decode_video(data, n_frames)
     whole = decode_video(data, n_frames, seeking=False)
     for one, other in zip(jumped.images, whole.images, strict=True):
@@ -91,38 +91,38 @@ def test__decode_video__seeking__bit_exactly_the_full_decode(codec: str, kind: s
 
 
 def test__decode_video__long_file__few_frames_decoded() -> None:
-    data = film(600, gop=10)
+    data = clip(600, gop=10)
     assert decode_video(data, 4).n_decoded <= 4 * 11
     assert decode_video(data, 4, seeking=False).n_decoded > 500
 
 
 def test__decode_video__fps__one_frame_per_span() -> None:
-    assert len(decode_video(film(30), 100, fps=2.0).images) == 6
-    assert len(decode_video(film(30), 5, fps=2.0).images) == 5
-    assert [count_frames(film(30), most, 2.0) for most in (100, 5)] == [6, 5]
-    assert code_of(film(30), fps=0.0) == "video_sampling"
+    assert len(decode_video(clip(30), 100, fps=2.0).images) == 6
+    assert len(decode_video(clip(30), 5, fps=2.0).images) == 5
+    assert [count_frames(clip(30), most, 2.0) for most in (100, 5)] == [6, 5]
+    assert code_of(clip(30), fps=0.0) == "video_sampling"
 
 
 def test__decode_video__times__those_of_the_frames_and_the_whole() -> None:
-    found = decode_video(film(30), 3)
+    found = decode_video(clip(30), 3)
     assert found.duration == pytest.approx(3.0, abs=0.01)
     assert found.seconds == pytest.approx([0.5, 1.5, 2.5], abs=0.06)
 
 
 def test__fault_11__one_frame__repeated() -> None:
-    images = load_video(film(1), 3)
+    images = load_video(clip(1), 3)
     assert len({image.tobytes() for image in images}) == 1
     assert len(images) == 3
 
 
 def test__fault_11__no_frames__item_error() -> None:
-    assert code_of(film(0)) in {"video_no_frames", "video_undecodable"}
+    assert code_of(clip(0)) in {"video_no_frames", "video_undecodable"}
 
 
 def test__fault_11__variable_rate__frames_by_time() -> None:
     # Ten frames within the first second, then one that stands for nine: most spans show the last ones.
     times = [*range(0, 100, 10), 100, 1000]
-    levels = brightness(load_video(film(12, times=times), 10))
+    levels = brightness(load_video(clip(12, times=times), 10))
     expected = [10 + (5 if i == 0 else 10) * 220 // 12 for i in range(10)]
     np.testing.assert_allclose(levels, expected, atol=6)
 
@@ -133,9 +133,9 @@ def test__fault_11__variable_rate_and_a_time_given_twice__still_by_time() -> Non
         stream: Any = container.add_stream("mjpeg", rate=10)
         stream.width, stream.height, stream.pix_fmt = 48, 32, "yuvj420p"
         for index, time in enumerate([0, 100, 200, 200, *range(1000, 9000, 1000)]):
-            picture = io.BytesIO()
-            PILImage.new("L", (48, 32), 20 * index).convert("RGB").save(picture, "JPEG")
-            packet = av.Packet(picture.getvalue())
+            image = io.BytesIO()
+            PILImage.new("L", (48, 32), 20 * index).convert("RGB").save(image, "JPEG")
+            packet = av.Packet(image.getvalue())
             packet.pts = packet.dts = time
             packet.time_base, packet.stream, packet.is_keyframe = Fraction(1, 1000), stream, True
             container.mux(packet)
@@ -144,8 +144,8 @@ def test__fault_11__variable_rate_and_a_time_given_twice__still_by_time() -> Non
     assert [round(level / 20) for level in brightness(found.images)] == [4, 7, 10]
 
 
-def test__fault_11__sound_only__item_error() -> None:
-    assert code_of(sound()) == "video_no_frames"
+def test__fault_11__audio_only__item_error() -> None:
+    assert code_of(waveform()) == "video_no_frames"
 
 
 @pytest.mark.parametrize("data", [b"", b"\0" * 1000, b"#EXTM3U\nhttp://localhost/x.ts\n", b"GIF89a" * 50])
@@ -153,27 +153,27 @@ def test__fault_11__broken_container_or_playlist__item_error(data: bytes) -> Non
     assert code_of(data) == "video_undecodable"
 
 
-def test__fault_11__index_at_the_end_missing__not_called_a_sound() -> None:
-    data = film(6)
+def test__fault_11__index_at_the_end_missing__not_called_a_audio() -> None:
+    data = clip(6)
     assert code_of(data[: data.index(b"moov") - 4]) == "video_undecodable"
 
 
 @pytest.mark.parametrize("kind", ["mp4", "matroska"])
 def test__fault_11__cut_short__item_error(kind: str) -> None:
-    data = film(120, kind=kind)
+    data = clip(120, kind=kind)
     assert code_of(data[: len(data) // 3]) in {"video_undecodable", "video_cut_short"}
 
 
 def test__fault_11__turned_by_its_display_matrix__upright() -> None:
-    data = bytearray(film(4))
+    data = bytearray(clip(4))
     start = data.index(b"tkhd") + 4 + 40
     one = 1 << 16
     data[start : start + 36] = struct.pack(">9i", 0, one, 0, -one, 0, 0, 32 * one, 0, 1 << 30)
     image = load_video(bytes(data), 1)[0]
     assert image.size == (32, 48)
     pixels = np.asarray(image).astype(int)
-    # The left third (bright) goes to the top when the picture is turned clockwise.
-    assert abs(int(pixels[2, 16, 0]) - int(np.asarray(load_video(film(4), 1)[0])[16, 2, 0])) < 6
+    # The left third (bright) goes to the top when the image is turned clockwise.
+    assert abs(int(pixels[2, 16, 0]) - int(np.asarray(load_video(clip(4), 1)[0])[16, 2, 0])) < 6
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test__decode_video__every_container__the_frames_of_a_plain_decode(
 
 
 def test__decode_video__beginning_cut_off_by_an_editor__what_is_left() -> None:
-    whole = film(40, codec="libx264", gop=40)
+    whole = clip(40, codec="libx264", gop=40)
     file = io.BytesIO()
     with av.open(io.BytesIO(whole)) as source, av.open(file, "w", format="mp4") as target:
         stream = target.add_stream_from_template(source.streams.video[0])
@@ -230,7 +230,7 @@ def test__decode_video__beginning_cut_off_by_an_editor__what_is_left() -> None:
 
 
 def test__pixels__frames_of_several_sizes__item_error_that_says_so() -> None:
-    first, second = (film(10, kind="mpegts", codec="libx264", size=size) for size in ((48, 32), (96, 64)))
+    first, second = (clip(10, kind="mpegts", codec="libx264", size=size) for size in ((48, 32), (96, 64)))
     found = decode_video(first + second, 4)
     with pytest.raises(MediaError, match="48x32 and 96x64") as caught:
         _ = found.pixels
@@ -238,7 +238,7 @@ def test__pixels__frames_of_several_sizes__item_error_that_says_so() -> None:
 
 
 def test__limits__pixels_on_the_way_and_kept__stopped_while_decoding() -> None:
-    data, frame = film(20, codec="libx264", gop=20), 48 * 32
+    data, frame = clip(20, codec="libx264", gop=20), 48 * 32
     assert code_of(data, n_frames=1, limits=VideoLimits(max_pixels=10 * frame)) == "video_too_long"
     assert len(load_video(data, 1, VideoLimits(max_pixels=11 * frame))) == 1
     assert code_of(data, n_frames=5, limits=VideoLimits(max_kept_pixels=4 * frame)) == "video_too_large"
@@ -246,7 +246,7 @@ def test__limits__pixels_on_the_way_and_kept__stopped_while_decoding() -> None:
 
 
 def test__limits__checked_before_decoding() -> None:
-    data = film(20)
+    data = clip(20)
     assert code_of(data, limits=VideoLimits(max_bytes=100)) == "video_too_large"
     assert code_of(data, limits=VideoLimits(max_seconds=1.0)) == "video_too_long"
     assert code_of(data, limits=VideoLimits(max_frames=19)) == "video_too_long"
@@ -255,7 +255,7 @@ def test__limits__checked_before_decoding() -> None:
 
 def test__path__missing_folder_empty_and_good(tmp_path: Path) -> None:
     (tmp_path / "empty.mp4").write_bytes(b"")
-    (tmp_path / "a.mp4").write_bytes(film(5))
+    (tmp_path / "a.mp4").write_bytes(clip(5))
     assert code_of(tmp_path / "none.mp4") == "media_missing"
     assert code_of(tmp_path) == "media_not_a_file"
     assert code_of(tmp_path / "empty.mp4") == "video_undecodable"

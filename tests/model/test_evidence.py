@@ -4,7 +4,7 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
-from tests.model.colours import COLOURS, PROMPT, picture, shots, tiny
+from tests.model.colors import COLOURS, PROMPT, image, shots, tiny
 
 from savs.backbones import FakeBackbone
 from savs.data import as_example
@@ -20,15 +20,15 @@ def fitted(method: str = "sav", per_class: int = 4) -> SAVModel:
 
 def half(colour: str, other: str) -> Image.Image:
     """A colour, but for a corner of another one."""
-    pixels = np.array(picture(colour, 3))
+    pixels = np.array(image(colour, 3))
     pixels[:8, :8] = COLOURS[other]
     return Image.fromarray(pixels)
 
 
-@pytest.mark.parametrize("method", ["sav", "votes_left_out", "soft", "hec_left_out"])
+@pytest.mark.parametrize("method", ["sav", "sav_loo", "mean_proba", "hec_v_loo"])
 def test__heads__votes_are_those_of_the_classifier(method):
     model = fitted(method)
-    query = picture("green", 77)
+    query = image("green", 77)
     found = model.explain(query, tiles=0)
     assert found.label == model.predict([query]).tolist()[0] == "green"
     assert found.proba == dict(
@@ -42,7 +42,7 @@ def test__heads__votes_are_those_of_the_classifier(method):
 
 def test__margins_of_the_published_rule__are_the_plain_loop_in_float64():
     model = fitted()
-    query = picture("blue", 5)
+    query = image("blue", 5)
     row = model.head_vectors([query], model.heads_)[0].astype(np.float64)
     kept = model.layout.select(model.heads_)
     centroids = model._fitted.centroids_
@@ -57,7 +57,7 @@ def test__margins_of_the_published_rule__are_the_plain_loop_in_float64():
         assert one.margin == pytest.approx(best - second, abs=1e-9)
 
 
-@pytest.mark.parametrize("method", ["sav", "kernel_ridge", "mixture"])
+@pytest.mark.parametrize("method", ["sav", "kernel_ridge", "ensemble"])
 def test__nearest_shots__a_shot_itself_is_its_own_nearest(method):
     model = fitted(method)
     items, _ = shots(4)
@@ -72,9 +72,7 @@ def test__nearest_shots__a_shot_itself_is_its_own_nearest(method):
 def test__loaded_without_shots__votes_where_heads_vote_and_no_nearest(tmp_path):
     for method, voting in (("sav", True), ("kernel_ridge", False)):
         fitted(method).save_pretrained(tmp_path / method)
-        found = SAVModel.from_pretrained(tmp_path / method, backbone=tiny()).explain(
-            picture("red", 1), tiles=0
-        )
+        found = SAVModel.from_pretrained(tmp_path / method, backbone=tiny()).explain(image("red", 1), tiles=0)
         assert found.nearest == []
         assert bool(found.heads) == voting
         assert (found.agreement_entropy is None) != voting
@@ -82,7 +80,7 @@ def test__loaded_without_shots__votes_where_heads_vote_and_no_nearest(tmp_path):
 
 
 def test__occlusion__hiding_what_carries_the_answer_hurts_most():
-    model = SAVModel(tiny(), method="soft").fit(
+    model = SAVModel(tiny(), method="mean_proba").fit(
         [text for seed in range(5) for text in (f"it is very red {seed}", f"it is very blue {seed}")],
         ["red", "blue"] * 5,
     )
@@ -98,7 +96,7 @@ def test__occlusion__hiding_what_carries_the_answer_hurts_most():
     assert found.occlusion[0].drop == pytest.approx(expected, abs=1e-4)
 
 
-def test__tiles__cover_the_picture_once_and_only_they_change():
+def test__tiles__cover_the_image_once_and_only_they_change():
     example = as_example((half("red", "blue"), "What colour?"))
     variants = [variant for variant in occluded(example, 4) if variant.where.kind == "tile"]
     assert len(variants) == 16
@@ -131,7 +129,7 @@ def test__tiles__that_are_no_number__are_refused(tiles):
         model.explain("a", tiles=tiles)
 
 
-def test__explain__a_picture_that_cannot_be_read__is_its_item_error(tmp_path):
+def test__explain__a_image_that_cannot_be_read__is_its_item_error(tmp_path):
     (tmp_path / "broken.png").write_bytes(b"no")
     with pytest.raises(ItemError, match="0: "):
         fitted().explain(tmp_path / "broken.png")
@@ -141,14 +139,14 @@ def test__suspects__swapped_labels_are_found_first():
     items, labels = shots(6)
     labels[0], labels[4] = "green", "red"
     model = SAVModel(tiny(), prompt=PROMPT).fit(items, labels)
-    suspects = model.suspect_labels()
-    assert {one.id for one in suspects[:2]} == {"0", "4"}
-    assert {(one.id, one.label, one.suggested) for one in suspects[:2]} == {
+    label_issues = model.find_label_issues()
+    assert {one.id for one in label_issues[:2]} == {"0", "4"}
+    assert {(one.id, one.label, one.suggested) for one in label_issues[:2]} == {
         ("0", "green", "red"),
         ("4", "red", "green"),
     }
-    assert all(one.doubt > one.support for one in suspects)
-    assert SAVModel(tiny(), prompt=PROMPT).fit(*shots(6)).suspect_labels() == []
+    assert all(one.doubt > one.support for one in label_issues)
+    assert SAVModel(tiny(), prompt=PROMPT).fit(*shots(6)).find_label_issues() == []
 
 
 def test__a_video__is_read_frame_by_frame_and_not_cut_into_tiles(tmp_path):
@@ -157,7 +155,7 @@ def test__a_video__is_read_frame_by_frame_and_not_cut_into_tiles(tmp_path):
         stream = container.add_stream("mpeg4", rate=8)
         stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
         for seed in range(16):
-            frame = av.VideoFrame.from_image(picture("red", seed))
+            frame = av.VideoFrame.from_image(image("red", seed))
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     found = fitted().explain(Video(path, n_frames=2), tiles=3)

@@ -11,10 +11,10 @@ from savs.backbones import FakeBackbone
 from savs.data import DataWarning, as_example
 from savs.media import Audio, Image, Sampling, Video
 from savs.model import MultiLabelModel, SAVModel, predict_together
-from savs.model._support_set import as_shot, warn_of_unlike
+from savs.model._support_set import as_shot, warn_of_unlike_inputs
 
 
-def film(level: int) -> bytes:
+def clip(level: int) -> bytes:
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as container:
         stream = container.add_stream("mpeg4", rate=10)
@@ -28,15 +28,15 @@ def film(level: int) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def films():
-    return [film(level) for level in (10, 20, 200, 210)]
+def videos():
+    return [clip(level) for level in (10, 20, 200, 210)]
 
 
 LABELS = ["dark", "dark", "bright", "bright"]
 
 
-def fitted(films, *samplings) -> SAVModel:
-    shots = [Video(content, *samplings[i % len(samplings)]) for i, content in enumerate(films)]
+def fitted(videos, *samplings) -> SAVModel:
+    shots = [Video(content, *samplings[i % len(samplings)]) for i, content in enumerate(videos)]
     return SAVModel(FakeBackbone(), n_heads=4).fit(shots, LABELS)
 
 
@@ -62,9 +62,9 @@ def test__as_shot__example__its_media(example, media):
     assert as_shot(as_example(example), "a").media == media
 
 
-def test__as_shot__videos__their_one_way_or_none(films):
+def test__as_shot__videos__their_one_way_or_none(videos):
     def shot(*samplings):
-        return as_shot(as_example([*(Video(films[0], *how) for how in samplings), "same?"]), "a")
+        return as_shot(as_example([*(Video(videos[0], *how) for how in samplings), "same?"]), "a")
 
     assert shot((4,), (4,)).video == Sampling(4)
     assert shot((4,), (4, 2.0)).video is None
@@ -75,18 +75,18 @@ def test__as_shot__videos__their_one_way_or_none(films):
     ("sampling", "words"),
     [((4,), "4 frames"), ((1,), "1 frame"), ((64, 2), "2 frames a second, 64 frames at most")],
 )
-def test__video_sampling__after_fit__said_in_repr_of_words_and_card(films, sampling, words, tmp_path):
-    model = fitted(films, sampling)
+def test__video_sampling__after_fit__said_in_repr_of_words_and_card(videos, sampling, words, tmp_path):
+    model = fitted(videos, sampling)
     assert model.video_sampling_ == Sampling(*sampling)
     model.save_pretrained(tmp_path / "model")
     assert f"| Videos | {words} |" in (tmp_path / "model" / "README.md").read_text()
     assert SAVModel.from_pretrained(tmp_path / "model").video_sampling_ == Sampling(*sampling)
 
 
-@pytest.mark.parametrize("method", ["predict", "predict_proba", "predict_each", "explain", "predict_sets"])
-def test__fault_14__videos_read_otherwise_than_the_shots__one_warning(films, method):
-    model, other = fitted(films, (4,)), Video(films[0], 2)
-    asked = other if method == "explain" else [other, Video(films[2], 2)]
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "predict_each", "explain", "predict_set"])
+def test__fault_14__videos_read_otherwise_than_the_shots__one_warning(videos, method):
+    model, other = fitted(videos, (4,)), Video(videos[0], 2)
+    asked = other if method == "explain" else [other, Video(videos[2], 2)]
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         getattr(model, method)(asked)
@@ -95,71 +95,73 @@ def test__fault_14__videos_read_otherwise_than_the_shots__one_warning(films, met
     assert told == [f"{told_apart}: answers may suffer; read both alike"]
 
 
-def test__predict__videos_read_alike_or_no_videos__no_warning(films):
-    model = fitted(films, (4,))
-    assert quiet(model.predict, [Video(films[0], 4), [Video(films[0], 4), "text"]]).tolist()[0] == "dark"
-    assert quiet(fitted(films, (4,), (2,)).predict, [Video(films[0], 8)]).shape == (1,)
+def test__predict__videos_read_alike_or_no_videos__no_warning(videos):
+    model = fitted(videos, (4,))
+    assert quiet(model.predict, [Video(videos[0], 4), [Video(videos[0], 4), "text"]]).tolist()[0] == "dark"
+    assert quiet(fitted(videos, (4,), (2,)).predict, [Video(videos[0], 8)]).shape == (1,)
 
 
-def test__partial_fit__shots_read_otherwise__warned_and_then_no_one_way(films):
-    model = fitted(films, (4,))
+def test__partial_fit__shots_read_otherwise__warned_and_then_no_one_way(videos):
+    model = fitted(videos, (4,))
     with pytest.warns(DataWarning, match="read with 2 frames"):
-        model.partial_fit([Video(film(220), 2)], ["bright"])
+        model.partial_fit([Video(clip(220), 2)], ["bright"])
     assert model.video_sampling_ is None
 
 
-def test__partial_fit_relabel_forget__keep_the_way(films):
-    model = fitted(films, (4,))
-    quiet(model.partial_fit, [Video(film(220), 4)], ["bright"])
+def test__partial_fit_relabel_forget__keep_the_way(videos):
+    model = fitted(videos, (4,))
+    quiet(model.partial_fit, [Video(clip(220), 4)], ["bright"])
     model.relabel("0", "bright")
     model.forget("2")
     assert [shot.video for shot in model.shots_] == [Sampling(4)] * 4
 
 
-def test__predict_together__videos_read_otherwise__warned(films):
-    model = fitted(films, (4,))
+def test__predict_together__videos_read_otherwise__warned(videos):
+    model = fitted(videos, (4,))
     with pytest.warns(DataWarning, match="read with 2 frames"):
-        predict_together([model], [Video(films[0], 2)])
+        predict_together([model], [Video(videos[0], 2)])
 
 
-def test__warn_of_unlike__several_ways__all_named(films):
-    given = [as_example(Video(films[0], n)) for n in (2, 3, 4)]
+def test__warn_of_unlike__several_ways__all_named(videos):
+    given = [as_example(Video(videos[0], n)) for n in (2, 3, 4)]
     with pytest.warns(DataWarning, match="with 2 frames or 3 frames, the shots' were read with 4 frames"):
-        warn_of_unlike([as_shot(given[2], "a")], given)
+        warn_of_unlike_inputs([as_shot(given[2], "a")], given)
 
 
-def test__predict__without_the_medium_of_every_shot__warned_once(films):
-    model = fitted(films, (4,))
+def test__predict__without_the_medium_of_every_shot__warned_once(videos):
+    model = fitted(videos, (4,))
     with pytest.warns(
-        DataWarning, match="there are examples without a video, and every shot had one"
+        DataWarning, match="there are examples without a video, and every shot had that"
     ) as seen:
-        model.predict(["bright?", "dark?", Video(films[0], 4)])
+        model.predict(["bright?", "dark?", Video(videos[0], 4)])
     assert len(seen) == 1
-    shots = [Image(GREY), Image(GREY + 1), "no picture"]
-    pictures = SAVModel(FakeBackbone(), n_heads=4).fit(shots, ["a", "b", "a"])
-    assert quiet(pictures.predict, ["text"]).shape == (1,)
+    shots = [Image(GREY), Image(GREY + 1), "no image"]
+    images = SAVModel(FakeBackbone(), n_heads=4).fit(shots, ["a", "b", "a"])
+    assert quiet(images.predict, ["text"]).shape == (1,)
 
 
-def test__predict__a_video_for_a_picture_or_an_unreadable_one__no_warning_of_missing_media(films):
-    pictures = SAVModel(FakeBackbone(), n_heads=4).fit([Image(GREY + i) for i in range(4)], ["a", "b"] * 2)
-    assert quiet(pictures.predict, [Video(films[0], 4)]).shape == (1,)
-    assert quiet(partial(pictures.predict_each, max_errors=1), [Image(b"none"), Image(GREY)]).errors
-    with pytest.warns(DataWarning, match="without a picture"):
-        pictures.predict([TONE])
+def test__predict__a_video_for_a_image_or_an_unreadable_one__no_warning_of_missing_media(videos):
+    images = SAVModel(FakeBackbone(), n_heads=4).fit([Image(GREY + i) for i in range(4)], ["a", "b"] * 2)
+    assert quiet(images.predict, [Video(videos[0], 4)]).shape == (1,)
+    assert quiet(partial(images.predict_each, max_errors=1), [Image(b"none"), Image(GREY)]).errors
+    with pytest.warns(DataWarning, match="without an image"):
+        images.predict([TONE])
 
 
-def test__multi_label__without_the_medium_of_every_shot__warned(films):
+def test__multi_label__without_the_medium_of_every_shot__warned(videos):
     model = MultiLabelModel(FakeBackbone(), n_heads=4).fit(
-        [Video(one, 4) for one in films], [["a"], ["a", "b"], ["b"], []]
+        [Video(one, 4) for one in videos], [["a"], ["a", "b"], ["b"], []]
     )
     with pytest.warns(DataWarning, match="without a video"):
         model.predict(["bright?"])
 
 
-def test__find_leaks__the_same_video_read_with_other_frames__found(films):
-    model = fitted(films, (4,))
-    assert model.find_leaks([Video(films[1], 2), Video(film(220), 4), Video(films[3], 8, 2.0), "text"]) == [
+def test__find_leaks__the_same_video_read_with_other_frames__found(videos):
+    model = fitted(videos, (4,))
+    assert model.find_test_leakage(
+        [Video(videos[1], 2), Video(clip(220), 4), Video(videos[3], 8, 2.0), "text"]
+    ) == [
         0,
         2,
     ]
-    assert fitted(films, (4,), (2,)).find_leaks([Video(films[1], 8)]) == []
+    assert fitted(videos, (4,), (2,)).find_test_leakage([Video(videos[1], 8)]) == []

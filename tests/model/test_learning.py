@@ -10,7 +10,7 @@ from savs.model import SAVModel
 LAYOUT = HeadLayout.uniform(4, 8, 8)
 TEXTS = [f"{word} {index}" for index in range(6) for word in ("apple", "brick", "cloud")]
 LABELS = ["fruit", "stone", "sky"] * 6
-METHODS = ["sav", "hec_left_out", "kernel_ridge", "auto"]
+METHODS = ["sav", "hec_v_loo", "kernel_ridge", "auto"]
 
 
 def new(method="sav", **options) -> SAVModel:
@@ -18,11 +18,11 @@ def new(method="sav", **options) -> SAVModel:
 
 
 def assert_same(one: SAVModel, other: SAVModel) -> None:
-    """Bit for bit the same classifier, whatever way it was learnt."""
+    """Bit for bit the same classifier, whatever way it was learned."""
     assert one.heads_ == other.heads_
     assert one.classes_.tolist() == other.classes_.tolist()
     assert one.estimate_ == other.estimate_
-    np.testing.assert_array_equal(one.left_out_, other.left_out_)
+    np.testing.assert_array_equal(one.out_of_fold_log_proba_, other.out_of_fold_log_proba_)
     queries = ["apple 9", "brick 9", "nothing"]
     np.testing.assert_array_equal(one.predict_proba(queries), other.predict_proba(queries))
     mine, its = one._fitted.to_state(), other._fitted.to_state()
@@ -94,8 +94,8 @@ def test__learning__loaded_without_its_shots__says_what_to_do(tmp_path):
         lambda: loaded.partial_fit(["zinc"], ["metal"]),
         lambda: loaded.forget("3"),
         lambda: loaded.relabel("3", "sky"),
-        loaded.suspect_labels,
-        lambda: loaded.is_unknown(["x"]),
+        loaded.find_label_issues,
+        lambda: loaded.is_out_of_distribution(["x"]),
         lambda: loaded.save_pretrained(tmp_path, keep_shots=True),
     ):
         with pytest.raises(DataError, match="keep_shots=True"):

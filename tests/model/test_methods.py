@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tests.model.colours import COLOURS, PROMPT, picture, shots, tiny
+from tests.model.colors import COLOURS, PROMPT, image, shots, tiny
 
 from savs.backbones import FakeBackbone, PromptTemplate
 from savs.classifiers import METHODS, TEXT_METHODS, SAVClassifier
@@ -10,7 +10,7 @@ from savs.classifiers.cross_validation import leave_one_out_folds
 from savs.classifiers.ensemble import uses_state
 from savs.data import DataWarning, as_example
 from savs.errors import DataError
-from savs.model import Cautions, SAVModel, predict_together
+from savs.model import Abstentions, SAVModel, predict_together
 from savs.model._learning import class_prompts
 
 
@@ -43,7 +43,7 @@ def test__final_state__read_for_methods_that_use_it_and_for_no_other():
     for method in METHODS:
         assert uses_state(method) or not any(head.is_state for head in fitted(method).heads_)
     model = fitted("last_state")
-    query = picture("red", 99)
+    query = image("red", 99)
     rows = model.head_vectors([query], model.heads_)
     asked = PromptTemplate(PROMPT).apply(as_example(query))
     states = tiny().last_layer_states([asked])
@@ -51,7 +51,7 @@ def test__final_state__read_for_methods_that_use_it_and_for_no_other():
 
 
 def test__together__methods_with_and_without_the_final_state__answer_as_alone():
-    models = [fitted("last_state"), fitted("sav"), fitted("mixture")]
+    models = [fitted("last_state"), fitted("sav"), fitted("ensemble")]
     queries, _ = shots(1, start=70)
     for model, found in zip(models, predict_together(models, queries), strict=True):
         assert found.labels == model.predict(queries).tolist()
@@ -59,7 +59,7 @@ def test__together__methods_with_and_without_the_final_state__answer_as_alone():
 
 
 def test__names_alone__answer_without_any_shot(tmp_path):
-    model = SAVModel(tiny(), prompt=PROMPT, method="hec_t").fit_names(["red", "green", "blue"])
+    model = SAVModel(tiny(), prompt=PROMPT, method="hec_t").fit_class_names(["red", "green", "blue"])
     queries, _ = shots(1, start=10)
     answers = model.predict(queries)
     assert set(answers.tolist()) <= set(COLOURS)
@@ -74,11 +74,11 @@ def test__names_alone__answer_without_any_shot(tmp_path):
 
 def test__names_alone__of_another_method_or_twice__is_refused():
     with pytest.raises(DataError, match="learns from shots"):
-        SAVModel(FakeBackbone()).fit_names(["a", "b"])
+        SAVModel(FakeBackbone()).fit_class_names(["a", "b"])
     with pytest.raises(DataError, match="named twice"):
-        SAVModel(FakeBackbone(), method="hec_t").fit_names(["a", "b", "a"])
+        SAVModel(FakeBackbone(), method="hec_t").fit_class_names(["a", "b", "a"])
     with pytest.raises(DataError, match="2 classes"):
-        SAVModel(FakeBackbone(), method="hec_t").fit_names(["a"])
+        SAVModel(FakeBackbone(), method="hec_t").fit_class_names(["a"])
 
 
 @pytest.mark.parametrize(
@@ -89,11 +89,11 @@ def test__names_alone__of_another_method_or_twice__is_refused():
         ({"n_heads": "auto"}, "a positive number"),
         ({"method": "kernel_ridge", "n_heads": 5}, "takes no n_heads"),
         ({"scoring": "leave_one_out"}, "takes no scoring"),
-        ({"method": "soft", "scoring": "by_eye"}, "scoring"),
+        ({"method": "mean_proba", "scoring": "by_eye"}, "scoring"),
         ({"priors": "uniform"}, "takes no priors"),
         ({"priors": {"a": 0.5, "b": 0.5}}, "takes no priors"),
-        ({"method": "soft", "priors": "fair"}, "priors are"),
-        ({"method": "soft", "n_heads": True}, "a positive number"),
+        ({"method": "mean_proba", "priors": "fair"}, "priors are"),
+        ({"method": "mean_proba", "n_heads": True}, "a positive number"),
     ],
 )
 def test__settings_that_a_method_does_not_take__are_refused_at_once(options, message):
@@ -103,61 +103,70 @@ def test__settings_that_a_method_does_not_take__are_refused_at_once(options, mes
 
 def test__priors__by_label__move_the_probabilities():
     queries, _ = shots(2, start=30)
-    plain = fitted("soft").predict_proba(queries)
+    plain = fitted("mean_proba").predict_proba(queries)
     priors = {"red": 0.9, "green": 0.05, "blue": 0.05}
-    moved = fitted("soft", priors=priors).predict_proba(queries)
+    moved = fitted("mean_proba", priors=priors).predict_proba(queries)
     expected = plain * np.array([priors[label] for label in sorted(priors)])
     np.testing.assert_allclose(moved, expected / expected.sum(axis=1, keepdims=True), rtol=1e-9)
     with pytest.raises(DataError, match="priors must name each class"):
-        fitted("soft", priors={"red": 1.0, "black": 1.0})
+        fitted("mean_proba", priors={"red": 1.0, "black": 1.0})
 
 
 def test__sets__too_few_shots_for_a_level__warn_and_hold_every_class():
-    model = fitted("soft", per_class=4)
+    model = fitted("mean_proba", per_class=4)
     with pytest.warns(DataWarning, match="too few shots"):
-        sets = model.predict_sets([picture("red", 9)], level=0.05)
+        sets = model.predict_set([image("red", 9)], alpha=0.05)
     assert sets == [["blue", "green", "red"]]
-    assert model.predict_sets([picture("red", 9)], level=0.4) == [["red"]]
+    assert model.predict_set([image("red", 9)], alpha=0.4) == [["red"]]
 
 
-@pytest.mark.parametrize("method", ["sav", "soft"])
+@pytest.mark.parametrize("method", ["sav", "mean_proba"])
 def test__alarm__threshold_announces_no_more_left_out_shots_than_promised(method):
     model = fitted(method)
-    alarm = model.alarm_threshold("red", 0.25)
+    flag = model.threshold_at_fpr("red", 0.25)
     column = model.classes_.tolist().index("red")
     others = np.array(model._support.labels) != "red"
-    assert (np.exp(model.left_out_[others, column]) > alarm.threshold).mean() <= 0.25
+    assert (np.exp(model.out_of_fold_log_proba_[others, column]) > flag.threshold).mean() <= 0.25
     with pytest.raises(DataError, match="cannot promise"):
-        model.alarm_threshold("red", 0.01)
+        model.threshold_at_fpr("red", 0.01)
     with pytest.raises(DataError, match="no class 'black'"):
-        model.alarm_threshold("black", 0.25)
+        model.threshold_at_fpr("black", 0.25)
 
 
-@pytest.mark.filterwarnings("ignore:there are examples without a picture")
-def test__unknown__a_text_among_pictures__is_far_from_all_shots(tmp_path):
-    model = fitted("soft", per_class=8)
+@pytest.mark.filterwarnings("ignore:there are examples without an image")
+def test__unknown__a_text_among_images__is_far_from_all_shots(tmp_path):
+    model = fitted("mean_proba", per_class=8)
     queries = [*shots(2, start=40)[0], "an essay about the colour of money"]
-    assert model.is_unknown(queries, 0.9).tolist() == [False] * 6 + [True]
-    found = model.predict_each(queries, caution=model.caution(unknown=0.9, sets=0.2, alarms={"red": 0.2}))
-    assert found.cautions.unknown.tolist() == [False] * 6 + [True]
-    assert found.cautions.sets == model.predict_sets(queries, 0.2)
-    threshold = model.alarm_threshold("red", 0.2).threshold
+    assert model.is_out_of_distribution(queries, 0.9).tolist() == [False] * 6 + [True]
+    found = model.predict_each(
+        queries,
+        abstention_policy=model.abstention_policy(out_of_distribution=0.9, sets=0.2, flags={"red": 0.2}),
+    )
+    assert found.abstentions.out_of_distribution.tolist() == [False] * 6 + [True]
+    assert found.abstentions.sets == model.predict_set(queries, 0.2)
+    threshold = model.threshold_at_fpr("red", 0.2).threshold
     column = model.classes_.tolist().index("red")
-    assert found.cautions.alarms == [["red"] if share > threshold else [] for share in found.proba[:, column]]
-    assert model.predict_each(queries).cautions == Cautions()
-    empty = model.predict_each([], caution=model.caution(unknown=0.9, sets=0.2)).cautions
-    assert (empty.sets, empty.unknown.tolist()) == ([], [])
+    assert found.abstentions.flags == [
+        ["red"] if share > threshold else [] for share in found.proba[:, column]
+    ]
+    assert model.predict_each(queries).abstentions == Abstentions()
+    empty = model.predict_each(
+        [], abstention_policy=model.abstention_policy(out_of_distribution=0.9, sets=0.2)
+    ).abstentions
+    assert (empty.sets, empty.out_of_distribution.tolist()) == ([], [])
     model.save_pretrained(tmp_path, keep_shots=True)
     loaded = SAVModel.from_pretrained(tmp_path, backbone=tiny())
-    np.testing.assert_array_equal(loaded.is_unknown(queries, 0.9), model.is_unknown(queries, 0.9))
+    np.testing.assert_array_equal(
+        loaded.is_out_of_distribution(queries, 0.9), model.is_out_of_distribution(queries, 0.9)
+    )
     with pytest.raises(DataError, match="cannot promise"):
-        model.is_unknown(queries, 0.99)
+        model.is_out_of_distribution(queries, 0.99)
 
 
 def test__head_set__of_one_model__can_be_compared_with_another():
     heads = fitted("sav").head_set_
     assert list(heads.heads) == fitted("sav").heads_
-    assert len(fitted("mixture").head_set_.heads) == tiny().layout.n_heads
+    assert len(fitted("ensemble").head_set_.heads) == tiny().layout.n_heads
 
 
 def test__heads_of_another_task__are_the_only_ones_used(tmp_path):
@@ -189,4 +198,4 @@ def test__head_stability__is_the_mean_overlap_of_refits_without_each_shot():
     pairs = [(one, other) for i, one in enumerate(kept) for other in kept[:i]]
     expected = sum(len(one & other) / len(one | other) for one, other in pairs) / len(pairs)
     assert model.selection_report_["head_stability"] == pytest.approx(expected)
-    assert fitted("soft_all").selection_report_["head_stability"] == 1
+    assert fitted("mean_proba_all").selection_report_["head_stability"] == 1

@@ -3,11 +3,11 @@ import json
 import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
-from tests.model.colours import PROMPT, picture, shots, tiny
+from tests.model.colors import PROMPT, image, shots, tiny
 
 from savs.backbones import FakeBackbone
 from savs.classifiers import MultiLabelClassifier
-from savs.classifiers.ensemble import make_expert
+from savs.classifiers.ensemble import make_base_estimator
 from savs.errors import ArtifactError, DataError, ItemError
 from savs.model import MultiLabelModel, SAVModel
 
@@ -15,41 +15,43 @@ LABELS = {"red": {"warm", "red"}, "green": {"natural"}, "blue": {"cold", "natura
 
 
 def given(per_class: int = 5, start: int = 0):
-    pictures, colours = shots(per_class, start)
-    return pictures, [LABELS[colour] for colour in colours]
+    images, colours = shots(per_class, start)
+    return images, [LABELS[colour] for colour in colours]
 
 
-def fitted(method: str = "soft", **options) -> MultiLabelModel:
+def fitted(method: str = "mean_proba", **options) -> MultiLabelModel:
     return MultiLabelModel(tiny(), prompt=PROMPT, method=method, **options).fit(*given())
 
 
-@pytest.mark.parametrize("method", ["votes", "soft", "kernel_ridge", "mixture"])
-def test__labels__of_new_pictures__come_back(method, tmp_path):
+@pytest.mark.parametrize("method", ["votes", "mean_proba", "kernel_ridge", "ensemble"])
+def test__labels__of_new_images__come_back(method, tmp_path):
     model = fitted(method)
     assert model.labels_ == ["cold", "natural", "red", "warm"]
-    pictures, truth = given(2, start=60)
-    assert [set(labels) for labels in model.predict(pictures)] == truth
-    shares = model.predict_proba(pictures)
+    images, truth = given(2, start=60)
+    assert [set(labels) for labels in model.predict(images)] == truth
+    shares = model.predict_proba(images)
     assert shares.shape == (6, 4)
     model.save_pretrained(tmp_path / "m")
     loaded = MultiLabelModel.from_pretrained(tmp_path / "m", backbone=tiny())
-    np.testing.assert_array_equal(loaded.predict_proba(pictures), shares)
+    np.testing.assert_array_equal(loaded.predict_proba(images), shares)
     alone = SAVModel.from_pretrained(tmp_path / "m" / "label-0003", backbone=tiny())
-    np.testing.assert_allclose(alone.predict_proba(pictures)[:, 1], shares[:, 3], atol=1e-6)
+    np.testing.assert_allclose(alone.predict_proba(images)[:, 1], shares[:, 3], atol=1e-6)
 
 
 def test__heads__are_the_same_for_all_labels_and_those_of_the_classifier_on_arrays():
-    model = fitted("soft", n_heads=6)
+    model = fitted("mean_proba", n_heads=6)
     assert len({frozenset(one.heads_) for one in model.models_}) == 1
     support = model.models_[0]._support
     order = {shot.id: i for i, shot in enumerate(support.shots)}
     _, labels = given()
     table = np.array([[name in own for name in model.labels_] for own in labels], dtype=int)
     rows = support.rows[[order[str(i)] for i in range(len(labels))]]
-    classifier = MultiLabelClassifier(make_expert("soft", model.models_[0].layout).set_params(n_heads=6))
+    classifier = MultiLabelClassifier(
+        make_base_estimator("mean_proba", model.models_[0].layout).set_params(n_heads=6)
+    )
     expected = classifier.fit(rows, table)
     assert set(expected.classifiers_[0].heads_) == set(model.models_[0].heads_)
-    queries = [picture("red", 90), picture("blue", 91)]
+    queries = [image("red", 90), image("blue", 91)]
     full = tiny().extract([model._reader._template.apply(one) for one in as_list(queries)]).features
     np.testing.assert_allclose(model.predict_proba(queries), expected.predict_proba(full), atol=1e-5)
 
@@ -63,7 +65,9 @@ def as_list(items):
 def test__forward_passes__one_per_example_whatever_the_number_of_labels():
     backbone = FakeBackbone()
     texts = [f"text {i}" for i in range(8)]
-    model = MultiLabelModel(backbone, method="soft_all").fit(texts, [{i % 4, 10 + i % 2} for i in range(8)])
+    model = MultiLabelModel(backbone, method="mean_proba_all").fit(
+        texts, [{i % 4, 10 + i % 2} for i in range(8)]
+    )
     assert backbone.n_forward == 8
     model.predict(texts[:3])
     assert backbone.n_forward == 11
@@ -100,7 +104,7 @@ def test__methods_without_probabilities_of_a_label__are_refused():
         fitted().predict([])
 
 
-def test__bad_picture__is_its_item_error(tmp_path):
+def test__bad_image__is_its_item_error(tmp_path):
     (tmp_path / "a.png").write_bytes(b"no")
     with pytest.raises(ItemError):
         fitted().predict([tmp_path / "a.png"])

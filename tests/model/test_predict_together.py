@@ -1,4 +1,4 @@
-"""Several classifiers on one picture: the answers of each alone, from fewer passes."""
+"""Several classifiers on one image: the answers of each alone, from fewer passes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from savs.model import SAVModel, predict_together
 COLOURS = {"red": (200, 30, 30), "blue": (30, 30, 200)}
 
 
-def picture(colour: str, side: int = 40) -> np.ndarray:
+def image(colour: str, side: int = 40) -> np.ndarray:
     return np.full((side, side, 3), COLOURS[colour], np.uint8)
 
 
@@ -25,7 +25,7 @@ def backbone():
 
 @pytest.fixture(scope="module")
 def models(backbone):
-    shots = [picture(colour, side) for colour in COLOURS for side in (30, 36, 44)]
+    shots = [image(colour, side) for colour in COLOURS for side in (30, 36, 44)]
     labels = [colour for colour in COLOURS for _ in range(3)]
     prompts = ["What colour is it?", "Is it a warm colour?", "What colour is it?", None]
     fitted = [
@@ -36,7 +36,7 @@ def models(backbone):
 
 def asked(count: int) -> list[Example]:
     return [
-        Example((Message("user", (Image(picture(c, 30 + i)), Text("Look."))),), id=f"{c}{i}")
+        Example((Message("user", (Image(image(c, 30 + i)), Text("Look."))),), id=f"{c}{i}")
         for i in range(count)
         for c in COLOURS
     ]
@@ -46,7 +46,7 @@ def test__together__each_model__as_its_own_answers(models, backbone) -> None:
     examples = asked(3)
     found = predict_together(models, examples)
     assert backbone.report.n_examples == 3 * len(examples)  # three different prompts, not four models
-    assert backbone.report.n_reused == 3 * len(examples)  # each picture is read once
+    assert backbone.report.n_reused == 3 * len(examples)  # each image is read once
     for model, answers in zip(models, found, strict=True):
         alone = model.predict_each(examples)
         assert answers.labels == alone.labels

@@ -132,8 +132,10 @@ def test__failed_fit__leaves_the_fitted_model_as_it_was(tmp_path):
 def test__fault_14__shots_in_the_test_set__are_found_by_prompted_content():
     rows = [{"text": "same", "claim": claim, "label": claim} for claim in ("one", "two")]
     model = SAVModel(FakeBackbone(layout=LAYOUT), prompt="{text}: {claim}", n_heads=5).fit(rows)
-    assert model.find_leaks([{"text": "same", "claim": "three"}, {"text": "same", "claim": "two"}]) == [1]
-    assert model.find_leaks([{"text": "no claim"}, {"text": "same", "claim": "one"}]) == [1]
+    assert model.find_test_leakage(
+        [{"text": "same", "claim": "three"}, {"text": "same", "claim": "two"}]
+    ) == [1]
+    assert model.find_test_leakage([{"text": "no claim"}, {"text": "same", "claim": "one"}]) == [1]
 
 
 def test__unfitted_model__says_so():
@@ -222,11 +224,11 @@ def test__card__says_what_it_is(tmp_path):
 @ONE_SHOT_IS_ENOUGH
 def test__caller_data__is_not_changed():
     row = {"image": np.full((9, 9, 3), 7, np.uint8), "question": "q", "label": "a"}
-    picture = Image.new("RGB", (9, 9))
-    before = (row["image"].copy(), picture.tobytes(), list(row))
-    SAVModel(FakeBackbone(layout=LAYOUT), n_heads=5).fit([row, {"image": picture, "label": "b"}])
+    image = Image.new("RGB", (9, 9))
+    before = (row["image"].copy(), image.tobytes(), list(row))
+    SAVModel(FakeBackbone(layout=LAYOUT), n_heads=5).fit([row, {"image": image, "label": "b"}])
     np.testing.assert_array_equal(row["image"], before[0])
-    assert (picture.tobytes(), list(row)) == before[1:]
+    assert (image.tobytes(), list(row)) == before[1:]
 
 
 def test__to_artifact__unfitted__is_not_fitted_error(tmp_path):
@@ -260,7 +262,7 @@ class OrderedBackbone(FakeBackbone):
         return replace(found, features=found.features + noise)
 
 
-def test__fault_21__order_of_the_shots__decides_no_byte_of_the_artefact(tmp_path):
+def test__fault_21__order_of_the_shots__decides_no_byte_of_the_artifact(tmp_path):
     rows = [
         {"id": f"n{i}", "text": text, "label": label}
         for i, (text, label) in enumerate(zip(TEXTS, LABELS, strict=True))
@@ -297,7 +299,7 @@ def test__predict_each__items_that_are_no_examples__count_with_the_others(tmp_pa
     assert [error.id for error in found.errors] == ["0", "2", "3", "4"]
     with pytest.raises(ItemError):
         model.predict_each(items, max_errors=3)
-    assert model.find_leaks([3, "no", TEXTS[0]]) == [2]
+    assert model.find_test_leakage([3, "no", TEXTS[0]]) == [2]
 
 
 class ModelBackbone(FakeBackbone):

@@ -23,8 +23,8 @@ def reader():
 
 def item(scene: Scene, text: str) -> Item:
     """A scene with a question."""
-    picture: Image.Image = draw_scene(scene, np.random.default_rng(0))
-    return Item((picture,), text, "", "")
+    image: Image.Image = draw_scene(scene, np.random.default_rng(0))
+    return Item((image,), text, "", "")
 
 
 def test__bundled_weights__are_small_float16():

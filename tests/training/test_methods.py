@@ -15,12 +15,12 @@ LAYOUT = HeadLayout.uniform(2, 3, 4)
 def cache(tmp_path):
     rng = np.random.default_rng(0)
     for task, distance in (("easy", 3.0), ("hard", 0.2)):
-        centres = distance * rng.standard_normal((2, LAYOUT.width))
+        centers = distance * rng.standard_normal((2, LAYOUT.width))
         arrays = {}
         for name, count in (("t", 40), ("s0", 20), ("s1", 20)):
             y = rng.permutation(np.arange(count) % 2)
             arrays[f"{name}_y"] = y
-            arrays[f"{name}_heads"] = (centres[y] + rng.standard_normal((count, LAYOUT.width))).astype("f4")
+            arrays[f"{name}_heads"] = (centers[y] + rng.standard_normal((count, LAYOUT.width))).astype("f4")
             arrays[f"{name}_state"] = (4 * y[:, None] + rng.standard_normal((count, 5))).astype("f4")
         np.savez(tmp_path / f"{task}.npz", **arrays)
     return tmp_path
@@ -46,29 +46,29 @@ def test__draws__heads_and_state__side_by_side(cache):
 
 
 def test__measure__layout_with_state__mixture_finds_what_heads_do_not_hold(cache):
-    names = ["sav", "last_state", "mixture"]
-    blind = measure(cache, LAYOUT, ["mixture"], [10], 2)["10"]["hard"]["mixture"]
+    names = ["sav", "last_state", "ensemble"]
+    blind = measure(cache, LAYOUT, ["ensemble"], [10], 2)["10"]["hard"]["ensemble"]
     found = measure(cache, LAYOUT.with_state(5), names, [10], 2)["10"]["hard"]
     assert np.mean(found["last_state"]) > 0.8
-    assert np.mean(found["mixture"]) > np.mean(blind) + 0.1
+    assert np.mean(found["ensemble"]) > np.mean(blind) + 0.1
 
 
 def test__coverage__intervals_and_bias_by_hand(cache):
     from savs.classifiers import make_method
     from savs.classifiers.cross_validation import estimate_classifier
 
-    row = coverage(cache, LAYOUT, ["soft"], [5], 2).splitlines()[2]
+    row = coverage(cache, LAYOUT, ["mean_proba"], [5], 2).splitlines()[2]
     held, widths, gaps = [], [], []
     for task in ("easy", "hard"):
         for x, y, test, truth in draws(cache, task, 5, 2, ["heads"]):
-            fitted = make_method("soft", LAYOUT).fit(x, y)
+            fitted = make_method("mean_proba", LAYOUT).fit(x, y)
             accuracy = fitted.score(test, truth)
             estimate = estimate_classifier(fitted, x, y)
             held.append(estimate.interval[0] <= accuracy <= estimate.interval[1])
             widths.append(estimate.interval[1] - estimate.interval[0])
             gaps.append(estimate.accuracy - accuracy)
     cells = [cell.strip() for cell in row.strip("|").split("|")]
-    assert cells[:3] == ["`soft`", "5", f"{100 * np.mean(held):.0f} %"]
+    assert cells[:3] == ["`mean_proba`", "5", f"{100 * np.mean(held):.0f} %"]
     assert cells[5:] == [f"{100 * np.mean(widths):.0f}", f"{100 * np.mean(gaps):+.1f}"]
 
 

@@ -1,4 +1,4 @@
-"""Schedule, optimiser, photographs and the rule that abilities are read with."""
+"""Schedule, optimizer, photographs and the rule that abilities are read with."""
 
 import io
 import tarfile
@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from training.abilities import head_votes, vote
-from training.optimiser import BatchedMuon, Optimiser
+from training.optimizer import BatchedMuon, Optimizer
 from training.photos import NAMED, read_photos
 from training.schedule import Budget
 
@@ -35,23 +35,23 @@ def test__batched_muon__updates_as_torch_does():
     start = [torch.randn(shape) for shape in ((16, 24), (24, 16), (16, 24), (8, 8))]
     ours, theirs = ([torch.nn.Parameter(one.clone()) for one in start] for _ in range(2))
     settings = {"lr": 0.02, "weight_decay": 0.1, "momentum": 0.95, "adjust_lr_fn": "match_rms_adamw"}
-    optimisers = BatchedMuon(ours, **settings), torch.optim.Muon(theirs, **settings)
+    optimizers = BatchedMuon(ours, **settings), torch.optim.Muon(theirs, **settings)
     for _ in range(3):
         for one, other in zip(ours, theirs, strict=True):
             one.grad = torch.randn_like(one)
             other.grad = one.grad.clone()
-        for optimiser in optimisers:
-            optimiser.step()
+        for optimizer in optimizers:
+            optimizer.step()
     for one, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(one, other)
 
 
-def test__optimiser__convolution__is_updated_in_place():
+def test__optimizer__convolution__is_updated_in_place():
     layer = torch.nn.Conv2d(4, 8, 3).to(memory_format=torch.channels_last)
     before = layer.weight.detach().clone()
-    optimiser = Optimiser(layer.named_parameters(), 0.01, 0.01)
+    optimizer = Optimizer(layer.named_parameters(), 0.01, 0.01)
     layer(torch.randn(2, 4, 6, 6)).square().sum().backward()
-    optimiser.step(1.0)
+    optimizer.step(1.0)
     assert not torch.equal(before, layer.weight)
     assert layer.weight.grad is None
 

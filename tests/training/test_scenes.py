@@ -23,10 +23,10 @@ from savs.demo.scenes import (
 @pytest.mark.parametrize("colour", COLOURS)
 def test__draw_scene__thing__shows_its_colour_at_its_centre(kind, colour):
     thing = Thing(kind, colour, "large", 30.0, 34.0)
-    picture = np.asarray(draw_scene(Scene((thing,), "plain"), np.random.default_rng(0)), dtype=float)
-    assert picture.shape == (SIDE, SIDE, 3)
-    centre = picture[32:36, 28:32].mean(axis=(0, 1))
-    nearest = min(COLOURS, key=lambda name: float(np.abs(centre - COLOURS[name]).sum()))
+    image = np.asarray(draw_scene(Scene((thing,), "plain"), np.random.default_rng(0)), dtype=float)
+    assert image.shape == (SIDE, SIDE, 3)
+    center = image[32:36, 28:32].mean(axis=(0, 1))
+    nearest = min(COLOURS, key=lambda name: float(np.abs(center - COLOURS[name]).sum()))
     assert nearest == colour
 
 
@@ -38,12 +38,12 @@ def test__sample_scene__distinct__differs_in_kind_and_colour(n_things):
     assert len({thing.cell for thing in scene.things}) == n_things
 
 
-def test__draw_scene__same_seed__draws_the_same_picture():
-    pictures = []
+def test__draw_scene__same_seed__draws_the_same_image():
+    images = []
     for _ in range(2):
         rng = np.random.default_rng(5)
-        pictures.append(np.asarray(draw_scene(sample_scene(rng, 3), rng)))
-    np.testing.assert_array_equal(*pictures)
+        images.append(np.asarray(draw_scene(sample_scene(rng, 3), rng)))
+    np.testing.assert_array_equal(*images)
 
 
 @pytest.mark.parametrize("relation", RELATIONS)
@@ -57,9 +57,9 @@ def test__relation_holds__is_antisymmetric_or_undecided(relation):
 
 @pytest.mark.parametrize("letter", LETTERS[:5])
 def test__draw_letter__has_ink_and_paper(letter):
-    picture = np.asarray(draw_letter(letter, np.random.default_rng(0)), dtype=float)
-    assert picture.shape == (SIDE, SIDE, 3)
-    assert np.ptp(picture.mean(axis=2)) > 60
+    image = np.asarray(draw_letter(letter, np.random.default_rng(0)), dtype=float)
+    assert image.shape == (SIDE, SIDE, 3)
+    assert np.ptp(image.mean(axis=2)) > 60
 
 
 def test__drawings__descriptions_and_cells_agree():

@@ -16,11 +16,11 @@ from savs.demo.tasks import build_tasks
 from savs.media import load_image
 
 
-def test__write_items__come_back_with_text_label_and_every_picture(tmp_path: Path) -> None:
-    pictures = [Image.new("RGB", (16, 16), colour) for colour in ("red", "green", "blue")]
+def test__write_items__come_back_with_text_label_and_every_image(tmp_path: Path) -> None:
+    images = [Image.new("RGB", (16, 16), colour) for colour in ("red", "green", "blue")]
     items = [
-        Item((pictures[0],), "What is it?", "red", ""),
-        Item((pictures[1], pictures[2]), "Alike?", "nö", ""),
+        Item((images[0],), "What is it?", "red", ""),
+        Item((images[1], images[2]), "Alike?", "nö", ""),
         Item((), "Only words", "red", ""),
     ]
     write_items(tmp_path, "train", items)
@@ -28,8 +28,8 @@ def test__write_items__come_back_with_text_label_and_every_picture(tmp_path: Pat
     assert [(example.text, example.label) for example in found] == [(one.text, one.label) for one in items]
     for example, item in zip(found, items, strict=True):
         assert len(example.images) == len(item.images)
-        for image, picture in zip(example.images, item.images, strict=True):
-            assert (np.asarray(load_image(image.source)) == np.asarray(picture)).all()
+        for image, drawn in zip(example.images, item.images, strict=True):
+            assert (np.asarray(load_image(image.source)) == np.asarray(drawn)).all()
 
 
 def test__demo_items__shots_and_test_share_nothing_and_carry_the_prompt() -> None:
@@ -40,7 +40,7 @@ def test__demo_items__shots_and_test_share_nothing_and_carry_the_prompt() -> Non
         "Does the note fit the picture?" in item.text and "{question}" not in item.text for item in train
     )
     contents = [
-        {json.dumps([item.text, [picture.tobytes().hex() for picture in item.images]]) for item in items}
+        {json.dumps([item.text, [image.tobytes().hex() for image in item.images]]) for item in items}
         for items in (train, test)
     ]
     assert len(contents[0] & contents[1]) == 0
@@ -48,9 +48,9 @@ def test__demo_items__shots_and_test_share_nothing_and_carry_the_prompt() -> Non
 
 def test__copies_of_a_shot__have_its_size_and_other_pixels() -> None:
     pixels = np.arange(20 * 30 * 3, dtype=np.uint8).reshape(20, 30, 3)
-    picture = Image.fromarray(pixels)
-    assert (np.asarray(mirrored(picture)) == pixels[:, ::-1]).all()
+    image = Image.fromarray(pixels)
+    assert (np.asarray(mirrored(image)) == pixels[:, ::-1]).all()
     for corner in ("upper", "lower"):
-        crop = cropped(picture, corner)
-        assert crop.size == picture.size
+        crop = cropped(image, corner)
+        assert crop.size == image.size
         assert (np.asarray(crop) != pixels).any()

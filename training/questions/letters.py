@@ -21,7 +21,7 @@ ALIKE = ("OQCGD", "EFB", "MNW", "VYU", "PRB", "ILTJ", "KXH", "SZ")
 
 
 def about_letter(rng: Random, letter: str) -> Question:
-    """Ask a question about a picture of `letter`."""
+    """Ask a question about an image of `letter`."""
     chance = rng.random()
     if chance < 0.6:
         return ask_word(rng, "letter what", WHICH, letter)

@@ -1,4 +1,4 @@
-"""Samples: one or two pictures (or none), and as many questions about them as fit.
+"""Samples: one or two images (or none), and as many questions about them as fit.
 
 This is what stage 1 trains on and where the shares of everything are set.
 """
@@ -28,8 +28,8 @@ PAIR_FRAMES = (("", ""), ("", ""), ("First picture: ", "Second picture: "), ("Im
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """Where the pixels of a picture are: "photo", "scene" or "letter", and the index there."""
+class Image:
+    """Where the pixels of an image are: "photo", "scene" or "letter", and the index there."""
 
     source: str
     index: int
@@ -37,10 +37,10 @@ class Picture:
 
 @dataclass(frozen=True)
 class Sample:
-    """Pictures, each with the words before it, and a generator of questions about them."""
+    """Images, each with the words before it, and a generator of questions about them."""
 
     sort: str
-    pictures: tuple[Picture, ...]
+    images: tuple[Image, ...]
     frames: tuple[str, ...]
     ask: Callable[[], Question]
 
@@ -71,7 +71,7 @@ class Mixture:
             "scene": self.scene,
             "letter": self.letter,
             "pair": self.pair,
-            "words": self.no_picture,
+            "words": self.no_image,
         }[sort]()
 
     def photo(self) -> Sample:
@@ -80,7 +80,7 @@ class Mixture:
         word = self.words[int(self.photos.labels[index])]
         return Sample(
             "photo",
-            (Picture("photo", index),),
+            (Image("photo", index),),
             (self._frame(),),
             lambda: self._with_rules(word, about_photo(rng, word)),
         )
@@ -97,63 +97,63 @@ class Mixture:
         def ask() -> Question:
             return about_rule(rng, scene) if rng.random() < RULE_SHARE else about_scene(rng, scene)
 
-        return Sample("scene", (Picture("scene", index),), (self._frame(),), ask)
+        return Sample("scene", (Image("scene", index),), (self._frame(),), ask)
 
     def letter(self) -> Sample:
         """Return a letter with its questions."""
         rng, index = self.rng, self._index(len(self.drawings.letters))
         letter = LETTERS[int(self.drawings.letter_of[index])]
         return Sample(
-            "letter", (Picture("letter", index),), (self._frame(),), lambda: about_letter(rng, letter)
+            "letter", (Image("letter", index),), (self._frame(),), lambda: about_letter(rng, letter)
         )
 
-    def no_picture(self) -> Sample:
+    def no_image(self) -> Sample:
         """Questions about words alone."""
         return Sample("words", (), (), lambda: about_words(self.rng))
 
     def pair(self) -> Sample:
-        """Two pictures with their questions."""
+        """Two images with their questions."""
         rng, style = self.rng, self.rng.random()
         if style < 0.38:
-            pictures = self._two_photos()
+            images = self._two_photos()
         elif style < 0.8:
-            pictures = self._two_singles()
+            images = self._two_singles()
         elif style < 0.9:
-            pictures = tuple(Picture("scene", self._index(len(self.drawings.pixels))) for _ in range(2))
+            images = tuple(Image("scene", self._index(len(self.drawings.pixels))) for _ in range(2))
         else:
-            pictures = (
-                Picture("photo", self._index(len(self.photos.labels))),
-                Picture("scene", self._index(len(self.drawings.pixels))),
+            images = (
+                Image("photo", self._index(len(self.photos.labels))),
+                Image("scene", self._index(len(self.drawings.pixels))),
             )
-            pictures = pictures if rng.random() < 0.5 else pictures[::-1]
-        first, second = (self._subject(picture) for picture in pictures)
-        return Sample("pair", pictures, rng.choice(PAIR_FRAMES), lambda: about_pair(rng, first, second))
+            images = images if rng.random() < 0.5 else images[::-1]
+        first, second = (self._subject(image) for image in images)
+        return Sample("pair", images, rng.choice(PAIR_FRAMES), lambda: about_pair(rng, first, second))
 
-    def pixels(self, picture: Picture) -> np.ndarray:
-        """Return the picture (64, 64, 3) uint8 as it is stored."""
+    def pixels(self, image: Image) -> np.ndarray:
+        """Return the image (64, 64, 3) uint8 as it is stored."""
         source = {"photo": self.photos.pixels, "scene": self.drawings.pixels, "letter": self.drawings.letters}
-        stored: np.ndarray = source[picture.source][picture.index]
+        stored: np.ndarray = source[image.source][image.index]
         return stored
 
-    def _subject(self, picture: Picture):  # type: ignore[no-untyped-def]
-        if picture.source == "photo":
-            return self.words[int(self.photos.labels[picture.index])]
-        return self.drawings.scene(picture.index)
+    def _subject(self, image: Image):  # type: ignore[no-untyped-def]
+        if image.source == "photo":
+            return self.words[int(self.photos.labels[image.index])]
+        return self.drawings.scene(image.index)
 
-    def _two_photos(self) -> tuple[Picture, ...]:
+    def _two_photos(self) -> tuple[Image, ...]:
         rng = self.rng
         first = rng.randrange(len(self.by_class))
         second = first if rng.random() < 0.45 else rng.randrange(len(self.by_class))
-        return tuple(Picture("photo", int(rng.choice(self.by_class[label]))) for label in (first, second))
+        return tuple(Image("photo", int(rng.choice(self.by_class[label]))) for label in (first, second))
 
-    def _two_singles(self) -> tuple[Picture, ...]:
+    def _two_singles(self) -> tuple[Image, ...]:
         rng = self.rng
         first = int(rng.choice(self.singles))
         column = rng.choice((None, 0, 1))
         pool = self.singles
         if column is not None:
             pool = self.singles_by[column][int(self.drawings.things[first, 0, column])]
-        return Picture("scene", first), Picture("scene", int(rng.choice(pool)))
+        return Image("scene", first), Image("scene", int(rng.choice(pool)))
 
     def _with_rules(self, word: str, question: Question) -> Question:
         chance = self.rng.random()

@@ -131,7 +131,7 @@ def about(topic: str) -> str:
 
 
 def about_words(rng: Random) -> Question:
-    """Ask a question about words, without any picture: kinds of words, copying, comparing."""
+    """Ask a question about words, without any image: kinds of words, copying, comparing."""
     style = rng.random()
     if style < 0.4:
         return about_note(rng)

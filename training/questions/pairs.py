@@ -1,4 +1,4 @@
-"""Questions about two pictures in one prompt."""
+"""Questions about two images in one prompt."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PLACES = ("first", "second")
 
 
 def about_pair(rng: Random, first: Subject, second: Subject) -> Question:
-    """Ask a question about two pictures."""
+    """Ask a question about two images."""
     question: Question | None = None
     while question is None:
         if isinstance(first, str) and isinstance(second, str):
@@ -56,7 +56,7 @@ def _about_photos(rng: Random, first: str, second: str) -> Question:
 
 
 def which_texts(name: str) -> tuple[str, ...]:
-    """Ways to ask which of two pictures shows something."""
+    """Ways to ask which of two images shows something."""
     return (
         f"Which picture shows {name}, the first or the second?",
         f"Which image shows {name}?",
@@ -65,7 +65,7 @@ def which_texts(name: str) -> tuple[str, ...]:
 
 
 def what_texts(place: str) -> tuple[str, ...]:
-    """Ways to ask what one of two pictures shows."""
+    """Ways to ask what one of two images shows."""
     return (
         f"What is in the {place} picture?",
         f"What does the {place} image show?",

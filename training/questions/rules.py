@@ -1,4 +1,4 @@
-"""Rules over a picture and a note together: one condition on each side, joined by and, or, or "exactly one".
+"""Rules over an image and a note together: one condition on each side, joined by and, or, or "exactly one".
 
 `HELD_OUT_RULES` are pairs of conditions that training never joins, under any connective.
 """
@@ -32,7 +32,7 @@ HELD_OUT_RULES: frozenset[tuple[Condition, Condition]] = frozenset(
 JOINS = ("and", "or", "one")
 
 
-def picture_facts(subject: Scene | str) -> set[Condition]:
+def image_facts(subject: Scene | str) -> set[Condition]:
     """Everything a condition can find true of a scene, or of a photograph of the given word."""
     if isinstance(subject, str):
         return {("class", subject), ("nature", "animal" if subject in ANIMALS else "vehicle")}
@@ -42,8 +42,8 @@ def picture_facts(subject: Scene | str) -> set[Condition]:
     return facts | {("background", subject.background)}
 
 
-def picture_conditions(subject: Scene | str) -> tuple[Condition, ...]:
-    """Every condition that can be put on such a picture."""
+def image_conditions(subject: Scene | str) -> tuple[Condition, ...]:
+    """Every condition that can be put on such an image."""
     if isinstance(subject, str):
         return (("nature", "animal"), ("nature", "vehicle")) * 2 + tuple(("class", word) for word in WORDS)
     return (
@@ -89,12 +89,12 @@ def say(rng: Random, condition: Condition) -> str:
 
 
 def about_rule(rng: Random, subject: Scene | str) -> Question:
-    """Ask a question that needs the picture and a note, or one side of such a rule."""
+    """Ask a question that needs the image and a note, or one side of such a rule."""
     style = rng.random()
     if style < 0.16:
-        return single(rng, subject, on_picture=True)
+        return single(rng, subject, on_image=True)
     if style < 0.32:
-        return single(rng, subject, on_picture=False)
+        return single(rng, subject, on_image=False)
     if style < 0.5:
         return matches(rng, subject)
     return joined(rng, subject, rng.choices(JOINS, (0.5, 0.3, 0.2))[0])
@@ -106,15 +106,15 @@ def joined(
     """Ask for a rule of two conditions; a given `pair` may be a held-out one, a sampled one never is."""
     truth = rng.random() < 0.5
     sides = [(a, b) for a in (True, False) for b in (True, False) if verdict(join, a, b) == truth]
-    on_picture, on_note = rng.choice(sides)
+    on_image, on_note = rng.choice(sides)
     if pair is None:
-        condition = _condition(rng, picture_conditions(subject), picture_facts(subject), on_picture)
+        condition = _condition(rng, image_conditions(subject), image_facts(subject), on_image)
         other = rng.choice([one for one in NOTE_CONDITIONS if (condition, one) not in HELD_OUT_RULES])
     else:
         condition, other = pair
-        on_picture = condition in picture_facts(subject)
+        on_image = condition in image_facts(subject)
     note = note_with(rng, other, on_note)
-    truth = verdict(join, on_picture, on_note)
+    truth = verdict(join, on_image, on_note)
     return ask_rule(rng, f"rule {join}", note, rule_text(rng, join, condition, other), truth)
 
 
@@ -145,18 +145,18 @@ def ask_rule(rng: Random, family: str, note: Note, rule: str, truth: bool) -> Qu
     return ask_yes_no(rng, family, texts, truth)
 
 
-def single(rng: Random, subject: Scene | str, on_picture: bool) -> Question:
+def single(rng: Random, subject: Scene | str, on_image: bool) -> Question:
     """Ask for a rule with one condition, next to a note that may not matter."""
     truth = rng.random() < 0.5
-    if on_picture:
-        condition = _condition(rng, picture_conditions(subject), picture_facts(subject), truth)
+    if on_image:
+        condition = _condition(rng, image_conditions(subject), image_facts(subject), truth)
         return ask_rule(rng, "rule picture only", sample_note(rng), say(rng, condition), truth)
     condition = rng.choice(NOTE_CONDITIONS)
     return ask_rule(rng, "rule note only", note_with(rng, condition, truth), say(rng, condition), truth)
 
 
 def matches(rng: Random, subject: Scene | str) -> Question:
-    """Whether the note names what the picture shows."""
+    """Whether the note names what the image shows."""
     truth = rng.random() < 0.5
     form = rng.choice(FORMS)
     if isinstance(subject, str):

@@ -66,7 +66,8 @@ class SkippedLayer:
         From the model.
     kind : str
         ``"cross-attention"``, ``"linear attention"``, ``"Mamba"``, ``"convolution"``, ``"recurrent"``,
-        ``"attention without readable heads"``, or ``"no attention"`` (a layer of experts or an MLP alone).
+        ``"attention without readable heads"``, or ``"no attention"`` (a layer of base estimators or an MLP
+        alone).
     """
 
     path: str

@@ -39,11 +39,11 @@ if TYPE_CHECKING:
     from PIL import Image as PILImage
 
 
-# What is read together: prompts of similar length, and prompts that begin alike on the same pictures.
+# What is read together: prompts of similar length, and prompts that begin alike on the same images.
 
 _CHARACTERS_PER_TOKEN, _PIXELS_PER_TOKEN = 4, 28 * 28
 _MIN_COMMON_CHARACTERS = 120
-_Tokens = tuple[str | None, str | None, str | None]  # of pictures, of sounds, of videos
+_Tokens = tuple[str | None, str | None, str | None]  # of images, of audio clips, of videos
 _LARGEST_FAMILY = 64  # prepared as a whole, so that memory stays bounded
 
 
@@ -76,7 +76,7 @@ def render_all(processor: Any, examples: Sequence[Example]) -> tuple[list[Item],
 
 
 def by_length(items: Iterable[Item]) -> list[Item]:
-    """Return them by number of pictures and by length, the longest first: what does not fit shows at once."""
+    """Return them by number of images and by length, the longest first: what does not fit shows at once."""
     return sorted(items, key=lambda item: (*_kind(item.rendered), _length(item.rendered)), reverse=True)
 
 
@@ -89,8 +89,8 @@ def take(items: Sequence[Item], size: int) -> list[Item]:
 
 
 def _mixable(first: Item, second: Item) -> bool:
-    # Some families take no pictures beside plain text; in mllama, the text before a picture also attends to
-    # the blank pictures that fill up a prompt with fewer.
+    # Some families take no images beside plain text; in mllama, the text before an image also attends to
+    # the blank images that fill up a prompt with fewer.
     return _kind(first.rendered) == _kind(second.rendered)
 
 
@@ -105,7 +105,7 @@ def _counts(rendered: Rendered) -> tuple[int, int, int]:
 
 
 def _length(rendered: Rendered) -> float:
-    """Return about how many tokens a prompt has; larger pictures have more of them in many families."""
+    """Return about how many tokens a prompt has; larger images have more of them in many families."""
     pixels = sum(image_area(image.source) for image in rendered.images)
     return len(rendered.text) / _CHARACTERS_PER_TOKEN + pixels / _PIXELS_PER_TOKEN
 
@@ -121,7 +121,7 @@ def families(processor: Any, items: Sequence[Item]) -> tuple[list[list[Item]], l
     Returns
     -------
     families : list of list of Item
-        Each of at least two; what their prompts have in common holds all their pictures and sounds.
+        Each of at least two; what their prompts have in common holds all their images and audio clips.
     rest : list of Item
         All others.
     """
@@ -177,12 +177,12 @@ def _media(rendered: Rendered) -> tuple[Hashable, ...]:
 
 
 def _identity(medium: Image | Audio) -> Hashable:
-    """Return what two equal pictures or sounds have in common, without reading a file or samples."""
+    """Return what two equal images or audio clips have in common, without reading a file or samples."""
     source = medium.source
     if isinstance(medium, Frame):
         place = str(source) if isinstance(source, Path) else source
         return "frame", place, medium.video.sampling, medium.number
-    # The same array of samples at two rates is two sounds.
+    # The same array of samples at two rates is two audio clips.
     reading = medium.sampling_rate if isinstance(medium, Audio) else None
     kind = type(medium).__name__, medium.sampling if isinstance(medium, Video) else reading
     if isinstance(source, Path):
@@ -192,15 +192,15 @@ def _identity(medium: Image | Audio) -> Hashable:
     return kind, "object", id(source)
 
 
-# Pictures, sounds and videos of prompts, decoded; what cannot be read is an error of its example alone.
+# Images, audio clips and videos of prompts, decoded; what cannot be read is an error of its example alone.
 
-# Qwen2-Audio counts a sound of fewer than two tokens (80 ms) in another way in a batch than alone.
+# Qwen2-Audio counts an audio clip of fewer than two tokens (80 ms) in another way in a batch than alone.
 _SHORTEST_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A prompt with its pictures, sounds and videos decoded.
+    """A prompt with its images, audio clips and videos decoded.
 
     Attributes
     ----------
@@ -219,7 +219,7 @@ class Loaded:
 
     @property
     def sizes(self) -> list[tuple[int, int]]:
-        """Width and height of its pictures and of its videos' frames, in pixels."""
+        """Width and height of its images and of its videos' frames, in pixels."""
         return [image.size for image in (*self.images, *(f for video in self.videos for f in video.images))]
 
 
@@ -238,7 +238,7 @@ def load(items: Sequence[Item], processor: Any) -> tuple[list[Loaded], list[Fail
 
 
 def _decoded(images: Sequence[Image]) -> list[PILImage.Image]:
-    """Decode pictures, and each video once for all its frames."""
+    """Decode images, and each video once for all its frames."""
     videos: dict[int, list[PILImage.Image]] = {}
     decoded: list[PILImage.Image] = []
     for image in images:
@@ -262,12 +262,12 @@ def _samples(audio: Audio, processor: Any) -> NDArray[np.float32]:
     seconds = len(samples) / rate
     if seconds < _SHORTEST_SECONDS:
         raise MediaError(
-            f"the sound has {seconds:.3f} seconds; at least {_SHORTEST_SECONDS:g} are needed",
+            f"the audio clip has {seconds:.3f} seconds; at least {_SHORTEST_SECONDS:g} are needed",
             code="audio_too_short",
         )
     if longest is not None and seconds > longest:
         raise MediaError(
-            f"the sound has {seconds:.1f} seconds, but this backbone hears no more than {longest:g}; cut it",
+            f"the audio clip has {seconds:.1f} seconds, but the backbone takes at most {longest:g}; cut it",
             code="audio_too_long",
         )
     return samples
@@ -316,7 +316,7 @@ class Batch:
     inputs : dict
         Everything the processor gave, as tensors; ``attention_mask`` is always there.
     sizes : list of list of (int, int)
-        Width and height of every example's pictures, in pixels.
+        Width and height of every example's images, in pixels.
     """
 
     items: list[Item]
@@ -458,7 +458,7 @@ class BatchEncoder:
         found = next((token for token in self.reserved for text in texts if token in text), None)
         if found is not None:
             raise ExampleError(
-                f"its text holds {found}, which stands for the pixels of a picture in this backbone; take it "
+                f"its text holds {found}, which stands for the pixels of an image in this backbone; take it "
                 "out",
                 code="image_count",
             )
@@ -471,7 +471,7 @@ class BatchEncoder:
         if self.max_tokens is not None and longest > self.max_tokens:
             raise ExampleError(
                 f"its prompt has {longest} tokens but the backbone reads at most {self.max_tokens}; shorten "
-                "the text or use fewer or smaller pictures",
+                "the text or use fewer or smaller images",
                 code="prompt_too_long",
             )
 
@@ -524,7 +524,7 @@ def _refused(processor: Any, error: Exception, loaded: Loaded) -> ItemError:
     if tokens and isinstance(error, ValueError):
         hint = f"; its text may hold the model's own {tokens} token"
     if reads_images(processor) and not (loaded.images or loaded.audios or loaded.videos):
-        hint = "; it has no picture, and this model may need one"
+        hint = "; it has no image, and this model may need one"
     counts = [len(video.images) for video in loaded.videos]
     if len(set(counts)) > 1:
         hint = f"; its videos are read with {' and '.join(map(str, counts))} frames, and this model may need "
@@ -532,7 +532,7 @@ def _refused(processor: Any, error: Exception, loaded: Loaded) -> ItemError:
     if any(len(video.images) == 1 for video in loaded.videos):
         hint = "; one frame of its video is read, and this model may need two"
     if "nested images" in str(error).lower():
-        hint = "; it takes no list of pictures per prompt, so savs cannot read pictures with this model"
+        hint = "; it takes no list of images per prompt, so savs cannot read images with this model"
     if has_surrogate(text):
         hint = "; its text holds half a character (a lone surrogate)"
     refused = ExampleError(

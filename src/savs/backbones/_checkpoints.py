@@ -315,10 +315,10 @@ def base_of(place: Place) -> tuple[str, str | None]:
 
 def own_processor(place: Place, base: Place) -> bool:
     """Return whether an adapter's folder has a processor that replaces the base model's."""
-    pictures = ("processor_config.json", "preprocessor_config.json")
-    if any((place.folder / name).is_file() for name in pictures):
+    images = ("processor_config.json", "preprocessor_config.json")
+    if any((place.folder / name).is_file() for name in images):
         return True
-    text_alone = not any((base.folder / name).is_file() for name in pictures)
+    text_alone = not any((base.folder / name).is_file() for name in images)
     return text_alone and (place.folder / "tokenizer.json").is_file()
 
 

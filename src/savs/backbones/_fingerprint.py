@@ -141,7 +141,7 @@ def _summed_bits(tensor: torch.Tensor) -> bytes:
 
 
 def processor_digest(processor: Any) -> str:
-    """Return the sha256 of what turns an example into model inputs: pictures, template and tokenizer."""
+    """Return the sha256 of what turns an example into model inputs: images, template and tokenizer."""
     tokenizer = tokenizer_of(processor)
     parts: dict[str, Any] = {
         "template": chat_template(processor)[0],

@@ -197,7 +197,7 @@ def _restore(module: nn.Module, attributes: dict[str, Any], registries: _Registr
             registry.update(content)
 
 
-_MEDIA = {"pixel_values": "pictures", "pixel_values_videos": "videos", "input_features": "sounds"}
+_MEDIA = {"pixel_values": "images", "pixel_values_videos": "videos", "input_features": "audios"}
 
 
 def accepted_inputs(model: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -206,8 +206,8 @@ def accepted_inputs(model: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
     Raises
     ------
     BackboneError
-        If it names none of the floating tensors, or not those of pictures, videos or sounds: a language model
-        alone takes them for options of its layers, and answers as if there were none.
+        If it names none of the floating tensors, or not those of images, videos or audio clips: a language
+        model alone takes them for options of its layers, and answers as if there were none.
     """
     device = input_device(model)
     parameters = inspect.signature(model.forward).parameters
@@ -215,7 +215,7 @@ def accepted_inputs(model: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
     media = [n for n, v in inputs.items() if isinstance(v, torch.Tensor) and v.is_floating_point()]
     ignored = [name for name in media if name not in parameters]
     if ignored and (ignored == media or any(name in _MEDIA for name in ignored)):
-        kinds = " and ".join(_MEDIA.get(name, "pictures") for name in ignored)
+        kinds = " and ".join(_MEDIA.get(name, "images") for name in ignored)
         raise BackboneError(
             f"{type(model).__name__} takes no {' or '.join(ignored)}, so {kinds} would be ignored; use the "
             "whole model that belongs to the processor, or the tokenizer in the processor's place"

@@ -94,11 +94,11 @@ class BatchSize:
 
 
 def too_large(n_tokens: int, sizes: Sequence[tuple[int, int]]) -> CapacityError:
-    """Return the error of one example, with pictures of these sizes, that does not fit into memory alone."""
+    """Return the error of one example, with images of these sizes, that does not fit into memory alone."""
     shown = ", ".join(f"{width}x{height}" for width, height in sizes)
-    pictures = f" and {len(sizes)} picture(s) of {shown} pixels" if sizes else ""
-    remedy = "smaller pictures, a smaller dtype or another device" if sizes else "a shorter text"
+    images = f" and {len(sizes)} image(s) of {shown} pixels" if sizes else ""
+    remedy = "smaller images, a smaller dtype or another device" if sizes else "a shorter text"
     return CapacityError(
-        f"it does not fit into memory even alone, with {n_tokens} tokens{pictures}; use {remedy}",
+        f"it does not fit into memory even alone, with {n_tokens} tokens{images}; use {remedy}",
         code="out_of_memory",
     )

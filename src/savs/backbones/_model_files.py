@@ -13,7 +13,7 @@ from typing import Any
 from savs.backbones._torchvision import torchvision_remedy
 from savs.errors import BackboneError
 
-# Where a model's files are: the model in the box, a folder, or a name on the hub.
+# Where a model's files are: the bundled model, a folder, or a name on the hub.
 
 TINY = "tiny"
 """Name of the backbone that is installed with savs."""
@@ -93,7 +93,7 @@ class Place:
 
 
 def local_place(name: str | os.PathLike[str]) -> Place | None:
-    """Return the place of the model in the box or of a folder; None for what can only be a hub name.
+    """Return the place of the bundled model or of a folder; None for what can only be a hub name.
 
     Raises
     ------

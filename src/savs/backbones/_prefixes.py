@@ -1,4 +1,4 @@
-"""Questions that begin alike on the same pictures: the common beginning goes through the model once.
+"""Questions that begin alike on the same images: the common beginning goes through the model once.
 
 The keys and values of the common tokens are kept, repeated for every question, and the rest of each prompt
 is read on top of them, padded on the right and without an attention mask: positions follow from the length of
@@ -35,7 +35,7 @@ class SharedBatch:
     items : list of Item
         Which examples they are.
     prefix : dict
-        Model inputs of the common beginning, pictures and sounds included, as a batch of one.
+        Model inputs of the common beginning, images and audio clips included, as a batch of one.
     suffixes : list of dict
         Per example, the inputs of its remaining tokens, each tensor of shape (1, n_suffix, ...).
     whole : Batch
@@ -137,7 +137,7 @@ def _remembering(processor: Any) -> Any:
 
 
 class _Remembered:
-    """What prepares pictures, sounds or videos, keeping its last answer."""
+    """What prepares images, audio clips or videos, keeping its last answer."""
 
     def __init__(self, wrapped: Callable[..., Any]) -> None:
         self._wrapped = wrapped

@@ -1,11 +1,11 @@
 """A model's processor: images, audio, videos and text to model inputs, with torchvision or without it.
 
-transformers' own takes sounds only through the tokenizer of the mistral-common package, which also writes
-the prompt. That is a simple one, and its tokens are in the model's tekken.json or tokenizer.json: here it is
-a chat template, and the sounds go through the family's own feature extraction.
+transformers' own takes audio clips only through the tokenizer of the mistral-common package, which also
+writes the prompt. That is a simple one, and its tokens are in the model's tekken.json or tokenizer.json:
+here it is a chat template, and the audio clips go through the family's own feature extraction.
 
 Without torchvision, transformers cannot open a processor that also takes videos, nor a few others that only
-name torchvision in an import. What they do for pictures and text needs none of it, so those parts are opened
+name torchvision in an import. What they do for images and text needs none of it, so those parts are opened
 alone, on the PIL backend, and the part for videos where four functions on torch are enough.
 """
 
@@ -70,7 +70,7 @@ def written_prompts() -> Any:
 
         def __call__(self, text: Sequence[str], audio: Sequence[Any] = (), **options: Any) -> Any:
             rate = options.pop("sampling_rate", self.feature_extractor.sampling_rate)
-            chunks = [self._chunks(sound, rate) for sound in audio]
+            chunks = [self._chunks(samples, rate) for samples in audio]
             counts = iter([len(chunk) * self.chunk_frames // _FRAMES_PER_TOKEN for chunk in chunks])
             inputs = dict(self.tokenizer([self._expanded(one, counts) for one in text], **options))
             if chunks:
@@ -79,11 +79,11 @@ def written_prompts() -> Any:
                 inputs["input_features"] = torch.cat(chunks)
             return BatchFeature(inputs)
 
-        def _chunks(self, sound: Any, rate: int) -> Any:
-            """Return the mel spectrogram of a sound, cut; shape (n_chunks, n_mels, chunk_frames)."""
+        def _chunks(self, samples: Any, rate: int) -> Any:
+            """Return the mel spectrogram of an audio clip, cut; shape (n_chunks, n_mels, chunk_frames)."""
             extractor = self.feature_extractor
             return self._retrieve_input_features(
-                [sound],
+                [samples],
                 max_source_positions=self.chunk_frames,
                 sampling_rate=rate,
                 padding=True,
@@ -100,7 +100,7 @@ def written_prompts() -> Any:
     return WrittenPrompts
 
 
-# A model's processor: pictures and text to model inputs, with torchvision or without it.
+# A model's processor: images and text to model inputs, with torchvision or without it.
 
 ImageBackend = Literal["pil", "torchvision"]
 
@@ -167,7 +167,7 @@ def _open(place: Place, config: Any) -> Any:
         return AutoTokenizer.from_pretrained(place.name, **place.options)
     if config.model_type == "voxtral":
         return open_voxtral(place)
-    reduced = for_pictures(_processor_class(place, config))
+    reduced = for_images(_processor_class(place, config))
     if reduced is not None and not _has_torchvision():
         return _with_videos(place, config, reduced.from_pretrained(place.name, **place.options))
     try:
@@ -209,8 +209,8 @@ def _named_in(place: Place, file: str) -> Any:
     return content.get("processor_class") if isinstance(content, dict) else None
 
 
-def for_pictures(processor_class: Any) -> Any:
-    """Return a class that opens pictures and text where the given one cannot be opened, or None."""
+def for_images(processor_class: Any) -> Any:
+    """Return a class that opens images and text where the given one cannot be opened, or None."""
     if getattr(processor_class, "is_dummy", False):
         return _recovered(processor_class)
     if not hasattr(processor_class, "get_attributes"):
@@ -227,7 +227,7 @@ def _without_video(processor_class: Any) -> Any:
     attributes = processor_class.get_attributes()
     kept = [name for name in attributes if "video" not in name]
 
-    class PicturesAlone(base):  # type: ignore[misc]
+    class ImagesAlone(base):  # type: ignore[misc]
         # Comes after the family's class in the order of resolution: what it hands to its base passes here.
         def __init__(self, *args: Any, **options: Any) -> None:
             parts = dict(zip(attributes, args, strict=False)) | options
@@ -241,7 +241,7 @@ def _without_video(processor_class: Any) -> Any:
 
     found: Any = type(
         processor_class.__name__,
-        (processor_class, PicturesAlone),
+        (processor_class, ImagesAlone),
         {
             "video_processor": _NoVideos(),
             "get_attributes": classmethod(lambda _cls: list(kept)),
@@ -252,7 +252,7 @@ def _without_video(processor_class: Any) -> Any:
 
 
 class _NoVideos:
-    """What SmolVLM's chat template asks its video processor, also for pictures."""
+    """What SmolVLM's chat template asks its video processor, also for images."""
 
     num_frames = fps = None
 
@@ -305,5 +305,5 @@ def _processor_error(place: Place, error: Exception) -> BackboneError:
         return BackboneError(f"{place.source}: its image processor needs {torchvision_remedy()}")
     return BackboneError(
         f"{place.source}: no processor or tokenizer can be opened there ({type(error).__name__}); the "
-        "folder needs tokenizer.json and, for pictures, processor_config.json or preprocessor_config.json"
+        "folder needs tokenizer.json and, for images, processor_config.json or preprocessor_config.json"
     )

@@ -211,7 +211,7 @@ class _StateHook:
 # What is read off one forward pass: the wanted heads' vectors side by side, and the final state if asked.
 
 # Largest difference between a row read on top of a shared beginning and the same row read in full, relative
-# to its largest entry: another order of sums; a wrong position or a lost picture is off by far more.
+# to its largest entry: another order of sums; a wrong position or a lost image is off by far more.
 _EXACT = 1e-4
 _ROUNDING_STEPS = 4
 

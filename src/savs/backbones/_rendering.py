@@ -23,17 +23,17 @@ def tokenizer_of(processor: Any) -> Any:
 
 
 def reads_images(processor: Any) -> bool:
-    """Return whether a processor takes pictures."""
+    """Return whether a processor takes images."""
     return getattr(processor, "image_processor", None) is not None
 
 
 def reads_audio(processor: Any) -> bool:
-    """Return whether a processor takes sounds."""
+    """Return whether a processor takes audio clips."""
     return getattr(processor, "feature_extractor", None) is not None
 
 
 def reads_videos(processor: Any) -> bool:
-    """Return whether a processor takes videos as such; others take their frames as pictures.
+    """Return whether a processor takes videos as such; others take their frames as images.
 
     It must have a video processor, a token for a video, and a chat template that writes it.
     """
@@ -43,12 +43,12 @@ def reads_videos(processor: Any) -> bool:
 
 
 def sampling_rate(processor: Any) -> int:
-    """Return the samples a second that a processor wants of a sound."""
+    """Return the samples a second that a processor wants of an audio clip."""
     return int(processor.feature_extractor.sampling_rate)
 
 
 def longest_audio(processor: Any) -> float | None:
-    """Return the seconds after which a processor cuts a sound off without a word; None if it does not."""
+    """Return the seconds after which a processor silently cuts audio off; None if it does not."""
     extractor = processor.feature_extractor
     n_samples = getattr(extractor, "n_samples", None)
     if n_samples is None or getattr(processor, "audio_kwargs", {}).get("truncation") is False:
@@ -57,15 +57,15 @@ def longest_audio(processor: Any) -> float | None:
 
 
 def image_token(processor: Any) -> str | None:
-    """Return the token that stands for one picture in a prompt, if the processor names one.
+    """Return the token that stands for one image in a prompt, if the processor names one.
 
-    None as well for BLIP-2 and its kin, whose processors write the tokens of their one picture themselves.
+    None as well for BLIP-2 and its kin, whose processors write the tokens of their one image themselves.
     """
     return None if writes_own_tokens(processor) else named_token(processor, "image_token")
 
 
 def audio_token(processor: Any) -> str | None:
-    """Return the token that stands for one sound in a prompt, if the processor names one."""
+    """Return the token that stands for one audio clip in a prompt, if the processor names one."""
     return named_token(processor, "audio_token") if reads_audio(processor) else None
 
 
@@ -75,14 +75,14 @@ def video_token(processor: Any) -> str | None:
 
 
 def media_tokens(processor: Any) -> list[str]:
-    """Return the tokens that stand for a picture, a sound and a video in a prompt, those that there are."""
+    """Return the tokens that stand for images, audio and videos in a prompt, as far as there are any."""
     return [
         t for t in (image_token(processor), audio_token(processor), video_token(processor)) if t is not None
     ]
 
 
 def writes_own_tokens(processor: Any) -> bool:
-    """Return whether a processor writes the tokens of its one picture itself, whatever the prompt says."""
+    """Return whether a processor writes the tokens of its one image itself, whatever the prompt says."""
     return getattr(processor, "num_query_tokens", None) is not None
 
 
@@ -96,9 +96,9 @@ def named_token(processor: Any, name: str) -> str | None:
 
 
 def placeholders(model: Any, processor: Any) -> tuple[str, ...]:
-    """Return the tokens that a model replaces by pictures, where the processor writes them by itself.
+    """Return the tokens that a model replaces by images, where the processor writes them by itself.
 
-    They are not those that stand for a picture in a prompt (Gemma 3, Aya Vision, Ovis 2), so nobody counts
+    They are not those that stand for an image in a prompt (Gemma 3, Aya Vision, Ovis 2), so nobody counts
     them: one more, in an example's own text, and the model fails for the whole batch.
     """
     vocabulary = tokenizer_of(processor)
@@ -108,7 +108,7 @@ def placeholders(model: Any, processor: Any) -> tuple[str, ...]:
     return tuple(sorted(names - own)) if reads_images(processor) else ()
 
 
-# An example to the one string that the processor takes, with pictures and sounds in their order.
+# An example to the one string that the processor takes, with images and audio clips in their order.
 
 # Some templates write today's date into the system prompt; the same prompt must read the same on every day.
 _DATE = datetime.datetime(2025, 1, 1)
@@ -117,7 +117,7 @@ _TODAY = re.compile(r"""strftime_now\(\s*(["'])(.*?)\1\s*\)""")
 
 @dataclass(frozen=True, eq=False)
 class Frame(Image):
-    """One frame of a video, where a family reads videos as pictures.
+    """One frame of a video, where a family reads videos as images.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ class Rendered:
     Attributes
     ----------
     text : str
-        With the model's own token at each picture and sound.
+        With the model's own token at each image and audio clip.
     images : tuple of Image
         In the order of their tokens.
     add_special_tokens : bool
@@ -159,7 +159,7 @@ class Rendered:
 
     @property
     def media(self) -> tuple[Image | Audio, ...]:
-        """Pictures, sounds, videos."""
+        """Images, audio clips, videos."""
         return (*self.images, *self.audios, *self.videos)
 
 
@@ -176,8 +176,8 @@ def render(processor: Any, example: Example) -> Rendered:
     Raises
     ------
     ExampleError
-        If it is empty, has pictures or sounds the model cannot read, its tokens are not one per picture and
-        one per sound, or the chat template refuses it.
+        If it is empty, has images or audio clips the model cannot read, its tokens are not one per image and
+        one per audio clip, or the chat template refuses it.
     """
     try:
         return _render(processor, example)
@@ -217,7 +217,7 @@ def _render(processor: Any, example: Example) -> Rendered:
     if writes_own_tokens(processor):
         text = text.replace(tokens[Image], "")
     _check_images(processor, text, len(images))
-    _check_count(text, audio_token(processor), len(audios), "sounds", "audio_count")
+    _check_count(text, audio_token(processor), len(audios), "audios", "audio_count")
     _check_count(text, video_token(processor), len(videos), "videos", "video_count")
     if not text:
         raise ExampleError("its prompt is empty", code="empty_example")
@@ -226,24 +226,24 @@ def _render(processor: Any, example: Example) -> Rendered:
 
 
 def _tokens(processor: Any) -> dict[type, str]:
-    """Return what stands for a picture and for a sound where no template writes it."""
+    """Return what stands for an image and for an audio clip where no template writes it."""
     names = ("audio_bos_token", "audio_token", "audio_eos_token")
-    sound = "".join(named_token(processor, name) or "" for name in names)
-    return {Image: named_token(processor, "image_token") or "<image>", Audio: sound or "<audio>"}
+    audio = "".join(named_token(processor, name) or "" for name in names)
+    return {Image: named_token(processor, "image_token") or "<image>", Audio: audio or "<audio>"}
 
 
 def _messages(processor: Any, example: Example) -> list[Message]:
     if not example.parts:
-        raise ExampleError("it has neither text nor pictures", code="empty_example")
+        raise ExampleError("it has neither text nor images", code="empty_example")
     if example.images and not reads_images(processor):
-        kind = "video(s)" if len(example.videos) == len(example.images) else "picture(s)"
+        kind = "video(s)" if len(example.videos) == len(example.images) else "image(s)"
         raise ExampleError(
             f"it has {len(example.images)} {kind}, but this backbone reads {_besides(processor, Image)} only",
             code="no_images",
         )
     if example.audios and not reads_audio(processor):
         raise ExampleError(
-            f"it has {len(example.audios)} sound(s), but this backbone reads "
+            f"it has {len(example.audios)} audio clip(s), but this backbone reads "
             f"{_besides(processor, Audio)} only",
             code="no_audio",
         )
@@ -257,8 +257,8 @@ def _messages(processor: Any, example: Example) -> list[Message]:
 
 def _besides(processor: Any, kind: type) -> str:
     if kind is Image and reads_audio(processor):
-        return "text and sounds"
-    return "text and pictures" if kind is Audio and reads_images(processor) else "text"
+        return "text and audio clips"
+    return "text and images" if kind is Audio and reads_images(processor) else "text"
 
 
 def _unrolled(parts: tuple[Part, ...]) -> tuple[Part, ...]:
@@ -311,9 +311,9 @@ def _apply_template(processor: Any, template: str, conversation: list[dict[str, 
 def _check_images(processor: Any, text: str, n_images: int) -> None:
     if writes_own_tokens(processor) and n_images != 1:
         raise ExampleError(
-            f"it has {n_images} pictures, but this backbone reads exactly one per prompt", code="image_count"
+            f"it has {n_images} images, but this backbone reads exactly one per prompt", code="image_count"
         )
-    _check_count(text, image_token(processor), n_images, "pictures", "image_count")
+    _check_count(text, image_token(processor), n_images, "images", "image_count")
 
 
 def _check_count(text: str, token: str | None, n_media: int, kind: str, code: str) -> None:

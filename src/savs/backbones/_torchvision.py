@@ -1,9 +1,9 @@
 """torchvision where it works, and what stands in for it where it does not.
 
-Knows no models. torchvision is optional: a model that has a PIL image processor reads pictures without it.
+Knows no models. torchvision is optional: a model that has a PIL image processor reads images without it.
 
 transformers' video processors cut, arrange and count frames by themselves; torchvision gives them four
-functions of tensors (resize, normalise, crop, grey to colour), and without it none of them can be opened.
+functions of tensors (resize, normalize, crop, gray to color), and without it none of them can be opened.
 Those four stand here on torch alone, under the family's class.
 """
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class TorchvisionWarning(UserWarning):
-    """torchvision is installed but does not work; pictures are prepared by PIL."""
+    """torchvision is installed but does not work; images are prepared by PIL."""
 
 
 def set_aside_broken_torchvision() -> None:
@@ -52,7 +52,7 @@ def set_aside_broken_torchvision() -> None:
         _block()
         warnings.warn(
             f"torchvision {_version('torchvision')} does not work beside torch {_version('torch')} "
-            f"({type(error).__name__} at import), so pictures are prepared by PIL; {torchvision_remedy()}",
+            f"({type(error).__name__} at import), so images are prepared by PIL; {torchvision_remedy()}",
             TorchvisionWarning,
             stacklevel=3,
         )
@@ -144,7 +144,7 @@ _FAMILIES = {
 
 
 def open_video_processor(place: Place, model_type: str) -> Any:
-    """Return the video processor of a model folder or hub name; None if videos are to be read as pictures.
+    """Return the video processor of a model folder or hub name; None if videos are to be read as images.
 
     None for families that are not known to work so, and for folders without such settings.
 

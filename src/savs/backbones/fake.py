@@ -22,7 +22,7 @@ __all__ = ["FakeBackbone"]
 class FakeBackbone:
     """Head vectors drawn from the sha256 of an example's content: equal content, equal vectors, everywhere.
 
-    Pictures are opened by the same guarded loader as with a real backbone, so bad ones give the same errors.
+    Images are opened by the same guarded loader as with a real backbone, so bad ones give the same errors.
 
     Parameters
     ----------
@@ -140,9 +140,9 @@ class FakeBackbone:
 
 
 def _content(example: Example) -> Iterator[str]:
-    """Yield roles, texts and picture digests in order; never ids, labels or Python hashes."""
+    """Yield roles, texts and image digests in order; never ids, labels or Python hashes."""
     if not example.parts:
-        raise ExampleError("it has neither text nor pictures", code="empty_example", id=example.id)
+        raise ExampleError("it has neither text nor images", code="empty_example", id=example.id)
     for message in example.messages:
         yield f"role {message.role}"
         for part in message.parts:
@@ -153,7 +153,7 @@ def _content(example: Example) -> Iterator[str]:
                 yield f"video {part.sampling} {video_hash(part.source)}"
             elif isinstance(part, Audio):
                 load_audio(part, 16_000)
-                yield f"sound {audio_hash(part)}"
+                yield f"audio clip {audio_hash(part)}"
             else:
                 load_image(part.source)
                 yield f"image {content_hash(part.source)}"

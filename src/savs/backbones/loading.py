@@ -194,7 +194,7 @@ def load_backbone(
     batch_size : int or "auto", optional
         Examples per forward pass; by default what ``savs doctor`` found for this model, else ``"auto"``.
     prefix_reuse : bool, optional
-        Read what prompts on the same pictures share only once; by default what ``savs doctor`` found, else
+        Read what prompts on the same images share only once; by default what ``savs doctor`` found, else
         yes.
     sites : sequence of str, optional
         Paths of the output projections, where they cannot be found; see `find_sites` in

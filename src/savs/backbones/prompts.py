@@ -22,7 +22,7 @@ class PromptTemplate:
     Parameters
     ----------
     template : str
-        ``{question}`` is the example's own text, pictures included; so is ``{text}`` unless there is a column
+        ``{question}`` is the example's own text, images included; so is ``{text}`` unless there is a column
         of that name; any other name in braces is a column of ``example.fields``. ``{{`` and ``}}`` give
         braces. Without any placeholder the template follows the example's own text on a new line, so that the
         own text is never dropped silently.
@@ -77,7 +77,7 @@ class PromptTemplate:
         Raises
         ------
         ExampleError
-            If a placeholder names no column, or the result's markers are not one per picture or sound.
+            If a placeholder names no column, or the result's markers are not one per image or audio clip.
         """
         if not example.messages:
             raise ExampleError("it has no message", code="empty_example", id=example.id)

@@ -45,7 +45,7 @@ class TransformersBackbone:
         Examples per forward pass; ``"auto"`` takes as many as keep the device busy, on a CPU often one. It is
         halved for good when the device runs out of memory.
     prefix_reuse : bool, default=True
-        Read what prompts on the same pictures have in common only once. Compared with the full pass once per
+        Read what prompts on the same images have in common only once. Compared with the full pass once per
         call and kind of prompt; where they differ, every prompt is read in full.
     sites : sequence of str, optional
         Paths of the output projections, where they cannot be found; see `find_sites` in
@@ -111,7 +111,7 @@ class TransformersBackbone:
     def modalities(self) -> frozenset[str]:
         """``"text"``, and ``"image"``, ``"audio"``, ``"video"`` where the processor takes them.
 
-        Without ``"video"``, videos are read as pictures if there is ``"image"``.
+        Without ``"video"``, videos are read as images if there is ``"image"``.
         """
         found = {"image": reads_images, "audio": reads_audio, "video": reads_videos}
         return frozenset({"text", *(name for name, reads in found.items() if reads(self.processor))})

@@ -3,8 +3,8 @@
 A key is the sha256 of, in this order and each with its length: the version of this scheme, the backbone's
 identity (`store_identity`: model, commit, weights, processor and template, dtype ...), the background behind
 transparent pixels, the rendered prompt, whether special tokens are added, and the content hash of every
-picture: encoded bytes of a file, pixels with mode and size of a PIL image, values with type and shape of an
-array; of a video, each frame's number, which are taken, and the encoded bytes; last, of every sound, its
+image: encoded bytes of a file, pixels with mode and size of a PIL image, values with type and shape of an
+array; of a video, each frame's number, which are taken, and the encoded bytes; last, of every audio clip, its
 encoded bytes or its samples with their rate, and of every video read as such, which frames are taken and the
 encoded bytes. Neither ids nor labels nor Python's `hash` are in it.
 """
@@ -24,7 +24,7 @@ from savs.media import DEFAULT_LIMITS, Image, MediaLimits, Video, content_hash
 from savs.media.audio import audio_hash
 from savs.media.video import video_hash
 
-_VERSION = b"savs features 1"  # another number when savs renders prompts or converts pictures differently
+_VERSION = b"savs features 1"  # another number when savs renders prompts or converts images differently
 
 RECORDED_ONLY = frozenset({"source", "revision", "attn_implementation", "layers", "gated", "versions"})
 """Entries of a fingerprint that two backbones with the same vectors may differ in; new ones count as
@@ -52,12 +52,12 @@ def feature_key(
     identity : mapping
         `store_identity` of the backbone.
     limits : MediaLimits
-        Those that the pictures are read with; the background is part of the key.
+        Those that the images are read with; the background is part of the key.
 
     Raises
     ------
     MediaError
-        If a picture or sound cannot be read.
+        If an image or audio clip cannot be read.
     """
     spelled = json.dumps(dict(identity), sort_keys=True, separators=(",", ":"))
     digest = hashlib.sha256()
@@ -68,7 +68,7 @@ def feature_key(
         rendered.text.encode(errors="surrogatepass"),
         b"special tokens" if rendered.add_special_tokens else b"none",
         *_contents(rendered.images, limits),
-        *(f"sound {audio_hash(audio)}".encode() for audio in rendered.audios),
+        *(f"audio clip {audio_hash(audio)}".encode() for audio in rendered.audios),
         *(f"video {video.sampling} of {video_hash(video.source)}".encode() for video in rendered.videos),
     ):
         digest.update(f"{len(field)} ".encode() + field)

@@ -3,7 +3,7 @@
 bfloat16 has no NumPy type; it is kept as its 16 bits, the upper half of a float32.
 
 XXH3 with 128 bits over the column's bytes as they lie in the part. Flipped bits, zeroed blocks, rows that
-change places and torn writes show. It is no defence against somebody who may write the store and wants to
+change places and torn writes show. It is no defense against somebody who may write the store and wants to
 deceive: no checksum that lies beside its data is.
 
 Only what a part needs: one row group, required columns of fixed-size binary values, plain, uncompressed, one
@@ -89,7 +89,7 @@ def _upper_half(values: NDArray[Any]) -> NDArray[np.uint16]:
 
 def _widen_half(values: NDArray[Any]) -> NDArray[np.float32]:
     wide: NDArray[np.float32] = values.astype(np.float32)
-    # The processor turns signalling NaNs into quiet ones; their bits are moved by hand.
+    # The processor turns signaling NaNs into quiet ones; their bits are moved by hand.
     odd = np.isnan(wide)
     if odd.any():
         bits = np.ascontiguousarray(values).view(np.uint16)[odd].astype(np.uint32)

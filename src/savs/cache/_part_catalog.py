@@ -101,7 +101,7 @@ class BadPart(NamedTuple):
     reason: str
 
 
-class Shelf:
+class PartCatalog:
     """The parts of a store, kept up to date with what other processes do.
 
     Parameters
@@ -264,13 +264,13 @@ _THREADS, _WORTH_THREADS = 4, 16 * 2**20
 Places = list[tuple[Part, list[tuple[int, int]]]]
 
 
-def fetch(shelf: Shelf, job: Job) -> None:
+def fetch(shelf: PartCatalog, job: Job) -> None:
     """Read what is left of a job from a store's parts; damaged ones are set aside on the way."""
     while places := _places(shelf, job):
         _from_parts(shelf, places, job)
 
 
-def _places(shelf: Shelf, job: Job) -> Places:
+def _places(shelf: PartCatalog, job: Job) -> Places:
     """Return, part by part, the (row, position) pairs that are left to read."""
     grouped: dict[str, tuple[Part, list[tuple[int, int]]]] = {}
     for position in np.flatnonzero(~job.found):
@@ -281,7 +281,7 @@ def _places(shelf: Shelf, job: Job) -> Places:
     return list(grouped.values())
 
 
-def _from_parts(shelf: Shelf, places: Places, job: Job) -> None:
+def _from_parts(shelf: PartCatalog, places: Places, job: Job) -> None:
     """Read rows of parts, several at a time; one that cannot be read is out of the index afterwards."""
     most = _THREADS if job.n_bytes > _WORTH_THREADS else 1
     n_threads = min(len(places), os.cpu_count() or 1, most)
@@ -294,7 +294,7 @@ def _from_parts(shelf: Shelf, places: Places, job: Job) -> None:
         _note(shelf, part, error)
 
 
-def _note(shelf: Shelf, part: Part, error: BadPartError | OSError | None) -> None:
+def _note(shelf: PartCatalog, part: Part, error: BadPartError | OSError | None) -> None:
     if isinstance(error, BadPartError):
         shelf.set_aside(part.path.name, str(error))
     elif isinstance(error, FileNotFoundError):

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from savs.cache._files import reached, remove_stale, sync_folder
-from savs.cache._part_catalog import Shelf
+from savs.cache._part_catalog import PartCatalog
 from savs.cache._parts import BadPartError, Part, write_part
 from savs.cache._writing import Buffer
 
@@ -41,7 +41,7 @@ class Pruned(NamedTuple):
     temporary: int
 
 
-def prune(shelf: Shelf, part_rows: int) -> Pruned:
+def prune(shelf: PartCatalog, part_rows: int) -> Pruned:
     """Prune the parts on a shelf; see the module.
 
     Raises
@@ -67,7 +67,7 @@ def prune(shelf: Shelf, part_rows: int) -> Pruned:
     )
 
 
-def _to_rewrite(shelf: Shelf, part_rows: int) -> list[Part]:
+def _to_rewrite(shelf: PartCatalog, part_rows: int) -> list[Part]:
     """Return the parts that share a row with another, and the small ones if there are several of a kind."""
     owners: dict[bytes, str] = {}
     chosen: set[str] = set()
@@ -92,7 +92,7 @@ def _to_rewrite(shelf: Shelf, part_rows: int) -> list[Part]:
     )
 
 
-def _rewrite(shelf: Shelf, old: Sequence[Part], part_rows: int) -> set[str]:
+def _rewrite(shelf: PartCatalog, old: Sequence[Part], part_rows: int) -> set[str]:
     """Write the rows of the old parts, each once, and return the new parts' names."""
     names: set[str] = set()
     seen: set[bytes] = set()
@@ -106,7 +106,7 @@ def _rewrite(shelf: Shelf, old: Sequence[Part], part_rows: int) -> set[str]:
     return names
 
 
-def _add(shelf: Shelf, part: Part, buffer: Buffer, seen: set[bytes]) -> set[str]:
+def _add(shelf: PartCatalog, part: Part, buffer: Buffer, seen: set[bytes]) -> set[str]:
     try:
         columns = _read(shelf, part)
     except BadPartError as error:
@@ -131,13 +131,13 @@ def _add(shelf: Shelf, part: Part, buffer: Buffer, seen: set[bytes]) -> set[str]
     return names
 
 
-def _read(shelf: Shelf, part: Part) -> dict[str, NDArray[Any]]:
+def _read(shelf: PartCatalog, part: Part) -> dict[str, NDArray[Any]]:
     with part.path.open("rb", buffering=0) as file:
         columns = shelf.description.columns
         return {name: part.read(file.fileno(), columns[name]) for name in part.starts if name != "key"}
 
 
-def _empty_quarantine(shelf: Shelf) -> int:
+def _empty_quarantine(shelf: PartCatalog) -> int:
     deleted = 0
     for path in shelf.quarantined():
         with suppress(OSError):
@@ -146,5 +146,5 @@ def _empty_quarantine(shelf: Shelf) -> int:
     return deleted
 
 
-def _remove_stale(shelf: Shelf) -> int:
+def _remove_stale(shelf: PartCatalog) -> int:
     return remove_stale(shelf.folder) + remove_stale(shelf.folder.parent)

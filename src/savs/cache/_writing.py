@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from savs.cache._description import KEY_BYTES, Description, compact, layer_name
 from savs.cache._files import locked
 from savs.cache._parquet import pack
-from savs.cache._part_catalog import Shelf, StoreWarning
+from savs.cache._part_catalog import PartCatalog, StoreWarning
 from savs.cache._parts import Job, write_part
 from savs.errors import StoreError
 
@@ -115,7 +115,7 @@ class Writer:
         self,
         folder: Path,
         description: Description,
-        shelf: Shelf,
+        shelf: PartCatalog,
         part_rows: int,
         on_full: Literal["warn", "raise"],
     ) -> None:

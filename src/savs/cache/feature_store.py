@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from savs.cache._description import FILE_NAME, KEY_BYTES, Description, read_description, write_description
 from savs.cache._files import locked, remove_stale
 from savs.cache._parquet import LARGEST_PAGE
-from savs.cache._part_catalog import PARTS, BadPart, Shelf, check_folder, fetch, is_folder
+from savs.cache._part_catalog import PARTS, BadPart, PartCatalog, check_folder, fetch, is_folder
 from savs.cache._parts import Job
 from savs.cache._pruning import Pruned, prune
 from savs.cache._writing import LOCK, Writer, unwritable
@@ -79,7 +79,7 @@ class FeatureStore:
         self.folder = folder
         self.description = description
         self.part_rows = part_rows or max(1, min(_PART_ROWS, _PART_BYTES // description.row_bytes))
-        self._shelf = Shelf(folder, description)
+        self._shelf = PartCatalog(folder, description)
         self._writer = Writer(folder, description, self._shelf, self.part_rows, on_full)
 
     @classmethod

@@ -6,7 +6,7 @@
 from savs.classifiers.auto import AutoClassifier
 from savs.classifiers.base import HeadClassifier, State
 from savs.classifiers.cross_validation import Estimate, estimate_accuracy, wilson_interval
-from savs.classifiers.ensemble import MixtureClassifier
+from savs.classifiers.ensemble import EnsembleClassifier
 from savs.classifiers.head_voting import HeadVoteClassifier
 from savs.classifiers.kernel import KernelDiscriminantClassifier, KernelRidgeClassifier
 from savs.classifiers.learning import ShotLearner
@@ -42,7 +42,7 @@ __all__ = [
     "KernelDiscriminantClassifier",
     "KernelRidgeClassifier",
     "Method",
-    "MixtureClassifier",
+    "EnsembleClassifier",
     "MultiLabelClassifier",
     "SAVClassifier",
     "ShotLearner",

@@ -63,7 +63,7 @@ _CENTROID_CHUNK = 1 << 17
 def class_centroids(
     features: NDArray[np.floating], codes: NDArray[np.intp], n_classes: int
 ) -> NDArray[np.float64]:
-    """Return the mean feature row of each class ([SAV] section 3: no normalisation before the mean).
+    """Return the mean feature row of each class ([SAV] section 3: no normalization before the mean).
 
     Parameters
     ----------

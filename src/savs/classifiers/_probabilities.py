@@ -89,7 +89,7 @@ def log_losses(scores: NDArray[np.float64], codes: NDArray[np.intp]) -> NDArray[
 
 
 def fit_temperature(scores: NDArray[np.float64], codes: NDArray[np.intp]) -> float:
-    """Return the temperature that gives left-out shots the largest likelihood (Guo et al., ICML 2017, 4.2).
+    """Return the temperature that gives held-out shots the largest likelihood (Guo et al., ICML 2017, 4.2).
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def fit_temperature(scores: NDArray[np.float64], codes: NDArray[np.intp]) -> flo
 
     Notes
     -----
-    Where every left-out shot is right, any temperature towards 0 fits better than the last. One further
+    Where every held-out shot is right, any temperature towards 0 fits better than the last. One further
     shot with a label drawn at random is therefore counted in: certainty stays at what n shots can show.
     """
     scores = scores - scores.mean(axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""`Shots`: the labelled feature rows of a fit, and how every rule walks over them, some heads at a time.
+"""`Shots`: the labeled feature rows of a fit, and how every rule walks over them, some heads at a time.
 
 All rules are computed from the same walk: blocks of heads of one width, as float64 arrays
 ``(n_block_heads, n_rows, head_dim)`` that fit the cache. Each head is scaled by a power of two so that no
@@ -44,7 +44,7 @@ class HeadBlock(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Shots:
-    """Labelled feature rows.
+    """Labeled feature rows.
 
     Attributes
     ----------
@@ -99,7 +99,7 @@ class Shots:
         return np.eye(self.n_classes)[self.codes]
 
     @cached_property
-    def can_be_left_out(self) -> NDArray[np.bool_]:
+    def can_be_held_out(self) -> NDArray[np.bool_]:
         """Which shots have another one of their class, shape (n_shots,); a sole one may not score itself."""
         return np.asarray(self.counts[self.codes] > 1)
 

@@ -29,7 +29,7 @@ def check_label_types(labels: Iterable[Any]) -> None:
     Raises
     ------
     DataError
-        For another type (None, float, NaN), for a mixture, for an int that does not fit 64 bits, and for a
+        For another type (None, float, NaN), for an ensemble, for an int that does not fit 64 bits, and for a
         string that ends in NUL (NumPy drops it).
 
     Examples

@@ -1,4 +1,4 @@
-"""`AutoClassifier`: methods compared on left-out shots, then mixed; one of them alone where it is perfect.
+"""`AutoClassifier`: methods compared on held-out shots, then mixed; one of them alone where it is perfect.
 
 Nothing but the shots is looked at. Every candidate is fitted again without each fold of shots, so that its
 own choices (heads, weights, penalties, temperature) are repeated, and judged on the fold.
@@ -15,35 +15,42 @@ from numpy.typing import ArrayLike, NDArray
 from savs.classifiers._support_set import Shots
 from savs.classifiers.base import FittedScores
 from savs.classifiers.cross_validation import Estimate, estimate_from_shots, nested_folds
-from savs.classifiers.ensemble import MixtureClassifier, expert_weights, fit_experts, mix, usable_experts
+from savs.classifiers.ensemble import (
+    EnsembleClassifier,
+    ensemble_weights,
+    fit_base_estimators,
+    mix,
+    usable_estimators,
+)
 from savs.layout import HeadLayout
 
 __all__ = ["AutoClassifier"]
 
 _SIMPLE = ("votes", "hec_v")
-"""Rules that are no part of the mixture but may be used alone."""
+"""Rules that are no part of the ensemble but may be used alone."""
 
 _SAFE = 2.0
-"""An expert leaves the mixture where its loss is so many standard errors higher."""
+"""A base estimator leaves the ensemble where its loss is so many standard errors higher."""
 
 
 _FEWEST = 2
 """Folds of large tables of shots by classes."""
 
 
-class AutoClassifier(MixtureClassifier):
-    """Mixture of methods, or one method, as the shots decide by nested leave-one-out.
+class AutoClassifier(EnsembleClassifier):
+    """Ensemble of methods, or one method, as the shots decide by nested leave-one-out.
 
-    The experts' probabilities are averaged with weights ``exp(-4 loss)`` of their log losses on left-out
-    shots, with two exceptions. An expert that does worse than that mixture by more than two standard errors
-    of the paired losses leaves it. A single candidate that is as good (no left-out shot wrong, and no larger
-    loss) replaces it; of several the simplest. A candidate that is only better than the mixture does not:
+    The base estimators' probabilities are averaged with weights ``exp(-4 loss)`` of their log losses on
+    held-out shots, with two exceptions. A base estimator that does worse than that ensemble by more than two
+    standard errors of the paired losses leaves it. A single candidate that is as good (no held-out shot
+    wrong, and no larger loss) replaces it; of several the simplest. A candidate that is only better than the
+    ensemble does not:
     such leads on a few shots did not last on new examples.
 
     Parameters
     ----------
-    experts : sequence of str or None, default=None
-        What may be mixed; None as for `MixtureClassifier`.
+    estimators : sequence of str or None, default=None
+        What may be mixed; None as for `EnsembleClassifier`.
     max_folds : int, default=5
         Folds of the nested leave-one-out; two where shots times classes exceed 4 million.
     layout, priors
@@ -55,9 +62,9 @@ class AutoClassifier(MixtureClassifier):
         The methods in use.
     selection_report_ : dict
         JSON-able: ``chosen``, ``weights``, ``why`` (one line), ``skipped`` {name: why},
-        ``n_shots_left_out``, ``n_folds`` and ``candidates`` {name: {``accuracy``, ``log_loss``,
-        ``difference`` to the mixture's log loss, ``error`` of that}}.
-    nested_left_out_ : ndarray of float64, shape (n_shots, n_classes)
+        ``n_shots_held_out``, ``n_folds`` and ``candidates`` {name: {``accuracy``, ``log_loss``,
+        ``difference`` to the ensemble's log loss, ``error`` of that}}.
+    nested_out_of_fold_log_proba_ : ndarray of float64, shape (n_shots, n_classes)
         Log probabilities of each shot from the same folds, with the choice itself repeated without each
         fold; NaN rows could not be left out. Not part of a saved state.
     estimate_ : Estimate or None
@@ -67,17 +74,17 @@ class AutoClassifier(MixtureClassifier):
     chosen_: list[str]
     selection_report_: dict[str, Any]
     estimate_: Estimate | None
-    nested_left_out_: NDArray[np.float64]
+    nested_out_of_fold_log_proba_: NDArray[np.float64]
 
     def __init__(
         self,
-        experts: Sequence[str] | None = None,
+        estimators: Sequence[str] | None = None,
         *,
         max_folds: int = 5,
         layout: HeadLayout | tuple[int, int, int] | None = None,
         priors: str | ArrayLike = "uniform",
     ) -> None:
-        self.experts = experts
+        self.estimators = estimators
         self.max_folds = max_folds
         self.layout = layout
         self.priors = priors
@@ -99,27 +106,25 @@ class AutoClassifier(MixtureClassifier):
             "n_folds": len(folds),
             **_compared(names, logs, shots.codes, mixed),
         }
-        self.nested_left_out_ = _nested_choice(logs, shots.codes, mixed, folds)
-        self.estimate_ = estimate_from_shots(self.nested_left_out_, shots.codes, len(folds))
-        self.experts_ = fit_experts(self.chosen_, shots)
+        self.nested_out_of_fold_log_proba_ = _nested_choice(logs, shots.codes, mixed, folds)
+        self.estimate_ = estimate_from_shots(self.nested_out_of_fold_log_proba_, shots.codes, len(folds))
+        self.estimators_ = fit_base_estimators(self.chosen_, shots)
         return self._mixed_scores(shots)
 
     def _candidates(self, shots: Shots) -> tuple[list[str], list[int], dict[str, str]]:
-        """Return names, the places of the experts among them, and what is skipped for what reason."""
-        experts, skipped = usable_experts(self.experts, shots)
+        """Return names, the places of the base estimators among them, and what is skipped for what reason."""
+        estimators, skipped = usable_estimators(self.estimators, shots)
         simple = () if shots.is_large else _SIMPLE
-        names = list(dict.fromkeys((*simple, *experts)))
+        names = list(dict.fromkeys((*simple, *estimators)))
         for name in set(_SIMPLE) - set(names):
             skipped[name] = "not compared on so many shots and classes"
-        return names, [names.index(name) for name in experts], skipped
+        return names, [names.index(name) for name in estimators], skipped
 
-    def left_out_log_probabilities(
-        self, shots: Shots, folds: Sequence[NDArray[np.intp]]
-    ) -> NDArray[np.float64]:
-        """Return log probabilities of left-out shots, the choice repeated without each fold.
+    def out_of_fold_log_proba(self, shots: Shots, folds: Sequence[NDArray[np.intp]]) -> NDArray[np.float64]:
+        """Return log probabilities of held-out shots, the choice repeated without each fold.
 
-        As `savs.classifiers.cross_validation.left_out_log_probabilities`, but every candidate is fitted
-        once per fold and not once per pair of folds: the choice for one fold is made on the others' left-out
+        As `savs.classifiers.cross_validation.out_of_fold_log_proba`, but every candidate is fitted
+        once per fold and not once per pair of folds: the choice for one fold is made on the others' held-out
         shots.
         """
         names, mixed, _ = self._candidates(shots)
@@ -130,19 +135,19 @@ class AutoClassifier(MixtureClassifier):
 
     def _restore(self, arrays: Any, settings: Any) -> None:
         super()._restore(arrays, settings)
-        self.chosen_ = list(settings["experts"])
+        self.chosen_ = list(settings["estimators"])
         self.selection_report_ = settings["selection_report"]
 
 
 def _nested_logs(
     names: Sequence[str], shots: Shots, folds: Sequence[NDArray[np.intp]]
 ) -> NDArray[np.float64]:
-    """Return log probabilities of left-out shots under every candidate, (n_names, n_shots, n_classes)."""
+    """Return log probabilities of held-out shots under every candidate, (n_names, n_shots, n_classes)."""
     logs = np.full((len(names), len(shots.codes), shots.n_classes), np.nan)
     for fold in folds:
         rest = shots.without(fold)  # what the candidates share is computed once per fold
-        for position, expert in enumerate(fit_experts(names, rest).values()):
-            logs[position, fold] = expert.predict_log_proba(shots.rows[fold])
+        for position, estimator in enumerate(fit_base_estimators(names, rest).values()):
+            logs[position, fold] = estimator.predict_log_proba(shots.rows[fold])
     return logs
 
 
@@ -155,10 +160,10 @@ class _Choice(NamedTuple):
 
 
 def _choose(logs: NDArray[np.float64], codes: NDArray[np.intp], mixed: Sequence[int]) -> _Choice:
-    """Return which candidates are used from the log probabilities of left-out shots."""
+    """Return which candidates are used from the log probabilities of held-out shots."""
     tested = np.isfinite(logs[0]).all(axis=1)
     if tested.sum() < 2:
-        why = "no class has two shots, so nothing could be compared: all experts are mixed"
+        why = "no class has two shots, so nothing could be compared: all base estimators are mixed"
         return _Choice(list(mixed), np.full(len(mixed), 1 / len(mixed)), why)
     logs, codes = logs[:, tested], codes[tested]
     losses = _losses(logs, codes)
@@ -166,21 +171,21 @@ def _choose(logs: NDArray[np.float64], codes: NDArray[np.intp], mixed: Sequence[
     hits = (logs.argmax(axis=2) == codes).sum(axis=1)
     as_good = (hits == len(codes)) & (losses.mean(axis=1) <= of_whole.mean() + 1e-12)
     if as_good.any():
-        why = "it is right on every left-out shot and no less sure than the mixture"
+        why = "it is right on every held-out shot and no less sure than the ensemble"
         return _Choice([int(as_good.argmax())], np.ones(1), why)
     difference, error = _paired(losses, of_whole)
     kept = [p for p in mixed if difference[p] <= _SAFE * error[p]] or list(mixed)
-    why = "no single method is right on every left-out shot, so experts are mixed"
+    why = "no single method is right on every held-out shot, so base estimators are mixed"
     if len(kept) < len(mixed):
-        why += "; the others are worse than the mixture by more than two standard errors"
-    return _Choice(kept, expert_weights(losses[kept].mean(axis=1)), why)
+        why += "; the others are worse than the ensemble by more than two standard errors"
+    return _Choice(kept, ensemble_weights(losses[kept].mean(axis=1)), why)
 
 
 def _whole(
     logs: NDArray[np.float64], losses: NDArray[np.float64], mixed: Sequence[int]
 ) -> NDArray[np.float64]:
-    """Return log probabilities of the mixture of all experts."""
-    return mix(list(logs[list(mixed)]), expert_weights(losses[list(mixed)].mean(axis=1)))
+    """Return log probabilities of the ensemble of all base estimators."""
+    return mix(list(logs[list(mixed)]), ensemble_weights(losses[list(mixed)].mean(axis=1)))
 
 
 def _nested_choice(
@@ -189,7 +194,7 @@ def _nested_choice(
     mixed: Sequence[int],
     folds: Sequence[NDArray[np.intp]],
 ) -> NDArray[np.float64]:
-    """Return log probabilities of left-out shots under the choice that the other folds make."""
+    """Return log probabilities of held-out shots under the choice that the other folds make."""
     found = np.full(logs.shape[1:], np.nan)
     for fold in folds:
         others = logs.copy()
@@ -221,11 +226,11 @@ def _compared(
         everything = np.concatenate([kept, whole[None]])
         losses = _losses(everything, truth)
         difference, error = _paired(losses, losses[-1])
-        for position, name in enumerate((*names, "mixture")):
+        for position, name in enumerate((*names, "ensemble")):
             candidates[name] = {
                 "accuracy": float((everything[position].argmax(axis=1) == truth).mean()),
                 "log_loss": float(losses[position].mean()),
                 "difference": float(difference[position]),
                 "error": float(error[position]),
             }
-    return {"n_shots_left_out": int(tested.sum()), "candidates": candidates}
+    return {"n_shots_held_out": int(tested.sum()), "candidates": candidates}

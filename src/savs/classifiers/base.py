@@ -38,7 +38,7 @@ class FittedScores(NamedTuple):
 
     Attributes
     ----------
-    left_out : ndarray of float64, shape (n_shots, n_classes)
+    out_of_fold : ndarray of float64, shape (n_shots, n_classes)
         Score of each shot from the others.
     heads : list of Head
         The heads that new rows are read at, best first.
@@ -46,7 +46,7 @@ class FittedScores(NamedTuple):
         Everything else that scoring needs, by name.
     """
 
-    left_out: NDArray[np.float64]
+    out_of_fold: NDArray[np.float64]
     heads: list[Head]
     arrays: dict[str, NDArray[Any]]
 
@@ -71,7 +71,7 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         The layout in use.
     temperature_ : float
         What scores are divided by, fitted on leave-one-out scores.
-    left_out_ : ndarray of float64, shape (n_shots, n_classes)
+    out_of_fold_log_proba_ : ndarray of float64, shape (n_shots, n_classes)
         Calibrated log probabilities of each shot under what the other shots say; rows of sole shots of
         their class are NaN. Heads, weights and temperature were chosen with the shot: see
         `savs.classifiers.cross_validation` for an estimate that repeats those choices.
@@ -83,7 +83,7 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     heads_: list[Head]
     layout_: HeadLayout
     temperature_: float
-    left_out_: NDArray[np.float64]
+    out_of_fold_log_proba_: NDArray[np.float64]
     n_features_in_: int
     layout: HeadLayout | tuple[int, int, int] | None
     priors: str | ArrayLike
@@ -138,15 +138,15 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _fit_codes(self, classes: NDArray[Any], shots: Shots) -> Self:
         priors = class_priors(self.priors, shots.counts)
         fitted = self._fit_shots(shots if self._reads_state else shots.heads_only)
-        kept = shots.can_be_left_out
+        kept = shots.can_be_held_out
         self.classes_, self.layout_, self.n_features_in_ = classes, shots.layout, shots.layout.width
         self.heads_, self.arrays_ = fitted.heads, fitted.arrays
         self.log_priors_ = np.log(priors)
-        self.temperature_ = self._temperature(fitted.left_out[kept], shots.codes[kept])
-        left_out = np.full(fitted.left_out.shape, np.nan)
+        self.temperature_ = self._temperature(fitted.out_of_fold[kept], shots.codes[kept])
+        out_of_fold = np.full(fitted.out_of_fold.shape, np.nan)
         if kept.any():
-            left_out[kept] = self._calibrated(fitted.left_out[kept])
-        self.left_out_ = left_out
+            out_of_fold[kept] = self._calibrated(fitted.out_of_fold[kept])
+        self.out_of_fold_log_proba_ = out_of_fold
         return self
 
     def _temperature(self, scores: NDArray[np.float64], codes: NDArray[np.intp]) -> float:
@@ -186,7 +186,11 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def to_state(self) -> State:
         """Return everything a prediction needs: arrays by name, and JSON-able settings."""
         check_is_fitted(self)
-        arrays = {"left_out": self.left_out_, "log_priors": self.log_priors_, **self._state_arrays()}
+        arrays = {
+            "out_of_fold": self.out_of_fold_log_proba_,
+            "log_priors": self.log_priors_,
+            **self._state_arrays(),
+        }
         return State(
             arrays,
             {
@@ -214,7 +218,7 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if settings.get("estimator") != cls.__name__:
             raise ValueError(f"this is the state of {settings.get('estimator')!r}, not of {cls.__name__}")
         missing = {"classes", "layout", "heads", "temperature", "parameters"} - set(settings)
-        missing |= {"left_out", "log_priors"} - set(arrays)
+        missing |= {"out_of_fold", "log_priors"} - set(arrays)
         if missing:
             raise ValueError(f"the state lacks {', '.join(sorted(missing))}")
         layout = HeadLayout.from_json(settings["layout"])
@@ -224,7 +228,7 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         made.layout_, made.n_features_in_ = layout, layout.width
         made.heads_ = [Head(*head) for head in settings["heads"]]
         made.temperature_ = float(settings["temperature"])
-        made.left_out_, made.log_priors_ = arrays["left_out"], arrays["log_priors"]
+        made.out_of_fold_log_proba_, made.log_priors_ = arrays["out_of_fold"], arrays["log_priors"]
         made._restore(arrays, settings)
         return made
 

@@ -1,6 +1,6 @@
 """Answers that may be several classes, or none: conformal sets, alarm thresholds, unknown queries.
 
-All levels come from scores of left-out shots. A quantile of n numbers cannot be finer than 1/(n + 1): with
+All levels come from scores of held-out shots. A quantile of n numbers cannot be finer than 1/(n + 1): with
 n shots per class no smaller error level is promised, and asking for one says so.
 """
 
@@ -18,7 +18,13 @@ from savs.classifiers._validation import check_finite, resolve_layout
 from savs.errors import DataError
 from savs.layout import HeadLayout
 
-__all__ = ["AlarmThreshold", "ConformalSets", "UnknownDetector", "alarm_threshold", "conformal_sets"]
+__all__ = [
+    "ThresholdAtFPR",
+    "ConformalSets",
+    "OutOfDistributionDetector",
+    "threshold_at_fpr",
+    "conformal_sets",
+]
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,7 @@ class ConformalSets:
     smallest_levels : ndarray of float64, shape (n_classes,)
         The smallest error level that the class's shots can promise, 1/(n + 1).
     note : str or None
-        Which classes cannot have the level, in one line.
+        Which classes cannot have the error level, in one line.
     """
 
     thresholds: NDArray[np.float64]
@@ -45,84 +51,85 @@ class ConformalSets:
 
 
 def conformal_sets(
-    left_out: NDArray[np.float64], codes: NDArray[np.intp], level: float = 0.1
+    out_of_fold: NDArray[np.float64], codes: NDArray[np.intp], alpha: float = 0.1
 ) -> ConformalSets:
-    """Return thresholds so that each class's examples keep their class in the set, but for a share `level`.
+    """Return thresholds so that each class's examples keep their class in the set, but for a share `alpha`.
 
     Class-conditional (Mondrian) conformal prediction (Vovk, Gammerman and Shafer 2005, section 4.5): a class
-    c is in the set where its probability is at least the ``floor(level (n_c + 1))``-th smallest that left-out
+    c is in the set where its probability is at least the ``floor(alpha (n_c + 1))``-th smallest that held-out
     shots of c had.
 
     Parameters
     ----------
-    left_out : ndarray of float64, shape (n_shots, n_classes)
-        Log probabilities of left-out shots, as `left_out_` of an estimator; NaN rows were not left out.
+    out_of_fold : ndarray of float64, shape (n_shots, n_classes)
+        Log probabilities of held-out shots, as `out_of_fold_log_proba_` of an estimator; NaN rows were not
+        left out.
     codes : ndarray of int, shape (n_shots,)
         Their classes.
-    level : float, default=0.1
+    alpha : float, default=0.1
         Share of a class's examples that may lose their class.
 
     Returns
     -------
     ConformalSets
-        A class whose shots are too few for the level is in every set.
+        A class whose shots are too few for alpha is in every set.
 
     Notes
     -----
-    Scores come from leave-one-out, not from separate shots: the worst-case promise is twice the level
-    (Barber et al., Annals of Statistics 2021), in practice about the level.
+    Scores come from leave-one-out, not from separate shots: the worst-case promise is twice alpha
+    (Barber et al., Annals of Statistics 2021), in practice about alpha.
     """
-    _check_share("level", level)
-    thresholds, smallest = np.zeros(left_out.shape[1]), np.ones(left_out.shape[1])
-    for code in range(left_out.shape[1]):
-        scores = left_out[codes == code, code]
+    _check_share("alpha", alpha)
+    thresholds, smallest = np.zeros(out_of_fold.shape[1]), np.ones(out_of_fold.shape[1])
+    for code in range(out_of_fold.shape[1]):
+        scores = out_of_fold[codes == code, code]
         scores = np.sort(np.exp(scores[np.isfinite(scores)]))
         smallest[code] = 1 / (len(scores) + 1)
-        rank = floor(level * (len(scores) + 1) + 1e-9)
+        rank = floor(alpha * (len(scores) + 1) + 1e-9)
         thresholds[code] = scores[rank - 1] if rank >= 1 else 0.0
-    short = int((smallest > level + 1e-9).sum())
+    short = int((smallest > alpha + 1e-9).sum())
     note = None
     if short:
         note = (
-            f"{short} of {len(smallest)} classes have too few shots for an error level of {level:g} "
+            f"{short} of {len(smallest)} classes have too few shots for an error level of {alpha:g} "
             f"(the best is {smallest.max():.3g}): they are in every set"
         )
     return ConformalSets(thresholds, smallest, note)
 
 
 @dataclass(frozen=True)
-class AlarmThreshold:
+class ThresholdAtFPR:
     """From which probability on a class is announced.
 
     Attributes
     ----------
     threshold : float
         Announce the class where its probability is above this.
-    rate : float
-        Share of left-out shots of other classes that would be announced.
+    fpr : float
+        Share of held-out shots of other classes that would be announced.
     n : int
         How many there were.
     """
 
     threshold: float
-    rate: float
+    fpr: float
     n: int
 
 
-def alarm_threshold(
-    left_out: NDArray[np.float64], codes: NDArray[np.intp], positive: int, rate: float
-) -> AlarmThreshold:
+def threshold_at_fpr(
+    out_of_fold: NDArray[np.float64], codes: NDArray[np.intp], positive: int, fpr: float
+) -> ThresholdAtFPR:
     """Return the threshold for a target false-positive rate of one class.
 
     Parameters
     ----------
-    left_out : ndarray of float64, shape (n_shots, n_classes)
-        Log probabilities of left-out shots; NaN rows were not left out.
+    out_of_fold : ndarray of float64, shape (n_shots, n_classes)
+        Log probabilities of held-out shots; NaN rows were not left out.
     codes : ndarray of int, shape (n_shots,)
         Their classes.
     positive : int
         The class that is announced.
-    rate : float
+    fpr : float
         Largest share of other classes' examples that may be announced.
 
     Raises
@@ -130,21 +137,21 @@ def alarm_threshold(
     DataError
         If the n shots of other classes cannot promise the rate: it is under 1/(n + 1).
     """
-    _check_share("rate", rate)
-    scores = left_out[codes != positive, positive]
+    _check_share("fpr", fpr)
+    scores = out_of_fold[codes != positive, positive]
     scores = np.sort(np.exp(scores[np.isfinite(scores)]))
     n = len(scores)
-    if rate * (n + 1) < 1 - 1e-9:
+    if fpr * (n + 1) < 1 - 1e-9:
         raise DataError(
-            f"{n} shots of other classes cannot promise a false-positive rate of {rate:g}; "
+            f"{n} shots of other classes cannot promise a false-positive rate of {fpr:g}; "
             f"the smallest is {1 / (n + 1):.3g}: ask for that or give more shots"
         )
-    rank = ceil((1 - rate) * (n + 1) - 1e-9)
+    rank = ceil((1 - fpr) * (n + 1) - 1e-9)
     threshold = float(scores[rank - 1])
-    return AlarmThreshold(threshold, float((scores > threshold).mean()), n)
+    return ThresholdAtFPR(threshold, float((scores > threshold).mean()), n)
 
 
-class UnknownDetector:
+class OutOfDistributionDetector:
     """Tells queries that are far from all shots.
 
     The distance is one minus the largest mean cosine, over heads, to any shot; the limit is a quantile of the
@@ -203,19 +210,19 @@ class UnknownDetector:
         units, _ = self._unit_rows(rows, self._centre)
         return np.asarray(1 - (units @ self._units.T).max(axis=1) / self.layout_.n_heads)
 
-    def is_unknown(self, X: ArrayLike) -> NDArray[np.bool_]:
+    def is_out_of_distribution(self, X: ArrayLike) -> NDArray[np.bool_]:
         """Return which queries lie farther from all shots than the limit, shape (n_examples,)."""
         return np.asarray(self.distances(X) > self.limit_ + 1e-12)
 
     def _unit_rows(
-        self, rows: NDArray[np.float64], centre: NDArray[np.float64] | None
+        self, rows: NDArray[np.float64], center: NDArray[np.float64] | None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        centre = rows.mean(axis=0) if centre is None else centre
+        center = rows.mean(axis=0) if center is None else center
         found = np.empty_like(rows)
-        for positions, vectors in head_blocks(rows - centre, self.layout_):
+        for positions, vectors in head_blocks(rows - center, self.layout_):
             for position, units in zip(positions, unit_vectors(vectors), strict=True):
                 found[:, self.layout_.columns(self.layout_.heads[position])] = units
-        return found, centre
+        return found, center
 
 
 def _check_share(name: str, value: float) -> None:

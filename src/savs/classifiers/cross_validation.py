@@ -2,7 +2,7 @@
 
 Scores on the shots themselves flatter: each shot is part of its own centroid, and the heads were picked on
 it. Here one shot of every class is left out at a time, centroids, scores and heads are found again without
-them, and the left-out shots are predicted.
+them, and the held-out shots are predicted.
 
 Shots are left out, some of every class at a time, the estimator is fitted again from scratch without them
 (selection of heads, weights, penalties and temperatures included) and predicts them.
@@ -27,16 +27,16 @@ from savs.classifiers.sav import SAVClassifier
 from savs.layout import Head, HeadLayout
 
 __all__ = [
-    "left_out_interval",
+    "cross_validated_interval",
     "wilson_interval",
     "Estimate",
     "estimate_accuracy",
     "leave_one_out_folds",
-    "summarise_left_out",
+    "summarize_out_of_fold",
     "estimate_classifier",
     "estimate_from_shots",
-    "left_out_log_probabilities",
-    "left_out_of",
+    "out_of_fold_log_proba",
+    "cross_val_log_proba",
     "nested_folds",
 ]
 
@@ -72,10 +72,10 @@ def wilson_interval(correct: int, n: int) -> tuple[float, float]:
     return (0.0, 1.0) if n == 0 else _wilson(correct / n, n)
 
 
-def left_out_interval(correct: int, n: int, n_folds: int) -> tuple[float, float]:
-    """Return a 95 % interval for the accuracy of the classifier on all shots, from left-out shots.
+def cross_validated_interval(correct: int, n: int, n_folds: int) -> tuple[float, float]:
+    """Return a 95 % interval for the accuracy of the classifier on all shots, from held-out shots.
 
-    Two things make the Wilson interval of the left-out shots too narrow, and too low:
+    Two things make the Wilson interval of the held-out shots too narrow, and too low:
 
     - The fits share shots, so their errors go together. The variance of a mean over k folds is not p(1-p)/n
       but larger by 1 + k * n_test / n_train = 1 + k / (k - 1) (Nadeau and Bengio, Machine Learning 2003,
@@ -86,7 +86,7 @@ def left_out_interval(correct: int, n: int, n_folds: int) -> tuple[float, float]
     Parameters
     ----------
     correct : int
-        How many left-out shots were right.
+        How many held-out shots were right.
     n : int
         How many were left out; 0 gives (0, 1).
     n_folds : int
@@ -99,7 +99,7 @@ def left_out_interval(correct: int, n: int, n_folds: int) -> tuple[float, float]
 
     Examples
     --------
-    >>> low, high = left_out_interval(36, 40, 5)
+    >>> low, high = cross_validated_interval(36, 40, 5)
     >>> round(low, 3), round(high, 3)
     (0.684, 0.979)
     """
@@ -133,19 +133,19 @@ class Estimate:
     Attributes
     ----------
     accuracy : float
-        Share of the left-out shots that were predicted right.
+        Share of the held-out shots that were predicted right.
     macro_f1 : float
         Mean F1 over the classes that had shots left out.
     n : int
-        Number of left-out shots.
+        Number of held-out shots.
     interval : tuple of float
         95 % interval of the accuracy of the classifier on all shots, wider than for as many independent
-        examples; see `left_out_interval`. It is one of new examples of the same kind,
+        examples; see `cross_validated_interval`. It is one of new examples of the same kind,
         and holds for many tasks together, not for each.
     note : str or None
         What the number cannot support, in one line.
     ece : float or None
-        Expected calibration error of the probabilities of the left-out shots, where there are probabilities.
+        Expected calibration error of the probabilities of the held-out shots, where there are probabilities.
     brier : float or None
         Their Brier score, 0 to 2.
     """
@@ -219,7 +219,7 @@ def estimate_accuracy(
         answers.append(classifier.predict(rows[held_out]))
     if not truth:
         return None
-    return summarise_left_out(np.concatenate(truth), np.concatenate(answers), codes, max_folds=max_folds)
+    return summarize_out_of_fold(np.concatenate(truth), np.concatenate(answers), codes, max_folds=max_folds)
 
 
 def leave_one_out_folds(codes: NDArray[np.intp], seed: int, max_folds: int) -> list[NDArray[np.intp]]:
@@ -252,7 +252,7 @@ def _codes(labels: ArrayLike) -> NDArray[np.intp]:
     return encode_labels(np.asarray(labels))[1]
 
 
-def summarise_left_out(
+def summarize_out_of_fold(
     truth: NDArray[np.intp],
     answers: NDArray[np.intp],
     codes: NDArray[np.intp],
@@ -260,15 +260,15 @@ def summarise_left_out(
     *,
     max_folds: int = 5,
 ) -> Estimate:
-    """Return the estimate from predictions of left-out shots.
+    """Return the estimate from predictions of held-out shots.
 
     Parameters
     ----------
-    truth, answers : ndarray of int, shape (n_left_out,)
+    truth, answers : ndarray of int, shape (n_held_out,)
         True and predicted class indices.
     codes : ndarray of int, shape (n_shots,)
         Class indices of all shots.
-    probabilities : ndarray of float64, shape (n_left_out, n_classes), optional
+    probabilities : ndarray of float64, shape (n_held_out, n_classes), optional
         Predicted probabilities.
     max_folds : int, default=5
         Largest number of folds in which shots were left out; there are no more than shots of the largest
@@ -279,7 +279,7 @@ def summarise_left_out(
         accuracy=correct / len(truth),
         macro_f1=float(np.mean([_f1(truth == code, answers == code) for code in np.unique(truth)])),
         n=len(truth),
-        interval=left_out_interval(correct, len(truth), max(2, min(max_folds, int(counts.max())))),
+        interval=cross_validated_interval(correct, len(truth), max(2, min(max_folds, int(counts.max())))),
         note=_note(truth, counts),
         ece=None if probabilities is None else expected_calibration_error(probabilities, truth),
         brier=None if probabilities is None else brier_score(probabilities, truth),
@@ -295,7 +295,7 @@ def _note(truth: NDArray[np.intp], shots: NDArray[np.intp]) -> str | None:
     fewest = int(np.bincount(truth)[np.unique(truth)].min())
     if len(truth) < _FEW_IN_ALL or fewest < _FEW_PER_CLASS:
         remarks.append(
-            f"{len(truth)} left-out shots, {fewest} in the smallest class, are too few to support a claim"
+            f"{len(truth)} held-out shots, {fewest} in the smallest class, are too few to support a claim"
         )
     if alone := int(np.count_nonzero(shots == 1)):
         remarks.append(f"{alone} of {len(shots)} classes have one shot and were not tested")
@@ -333,9 +333,9 @@ def estimate_classifier(
 
     Examples
     --------
-    >>> from savs.classifiers.ensemble import make_expert
+    >>> from savs.classifiers.ensemble import make_base_estimator
     >>> rows = np.eye(2)[[0, 0, 0, 1, 1, 1]]
-    >>> estimate = estimate_classifier(make_expert("soft"), rows, list("aaabbb"))
+    >>> estimate = estimate_classifier(make_base_estimator("mean_proba"), rows, list("aaabbb"))
     >>> estimate.accuracy, estimate.n
     (1.0, 6)
     """
@@ -348,10 +348,10 @@ def estimate_classifier(
     layout = resolve_layout(classifier.layout, rows.shape[1])
     check_finite(rows, layout)
     shots = Shots(rows, codes, len(classes), layout)
-    return estimate_from_shots(left_out_of(classifier, shots, max_folds), codes, max_folds)
+    return estimate_from_shots(cross_val_log_proba(classifier, shots, max_folds), codes, max_folds)
 
 
-def left_out_of(
+def cross_val_log_proba(
     classifier: HeadClassifier | SAVClassifier,
     shots: Shots,
     max_folds: int = 5,
@@ -366,10 +366,10 @@ def left_out_of(
     if isinstance(max_folds, bool) or not isinstance(max_folds, int) or max_folds < 2:
         raise ValueError(f"max_folds must be an integer of at least 2, got {max_folds!r}")
     folds = nested_folds(shots.codes, max_folds)
-    repeated = getattr(classifier, "left_out_log_probabilities", None)  # a choice that knows how to
+    repeated = getattr(classifier, "out_of_fold_log_proba", None)  # a choice that knows how to
     if repeated is not None:
         return np.asarray(repeated(shots, folds))
-    return left_out_log_probabilities(classifier, shots, folds, heads)
+    return out_of_fold_log_proba(classifier, shots, folds, heads)
 
 
 def nested_folds(codes: NDArray[np.intp], max_folds: int, seed: int = 0) -> list[NDArray[np.intp]]:
@@ -394,13 +394,13 @@ def nested_folds(codes: NDArray[np.intp], max_folds: int, seed: int = 0) -> list
     return [fold for fold in folds if len(fold)]
 
 
-def left_out_log_probabilities(
+def out_of_fold_log_proba(
     classifier: HeadClassifier | SAVClassifier,
     shots: Shots,
     folds: Sequence[NDArray[np.intp]],
     heads: list[list[Head]] | None = None,
 ) -> NDArray[np.float64]:
-    """Return log probabilities of the left-out shots under an estimator that is fitted without them.
+    """Return log probabilities of the held-out shots under an estimator that is fitted without them.
 
     Parameters
     ----------
@@ -422,18 +422,18 @@ def left_out_log_probabilities(
     classes = np.arange(shots.n_classes)
     for fold in folds:
         fitted = clone(classifier).set_params(layout=shots.layout)._fit_codes(classes, shots.without(fold))
-        left_out = shots.rows[fold]
+        out_of_fold = shots.rows[fold]
         if heads is not None:
             heads.append(fitted.heads_)
         published = isinstance(fitted, SAVClassifier)
-        logs[fold] = fitted.log_shares(left_out) if published else fitted.predict_log_proba(left_out)
+        logs[fold] = fitted.log_shares(out_of_fold) if published else fitted.predict_log_proba(out_of_fold)
     return logs
 
 
 def estimate_from_shots(
     log_probabilities: NDArray[np.float64], codes: NDArray[np.intp], max_folds: int = 5
 ) -> Estimate | None:
-    """Return the estimate from log probabilities of left-out shots; None where no shot was left out.
+    """Return the estimate from log probabilities of held-out shots; None where no shot was left out.
 
     Parameters
     ----------
@@ -448,4 +448,4 @@ def estimate_from_shots(
     if not tested.any():
         return None
     answers, shares = log_probabilities[tested].argmax(axis=1), np.exp(log_probabilities[tested])
-    return summarise_left_out(codes[tested], answers, codes, shares, max_folds=max_folds)
+    return summarize_out_of_fold(codes[tested], answers, codes, shares, max_folds=max_folds)

@@ -21,9 +21,9 @@ __all__ = [
     "agreement_entropy",
     "head_opinions",
     "shot_cosines",
-    "Suspect",
-    "left_out_votes",
-    "suspect_shots",
+    "LabelIssue",
+    "held_out_votes",
+    "find_label_issues",
 ]
 
 
@@ -63,7 +63,7 @@ def head_opinions(
     rows : ndarray of float, shape (n_rows, width of the kept heads)
         What is asked.
     shots : Shots, optional
-        The support set at the kept heads. Kernel methods and mixtures have no votes of single heads: the
+        The support set at the kept heads. Kernel methods and ensembles have no votes of single heads: the
         cosine to the class means of the shots, both less the mean of all shots, stands for them.
 
     Returns
@@ -78,9 +78,9 @@ def head_opinions(
         return _opinions(_probabilities(classifier, rows), "probability")
     if shots is None:
         return None
-    centre = np.asarray(shots.rows, dtype=np.float64).mean(axis=0)
-    means = class_centroids(shots.rows, shots.codes, shots.n_classes) - centre
-    return _opinions(_cosines(rows - centre, means, layout), "cosine")
+    center = np.asarray(shots.rows, dtype=np.float64).mean(axis=0)
+    means = class_centroids(shots.rows, shots.codes, shots.n_classes) - center
+    return _opinions(_cosines(rows - center, means, layout), "cosine")
 
 
 def agreement_entropy(votes: NDArray[np.intp], n_classes: int) -> NDArray[np.float64]:
@@ -141,7 +141,7 @@ def _opinions(scores: NDArray[np.float64], unit: str) -> HeadOpinions:
 # Shots whose label the other shots doubt: leave-one-out votes of every head.
 
 
-class Suspect(NamedTuple):
+class LabelIssue(NamedTuple):
     """A shot that most heads would label otherwise.
 
     Attributes
@@ -163,7 +163,7 @@ class Suspect(NamedTuple):
     doubt: float
 
 
-def left_out_votes(
+def held_out_votes(
     shots: Shots, positions: NDArray[np.intp] | None = None, rule: str = "gaussian"
 ) -> NDArray[np.intp]:
     """Return what each head says about each shot when the shot is left out.
@@ -185,18 +185,18 @@ def left_out_votes(
     chosen = np.arange(shots.layout.n_heads) if positions is None else np.asarray(positions)
     votes = np.empty((len(shots.codes), shots.layout.n_heads), dtype=np.intp)
     for places, vectors in shots.blocks(chosen):
-        votes[:, places] = nearest_classes(RULES[rule].left_out_scores(vectors, shots)).T
-    votes[~shots.can_be_left_out] = -1
+        votes[:, places] = nearest_classes(RULES[rule].held_out_scores(vectors, shots)).T
+    votes[~shots.can_be_held_out] = -1
     return votes[:, chosen]
 
 
-def suspect_shots(votes: NDArray[np.intp], codes: NDArray[np.intp], n_classes: int) -> list[Suspect]:
+def find_label_issues(votes: NDArray[np.intp], codes: NDArray[np.intp], n_classes: int) -> list[LabelIssue]:
     """Return the shots for which another class has more votes than their own, most doubtful first.
 
     Parameters
     ----------
     votes : ndarray of int, shape (n_shots, n_heads)
-        From `left_out_votes`.
+        From `held_out_votes`.
     codes : ndarray of int, shape (n_shots,)
         The labels.
     n_classes : int
@@ -209,5 +209,5 @@ def suspect_shots(votes: NDArray[np.intp], codes: NDArray[np.intp], n_classes: i
         shares = np.bincount(row, minlength=n_classes) / len(row)
         best = int(shares.argmax())
         if shares[best] > shares[code]:
-            found.append(Suspect(shot, int(code), best, float(shares[code]), float(shares[best])))
-    return sorted(found, key=lambda suspect: (suspect.support - suspect.doubt, suspect.shot))
+            found.append(LabelIssue(shot, int(code), best, float(shares[code]), float(shares[best])))
+    return sorted(found, key=lambda label_issue: (label_issue.support - label_issue.doubt, label_issue.shot))

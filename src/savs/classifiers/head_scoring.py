@@ -23,10 +23,10 @@ from savs.classifiers.rules import HeadRule
 from savs.layout import HeadLayout
 
 __all__ = [
-    "Rated",
-    "Rating",
-    "left_out_shares",
-    "rate_heads",
+    "HeadScores",
+    "HeadScoring",
+    "held_out_probabilities",
+    "score_heads",
     "choose_n_heads",
     "fit_head_temperatures",
     "margins",
@@ -43,7 +43,7 @@ _LEAST = 1e-6
 
 
 @dataclass(frozen=True)
-class Rating:
+class HeadScoring:
     """How heads are rated.
 
     Attributes
@@ -64,7 +64,7 @@ class Rating:
     by_class: bool
 
 
-class Rated:
+class HeadScores:
     """Heads of a layout, rated on the shots; rows in layout order.
 
     Attributes
@@ -89,57 +89,61 @@ class Rated:
         self.order = np.empty(0, dtype=np.intp)
 
 
-def rate_heads(rating: Rating, rule: HeadRule, shots: Shots, allowed: NDArray[np.intp]) -> Rated:
+def score_heads(
+    head_scoring: HeadScoring, rule: HeadRule, shots: Shots, allowed: NDArray[np.intp]
+) -> HeadScores:
     """Walk once over the allowed heads: temperature, value of every shot, log loss, reliability per class."""
-    usable = np.flatnonzero(shots.can_be_left_out)
-    rated = Rated(shots.layout.n_heads, shots.n_classes)
+    usable = np.flatnonzero(shots.can_be_held_out)
+    scored_heads = HeadScores(shots.layout.n_heads, shots.n_classes)
     for positions, vectors in shots.blocks(allowed):
-        scores = _scores_of_shots(rating.scoring, rule, vectors, shots)
+        scores = _scores_of_shots(head_scoring.scoring, rule, vectors, shots)
         scores = scores if len(usable) == len(shots.codes) else scores[:, usable]
-        fixed = rule.default_temperature if rating.temperature == "auto" else rating.temperature
+        fixed = rule.default_temperature if head_scoring.temperature == "auto" else head_scoring.temperature
         if fixed is None:
-            rated.temperatures[positions] = fit_head_temperatures(scores, shots.codes[usable])
+            scored_heads.temperatures[positions] = fit_head_temperatures(scores, shots.codes[usable])
         else:
-            rated.temperatures[positions] = float(fixed)
-        _rate_block(rated, positions, scores, shots.codes[usable], rating)
-    order = rank_heads(np.where(np.isnan(rated.scores), -np.inf, rated.scores)[:, None], shots.layout)
-    rated.order = order[: len(allowed)]
-    return rated
+            scored_heads.temperatures[positions] = float(fixed)
+        _rate_block(scored_heads, positions, scores, shots.codes[usable], head_scoring)
+    order = rank_heads(
+        np.where(np.isnan(scored_heads.scores), -np.inf, scored_heads.scores)[:, None], shots.layout
+    )
+    scored_heads.order = order[: len(allowed)]
+    return scored_heads
 
 
 def _rate_block(
-    rated: Rated,
+    scored_heads: HeadScores,
     positions: NDArray[np.intp],
     scores: NDArray[Any],
     codes: NDArray[np.intp],
-    rating: Rating,
+    head_scoring: HeadScoring,
 ) -> None:
     values, losses = np.zeros((2, len(positions), len(codes)))
     gained = np.zeros((len(positions), len(codes)))
-    temperatures = rated.temperatures[positions, None, None].astype(scores.dtype)
+    temperatures = scored_heads.temperatures[positions, None, None].astype(scores.dtype)
     for rows in _slices(scores):
         shares = softmax(scores[:, rows] / temperatures)
-        values[:, rows] = true_class_values(shares, codes[rows], rating.criterion)
+        values[:, rows] = true_class_values(shares, codes[rows], head_scoring.criterion)
         true = true_class_values(shares, codes[rows], "probability")
         losses[:, rows] = -np.log(np.maximum(true, _LEAST))
-        if rating.by_class:
+        if head_scoring.by_class:
             gained[:, rows] = np.maximum(margins(shares, codes[rows]), 0.0)
-    rated.scores[positions] = values.mean(axis=1) if len(codes) else 0.0
-    rated.losses[positions] = losses.mean(axis=1) if len(codes) else 0.0
-    if rating.by_class:
-        rated.reliability[positions] = _by_class(gained, codes, rated.reliability.shape[1])
+    scored_heads.scores[positions] = values.mean(axis=1) if len(codes) else 0.0
+    scored_heads.losses[positions] = losses.mean(axis=1) if len(codes) else 0.0
+    if head_scoring.by_class:
+        scored_heads.reliability[positions] = _by_class(gained, codes, scored_heads.reliability.shape[1])
 
 
-def left_out_shares(
-    rule: HeadRule, shots: Shots, rated: Rated, best: NDArray[np.intp]
+def held_out_probabilities(
+    rule: HeadRule, shots: Shots, scored_heads: HeadScores, best: NDArray[np.intp]
 ) -> NDArray[np.float64]:
-    """Return class probabilities of left-out shots, (n_best, n_left_out, n_classes), in the order given."""
-    usable = shots.can_be_left_out
+    """Return class probabilities of held-out shots, (n_best, n_held_out, n_classes), in the order given."""
+    usable = shots.can_be_held_out
     place = {int(position): rank for rank, position in enumerate(best)}
     shares = np.empty((len(best), int(usable.sum()), shots.n_classes))
     for positions, vectors in shots.blocks(best):
-        scores = rule.left_out_scores(vectors, shots)[:, usable]
-        found = softmax(scores / rated.temperatures[positions, None, None])
+        scores = rule.held_out_scores(vectors, shots)[:, usable]
+        found = softmax(scores / scored_heads.temperatures[positions, None, None])
         shares[[place[int(position)] for position in positions]] = found
     return shares
 
@@ -155,7 +159,7 @@ def _scores_of_shots(
     scoring: str, rule: HeadRule, vectors: NDArray[np.float64], shots: Shots
 ) -> NDArray[Any]:
     if scoring == "leave_one_out":
-        return rule.left_out_scores(vectors, shots)
+        return rule.held_out_scores(vectors, shots)
     shape = (len(vectors), len(shots.codes), shots.n_classes)
     scores = np.zeros(shape, dtype=np.float32 if shots.is_large else np.float64)
     if scoring == "in_sample":
@@ -184,7 +188,7 @@ def _by_class(gained: NDArray[np.float64], codes: NDArray[np.intp], n_classes: i
     return np.asarray(sums / counts)
 
 
-# Scores of heads from probabilities of left-out shots, their ranking, and how many to keep.
+# Scores of heads from probabilities of held-out shots, their ranking, and how many to keep.
 
 _GRID = np.geomspace(0.03, 30.0, 16)
 _NUMBERS_TRIED = (1, 2, 3, 5, 7, 10, 14, 28, 40, 60, 80, 120)
@@ -228,7 +232,7 @@ def margins(probabilities: NDArray[np.float64], codes: NDArray[np.intp]) -> NDAr
 
 
 def fit_head_temperatures(scores: NDArray[Any], codes: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return for each head the temperature with the largest likelihood of left-out shots.
+    """Return for each head the temperature with the largest likelihood of held-out shots.
 
     Parameters
     ----------
@@ -246,12 +250,12 @@ def fit_head_temperatures(scores: NDArray[Any], codes: NDArray[np.intp]) -> NDAr
         return np.ones(len(scores))
     if scores.dtype == np.float32:
         return _large_temperatures(scores, codes)
-    centred = scores - scores.mean(axis=2, keepdims=True)
-    spreads = centred.std(axis=(1, 2))
+    centered = scores - scores.mean(axis=2, keepdims=True)
+    spreads = centered.std(axis=(1, 2))
     spreads = np.where(spreads > 0, spreads, 1.0)
-    centred /= spreads[:, None, None]
+    centered /= spreads[:, None, None]
     rows = np.arange(len(codes))
-    losses = [-log_softmax(centred / t)[:, rows, codes].mean(axis=1) for t in _GRID]
+    losses = [-log_softmax(centered / t)[:, rows, codes].mean(axis=1) for t in _GRID]
     # the largest of equally good ones
     best = len(_GRID) - 1 - np.argmin(np.round(losses[::-1], _ROUND), axis=0)
     return np.asarray(spreads * _GRID[best])
@@ -315,7 +319,7 @@ def soft_weights(losses: NDArray[np.float64], sharpness: float) -> NDArray[np.fl
 def choose_n_heads(
     shares: NDArray[np.float64], codes: NDArray[np.intp], default: int
 ) -> tuple[int, dict[int, float]]:
-    """Choose how many heads to keep, by the log loss of left-out shots.
+    """Choose how many heads to keep, by the log loss of held-out shots.
 
     For every number k the mean probability of the k best heads is calibrated by one temperature, as in the
     classifier itself. The smallest mean loss wins, unless the default's is within one standard error (of the
@@ -324,7 +328,7 @@ def choose_n_heads(
     Parameters
     ----------
     shares : ndarray of float64, shape (n_heads, n_shots, n_classes)
-        Class probabilities of left-out shots, best head first.
+        Class probabilities of held-out shots, best head first.
     codes : ndarray of int, shape (n_shots,)
         True classes.
     default : int

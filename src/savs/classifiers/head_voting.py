@@ -13,11 +13,11 @@ from savs.classifiers._probabilities import PROBABILITY_FLOOR, softmax
 from savs.classifiers._support_set import Shots
 from savs.classifiers.base import FittedScores, HeadClassifier
 from savs.classifiers.head_scoring import (
-    Rated,
-    Rating,
+    HeadScores,
+    HeadScoring,
     choose_n_heads,
-    left_out_shares,
-    rate_heads,
+    held_out_probabilities,
+    score_heads,
     soft_weights,
 )
 from savs.classifiers.rules import HeadRule, fit_every_head, make_rule, score_every_head
@@ -114,15 +114,15 @@ class HeadVoteClassifier(HeadClassifier):
         rule = self._checked_rule()
         allowed = _allowed_positions(self.heads, shots.layout)
         by_class = self.voting == "class_conditional"
-        rating = Rating(self.scoring, self.criterion, self.temperature, by_class)
-        ranked = rate_heads(rating, rule, shots, allowed)
+        head_scoring = HeadScoring(self.scoring, self.criterion, self.temperature, by_class)
+        ranked = score_heads(head_scoring, rule, shots, allowed)
         self.head_scores_, self.n_heads_losses_ = ranked.scores, {}
         positions, weights = self._choose(ranked, shots)
         heads = [shots.layout.heads[position] for position in positions]
         arrays = fit_every_head(rule, shots, heads)
         arrays |= {"codes": shots.codes, "weights": weights, "temperatures": ranked.temperatures[positions]}
         return FittedScores(
-            self._pool(_left_out(rule, shots, heads), arrays, len(shots.codes)), heads, arrays
+            self._pool(_out_of_fold(rule, shots, heads), arrays, len(shots.codes)), heads, arrays
         )
 
     def _raw_scores(self, rows: NDArray[np.floating], layout: HeadLayout) -> NDArray[np.float64]:
@@ -146,7 +146,7 @@ class HeadVoteClassifier(HeadClassifier):
             raise ValueError(f"temperature must be a positive number, 'auto' or None, got {fixed!r}")
         return make_rule(self.rule)
 
-    def _choose(self, ranked: Rated, shots: Shots) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    def _choose(self, ranked: HeadScores, shots: Shots) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
         """Return positions of the kept heads, best first, and their weights (n_kept, n_classes)."""
         n_classes = shots.n_classes
         order = ranked.order
@@ -156,8 +156,8 @@ class HeadVoteClassifier(HeadClassifier):
         count = 20 if self.n_heads == "auto" else min(int(self.n_heads), len(order))
         if self.n_heads == "auto":
             _check_memory(shots)
-            shares = left_out_shares(make_rule(self.rule), shots, ranked, order[:_MOST_TRIED])
-            count, self.n_heads_losses_ = choose_n_heads(shares, shots.codes[shots.can_be_left_out], count)
+            shares = held_out_probabilities(make_rule(self.rule), shots, ranked, order[:_MOST_TRIED])
+            count, self.n_heads_losses_ = choose_n_heads(shares, shots.codes[shots.can_be_held_out], count)
         if self.voting == "class_conditional":
             return _class_conditional(ranked, count)
         kept = order[:count]
@@ -188,12 +188,12 @@ class HeadVoteClassifier(HeadClassifier):
         self.n_heads_losses_ = {}
 
 
-def _left_out(
+def _out_of_fold(
     rule: HeadRule, shots: Shots, heads: list[Head]
 ) -> Iterator[tuple[slice, NDArray[np.intp], NDArray[np.floating]]]:
     """Yield slices of the shots, places of kept heads, and the scores that the other shots give."""
     for positions, vectors in shots.blocks_of(heads):
-        scorer = rule.left_out_scorer(vectors, shots)
+        scorer = rule.held_out_scorer(vectors, shots)
         for rows in shots.row_slices():
             yield rows, positions, scorer(rows)
 
@@ -206,20 +206,20 @@ def _check_memory(shots: Shots) -> None:
         )
 
 
-def _class_conditional(rated: Rated, count: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+def _class_conditional(scored_heads: HeadScores, count: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Return the union of each class's `count` most reliable heads, and weights that sum to 1 per class.
 
     A class for which no head has a positive margin (sole shots among them) trusts the best heads in all.
     """
-    rank = np.empty(len(rated.scores), dtype=np.intp)
-    rank[rated.order] = np.arange(len(rated.order))
-    weights = np.zeros_like(rated.reliability)
+    rank = np.empty(len(scored_heads.scores), dtype=np.intp)
+    rank[scored_heads.order] = np.arange(len(scored_heads.order))
+    weights = np.zeros_like(scored_heads.reliability)
     for code in range(weights.shape[1]):
-        trust = rated.reliability[rated.order, code]
-        best = rated.order[np.argsort(-np.round(trust, 12), kind="stable")[:count]]
-        mass = rated.reliability[best, code]
+        trust = scored_heads.reliability[scored_heads.order, code]
+        best = scored_heads.order[np.argsort(-np.round(trust, 12), kind="stable")[:count]]
+        mass = scored_heads.reliability[best, code]
         weights[best, code] = mass / mass.sum() if mass.sum() > 0 else 1 / len(best)
-    kept = rated.order[(weights[rated.order] > 0).any(axis=1)]
+    kept = scored_heads.order[(weights[scored_heads.order] > 0).any(axis=1)]
     return kept, weights[kept]
 
 

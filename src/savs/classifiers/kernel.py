@@ -1,6 +1,6 @@
 """Classifiers on all heads at once: kernel ridge and the Gaussian discriminant, heads softly weighted.
 
-Heads may be centred on the mean of the shots, and are brought to length 1, so that every head counts by its
+Heads may be centered on the mean of the shots, and are brought to length 1, so that every head counts by its
 weight and not by its scale. Only matrices of shots by shots are held, whatever the number of heads.
 
 Both are computed in the shots' own coordinates (at most as many as shots), with exact leave-one-out for the
@@ -20,7 +20,7 @@ from savs.classifiers._probabilities import fit_temperature, log_losses, softmax
 from savs.classifiers._support_set import HeadBlock, Shots, head_blocks, unit_vectors
 from savs.classifiers.base import FittedScores, HeadClassifier
 from savs.classifiers.head_scoring import soft_weights
-from savs.classifiers.rules import GaussianRule, left_out_gaussian_scores
+from savs.classifiers.rules import GaussianRule, leave_one_out_gaussian_scores
 from savs.errors import DataError
 from savs.layout import HeadLayout
 
@@ -36,7 +36,7 @@ __all__ = [
     "unit_blocks",
     "KernelDiscriminantClassifier",
     "KernelRidgeClassifier",
-    "ridge_left_out",
+    "ridge_leave_one_out",
 ]
 
 
@@ -52,7 +52,7 @@ _NOTHING = 1e-24
 
 
 def head_losses(shots: Shots, weighting: str) -> NDArray[np.float64]:
-    """Return how badly each head alone tells left-out shots apart, by the Gaussian rule of [HEC].
+    """Return how badly each head alone tells held-out shots apart, by the Gaussian rule of [HEC].
 
     Parameters
     ----------
@@ -74,11 +74,11 @@ def head_losses(shots: Shots, weighting: str) -> NDArray[np.float64]:
 
 
 def _remember_losses(shots: Shots) -> None:
-    rule, usable = GaussianRule(), shots.can_be_left_out
+    rule, usable = GaussianRule(), shots.can_be_held_out
     codes = shots.codes[usable]
     losses, errors = np.zeros((2, shots.layout.n_heads))
     for positions, vectors in shots.blocks() if len(codes) else ():
-        scores = rule.left_out_scores(vectors, shots)[:, usable]
+        scores = rule.held_out_scores(vectors, shots)[:, usable]
         errors[positions] = (scores.argmax(axis=2) != codes).mean(axis=1)
         true = softmax(scores / _TAU)[:, np.arange(len(codes)), codes]
         losses[positions] = -np.log(np.maximum(true, _LOSS_FLOOR)).mean(axis=1)
@@ -101,23 +101,23 @@ class Frame(NamedTuple):
     scales: NDArray[np.float64] | None = None
 
 
-def frame_of_shots(shots: Shots, centring: str) -> Frame:
+def frame_of_shots(shots: Shots, centering: str) -> Frame:
     """Return the frame that the shots set.
 
     Parameters
     ----------
     shots : Shots
         The shots.
-    centring : "before", "after" or "none"
+    centering : "before", "after" or "none"
         Whether the shots' mean is taken off before vectors are brought to length 1, or after (then each head
         is scaled so that its shots have a mean square of 1), or not at all.
     """
-    if centring not in ("before", "after", "none"):
-        raise ValueError(f"centring must be 'before', 'after' or 'none', got {centring!r}")
+    if centering not in ("before", "after", "none"):
+        raise ValueError(f"centering must be 'before', 'after' or 'none', got {centering!r}")
     means = np.zeros(shots.layout.width)
-    if centring == "none":
+    if centering == "none":
         return Frame(means)
-    if centring == "before":
+    if centering == "before":
         return Frame(shots.rows.mean(axis=0, dtype=np.float64))
     scales = np.zeros(shots.layout.n_heads)
     for positions, vectors in shots.blocks():
@@ -133,12 +133,12 @@ def unit_blocks(rows: NDArray[np.floating], layout: HeadLayout, frame: Frame) ->
     """Walk over head vectors in the frame of the shots."""
     for positions, vectors in head_blocks(rows, layout):
         spans = [layout.columns(layout.heads[position]) for position in positions]
-        centres = np.stack([frame.means[span] for span in spans])[:, None]
+        centers = np.stack([frame.means[span] for span in spans])[:, None]
         if frame.scales is None:
-            yield HeadBlock(positions, unit_vectors(vectors - centres))
+            yield HeadBlock(positions, unit_vectors(vectors - centers))
         else:
             scales = frame.scales[positions][:, None, None]
-            yield HeadBlock(positions, (unit_vectors(vectors) - centres) * scales)
+            yield HeadBlock(positions, (unit_vectors(vectors) - centers) * scales)
 
 
 def shot_kernel(
@@ -214,7 +214,7 @@ def rbf_kernel_to_shots(
     weights: NDArray[np.float64],
     gamma: float,
 ) -> NDArray[np.float64]:
-    """Return the RBF kernel of new rows with shots given as centred unit vectors (n_shots, width)."""
+    """Return the RBF kernel of new rows with shots given as centered unit vectors (n_shots, width)."""
     kernel = np.zeros((len(rows), len(units)))
     for positions, vectors in unit_blocks(rows, layout, frame):
         for position, vector in zip(positions, vectors, strict=True):
@@ -250,9 +250,9 @@ _RIDGES = np.geomspace(3e-3, 30.0, 13)
 
 
 class DualFit(NamedTuple):
-    """Scores of left-out shots, dual coefficients and offsets, and the penalty that was chosen."""
+    """Scores of held-out shots, dual coefficients and offsets, and the penalty that was chosen."""
 
-    left_out: NDArray[np.float64]
+    out_of_fold: NDArray[np.float64]
     dual: NDArray[np.float64]
     offsets: NDArray[np.float64]
     penalty: float
@@ -265,7 +265,7 @@ class _KernelClassifier(HeadClassifier):
     weighting: str
     kernel: str
     gamma: float
-    centring: str
+    centering: str
 
     head_weights_: NDArray[np.float64]
     penalty_: float
@@ -279,8 +279,8 @@ class _KernelClassifier(HeadClassifier):
     def _fit_shots(self, shots: Shots) -> FittedScores:
         gamma = self._checked_gamma()
         weights = _head_weights(shots, self.weighting, self.sharpness)
-        frame = frame_of_shots(shots, self.centring)
-        key = ("kernel", gamma, self.sharpness, self.weighting, self.centring)
+        frame = frame_of_shots(shots, self.centering)
+        key = ("kernel", gamma, self.sharpness, self.weighting, self.centering)
         if key not in shots.memo:
             shots.memo[key] = shot_kernel(shots, frame, weights, gamma)
         fit = self._solve(shots.memo[key], shots)
@@ -292,7 +292,7 @@ class _KernelClassifier(HeadClassifier):
             arrays["weights"] = linear_weights(shots, frame, weights, fit.dual)
         else:
             arrays |= {"dual": fit.dual, "head_weights": weights, "units": _unit_rows(shots, frame)}
-        return FittedScores(fit.left_out, list(shots.layout.heads), arrays)
+        return FittedScores(fit.out_of_fold, list(shots.layout.heads), arrays)
 
     def _raw_scores(self, rows: NDArray[np.floating], layout: HeadLayout) -> NDArray[np.float64]:
         arrays = self.arrays_
@@ -311,8 +311,8 @@ class _KernelClassifier(HeadClassifier):
     def _checked_gamma(self) -> float | None:
         if self.kernel not in ("linear", "rbf"):
             raise ValueError(f"kernel must be 'linear' or 'rbf', got {self.kernel!r}")
-        if self.kernel == "rbf" and self.centring == "after":
-            raise ValueError("an RBF kernel needs vectors of length 1: centring 'before' or 'none'")
+        if self.kernel == "rbf" and self.centering == "after":
+            raise ValueError("an RBF kernel needs vectors of length 1: centering 'before' or 'none'")
         if self.weighting not in ("log_loss", "error"):
             raise ValueError(f"weighting must be 'log_loss' or 'error', got {self.weighting!r}")
         for name in ("gamma", "sharpness"):
@@ -331,7 +331,7 @@ class _KernelClassifier(HeadClassifier):
 
 
 class KernelRidgeClassifier(_KernelClassifier):
-    """Ridge regression of one-hot labels on all heads, centred on the shots' mean, softly weighted.
+    """Ridge regression of one-hot labels on all heads, centered on the shots' mean, softly weighted.
 
     Parameters
     ----------
@@ -343,8 +343,8 @@ class KernelRidgeClassifier(_KernelClassifier):
         Which loss; see `savs.classifiers.kernel.head_losses`.
     gamma : float, default=2
         Of the RBF kernel ``exp(-gamma (1 - cosine))``.
-    centring : {"before", "after", "none"}, default="before"
-        Whether heads are centred on the mean of the shots before their vectors are brought to length 1, or
+    centering : {"before", "after", "none"}, default="before"
+        Whether heads are centered on the mean of the shots before their vectors are brought to length 1, or
         after (linear kernel only), or not at all; see `savs.classifiers.kernel.frame_of_shots`.
     layout, priors
         As for `HeadVoteClassifier`.
@@ -354,11 +354,11 @@ class KernelRidgeClassifier(_KernelClassifier):
     head_weights_ : ndarray of float64, shape (n_heads,)
         Weights, summing to 1, in layout order.
     penalty_ : float
-        The ridge penalty, of the smallest squared error of left-out shots.
+        The ridge penalty, of the smallest squared error of held-out shots.
 
     Notes
     -----
-    Errors count the classes alike, however many shots they have. The left-out residual of shot i is
+    Errors count the classes alike, however many shots they have. The held-out residual of shot i is
     ``alpha_i / (K + D)^-1_ii`` (Rifkin and Lippert 2007, section 3), with the penalty in the diagonal D.
     """
 
@@ -369,7 +369,7 @@ class KernelRidgeClassifier(_KernelClassifier):
         sharpness: float = 4.0,
         weighting: str = "log_loss",
         gamma: float = 2.0,
-        centring: str = "before",
+        centering: str = "before",
         layout: HeadLayout | tuple[int, int, int] | None = None,
         priors: str | ArrayLike = "uniform",
     ) -> None:
@@ -377,35 +377,35 @@ class KernelRidgeClassifier(_KernelClassifier):
         self.sharpness = sharpness
         self.weighting = weighting
         self.gamma = gamma
-        self.centring = centring
+        self.centering = centering
         self.layout = layout
         self.priors = priors
 
     def _solve(self, kernel: NDArray[np.float64], shots: Shots) -> DualFit:
         kernel = kernel + 1.0  # the bias, a constant feature
         balance = shots.counts[shots.codes] * shots.n_classes / len(shots.codes)
-        fits = ridge_left_out(kernel, shots.membership, balance, _PENALTIES * len(kernel))
-        usable = shots.can_be_left_out
+        fits = ridge_leave_one_out(kernel, shots.membership, balance, _PENALTIES * len(kernel))
+        usable = shots.can_be_held_out
         errors = [
-            float((((shots.membership - left_out) ** 2).sum(axis=1) / balance)[usable].sum())
-            for left_out, _ in fits
+            float((((shots.membership - out_of_fold) ** 2).sum(axis=1) / balance)[usable].sum())
+            for out_of_fold, _ in fits
         ]
         best = int(np.argmin(errors))
-        left_out, dual = fits[best]
-        return DualFit(left_out, dual, dual.sum(axis=0), float(_PENALTIES[best]))
+        out_of_fold, dual = fits[best]
+        return DualFit(out_of_fold, dual, dual.sum(axis=0), float(_PENALTIES[best]))
 
 
 class KernelDiscriminantClassifier(_KernelClassifier):
     """Gaussian classes with one covariance over all heads together, softly weighted.
 
-    The published HEC-V form with its ridge, not head by head but on all heads' centred unit vectors side by
+    The published HEC-V form with its ridge, not head by head but on all heads' centered unit vectors side by
     side. Unlike regression of one-hot labels it does not lose classes that lie between others.
 
     Parameters
     ----------
     kernel : {"linear", "rbf"}, default="linear"
         Per-head kernel on unit vectors; kernels are summed over heads.
-    sharpness, weighting, gamma, centring, layout, priors
+    sharpness, weighting, gamma, centering, layout, priors
         As for `KernelRidgeClassifier`.
 
     Attributes
@@ -413,7 +413,7 @@ class KernelDiscriminantClassifier(_KernelClassifier):
     head_weights_ : ndarray of float64, shape (n_heads,)
         Weights, summing to 1, in layout order.
     penalty_ : float
-        lambda of the covariance's ridge, of the largest likelihood of left-out shots.
+        lambda of the covariance's ridge, of the largest likelihood of held-out shots.
     """
 
     def __init__(
@@ -423,7 +423,7 @@ class KernelDiscriminantClassifier(_KernelClassifier):
         sharpness: float = 4.0,
         weighting: str = "log_loss",
         gamma: float = 2.0,
-        centring: str = "before",
+        centering: str = "before",
         layout: HeadLayout | tuple[int, int, int] | None = None,
         priors: str | ArrayLike = "uniform",
     ) -> None:
@@ -431,21 +431,21 @@ class KernelDiscriminantClassifier(_KernelClassifier):
         self.sharpness = sharpness
         self.weighting = weighting
         self.gamma = gamma
-        self.centring = centring
+        self.centering = centering
         self.layout = layout
         self.priors = priors
 
     def _solve(self, kernel: NDArray[np.float64], shots: Shots) -> DualFit:
         coordinates, lift = shot_coordinates(kernel)
-        fits = left_out_gaussian_scores(coordinates, shots, _RIDGES)
-        usable = shots.can_be_left_out
+        fits = leave_one_out_gaussian_scores(coordinates, shots, _RIDGES)
+        usable = shots.can_be_held_out
         losses = [_fitted_loss(scores[usable], shots.codes[usable]) for scores, _ in fits]
         best = len(fits) - 1 - int(np.argmin(losses[::-1]))  # the larger ridge of equally good ones
         scores, parameters = fits[best]
         return DualFit(scores, lift @ parameters["weights"].T, parameters["offsets"], float(_RIDGES[best]))
 
 
-def ridge_left_out(
+def ridge_leave_one_out(
     kernel: NDArray[np.float64],
     targets: NDArray[np.float64],
     balance: NDArray[np.float64],

@@ -43,7 +43,7 @@ class LastStateClassifier(KernelDiscriminantClassifier):
 
     kernel, gamma = "linear", 0.0
     sharpness, weighting = 0.0, "log_loss"  # of no effect: there is nothing to weight
-    centring = "none"  # of no effect on a discriminant of one head
+    centering = "none"  # of no effect on a discriminant of one head
 
     _reads_state = True
 
@@ -58,7 +58,7 @@ class LastStateClassifier(KernelDiscriminantClassifier):
 
     def _fit_shots(self, shots: Shots) -> FittedScores:
         fitted = super()._fit_shots(shots.states)
-        return FittedScores(fitted.left_out, [_state_head(shots.layout)], fitted.arrays)
+        return FittedScores(fitted.out_of_fold, [_state_head(shots.layout)], fitted.arrays)
 
     def _raw_scores(self, rows: NDArray[np.floating], layout: HeadLayout) -> NDArray[np.float64]:
         return super()._raw_scores(rows, HeadLayout((Head(0, 0),), (layout.width,)))

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from savs.classifiers.auto import AutoClassifier
 from savs.classifiers.base import HeadClassifier, State
-from savs.classifiers.ensemble import EXPERTS, MixtureClassifier, make_expert
+from savs.classifiers.ensemble import BASE_ESTIMATORS, EnsembleClassifier, make_base_estimator
 from savs.classifiers.head_voting import HeadVoteClassifier
 from savs.classifiers.kernel import KernelDiscriminantClassifier, KernelRidgeClassifier
 from savs.classifiers.last_state import LastStateClassifier
@@ -32,7 +32,7 @@ __all__ = [
 FittedClassifier = SAVClassifier | HeadClassifier
 """What a method makes."""
 
-METHODS: tuple[str, ...] = ("sav", *EXPERTS, "mixture", "auto")
+METHODS: tuple[str, ...] = ("sav", *BASE_ESTIMATORS, "ensemble", "auto")
 """Names that `make_method` takes, from simple to complex. ``sav`` is the published rule."""
 
 TEXT_METHODS: tuple[str, ...] = ("hec_t", "hec_vt")
@@ -49,7 +49,7 @@ _ESTIMATORS: dict[str, type[FittedClassifier]] = {
         KernelDiscriminantClassifier,
         KernelRidgeClassifier,
         LastStateClassifier,
-        MixtureClassifier,
+        EnsembleClassifier,
         SAVClassifier,
         TextPrototypeClassifier,
     )
@@ -206,15 +206,15 @@ def classifier_from_state(state: State) -> FittedClassifier:
 def _plain(name: str, layout: Any) -> FittedClassifier:
     if name == "sav":
         return SAVClassifier(layout=layout)
-    if name == "mixture":
-        return MixtureClassifier(layout=layout)
+    if name == "ensemble":
+        return EnsembleClassifier(layout=layout)
     if name == "auto":
         return AutoClassifier(layout=layout)
     if name == "hec_t":
-        return TextPrototypeClassifier(expert=None, layout=layout)
+        return TextPrototypeClassifier(estimator=None, layout=layout)
     if name == "hec_vt":
         return TextPrototypeClassifier(layout=layout)
-    return make_expert(name, layout)
+    return make_base_estimator(name, layout)
 
 
 def _check_takes(name: str, made: FittedClassifier, settings: Iterable[str]) -> None:

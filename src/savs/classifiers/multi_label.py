@@ -61,7 +61,7 @@ class MultiLabelClassifier(BaseEstimator):  # type: ignore[misc]
         table = table.astype(np.int64)
         constant = [column for column in range(table.shape[1]) if len(np.unique(table[:, column])) < 2]
         if constant:
-            raise DataError(f"label {constant[0]} is on all shots or on none; it cannot be learnt")
+            raise DataError(f"label {constant[0]} is on all shots or on none; it cannot be learned")
         fitted = [clone(self.classifier).fit(X, column) for column in table.T]
         if isinstance(self.classifier, HeadVoteClassifier) and isinstance(self.classifier.n_heads, int):
             heads = _common_heads(fitted, self.classifier.n_heads)

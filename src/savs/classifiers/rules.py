@@ -22,11 +22,11 @@ from savs.layout import Head, HeadLayout
 __all__ = [
     "HeadRule",
     "LeftOutScorer",
-    "LeftOutTable",
+    "HeldOutTable",
     "Parameters",
     "CosineRule",
     "GaussianRule",
-    "left_out_gaussian_scores",
+    "leave_one_out_gaussian_scores",
     "NearestShotRule",
     "RULES",
     "make_rule",
@@ -45,16 +45,16 @@ LeftOutScorer = Callable[[slice], NDArray[Any]]
 """From a slice of the shots to their scores."""
 
 
-class LeftOutTable:
-    """The scores of all left-out shots, from those of slices."""
+class HeldOutTable:
+    """The scores of all held-out shots, from those of slices."""
 
-    def left_out_scorer(self, vectors: NDArray[np.float64], shots: Shots) -> LeftOutScorer:
-        """As `HeadRule.left_out_scorer`."""
+    def held_out_scorer(self, vectors: NDArray[np.float64], shots: Shots) -> LeftOutScorer:
+        """As `HeadRule.held_out_scorer`."""
         raise NotImplementedError
 
-    def left_out_scores(self, vectors: NDArray[np.float64], shots: Shots) -> NDArray[Any]:
+    def held_out_scores(self, vectors: NDArray[np.float64], shots: Shots) -> NDArray[Any]:
         """Return the scores of all shots, each from all other shots, (n_block_heads, n_shots, n_classes)."""
-        scorer = self.left_out_scorer(vectors, shots)
+        scorer = self.held_out_scorer(vectors, shots)
         if not shots.is_large:
             return scorer(slice(None))
         table = np.empty((len(vectors), len(shots.codes), shots.n_classes), dtype=np.float32)
@@ -85,15 +85,15 @@ class HeadRule(Protocol):
         `codes` are the classes of the shots, for rules that keep the shots.
         """
 
-    def left_out_scorer(self, vectors: NDArray[np.float64], shots: Shots) -> LeftOutScorer:
+    def held_out_scorer(self, vectors: NDArray[np.float64], shots: Shots) -> LeftOutScorer:
         """Return what gives the scores of a slice of the shots, each from all other shots.
 
         Exact, in closed form; shape (n_block_heads, n_rows, n_classes), float32 if `shots.is_large`.
         A shot without another one of its class has a finite but meaningless score for its own class;
-        `Shots.can_be_left_out` says which.
+        `Shots.can_be_held_out` says which.
         """
 
-    def left_out_scores(self, vectors: NDArray[np.float64], shots: Shots) -> NDArray[Any]:
+    def held_out_scores(self, vectors: NDArray[np.float64], shots: Shots) -> NDArray[Any]:
         """Return the scores of all shots, each from all other shots, (n_block_heads, n_shots, n_classes)."""
 
 
@@ -104,7 +104,7 @@ _LOST = 1e-14
 
 
 @dataclass(frozen=True)
-class CosineRule(LeftOutTable):
+class CosineRule(HeldOutTable):
     """Score of a class: cosine to the plain mean of its shots; 0 where either vector is zero."""
 
     name: str = "cosine"
@@ -123,7 +123,7 @@ class CosineRule(LeftOutTable):
         """Return cosines."""
         return np.asarray(unit_vectors(vectors) @ parameters["centroids"].transpose(0, 2, 1))
 
-    def left_out_scorer(self, vectors: NDArray[np.float64], shots: Shots) -> LeftOutScorer:
+    def held_out_scorer(self, vectors: NDArray[np.float64], shots: Shots) -> LeftOutScorer:
         """Return what gives cosines; a shot's own class has the others' centroid, (sum - h) / (n - 1)."""
         vectors = _scaled(vectors)
         sums = shots.class_sums(vectors)
@@ -131,12 +131,12 @@ class CosineRule(LeftOutTable):
         squares = np.einsum("hnd,hnd->hn", vectors, vectors)
 
         def score(rows: slice) -> NDArray[np.float64]:
-            return _left_out_cosines(vectors[:, rows], squares[:, rows], sums, lengths, shots.codes[rows])
+            return _held_out_cosines(vectors[:, rows], squares[:, rows], sums, lengths, shots.codes[rows])
 
         return score
 
 
-def _left_out_cosines(
+def _held_out_cosines(
     vectors: NDArray[np.float64],
     squares: NDArray[np.float64],
     sums: NDArray[np.float64],
@@ -182,7 +182,7 @@ class _Scatter(NamedTuple):
 
 
 class _LeftOut(NamedTuple):
-    """What scores of left-out shots are made of, in the eigenbasis of the full scatter."""
+    """What scores of held-out shots are made of, in the eigenbasis of the full scatter."""
 
     values: NDArray[Any]  # (heads, d)
     means: NDArray[Any]  # (heads, classes, d)
@@ -198,7 +198,7 @@ class _LeftOut(NamedTuple):
 
 
 @dataclass(frozen=True)
-class GaussianRule(LeftOutTable):
+class GaussianRule(HeldOutTable):
     """Score of a class: log density up to a constant, all classes with the head's pooled covariance.
 
     Parameters
@@ -267,7 +267,7 @@ class GaussianRule(LeftOutTable):
         linear = self._prepared(vectors) @ parameters["weights"].transpose(0, 2, 1)
         return np.asarray(linear + parameters["offsets"][:, None])
 
-    def left_out_scorer(self, vectors: NDArray[np.float64], shots: Shots) -> LeftOutScorer:
+    def held_out_scorer(self, vectors: NDArray[np.float64], shots: Shots) -> LeftOutScorer:
         """Return what gives log densities from means and covariance without the shot, shrinkage included."""
         scatter = _scatter(self._prepared(vectors), shots)
         counts = shots.counts[shots.codes]
@@ -285,7 +285,7 @@ class GaussianRule(LeftOutTable):
         ).in_the_precision_for(shots)
 
         def score(rows: slice) -> NDArray[np.floating]:
-            scores = _left_out_quadratic(found, shots.codes, rows)
+            scores = _held_out_quadratic(found, shots.codes, rows)
             if self.class_prior:
                 others = shots.counts - (shots.codes[rows, None] == np.arange(shots.n_classes))
                 scores += np.log(np.maximum(others, 1) / max(len(shots.codes) - 1, 1)).astype(scores.dtype)
@@ -316,7 +316,7 @@ class GaussianRule(LeftOutTable):
         return (1 - weight) / freedom, weight * spread / dim
 
 
-def left_out_gaussian_scores(
+def leave_one_out_gaussian_scores(
     vectors: NDArray[np.float64], shots: Shots, ridges: NDArray[np.float64]
 ) -> list[tuple[NDArray[np.float64], Parameters]]:
     """Return leave-one-out scores and parameters of one wide "head" for several ridges, one decomposition.
@@ -349,7 +349,7 @@ def left_out_gaussian_scores(
         terms = _LeftOut(
             scatter.values, scatter.means, scatter.vectors, residuals, scale, floor, share
         ).in_the_precision_for(shots)
-        scores = _left_out_quadratic(terms, shots.codes, slice(None))[0].astype(np.float64)
+        scores = _held_out_quadratic(terms, shots.codes, slice(None))[0].astype(np.float64)
         scale, floor = rule._precision_terms(trace, trace, shots, dim)
         precision = _reciprocal(scale[:, None] * scatter.values + floor[:, None])
         weighted = (scatter.means * precision[:, None])[0]
@@ -366,7 +366,7 @@ def _scatter(vectors: NDArray[np.float64], shots: Shots) -> _Scatter:
     return _Scatter(values, basis, means @ basis, vectors @ basis)
 
 
-def _left_out_quadratic(terms: _LeftOut, codes: NDArray[np.intp], rows: slice) -> NDArray[np.floating]:
+def _held_out_quadratic(terms: _LeftOut, codes: NDArray[np.intp], rows: slice) -> NDArray[np.floating]:
     """Return ``-1/2 (x - mu)' (a W' + b I)^-1 (x - mu)`` with W' and the own mean without the shot.
 
     ``W' = W - n/(n-1) r r'`` and ``x - mu' = n/(n-1) r`` with r the shot's residual. a, b: (heads, shots).
@@ -415,7 +415,7 @@ _NOWHERE = -1.0
 
 
 @dataclass(frozen=True)
-class NearestShotRule(LeftOutTable):
+class NearestShotRule(HeldOutTable):
     """Score of a class: cosine to its nearest shot, or how much of it lies near.
 
     Parameters
@@ -423,13 +423,13 @@ class NearestShotRule(LeftOutTable):
     beta : float or None, default=None
         None: the largest cosine. A number: ``log(mean_j exp(-beta (1 - cos_j)))`` over the shots j of the
         class, the cache model of [Tip] (eq. 3) as a mean, so that larger classes have no advantage.
-    centre : bool, default=True
-        Whether the mean of all shots is taken off first. The centre stays in leave-one-out: it knows no
+    center : bool, default=True
+        Whether the mean of all shots is taken off first. The center stays in leave-one-out: it knows no
         labels.
     """
 
     beta: float | None = None
-    centre: bool = True
+    center: bool = True
 
     @property
     def name(self) -> str:
@@ -442,19 +442,19 @@ class NearestShotRule(LeftOutTable):
         return None if self.beta is None else 1.0
 
     def fit(self, vectors: NDArray[np.float64], shots: Shots) -> Parameters:  # noqa: ARG002
-        """Keep ``shots`` (n_block_heads, n_shots, head_dim), of length 1, and ``centre``."""
-        centre = vectors.mean(axis=1) * self.centre
-        return {"shots": unit_vectors(vectors - centre[:, None]), "centre": centre}
+        """Keep ``shots`` (n_block_heads, n_shots, head_dim), of length 1, and ``center``."""
+        center = vectors.mean(axis=1) * self.center
+        return {"shots": unit_vectors(vectors - center[:, None]), "center": center}
 
     def scores(
         self, vectors: NDArray[np.float64], parameters: Parameters, codes: NDArray[np.intp]
     ) -> NDArray[np.float64]:
         """Return the class scores of new vectors."""
-        unit = unit_vectors(vectors - parameters["centre"][:, None])
+        unit = unit_vectors(vectors - parameters["center"][:, None])
         return self._by_class(unit @ parameters["shots"].transpose(0, 2, 1), codes)
 
-    def left_out_scorer(self, vectors: NDArray[np.float64], shots: Shots) -> LeftOutScorer:
-        """Return what gives class scores in which a shot is no neighbour of itself."""
+    def held_out_scorer(self, vectors: NDArray[np.float64], shots: Shots) -> LeftOutScorer:
+        """Return what gives class scores in which a shot is no neighbor of itself."""
         unit: NDArray[np.floating] = self.fit(vectors, shots)["shots"]
         unit = unit.astype(np.float32) if shots.is_large else unit
 

@@ -11,7 +11,7 @@ from savs.classifiers._probabilities import PROBABILITY_FLOOR, fit_temperature, 
 from savs.classifiers._support_set import Shots, head_blocks, unit_vectors
 from savs.classifiers._validation import check_finite, check_label_types, resolve_layout
 from savs.classifiers.base import FittedScores, HeadClassifier, State
-from savs.classifiers.ensemble import make_expert, mix
+from savs.classifiers.ensemble import make_base_estimator, mix
 from savs.classifiers.head_scoring import rank_heads
 from savs.layout import Head, HeadLayout
 
@@ -29,7 +29,7 @@ class TextPrototypeClassifier(HeadClassifier):
         Feature row of each class's text prompt, in the order of the sorted classes.
     n_heads : int, default=20
         How many heads are read: the best by leave-one-out where there are shots, else `default_heads`.
-    expert : str or None, default="hec_left_out"
+    estimator : str or None, default="hec_v_loo"
         The method on the shots whose probabilities are mixed in; None leaves the text alone.
     layout, priors
         As for `HeadVoteClassifier`.
@@ -37,7 +37,7 @@ class TextPrototypeClassifier(HeadClassifier):
     Attributes
     ----------
     shot_share_ : float
-        Weight of the shots' probabilities, 0 to 1, with the largest likelihood of left-out shots; the
+        Weight of the shots' probabilities, 0 to 1, with the largest likelihood of held-out shots; the
         smallest of equally good ones. 0 without shots.
     text_temperature_ : float
         What the text scores are divided by.
@@ -51,24 +51,24 @@ class TextPrototypeClassifier(HeadClassifier):
 
     shot_share_: float
     text_temperature_: float
-    expert_: HeadClassifier | None
+    estimator_: HeadClassifier | None
 
     def __init__(
         self,
         prototypes: ArrayLike | None = None,
         *,
         n_heads: int = 20,
-        expert: str | None = "hec_left_out",
+        estimator: str | None = "hec_v_loo",
         layout: HeadLayout | tuple[int, int, int] | None = None,
         priors: str | ArrayLike = "uniform",
     ) -> None:
         self.prototypes = prototypes
         self.n_heads = n_heads
-        self.expert = expert
+        self.estimator = estimator
         self.layout = layout
         self.priors = priors
 
-    def fit_names(self, classes: ArrayLike) -> Self:
+    def fit_class_names(self, classes: ArrayLike) -> Self:
         """Take the class names alone: zero-shot, no example at all.
 
         Parameters
@@ -91,8 +91,8 @@ class TextPrototypeClassifier(HeadClassifier):
         self.classes_, self.layout_, self.n_features_in_ = names, layout, layout.width
         self.heads_ = default_heads(layout, self.n_heads)
         self.arrays_ = {"text": np.ascontiguousarray(prototypes[:, layout.column_indices(self.heads_)])}
-        self.expert_, self.shot_share_, self.text_temperature_, self.temperature_ = None, 0.0, 1.0, 1.0
-        self.left_out_ = np.empty((0, len(names)))
+        self.estimator_, self.shot_share_, self.text_temperature_, self.temperature_ = None, 0.0, 1.0, 1.0
+        self.out_of_fold_log_proba_ = np.empty((0, len(names)))
         self.log_priors_ = np.full(len(names), -np.log(len(names)))
         return self
 
@@ -109,28 +109,30 @@ class TextPrototypeClassifier(HeadClassifier):
         text = _pooled(shots.rows[:, columns], arrays["text"], layout)
         self.text_temperature_ = fit_temperature(text, shots.codes)
         text = log_softmax(text / self.text_temperature_)
-        self.expert_, self.shot_share_ = None, 0.0
-        if self.expert is None or not shots.can_be_left_out.any():
+        self.estimator_, self.shot_share_ = None, 0.0
+        if self.estimator is None or not shots.can_be_held_out.any():
             return FittedScores(text, heads, arrays)
-        expert = make_expert(self.expert, shots.layout)._fit_codes(np.arange(shots.n_classes), shots)
-        self.shot_share_ = _best_share(text, expert.left_out_, shots)
+        estimator = make_base_estimator(self.estimator, shots.layout)._fit_codes(
+            np.arange(shots.n_classes), shots
+        )
+        self.shot_share_ = _best_share(text, estimator.out_of_fold_log_proba_, shots)
         if self.shot_share_ == 0:
             return FittedScores(text, heads, arrays)
-        self.expert_ = expert
-        left_out = mix([text, np.nan_to_num(expert.left_out_)], self._shares())
-        used = [*heads, *(head for head in expert.heads_ if head not in heads)]
-        return FittedScores(left_out, used, arrays | {"n_text_heads": np.array(len(heads))})
+        self.estimator_ = estimator
+        out_of_fold = mix([text, np.nan_to_num(estimator.out_of_fold_log_proba_)], self._shares())
+        used = [*heads, *(head for head in estimator.heads_ if head not in heads)]
+        return FittedScores(out_of_fold, used, arrays | {"n_text_heads": np.array(len(heads))})
 
     def _raw_scores(self, rows: NDArray[np.floating], layout: HeadLayout) -> NDArray[np.float64]:
         count = int(self.arrays_.get("n_text_heads", np.array(layout.n_heads)))
         heads = list(layout.heads[:count])
         text = _pooled(rows[:, layout.column_indices(heads)], self.arrays_["text"], layout.select(heads))
         text = log_softmax(text / self.text_temperature_)
-        if self.expert_ is None:
+        if self.estimator_ is None:
             return text
-        own = layout.select(self.expert_.heads_)
-        scores = self.expert_._raw_scores(rows[:, layout.column_indices(self.expert_.heads_)], own)
-        return mix([text, self.expert_._calibrated(scores)], self._shares())
+        own = layout.select(self.estimator_.heads_)
+        scores = self.estimator_._raw_scores(rows[:, layout.column_indices(self.estimator_.heads_)], own)
+        return mix([text, self.estimator_._calibrated(scores)], self._shares())
 
     def _shares(self) -> NDArray[np.float64]:
         return np.array([1 - self.shot_share_, self.shot_share_])
@@ -146,8 +148,8 @@ class TextPrototypeClassifier(HeadClassifier):
         return prototypes
 
     def _state_arrays(self) -> dict[str, NDArray[Any]]:
-        inner: dict[str, NDArray[Any]] = {} if self.expert_ is None else self.expert_.to_state().arrays
-        return super()._state_arrays() | {f"expert/{name}": array for name, array in inner.items()}
+        inner: dict[str, NDArray[Any]] = {} if self.estimator_ is None else self.estimator_.to_state().arrays
+        return super()._state_arrays() | {f"base_estimator/{name}": array for name, array in inner.items()}
 
     def to_state(self) -> State:
         """Return everything a prediction needs; the prototypes of all heads are not part of it."""
@@ -158,18 +160,22 @@ class TextPrototypeClassifier(HeadClassifier):
         return {
             "shot_share": self.shot_share_,
             "text_temperature": self.text_temperature_,
-            "expert": None if self.expert_ is None else self.expert_.to_state().settings,
+            "base_estimator": None if self.estimator_ is None else self.estimator_.to_state().settings,
         }
 
     def _restore(self, arrays: Any, settings: Any) -> None:
         super()._restore(arrays, settings)
         self.shot_share_ = float(settings["shot_share"])
         self.text_temperature_ = float(settings["text_temperature"])
-        self.expert_ = None
-        if settings["expert"] is not None:
-            inner = {n.removeprefix("expert/"): a for n, a in arrays.items() if n.startswith("expert/")}
-            kind = type(make_expert(str(self.expert)))
-            self.expert_ = kind.from_state(State(inner, settings["expert"]))
+        self.estimator_ = None
+        if settings["base_estimator"] is not None:
+            inner = {
+                n.removeprefix("base_estimator/"): a
+                for n, a in arrays.items()
+                if n.startswith("base_estimator/")
+            }
+            kind = type(make_base_estimator(str(self.estimator)))
+            self.estimator_ = kind.from_state(State(inner, settings["base_estimator"]))
 
 
 def default_heads(layout: HeadLayout, n_heads: int) -> list[Head]:
@@ -203,10 +209,10 @@ def _pooled(
     return np.log(np.maximum(pooled / layout.n_heads, PROBABILITY_FLOOR))
 
 
-def _best_share(text: NDArray[np.float64], left_out: NDArray[np.float64], shots: Shots) -> float:
-    usable = shots.can_be_left_out
+def _best_share(text: NDArray[np.float64], out_of_fold: NDArray[np.float64], shots: Shots) -> float:
+    usable = shots.can_be_held_out
     truth = shots.codes[usable][:, None]
     of_text = np.exp(np.take_along_axis(text[usable], truth, axis=1))
-    of_shots = np.exp(np.take_along_axis(left_out[usable], truth, axis=1))
+    of_shots = np.exp(np.take_along_axis(out_of_fold[usable], truth, axis=1))
     losses = [-np.log(np.maximum((1 - a) * of_text + a * of_shots, 1e-12)).mean() for a in _SHARES]
     return float(_SHARES[int(np.argmin(np.round(losses, 12)))])

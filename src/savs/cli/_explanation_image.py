@@ -1,4 +1,4 @@
-"""One picture of an explanation: what each tile and word does to the answer, and how the heads vote."""
+"""One image of an explanation: what each tile and word does to the answer, and how the heads vote."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from savs.model import Explanation, Occlusion
 
 FOR, AGAINST, INK = "#D55E00", "#0072B2", "#222222"
-"""Okabe and Ito's vermilion and blue, which colour-blind readers tell apart."""
+"""Okabe and Ito's vermilion and blue, which color-blind readers tell apart."""
 MOST_BARS = 12
 
 
 def draw_explanation(found: Explanation, example: Example, file: Path) -> None:
-    """Write the picture as PNG.
+    """Write the image as PNG.
 
     Parameters
     ----------
     found : Explanation
         Of the example.
     example : Example
-        Its pictures are drawn under their tiles.
+        Its images are drawn under their tiles.
     file : Path
         Where to write; an older file is replaced.
     """
@@ -41,25 +41,25 @@ def draw_explanation(found: Explanation, example: Example, file: Path) -> None:
 
     by_part = _tiles_by_part(found.occlusion)
     still = [image for image in example.images if not isinstance(image, Video)]
-    pictures = dict(zip(by_part, still, strict=False))
+    images = dict(zip(by_part, still, strict=False))
     with rc_context({"font.family": "DejaVu Sans", "font.size": 10, "text.color": INK}):
-        figure = Figure(figsize=(3.4 * len(pictures) + 6.2, 6.4), dpi=110, layout="constrained")
+        figure = Figure(figsize=(3.4 * len(images) + 6.2, 6.4), dpi=110, layout="constrained")
         FigureCanvasAgg(figure)
-        _draw(figure, found, by_part, pictures)
+        _draw(figure, found, by_part, images)
         file.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(file, metadata={"Software": None}, facecolor="white", format="png")
 
 
 def _draw(
-    figure: Figure, found: Explanation, by_part: dict[int, list[Occlusion]], pictures: dict[int, Image]
+    figure: Figure, found: Explanation, by_part: dict[int, list[Occlusion]], images: dict[int, Image]
 ) -> None:
     from savs.media import load_image
 
-    columns = len(pictures) + 1
-    grid = figure.add_gridspec(2, columns, width_ratios=[1] * len(pictures) + [1.5])
-    for column, (part, picture) in enumerate(pictures.items()):
-        pixels = np.asarray(load_image(picture.source))
-        _draw_picture(figure.add_subplot(grid[0, column]), pixels)
+    columns = len(images) + 1
+    grid = figure.add_gridspec(2, columns, width_ratios=[1] * len(images) + [1.5])
+    for column, (part, image) in enumerate(images.items()):
+        pixels = np.asarray(load_image(image.source))
+        _draw_image(figure.add_subplot(grid[0, column]), pixels)
         _draw_tiles(figure.add_subplot(grid[1, column]), pixels, by_part[part])
     words = [one for one in found.occlusion if one.where.kind == "words"]
     if words:
@@ -76,7 +76,7 @@ def _tiles_by_part(pieces: Sequence[Occlusion]) -> dict[int, list[Occlusion]]:
     return found
 
 
-def _draw_picture(axes: Axes, pixels: NDArray[np.uint8]) -> None:
+def _draw_image(axes: Axes, pixels: NDArray[np.uint8]) -> None:
     axes.imshow(pixels)
     axes.set_axis_off()
 
@@ -85,13 +85,13 @@ def _draw_tiles(axes: Axes, pixels: NDArray[np.uint8], pieces: Sequence[Occlusio
     from matplotlib.patches import Rectangle
 
     largest = max(abs(one.drop) for one in pieces) or 1.0
-    axes.imshow(170 + pixels.mean(axis=2) / 3, cmap="gray", vmin=0, vmax=255)  # pale, so that colours speak
+    axes.imshow(170 + pixels.mean(axis=2) / 3, cmap="gray", vmin=0, vmax=255)  # pale, so that colors speak
     for one in pieces:
         left, top, right, bottom = one.where.box
         strength = 0.85 * abs(one.drop) / largest
-        colour = FOR if one.drop > 0 else AGAINST
+        color = FOR if one.drop > 0 else AGAINST
         box = Rectangle(
-            (left - 0.5, top - 0.5), right - left, bottom - top, alpha=strength, facecolor=colour, linewidth=0
+            (left - 0.5, top - 0.5), right - left, bottom - top, alpha=strength, facecolor=color, linewidth=0
         )
         axes.add_patch(box)
     axes.set_title(

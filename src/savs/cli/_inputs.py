@@ -70,7 +70,7 @@ def unusable(n_bad: int, n_rows: int, n_errors: int, listed: str) -> DataError:
 def read_data(
     source: Path | str, ledger: ErrorLedger | None = None, *, require_labels: bool = False, **options: Any
 ) -> list[Example]:
-    """Return the examples of a file, folder or data set; the errors of rows that are none go to the ledger.
+    """Return the examples of a file, folder or dataset; the errors of rows that are none go to the ledger.
 
     Without a ledger the first error is raised. The options are those of `read_examples`.
 
@@ -100,7 +100,7 @@ if TYPE_CHECKING:
 
 
 ROWS_PER_CHUNK = 64
-"""Rows that are read, computed and written together; questions on one picture share a pass within them."""
+"""Rows that are read, computed and written together; questions on one image share a pass within them."""
 
 _LOOKED_THROUGH = 30.0  # seconds
 _LISTED = 20

@@ -14,7 +14,7 @@ from savs.cli._session import current_session, pass_session, remember
 
 if TYPE_CHECKING:
     from savs.data import Example
-    from savs.model import Caution, SAVModel
+    from savs.model import AbstentionPolicy, SAVModel
 
 
 # Options that several commands share.
@@ -64,7 +64,7 @@ class Rate(click.FloatRange):
 
 
 class DataSource(click.ParamType["Path | str"]):
-    """A path, or the address of a hub data set, which stays a text."""
+    """A path, or the address of a hub dataset, which stays a text."""
 
     name = "path|hf://owner/name"
 
@@ -100,11 +100,11 @@ def example_help(*lines: str) -> str:
 
 
 def data_options() -> Callable[[Command], Command]:
-    """Columns and places of data, and which part of a data set."""
+    """Columns and places of data, and which part of a dataset."""
     return _all(
-        _media_column("--image-column", "picture"),
+        _media_column("--image-column", "image"),
         _media_column("--video-column", "video"),
-        _media_column("--audio-column", "sound"),
+        _media_column("--audio-column", "audio"),
         click.option(
             "--video-frames",
             metavar="N",
@@ -125,9 +125,9 @@ def data_options() -> Callable[[Command], Command]:
             type=PathName(exists=True, file_okay=False),
             help="Folder that media paths are relative to [default: the data file's own].",
         ),
-        click.option("--split", metavar="NAME", help="Part of a data set that has several, such as train."),
-        click.option("--config", metavar="NAME", help="Configuration of a hub data set."),
-        click.option("--data-revision", metavar="REV", help="Branch, tag or commit of a hub data set."),
+        click.option("--split", metavar="NAME", help="Part of a dataset that has several, such as train."),
+        click.option("--config", metavar="NAME", help="Configuration of a hub dataset."),
+        click.option("--data-revision", metavar="REV", help="Branch, tag or commit of a hub dataset."),
         click.option("--allow-outside", is_flag=True, help="Accept media paths that lead out of the root."),
         click.option(
             "--allow-host",
@@ -158,7 +158,7 @@ def load_options() -> Callable[[Command], Command]:
         click.option(
             "--prefix-reuse/--no-prefix-reuse",
             default=None,
-            help="Read what prompts on the same picture have in common once [default: as savs doctor stored,"
+            help="Read what prompts on the same image have in common once [default: as savs doctor stored,"
             " else yes].",
         ),
     )
@@ -245,8 +245,8 @@ def output_options() -> Callable[[Command], Command]:
 _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 
 
-class _Alarm(click.ParamType["tuple[str, float]"]):
-    name = "alarm"
+class _Flag(click.ParamType["tuple[str, float]"]):
+    name = "flag"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -262,8 +262,8 @@ class _Alarm(click.ParamType["tuple[str, float]"]):
         return label, share
 
 
-def caution_options() -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return a decorator that adds --sets, --alarm and --unknown."""
+def abstention_options() -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return a decorator that adds --sets, --flag and --out-of-distribution."""
     options = [
         click.option(
             "--sets",
@@ -272,16 +272,16 @@ def caution_options() -> Callable[[Callable[..., Any]], Callable[..., Any]]:
             help="Also every class an example may be, so that a class is missed at most this often.",
         ),
         click.option(
-            "--alarm",
-            "alarms",
-            type=_Alarm(),
+            "--flag",
+            "flags",
+            type=_Flag(),
             multiple=True,
             callback=lambda _context, _option, pairs: dict(pairs),
             metavar="LABEL=RATE",
             help="Also whether to announce LABEL, with at most this rate of false alarms; repeatable.",
         ),
         click.option(
-            "--unknown",
+            "--out-of-distribution",
             type=_SHARE,
             metavar="QUANTILE",
             help="No label for examples farther from all shots than this share of the shots from each other "
@@ -297,15 +297,15 @@ def caution_options() -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return decorated
 
 
-def asked_caution(
-    model: SAVModel, sets: float | None, alarms: dict[str, float], unknown: float | None
-) -> Caution | None:
+def asked_abstention(
+    model: SAVModel, sets: float | None, flags: dict[str, float], out_of_distribution: float | None
+) -> AbstentionPolicy | None:
     """Return the caution of a classifier, or None if none was asked for; no backbone is loaded."""
-    if sets is None and unknown is None and not alarms:
+    if sets is None and out_of_distribution is None and not flags:
         return None
     own = {str(label): label for label in model.classes_.tolist()}
-    named = {own.get(label, label): rate for label, rate in alarms.items()}
-    return model.caution(sets=sets, alarms=named, unknown=unknown)
+    named = {own.get(label, label): rate for label, rate in flags.items()}
+    return model.abstention_policy(sets=sets, flags=named, out_of_distribution=out_of_distribution)
 
 
 # A saved classifier for a command: options that say which backbone it may run on, and reading it.
@@ -434,12 +434,13 @@ def method_options() -> Callable[[Callable[..., Any]], Callable[..., Any]]:
             "heads_from",
             type=PathName(),
             metavar="CLASSIFIER",
-            help="Use only the heads that this saved classifier uses (method votes, soft, hec_v, ...).",
+            help="Use only the heads that this saved classifier uses (method votes, mean_proba, hec_v, ...).",
         ),
         click.option(
             "--keep-shots",
             is_flag=True,
-            help="Save the shots' feature rows too: for savs predict --unknown and for learning on.",
+            help="Save the shots' feature rows too, for savs predict --out-of-distribution "
+            "and to add shots later.",
         ),
     ]
 

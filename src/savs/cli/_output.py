@@ -165,7 +165,7 @@ def estimate_lines(estimate: dict[str, Any] | None) -> list[str]:
     if estimate is None:
         return ["estimated accuracy: none, as no class has two shots"]
     line = (
-        f"estimated accuracy {percent(estimate['accuracy'])} (from {estimate['n']} left-out shots, "
+        f"estimated accuracy {percent(estimate['accuracy'])} (from {estimate['n']} held-out shots, "
         f"95 % interval {percents(estimate['interval'])})"
     )
     return [line, f"note: {estimate['note']}"] if estimate.get("note") else [line]

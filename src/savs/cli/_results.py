@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from savs.backbones import Backbone
     from savs.cache import Counts
     from savs.data import ErrorLedger, Example, Label
-    from savs.model import Caution, Cautions, SAVModel
+    from savs.model import AbstentionPolicy, Abstentions, SAVModel
 
 
 # What a run comes to: answers and errors, each at the position of its example, and what the store spared.
@@ -41,7 +41,7 @@ class Answer(NamedTuple):
 
     label: Label
     shares: list[float]
-    cautions: dict[str, Any]
+    abstentions: dict[str, Any]
 
 
 def answer(
@@ -49,25 +49,29 @@ def answer(
     examples: Mapping[int, Example],
     ledger: ErrorLedger,
     *,
-    caution: Caution | None = None,
+    abstention_policy: AbstentionPolicy | None = None,
     progress: bool = False,
 ) -> dict[int, Answer]:
     """Return answers by position; the errors of the others go to the ledger."""
     if not examples:
         return {}
     items = list(examples.values())
-    found = model.predict_each(items, max_errors=ledger.left, caution=caution, progress=progress)
+    found = model.predict_each(
+        items, max_errors=ledger.left, abstention_policy=abstention_policy, progress=progress
+    )
     indices = list(examples)
     answered = [indices[row] for row in found.indices.tolist()]
     ledger.note_rest(examples, set(answered), found.errors)
-    held_back = _by_row(found.cautions, len(answered))
+    held_back = _by_row(found.abstentions, len(answered))
     answers = map(Answer, found.labels, found.proba.tolist(), held_back)
     return dict(zip(answered, answers, strict=True))
 
 
-def _by_row(cautions: Cautions, n_rows: int) -> list[dict[str, Any]]:
-    unknown = None if cautions.unknown is None else cautions.unknown.tolist()
-    columns = {"set": cautions.sets, "alarm": cautions.alarms, "unknown": unknown}
+def _by_row(abstentions: Abstentions, n_rows: int) -> list[dict[str, Any]]:
+    out_of_distribution = (
+        None if abstentions.out_of_distribution is None else abstentions.out_of_distribution.tolist()
+    )
+    columns = {"set": abstentions.sets, "flag": abstentions.flags, "out_of_distribution": out_of_distribution}
     asked = {name: values for name, values in columns.items() if values is not None}
     return [{name: values[row] for name, values in asked.items()} for row in range(n_rows)]
 
@@ -79,12 +83,12 @@ def held(backbone: Backbone) -> AbstractContextManager[None]:
     return backbone.holding() if isinstance(backbone, StoredBackbone) else nullcontext()
 
 
-def tell_store(model: SAVModel, session: Session) -> dict[str, dict[str, int]]:
+def report_store(model: SAVModel, session: Session) -> dict[str, dict[str, int]]:
     """Say how many examples the store spared, and return it for ``--json``; nothing without a store."""
-    return tell_counts(model.store_counts, session)
+    return report_counts(model.store_counts, session)
 
 
-def tell_counts(counts: Counts | None, session: Session) -> dict[str, dict[str, int]]:
+def report_counts(counts: Counts | None, session: Session) -> dict[str, dict[str, int]]:
     """Do the same with the counts themselves."""
     if counts is None:
         return {}

@@ -21,7 +21,7 @@ from savs.cli._options import (
     store_option,
 )
 from savs.cli._output import percent, print_json, show, table
-from savs.cli._results import tell_counts
+from savs.cli._results import report_counts
 from savs.cli._session import ITEM_ERRORS, Session, pass_session
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["show_comparison", "show_overall", "compare"]
 
 
-# What `savs compare` shows: a table for each data set and number of shots, and one over all data sets.
+# What `savs compare` shows: a table for each dataset and number of shots, and one over all datasets.
 
 
 def show_comparison(found: Comparison, *, brief: bool) -> None:
@@ -51,13 +51,13 @@ def show_comparison(found: Comparison, *, brief: bool) -> None:
 
 
 def show_overall(figures: Mapping[int, Mapping[str, Overall]], n_data: int) -> None:
-    """Show one table for each number of shots, over all data sets."""
+    """Show one table for each number of shots, over all datasets."""
     for shots, by_name in figures.items():
         rows = [
             (name, percent(one.mean), _signed(one.against_sav), _signed(one.worst), one.worst_on or "-")
             for name, one in by_name.items()
         ]
-        title = f"mean over {n_data} data sets, {shots} shots per class"
+        title = f"mean over {n_data} datasets, {shots} shots per class"
         show("", table(["method", "accuracy", "+- sav", "worst", "on"], rows, title))
 
 
@@ -201,7 +201,7 @@ def compare(
         left = _left(left, compared.errors)
         compared.errors[:0] = given.errors
         found[str(given.name)] = compared
-    spared = tell_counts(getattr(model, "total", None), session)
+    spared = report_counts(getattr(model, "total", None), session)
     if session.as_json:
         seconds = {"seconds": round(time.perf_counter() - started, 2)}
         print_json({**_record(found, test), **seconds, **spared})
@@ -211,7 +211,7 @@ def compare(
 
 
 class _Set(NamedTuple):
-    """A data set with the prompt applied, and the errors of rows that are no examples."""
+    """A dataset with the prompt applied, and the errors of rows that are no examples."""
 
     name: Path | str
     pool: list[Example]
@@ -220,13 +220,13 @@ class _Set(NamedTuple):
 
 
 def _check_different(data: Sequence[Path | str]) -> None:
-    """Refuse a data set that is given twice: it would count twice in the means."""
+    """Refuse a dataset that is given twice: it would count twice in the means."""
     seen: dict[Path | str, Path | str] = {}
     for one in data:
         place = Path(os.path.realpath(one)) if isinstance(one, Path) else one
         if place in seen:
             raise click.BadParameter(
-                f"{seen[place]} and {one} are the same data set; name each once", param_hint="DATA"
+                f"{seen[place]} and {one} are the same dataset; name each once", param_hint="DATA"
             )
         seen[place] = one
 
@@ -248,7 +248,7 @@ def _left(allowed: int, errors: Sequence[ItemError]) -> int:
 
 
 def _beside(test: Path | str | None, data: Path | str, n_data: int) -> Path | str | None:
-    """Return the test set of a data set: where there are several, a file of that name beside each."""
+    """Return the test set of a dataset: where there are several, a file of that name beside each."""
     if n_data == 1 or test is None:
         return test
     if not isinstance(data, Path) or not isinstance(test, Path) or test.is_absolute():

@@ -1,4 +1,4 @@
-"""``savs demo``: Sparse Attention Vectors on real pictures, with the backbone in the box."""
+"""``savs demo``: Sparse Attention Vectors on real images, with the bundled model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ QUICK_TESTED = 30
 
 
 @click.command(
-    short_help="Show it working on real pictures.", epilog=example_help("savs demo --output demo-results")
+    short_help="Show it working on real images.", epilog=example_help("savs demo --output demo-results")
 )
 @click.option(
     "--output",
@@ -26,7 +26,7 @@ QUICK_TESTED = 30
     type=PathName(file_okay=False),
     default=Path("demo-results"),
     show_default=True,
-    help="Folder for results, classifiers and the picture.",
+    help="Folder for results, classifiers and the image.",
 )
 @click.option(
     "--backbone", "-b", default="tiny", show_default=True, metavar="NAME", help="A model to try instead."

@@ -39,9 +39,9 @@ def doctor(
     no_store: bool,
     **load: Any,
 ) -> int:
-    """Examine BACKBONE on drawn pictures and short texts: a folder, a hub name, or tiny.
+    """Examine BACKBONE on drawn images and short texts: a folder, a hub name, or tiny.
 
-    Head vectors must not depend on batching, padding, order, kernel or dtype beyond rounding, and pictures
+    Head vectors must not depend on batching, padding, order, kernel or dtype beyond rounding, and images
     must reach the heads. The fastest safe mode is kept, and used whenever this backbone is loaded again on
     this machine. --batch-size is the largest that is tried.
 
@@ -83,8 +83,8 @@ def _fact_lines(facts: Any) -> Iterator[str]:
     for form, reason in facts["refused_prompts"].items():
         yield f"            not {form}: {reason}"
     images = facts["image_processor_class"]
-    pictures = f", {images} (backend {facts['image_backend']})" if images else ""
-    yield f"processor   {facts['processor_class']}{pictures}"
+    image_processor = f", {images} (backend {facts['image_backend']})" if images else ""
+    yield f"processor   {facts['processor_class']}{image_processor}"
     template = "chat template" if facts["chat_template"] else "no chat template"
     yield f"prompts     {template}, tokenizer pads on the {facts['padding_side']} (savs on the right)"
     yield f"runs        {facts['dtype']} on {facts['device']}, kernel {facts['attn_implementation']}"

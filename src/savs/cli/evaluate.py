@@ -1,4 +1,4 @@
-"""``savs evaluate``: a saved classifier against labelled examples it has not seen."""
+"""``savs evaluate``: a saved classifier against labeled examples it has not seen."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 
 from savs.cli._options import DATA, PathName, as_fitted, classifier_options, example_help, load_classifier
 from savs.cli._output import percent, percents, print_json, show, table
-from savs.cli._results import answer, placed, tell_store
+from savs.cli._results import answer, placed, report_store
 from savs.cli._session import ITEM_ERRORS, Session
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ NAMES_SHOWN = 5
 
 
 @click.command(
-    short_help="Measure a classifier on labelled examples.",
+    short_help="Measure a classifier on labeled examples.",
     epilog=example_help("savs evaluate my-classifier test.jsonl"),
 )
 @click.argument("classifier", type=PathName())
@@ -60,7 +60,7 @@ def evaluate(
     examples = adopt_label_type(examples, test, model.classes_.tolist())
     report = _report(model, examples, ledger, progress=session.progress)
     report["seconds"] = round(time.perf_counter() - started, 2)
-    report |= tell_store(model, session)
+    report |= report_store(model, session)
     if session.as_json:
         print_json(report)
     else:
@@ -71,7 +71,7 @@ def evaluate(
 def _report(
     model: SAVModel, examples: list[Example], ledger: ErrorLedger, *, progress: bool
 ) -> dict[str, Any]:
-    from savs.data import warn_of_leaks
+    from savs.data import warn_of_test_leakage
     from savs.evaluation import accuracy_report
 
     by_position = placed(examples, ledger)
@@ -80,8 +80,8 @@ def _report(
     classes = model.classes_.tolist()
     labels = [found.label for found in answers.values()]
     report = accuracy_report([truth[index] for index in answers], labels, classes)
-    leaks = model.find_leaks(examples)
-    warn_of_leaks(leaks, examples)
+    leaks = model.find_test_leakage(examples)
+    warn_of_test_leakage(leaks, examples)
     leaked = {list(by_position)[row] for row in leaks}
     fresh = [truth[index] == found.label for index, found in answers.items() if index not in leaked]
     report["n_errors"] = len(ledger.errors)

@@ -23,7 +23,7 @@ PIECES_SHOWN = 8
 
 @click.command(
     short_help="Show why a classifier answers as it does.",
-    epilog=example_help("savs explain my-classifier picture.jpg --picture why.png"),
+    epilog=example_help("savs explain my-classifier image.jpg --plot why.png"),
 )
 @click.argument("classifier", type=PathName())
 @click.argument("data", type=DATA)
@@ -33,10 +33,10 @@ PIECES_SHOWN = 8
     type=click.IntRange(0, 32),
     default=4,
     show_default=True,
-    help="Tiles along each side of a picture that are hidden one by one; 0 for none.",
+    help="Tiles along each side of an image that are hidden one by one; 0 for none.",
 )
 @click.option(
-    "--picture",
+    "--plot",
     type=PathName(dir_okay=False),
     help="PNG with what each tile and word does to the answer.",
 )
@@ -48,7 +48,7 @@ def explain(
     data: Path | str,
     wanted: str | None,
     tiles: int,
-    picture: Path | None,
+    plot: Path | None,
     backbone: str | None,
     allow_mismatch: tuple[str, ...],
     max_errors: int,
@@ -57,7 +57,7 @@ def explain(
     """Show votes and margins of the heads, the nearest shots, and what the answer hangs on.
 
     DATA is read like the data of savs predict; one example of it is explained. It passes the model again
-    without each tile of its pictures and each word of its text. Nearest shots are known to a classifier that
+    without each tile of its images and each word of its text. Nearest shots are known to a classifier that
     was saved with savs fit --keep-shots.
     """
     from savs.cli._inputs import split_options
@@ -66,20 +66,20 @@ def explain(
     reading, load = split_options(options)
     model = load_classifier(classifier, backbone, allow_mismatch, load)
     reading = as_fitted(model, reading)
-    if picture is not None:
-        check_new_file(picture, data, option="--picture", outside=[classifier])
+    if plot is not None:
+        check_new_file(plot, data, option="--plot", outside=[classifier])
     example = _chosen(data, wanted, max_errors, reading)
     found = model.explain(example, tiles=tiles, progress=session.progress)
-    if picture is not None:
+    if plot is not None:
         from savs.cli._explanation_image import draw_explanation
 
-        draw_explanation(found, example, picture)
+        draw_explanation(found, example, plot)
     if session.as_json:
         print_json({"id": example.id, **found.record()})
     elif not session.quiet:
         _show(found)
-        if picture is not None:
-            remark(f"picture in {picture}")
+        if plot is not None:
+            remark(f"plot in {plot}")
 
 
 def _chosen(data: Path | str, wanted: str | None, max_errors: int, reading: dict[str, Any]) -> Example:

@@ -1,4 +1,4 @@
-"""``savs fit``: labelled examples in, a saved classifier out."""
+"""``savs fit``: labeled examples in, a saved classifier out."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from savs.cli._output import (
     show,
     table,
 )
-from savs.cli._results import tell_store
+from savs.cli._results import report_store
 from savs.cli._session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ CLASSES_SHOWN = 20
 
 
 @click.command(
-    short_help="Make a classifier from labelled examples.",
+    short_help="Make a classifier from labeled examples.",
     epilog=example_help(
         'savs fit train/ -b tiny --prompt "What is in this picture?" --shots 20 -o my-classifier'
     ),
@@ -88,10 +88,10 @@ def fit(
     seed: int,
     **options: Any,
 ) -> None:
-    """Learn from labelled examples through the model's attention heads, and save the classifier.
+    """Learn from labeled examples through the model's attention heads, and save the classifier.
 
-    TRAIN is a .jsonl, .json, .csv, .tsv or .parquet file with image, question and label columns, a data set
-    that the datasets library saved, hf://owner/name, or a folder with one folder of pictures per class. An
+    TRAIN is a .jsonl, .json, .csv, .tsv or .parquet file with image, question and label columns, a dataset
+    that the datasets library saved, hf://owner/name, or a folder with one folder of images per class. An
     older classifier in the output folder is replaced.
     """
     from savs.artifact import check_target
@@ -125,7 +125,7 @@ def fit(
     )
     model.fit(examples, progress=session.progress)
     model.save_pretrained(output, keep_shots=keep_shots)
-    summary = _summary(model, output, time.perf_counter() - started) | tell_store(model, session)
+    summary = _summary(model, output, time.perf_counter() - started) | report_store(model, session)
     if session.as_json:
         print_json(summary)
     elif not session.quiet:

@@ -38,11 +38,13 @@ CLASSES_SHOWN = 20
 @click.command(short_help="Show what a classifier is.", epilog=example_help("savs inspect my-classifier"))
 @click.argument("classifier", type=PathName())
 @click.option(
-    "--suspects", is_flag=True, help="List the shots whose label the others doubt (savs fit --keep-shots)."
+    "--label-issues",
+    is_flag=True,
+    help="List the shots whose label the others doubt (savs fit --keep-shots).",
 )
 @output_options()
 @pass_session
-def inspect(session: Session, /, classifier: Path, suspects: bool) -> None:
+def inspect(session: Session, /, classifier: Path, label_issues: bool) -> None:
     """Show a classifier's backbone, prompt, classes, estimate and kept heads. No model is loaded.
 
     --json prints {"heads": [[layer, index, hits], ...], "n_layers", "n_heads", "head_map", ...}.
@@ -50,11 +52,11 @@ def inspect(session: Session, /, classifier: Path, suspects: bool) -> None:
     from savs.artifact import load_artifact
 
     artifact = load_artifact(classifier)
-    doubted = _suspects(classifier) if suspects else []
+    doubted = _label_issues(classifier) if label_issues else []
     if session.as_json:
-        print_json(_summary(artifact) | ({"suspects": doubted} if suspects else {}))
-    elif suspects:
-        _show_suspects(doubted, len(artifact.shots))
+        print_json(_summary(artifact) | ({"label_issues": doubted} if label_issues else {}))
+    elif label_issues:
+        _show_label_issues(doubted, len(artifact.shots))
     else:
         _show_facts(artifact)
         if not session.quiet:
@@ -86,13 +88,13 @@ def _summary(artifact: Artifact) -> dict[str, Any]:
     }
 
 
-def _suspects(classifier: Path) -> list[dict[str, Any]]:
+def _label_issues(classifier: Path) -> list[dict[str, Any]]:
     from savs.model import SAVModel
 
-    return [one._asdict() for one in SAVModel.from_pretrained(classifier).suspect_labels()]
+    return [one._asdict() for one in SAVModel.from_pretrained(classifier).find_label_issues()]
 
 
-def _show_suspects(doubted: list[dict[str, Any]], n_shots: int) -> None:
+def _show_label_issues(doubted: list[dict[str, Any]], n_shots: int) -> None:
     rows = [
         (one["id"], one["label"], percent(one["support"]), one["suggested"], percent(one["doubt"]))
         for one in doubted
@@ -110,7 +112,7 @@ def _show_facts(artifact: Artifact) -> None:
         f"method    {artifact.method.name}{chosen_methods(artifact.report)}",
         f"backbone  {fingerprint.get('source') or 'a model object'} ({fingerprint.get('model_class')}, "
         f"{fingerprint.get('dtype')})",
-        f"commit    {fingerprint.get('commit') or 'none: not from a hub; recognised by its weights'}",
+        f"commit    {fingerprint.get('commit') or 'none: not from a hub; recognized by its weights'}",
         f"prompt    {prompt}",
         f"classes   {', '.join(counts[:CLASSES_SHOWN])}{more}",
         f"shots     {len(artifact.shots)}",

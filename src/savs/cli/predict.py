@@ -18,22 +18,22 @@ from savs.cli._inputs import ROWS_PER_CHUNK, SHARD, Source, in_chunks
 from savs.cli._options import (
     DATA,
     PathName,
+    abstention_options,
     as_fitted,
-    asked_caution,
-    caution_options,
+    asked_abstention,
     classifier_options,
     example_help,
     load_classifier,
 )
 from savs.cli._output import print_json
-from savs.cli._results import answer, held, tell_store
+from savs.cli._results import answer, held, report_store
 from savs.cli._session import ITEM_ERRORS, Session, remark
 
 if TYPE_CHECKING:
     from savs.cli._inputs import Chunk
     from savs.cli._results import Partial
     from savs.data import ErrorLedger
-    from savs.model import Caution, SAVModel
+    from savs.model import AbstentionPolicy, SAVModel
 
 __all__ = ["predict"]
 
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 @click.command(
     short_help="Answer for new examples.",
     epilog=example_help(
-        "savs predict my-classifier new-pictures/ -o answers.jsonl",
+        "savs predict my-classifier new-images/ -o answers.jsonl",
         "savs predict my-classifier large.jsonl -o answers-0.jsonl --shard 0/8",
     ),
 )
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     default=True,
     help="Go on with what an interrupted run to the same file has written [default: yes].",
 )
-@caution_options()
+@abstention_options()
 @classifier_options()
 def predict(
     session: Session,
@@ -72,8 +72,8 @@ def predict(
     shard: tuple[int, int] | None,
     resume: bool,
     sets: float | None,
-    alarms: dict[str, float],
-    unknown: float | None,
+    flags: dict[str, float],
+    out_of_distribution: float | None,
     backbone: str | None,
     allow_mismatch: tuple[str, ...],
     max_errors: int,
@@ -81,10 +81,11 @@ def predict(
 ) -> int:
     """Answer for every example: one JSON row with id, label and proba (vote shares for the method sav).
 
-    DATA is a .jsonl, .json, .csv or .tsv file, a folder of pictures, a folder with one folder per class, or
-    one picture; it may be larger than memory. An example that cannot be read gets the label null and its
-    error; so does, with --unknown, one that lies too far from all shots, with "unknown": true and no error.
-    --sets adds "set", the classes that an example may be; --alarm adds "alarm", the classes announced.
+    DATA is a .jsonl, .json, .csv or .tsv file, a folder of images, a folder with one folder per class, or
+    one image; it may be larger than memory. An example that cannot be read gets the label null and its
+    error; so does, with --out-of-distribution, one that lies too far from all shots, with
+    "out_of_distribution": true and no error.
+    --sets adds "set", the classes that an example may be; --flag adds "flag", the classes announced.
 
     A file named by --output appears when it is complete. A run that ends early leaves its rows in
     FILE.partial, and the same command goes on with them. With --output, --json prints {"output", "n",
@@ -101,14 +102,14 @@ def predict(
         kept = [classifier, *filter(None, [load.get("store")])]
         check_new_file(output, data, outside=kept)
     source = Source(data, reading, limit, shard)
-    caution = asked_caution(model, sets, alarms, unknown)
+    abstention_policy = asked_abstention(model, sets, flags, out_of_distribution)
     n_rows = source.look_through(max_errors)
     ledger = ErrorLedger(max_errors)
-    asked = {"sets": sets, "alarms": alarms, "unknown": unknown}
+    asked = {"sets": sets, "flags": flags, "out_of_distribution": out_of_distribution}
     made_from = partial(_made_from, classifier, source, backbone, allow_mismatch, asked)
     with _target(output, made_from, resume) as target:
-        done = _write(model, source, ledger, target, n_rows, caution, shown=session.progress)
-    spared = tell_store(model, session)
+        done = _write(model, source, ledger, target, n_rows, abstention_policy, shown=session.progress)
+    spared = report_store(model, session)
     if output is not None and session.as_json:
         print_json({"output": str(output), "n": done, "n_errors": ledger.n_errors, **spared})
     elif output is not None and not session.quiet:
@@ -177,7 +178,7 @@ def _write(
     ledger: ErrorLedger,
     target: Target,
     n_rows: int | None,
-    caution: Caution | None,
+    abstention_policy: AbstentionPolicy | None,
     *,
     shown: bool,
 ) -> int:
@@ -192,7 +193,7 @@ def _write(
         remark(f"going on after {done} rows in {partial.path}")
     with held(model.backbone), Progress(n_rows, shown=shown, done=done) as progress:
         for chunk in chunks:
-            rows = _rows(model, chunk, ledger, caution)
+            rows = _rows(model, chunk, ledger, abstention_policy)
             stream.writelines(json.dumps(row, allow_nan=False) + "\n" for row in rows)
             stream.flush()
             progress.advance(len(chunk))
@@ -221,20 +222,20 @@ def _skip(partial: Partial, chunks: Iterator[Chunk], ledger: ErrorLedger) -> int
 
 
 def _rows(
-    model: SAVModel, chunk: Chunk, ledger: ErrorLedger, caution: Caution | None
+    model: SAVModel, chunk: Chunk, ledger: ErrorLedger, abstention_policy: AbstentionPolicy | None
 ) -> Iterator[dict[str, Any]]:
     from savs.data import Example
 
     examples = {index: item for index, item in chunk.items() if isinstance(item, Example)}
-    answers = answer(model, examples, ledger, caution=caution)
+    answers = answer(model, examples, ledger, abstention_policy=abstention_policy)
     errors: dict[int, Any] = {**chunk, **ledger.hand_over()}
     names = [str(label) for label in model.classes_.tolist()]
     for index, item in chunk.items():
         if index in answers:
             found = answers[index]
             proba = {name: round(share, 6) for name, share in zip(names, found.shares, strict=True)}
-            label = None if found.cautions.get("unknown") else found.label
-            yield {"id": item.id, "label": label, "proba": proba, **found.cautions}
+            label = None if found.abstentions.get("out_of_distribution") else found.label
+            yield {"id": item.id, "label": label, "proba": proba, **found.abstentions}
         else:
             record = errors[index].record()
             error = {name: record[name] for name in ("stage", "code", "message")}

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
         describe_errors,
         example_hash,
         find_duplicates,
-        find_leaks,
+        find_test_leakage,
         preflight,
-        warn_of_leaks,
+        warn_of_test_leakage,
     )
     from savs.data.coercion import as_example, as_examples
     from savs.data.example import (
@@ -68,13 +68,13 @@ __all__ = [
     "draw_shots",
     "example_hash",
     "find_duplicates",
-    "find_leaks",
+    "find_test_leakage",
     "iter_examples",
     "place_images",
     "preflight",
     "read_examples",
     "split_draws",
-    "warn_of_leaks",
+    "warn_of_test_leakage",
 ]
 
 __getattr__, __dir__ = attach(
@@ -89,9 +89,9 @@ __getattr__, __dir__ = attach(
             "describe_errors",
             "example_hash",
             "find_duplicates",
-            "find_leaks",
+            "find_test_leakage",
             "preflight",
-            "warn_of_leaks",
+            "warn_of_test_leakage",
         ],
         "savs.data.coercion": ["as_example", "as_examples"],
         "savs.data.example": [

@@ -1,12 +1,12 @@
 """Parquet files, saved datasets and hub datasets to rows, a few rows in memory at a time.
 
-Cells are taken as they are stored and never decoded, so that every picture goes through `savs.media`: a
-picture, sound or video of the ``datasets`` library arrives as ``{"bytes": ..., "path": ...}``. Only its
+Cells are taken as they are stored and never decoded, so that every image goes through `savs.media`: a
+image, audio clip or video of the ``datasets`` library arrives as ``{"bytes": ..., "path": ...}``. Only its
 classes are looked up: a whole number of a `ClassLabel` column becomes the class's name.
 
 Read with pyarrow, on which the ``datasets`` library builds, and with the library's features where a file
 carries them. The library's own streaming holds whole groups of rows (measured: 1.4 GB for groups of 1 000
-pictures of 100 kB, 0.3 GB here), does not know the row of a file, and leaves a lock file in its cache;
+images of 100 kB, 0.3 GB here), does not know the row of a file, and leaves a lock file in its cache;
 without streaming it copies the file there.
 
 It maps Arrow files into memory: rows are read from disk as they are asked for.
@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from savs.data._labels import DataWarning
-from savs.data._text_files import Row, Wanted, check_file, check_name, name_of, no_rows
+from savs.data._text_files import Row, RowSelection, check_file, check_name, name_of, no_rows
 from savs.errors import DataError
 
 if TYPE_CHECKING:
@@ -37,14 +37,14 @@ if TYPE_CHECKING:
     from datasets import DatasetBuilder
 
 
-# Arrow batches to rows: what Parquet files, saved data sets and hub data sets have in common.
+# Arrow batches to rows: what Parquet files, saved datasets and hub datasets have in common.
 
 if TYPE_CHECKING:
     Batch: TypeAlias = pa.RecordBatch | pa.Table
 
 
 ROWS_PER_BATCH = 64
-"""Rows in memory at a time: few, as each may hold pictures."""
+"""Rows in memory at a time: few, as each may hold images."""
 
 UNREADABLE = (OSError, ValueError, OverflowError, NotImplementedError)
 """What pyarrow raises for data that are damaged or have no value in Python."""
@@ -53,18 +53,18 @@ _MEDIUM = {"bytes", "path"}
 
 
 def class_names(features: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    """Return the names of the classes by column, of the features of a data set."""
+    """Return the names of the classes by column, of the features of a dataset."""
     return {column: tuple(kind.names) for column, kind in features.items() if hasattr(kind, "int2str")}
 
 
 @dataclass
 class Table:
-    """Batches of one file or data set, read one after the other.
+    """Batches of one file or dataset, read one after the other.
 
     Parameters
     ----------
     name : str
-        Of the file or data set, for ids and messages.
+        Of the file or dataset, for ids and messages.
     columns : sequence of str
         Its columns.
     classes : mapping
@@ -90,7 +90,7 @@ class Table:
             problem = f"column {twice[0]!r} stands twice" if twice and twice[0] else "a column has no name"
             raise DataError(f"{self.name}: {problem}")
 
-    def rows(self, batches: Iterator[Batch], wanted: Wanted, kept: Sequence[str]) -> Iterator[Row]:
+    def rows(self, batches: Iterator[Batch], wanted: RowSelection, kept: Sequence[str]) -> Iterator[Row]:
         """Yield all rows; those not wanted have the columns `kept` alone.
 
         Raises
@@ -108,7 +108,7 @@ class Table:
             place = self.place(self.n_read + 1)
             raise DataError(f"{place}: the data are damaged from there on; write them again") from None
 
-    def _batch_rows(self, batch: Batch, wanted: Wanted, kept: Sequence[str]) -> Iterator[Row]:
+    def _batch_rows(self, batch: Batch, wanted: RowSelection, kept: Sequence[str]) -> Iterator[Row]:
         first, self.n_read = self.n_read, self.n_read + batch.num_rows
         if batch.num_rows:
             self._check(batch, first)
@@ -127,7 +127,9 @@ class Table:
             number = first + 1 + next(filter(lambda row: not _valid(batch, row), range(batch.num_rows)), 0)
             raise DataError(f"{self.place(number)}: the row is damaged; write the data again") from None
 
-    def _cells(self, batch: Batch, first: int, wanted: Wanted, kept: Sequence[str]) -> list[dict[str, Any]]:
+    def _cells(
+        self, batch: Batch, first: int, wanted: RowSelection, kept: Sequence[str]
+    ) -> list[dict[str, Any]]:
         chosen = [row for row in range(batch.num_rows) if self.start + first + row in wanted]
         if len(chosen) == batch.num_rows:
             return self._values(batch, range(first + 1, self.n_read + 1))
@@ -216,7 +218,7 @@ class ParquetFiles:
         """Return the number of rows, from the files' ends."""
         return sum(_read_end(name, path) for name, path in self.files)
 
-    def rows(self, wanted: Wanted, kept: Sequence[str]) -> Iterator[Row]:
+    def rows(self, wanted: RowSelection, kept: Sequence[str]) -> Iterator[Row]:
         """Yield all rows; those not wanted have the columns `kept` alone.
 
         Raises
@@ -282,12 +284,12 @@ def _classes(name: str, schema: pa.Schema) -> dict[str, Any]:
         raise DataError(message) from None
 
 
-# Saved data sets (`save_to_disk`) and hub data sets (`hf://`), through the `datasets` library.
+# Saved datasets (`save_to_disk`) and hub datasets (`hf://`), through the `datasets` library.
 
 
 @dataclass(frozen=True)
 class ArrowData:
-    """One split of a data set.
+    """One split of a dataset.
 
     Parameters
     ----------
@@ -304,7 +306,7 @@ class ArrowData:
         """Return the number of rows."""
         return len(self.data)
 
-    def rows(self, wanted: Wanted, kept: Sequence[str]) -> Iterator[Row]:
+    def rows(self, wanted: RowSelection, kept: Sequence[str]) -> Iterator[Row]:
         """Yield all rows; those not wanted have the columns `kept` alone.
 
         Raises
@@ -326,7 +328,7 @@ def is_saved(folder: Path) -> bool:
 
 
 def open_saved(folder: Path, split: str | None) -> ArrowData:
-    """Return the data set of a folder, or one of its splits.
+    """Return the dataset of a folder, or one of its splits.
 
     Raises
     ------
@@ -343,13 +345,13 @@ def open_saved(folder: Path, split: str | None) -> ArrowData:
     except Exception:
         # The library raises whatever a damaged file leads to.
         raise DataError(
-            f"{name} cannot be read as a saved data set (damaged, or without rows); save it again"
+            f"{name} cannot be read as a saved dataset (damaged, or without rows); save it again"
         ) from None
     if isinstance(loaded, dict):
         part = chosen_split(name, loaded, split)
         return ArrowData(f"{name}/{part}", loaded[part])
     if split is not None and split != str(loaded.split):
-        raise DataError(f"{name} is one saved data set, without splits; leave the split {split!r} away")
+        raise DataError(f"{name} is one saved dataset, without splits; leave the split {split!r} away")
     return ArrowData(name, loaded)
 
 
@@ -381,10 +383,10 @@ def library_at_work(*, progress: bool = False) -> Iterator[None]:
         yield
 
 
-# Data sets of the Hugging Face hub, and folders laid out like one: `hf://` addresses.
+# Datasets of the Hugging Face hub, and folders laid out like one: `hf://` addresses.
 
 HUB_PREFIX = "hf://"
-"""How the address of a hub data set begins."""
+"""How the address of a hub dataset begins."""
 
 _PART = r"[A-Za-z0-9](?:[\w.-]*\w)?"
 _ADDRESS = re.compile(
@@ -437,7 +439,7 @@ class HubAddress:
         match = _ADDRESS.fullmatch(text.removeprefix("datasets/"))
         if match is None:
             raise DataError(
-                f"{address!r} is no data set of the hub; write hf://owner/name, with @revision and #split "
+                f"{address!r} is no dataset of the hub; write hf://owner/name, with @revision and #split "
                 f"after it if needed, or hf://./folder for one on this machine"
             )
         found = _one("split", match["split"], split), _one("revision", match["revision"], revision)
@@ -445,7 +447,7 @@ class HubAddress:
 
 
 def open_hub(address: HubAddress, config: str | None) -> tuple[ArrowData, tuple[Path, ...]]:
-    """Return one split of a hub data set, and the folders that its media files may lie in.
+    """Return one split of a hub dataset, and the folders that its media files may lie in.
 
     Raises
     ------
@@ -458,7 +460,7 @@ def open_hub(address: HubAddress, config: str | None) -> tuple[ArrowData, tuple[
         If the hub was not reached or did not give it, with the revision that was found in the cache.
     """
     if address.folder is not None and address.revision is not None:
-        raise DataError(f"the folder {address.name!r} has no revisions; hf://owner/name is a hub data set")
+        raise DataError(f"the folder {address.name!r} has no revisions; hf://owner/name is a hub dataset")
     with library_at_work(progress=True):
         builder = _builder(address, config)
         try:
@@ -481,7 +483,7 @@ def _folder(text: str) -> Path:
     if found:
         check_name(folder)
         return folder
-    raise DataError(f"there is no folder {text[-200:]!r}; hf://owner/name is a data set of the hub")
+    raise DataError(f"there is no folder {text[-200:]!r}; hf://owner/name is a dataset of the hub")
 
 
 def _builder(address: HubAddress, config: str | None) -> DatasetBuilder:
@@ -536,7 +538,7 @@ def _failed(address: HubAddress, error: Exception) -> DataError:
     kind = type(error).__name__
     if isinstance(error, DatasetNotFoundError):
         return DataError(
-            f"{address.name}: there is no such data set on the hub, no such revision, or no access; check "
+            f"{address.name}: there is no such dataset on the hub, no such revision, or no access; check "
             f"the name, or log in with 'hf auth login'"
         )
     if isinstance(error, ConnectionError) or kind in _UNREACHABLE:
@@ -566,7 +568,7 @@ def _configs(address: HubAddress) -> str:
 
 
 def _media_folders(address: HubAddress) -> tuple[Path, ...]:
-    """Return the folders into which the library puts what it fetches for this data set."""
+    """Return the folders into which the library puts what it fetches for this dataset."""
     if address.folder is not None:
         return (address.folder,)
     from datasets import config

@@ -21,36 +21,36 @@ from savs.media._coercion import (
     as_medium,
     as_video,
     decode_base64,
+    is_image,
     is_medium,
-    is_picture,
     looks_like_image,
     nearly_image,
     type_name,
 )
 
-# Where pictures, videos and sounds stand in a text: at its markers, or first when it has none.
+# Where images, videos and audio clips stand in a text: at its markers, or first when it has none.
 
-_KINDS = {IMAGE_MARKER: "picture", VIDEO_MARKER: "video", AUDIO_MARKER: "sound"}
+_KINDS = {IMAGE_MARKER: "image", VIDEO_MARKER: "video", AUDIO_MARKER: "audio"}
 
 
 def place_images(text: str, images: Sequence[Image | Audio]) -> tuple[Part, ...]:
-    """Return the parts of a text with pictures and sounds: one per marker, or all of them before the text.
+    """Return the parts of a text with images and audio clips: one per marker, or all of them before the text.
 
     Raises
     ------
     ExampleError
-        ``marker_mismatch`` if the text has markers, but not one per picture or sound.
+        ``marker_mismatch`` if the text has markers, but not one per image or audio clip.
     """
     return place_in_order([*images, Text(text)])
 
 
 def place_in_order(parts: Sequence[Part]) -> tuple[Part, ...]:
-    """Return parts without markers: pictures move to the markers if there are some, else they stay.
+    """Return parts without markers: images move to the markers if there are some, else they stay.
 
     Raises
     ------
     ExampleError
-        ``marker_mismatch`` if the texts have markers, but not one per picture, video and sound.
+        ``marker_mismatch`` if the texts have markers, but not one per image, video and audio clip.
     """
     kinds = {marker: _media(parts, marker) for marker in _KINDS}
     wanted = {marker: _count(parts, marker) for marker, media in kinds.items() if media or _always(marker)}
@@ -64,7 +64,7 @@ def place_in_order(parts: Sequence[Part]) -> tuple[Part, ...]:
 
 
 def count_markers(parts: Sequence[Part], kind: type = Image) -> int:
-    """Return how many markers of pictures and videos, or of sounds, the texts among `parts` hold.
+    """Return how many markers of images and videos, or of audio clips, the texts among `parts` hold.
 
     Those of videos count only if there is a video.
     """
@@ -75,7 +75,7 @@ def count_markers(parts: Sequence[Part], kind: type = Image) -> int:
 
 
 def mismatch(n_markers: int, n_given: int, marker: str = IMAGE_MARKER) -> ExampleError:
-    """Return the error for a text whose markers are not one per picture, video or sound."""
+    """Return the error for a text whose markers are not one per image, video or audio clip."""
     kind = _KINDS[marker]
     message = (
         f"the text has {n_markers} {marker} marker(s) but {n_given} {kind}(s) come with it; give "
@@ -92,7 +92,7 @@ def _media(parts: Sequence[Part], marker: str) -> list[Image | Audio]:
 
 
 def _always(marker: str) -> bool:
-    # Those of videos and sounds are plain letters in a text that comes without.
+    # Those of videos and audio clips are plain letters in a text that comes without.
     return marker == IMAGE_MARKER
 
 
@@ -117,19 +117,19 @@ _OF_VIDEOS = ("fps", "nframes", "n_frames", "num_frames", "video_start", "video_
 _AUDIO_SOURCES = ("audio", "path", "url", "base64", "array", "input_audio", "audio_url")
 
 
-class Room(Enum):
+class MediaPlaceholder(Enum):
     """A content part that names no source: a medium given beside the messages goes there."""
 
-    PICTURE = Image
-    SOUND = Audio
+    IMAGE = Image
+    AUDIO = Audio
     VIDEO = Video
 
     @property
     def error(self) -> str:
         """What is wrong if nothing goes there."""
-        if self is Room.VIDEO:
+        if self is MediaPlaceholder.VIDEO:
             return "a video part names no video; give it as " + ", ".join(_VIDEO_SOURCES)
-        name, kind = ("image", "picture") if self is Room.PICTURE else ("audio", "sound")
+        name, kind = ("image", "image") if self is MediaPlaceholder.IMAGE else ("audio", "audio")
         return f"an {name} part names no {kind}; give it as {name}, path, url or base64"
 
 
@@ -141,14 +141,14 @@ def is_message(item: Any) -> bool:
 def as_messages(
     items: Any, images: Sequence[Image | Audio] = (), root: Path | None = None
 ) -> tuple[Message, ...]:
-    """Return a chat whose pictures stand in place.
+    """Return a chat whose images stand in place.
 
     Parameters
     ----------
     items : list of mapping or Message
         The turns, the last one of the user.
     images : sequence of Image or Audio
-        Pictures, videos and sounds given beside the messages: they fill the empty parts and markers in
+        Images, videos and audio clips given beside the messages: they fill the empty parts and markers in
         order, or come first in the last message if there are none.
     root : Path, optional
         What relative paths are relative to.
@@ -166,7 +166,7 @@ def as_messages(
     if turns[-1][0] != "user":
         raise _chat_error("the last message must be the user's: the model reads there what it is to answer")
     supplied, images = _with_videos([parts for _, parts in turns], images)
-    for room in (Room.SOUND, Room.PICTURE):
+    for room in (MediaPlaceholder.AUDIO, MediaPlaceholder.IMAGE):
         supplied = _supply(supplied, [image for image in images if isinstance(image, room.value)], room)
     return tuple(
         Message(role, place_in_order(cast("list[Part]", parts)))
@@ -174,10 +174,10 @@ def as_messages(
     )
 
 
-def as_part(value: Any, root: Path | None = None) -> Part | Room:
-    """Return one content part; a `Room` for an image or audio part without a source.
+def as_part(value: Any, root: Path | None = None) -> Part | MediaPlaceholder:
+    """Return one content part; a `MediaPlaceholder` for an image or audio part without a source.
 
-    A text standing alone is a picture's or sound's path if it looks like one
+    A text standing alone is an image's or audio clip's path if it looks like one
     (`savs.media._coercion.looks_like_image`); ``{"type": "text", "text": ...}`` is always text.
     """
     if isinstance(value, Text):
@@ -186,25 +186,27 @@ def as_part(value: Any, root: Path | None = None) -> Part | Room:
         return as_medium(value, root) if looks_like_image(value, root) else _bare_text(str(value))
     if isinstance(value, Mapping) and "type" in value:
         return _typed_part(value, root)
-    if is_picture(value) or is_medium(value):
+    if is_image(value) or is_medium(value):
         return as_medium(value, root)
-    message = f"{a_type(value)} is no content part; a text, a picture, a sound or {{'type': 'text', ...}} is"
+    message = (
+        f"{a_type(value)} is no content part; a text, an image, an audio clip or {{'type': 'text', ...}} is"
+    )
     raise ExampleError(message, code="part_type")
 
 
 def _bare_text(text: str) -> Text:
     if nearly_image(text):
-        kind = "sound" if Path(text.strip()).suffix.lower() in AUDIO_SUFFIXES else "picture"
+        kind = "audio" if Path(text.strip()).suffix.lower() in AUDIO_SUFFIXES else "image"
         warnings.warn(
-            f"{text[:100]!r} ends like a {kind} file, but is read as text; say which is meant: "
-            f"pathlib.Path(...) for a {kind}, savs.Text(...) for text",
+            f"{text[:100]!r} ends like an {kind} file, but is read as text; say which is meant: "
+            f"pathlib.Path(...) for the {kind}, savs.Text(...) for text",
             DataWarning,
             stacklevel=2,
         )
     return Text(check_text(text, "text"))
 
 
-def _as_turn(item: Any, root: Path | None) -> tuple[Role, list[Part | Room]]:
+def _as_turn(item: Any, root: Path | None) -> tuple[Role, list[Part | MediaPlaceholder]]:
     if isinstance(item, Message):
         item = {"role": item.role, "content": list(item.parts)}
     unknown = [key for key in item if key not in {"role", "content"} and item[key] is not None]
@@ -220,12 +222,12 @@ def _as_turn(item: Any, root: Path | None) -> tuple[Role, list[Part | Room]]:
     return cast(Role, str(role)), [_chat_part(part, root) for part in content]
 
 
-def _chat_part(value: Any, root: Path | None) -> Part | Room:
-    # Inside a chat a bare text is text, whatever it ends in: pictures have their own type there.
+def _chat_part(value: Any, root: Path | None) -> Part | MediaPlaceholder:
+    # Inside a chat a bare text is text, whatever it ends in: images have their own type there.
     return Text(check_text(str(value), "text")) if isinstance(value, str) else as_part(value, root)
 
 
-def _typed_part(part: Mapping[str, Any], root: Path | None) -> Part | Room:
+def _typed_part(part: Mapping[str, Any], root: Path | None) -> Part | MediaPlaceholder:
     kind = part["type"]
     if kind == "text" and isinstance(part.get("text"), str):
         return Text(check_text(str(part["text"]), "text"))
@@ -240,11 +242,11 @@ def _typed_part(part: Mapping[str, Any], root: Path | None) -> Part | Room:
     given = [(name, part[name]) for name in _SOURCES if part.get(name) is not None]
     if len(given) > 1:
         names = " and ".join(name for name, _ in given)
-        raise ExampleError(f"an image part names its picture twice, as {names}; keep one", code="part_type")
-    return _image_of(*given[0], root) if given else Room.PICTURE
+        raise ExampleError(f"an image part names its image twice, as {names}; keep one", code="part_type")
+    return _image_of(*given[0], root) if given else MediaPlaceholder.IMAGE
 
 
-def _video_part(part: Mapping[str, Any], root: Path | None) -> Part | Room:
+def _video_part(part: Mapping[str, Any], root: Path | None) -> Part | MediaPlaceholder:
     given = [part[name] for name in _VIDEO_SOURCES if part.get(name) is not None]
     if len(given) > 1:
         message = "a video part names its video once, as one of " + ", ".join(_VIDEO_SOURCES)
@@ -258,25 +260,27 @@ def _video_part(part: Mapping[str, Any], root: Path | None) -> Part | Room:
             stacklevel=2,
         )
     if not given:
-        return Room.VIDEO
+        return MediaPlaceholder.VIDEO
     value = given[0]
     return as_video(value.get("url") if isinstance(value, Mapping) and "url" in value else value, root)
 
 
-def _audio_part(part: Mapping[str, Any], root: Path | None) -> Part | Room:
+def _audio_part(part: Mapping[str, Any], root: Path | None) -> Part | MediaPlaceholder:
     given = [(name, part[name]) for name in _AUDIO_SOURCES if part.get(name) is not None]
     if not given:
-        return Room.SOUND
+        return MediaPlaceholder.AUDIO
     if len(given) > 1:
         names = " and ".join(name for name, _ in given)
-        raise ExampleError(f"an audio part names its sound twice, as {names}; keep one", code="part_type")
+        raise ExampleError(
+            f"an audio part names its audio clip twice, as {names}; keep one", code="part_type"
+        )
     name, value = given[0]
     if name == "audio_url" and isinstance(value, Mapping):
         value = value.get("url")
     if name == "input_audio" and isinstance(value, Mapping):
         name, value = "base64", value.get("data")
     if name == "base64" and isinstance(value, str) and value[:5].lower() != "data:":
-        return Audio(decode_base64(value, "sound"))
+        return Audio(decode_base64(value, "audio"))
     if part.get("sampling_rate") is not None:
         return as_audio(Audio(value, part["sampling_rate"]), root)
     return as_audio(value, root)
@@ -291,28 +295,28 @@ def _image_of(name: str, value: Any, root: Path | None) -> Image:
 
 
 def _with_videos(
-    turns: list[list[Part | Room]], media: Sequence[Image | Audio]
-) -> tuple[list[list[Part | Room]], Sequence[Image | Audio]]:
+    turns: list[list[Part | MediaPlaceholder]], media: Sequence[Image | Audio]
+) -> tuple[list[list[Part | MediaPlaceholder]], Sequence[Image | Audio]]:
     """Put videos given beside the messages into parts that name none; return also what is left then."""
-    n_rooms = sum(part is Room.VIDEO for parts in turns for part in parts)
+    n_rooms = sum(part is MediaPlaceholder.VIDEO for parts in turns for part in parts)
     if not n_rooms:
         return turns, media
     videos = [video for video in media if isinstance(video, Video)]
     if not videos:
-        raise _chat_error(Room.VIDEO.error)
+        raise _chat_error(MediaPlaceholder.VIDEO.error)
     if n_rooms != len(videos):
         raise mismatch(n_rooms, len(videos), VIDEO_MARKER)
     supply: Iterator[Part] = iter(videos)
-    filled: list[list[Part | Room]] = [
-        [next(supply) if part is Room.VIDEO else part for part in parts] for parts in turns
+    filled: list[list[Part | MediaPlaceholder]] = [
+        [next(supply) if part is MediaPlaceholder.VIDEO else part for part in parts] for parts in turns
     ]
     return filled, [medium for medium in media if not isinstance(medium, Video)]
 
 
 def _supply(
-    turns: list[list[Part | Room]], media: Sequence[Image | Audio], room: Room
-) -> list[list[Part | Room]]:
-    """Put pictures or sounds given beside the messages where the messages leave room for them."""
+    turns: list[list[Part | MediaPlaceholder]], media: Sequence[Image | Audio], room: MediaPlaceholder
+) -> list[list[Part | MediaPlaceholder]]:
+    """Put images or audio clips given beside the messages where the messages leave room for them."""
     if not media:
         if any(room in parts for parts in turns):
             raise _chat_error(room.error)
@@ -321,21 +325,23 @@ def _supply(
     if not sum(rooms):
         return [*turns[:-1], [*media, *turns[-1]]]
     if sum(rooms) != len(media):
-        raise mismatch(sum(rooms), len(media), IMAGE_MARKER if room is Room.PICTURE else AUDIO_MARKER)
+        raise mismatch(
+            sum(rooms), len(media), IMAGE_MARKER if room is MediaPlaceholder.IMAGE else AUDIO_MARKER
+        )
     supply = iter(media)
     return [_filled(parts, n_rooms, supply, room) for parts, n_rooms in zip(turns, rooms, strict=True)]
 
 
-def _rooms(parts: Sequence[Part | Room], room: Room) -> int:
+def _rooms(parts: Sequence[Part | MediaPlaceholder], room: MediaPlaceholder) -> int:
     """Count the media that a turn lacks: its empty parts, or its markers beyond its own media."""
     own = sum(isinstance(part, room.value) for part in parts)
-    made = [part for part in parts if not isinstance(part, Room)]
+    made = [part for part in parts if not isinstance(part, MediaPlaceholder)]
     return sum(part is room for part in parts) or max(0, count_markers(made, room.value) - own)
 
 
 def _filled(
-    parts: Sequence[Part | Room], n_rooms: int, supply: Iterable[Part], room: Room
-) -> list[Part | Room]:
+    parts: Sequence[Part | MediaPlaceholder], n_rooms: int, supply: Iterable[Part], room: MediaPlaceholder
+) -> list[Part | MediaPlaceholder]:
     media = iter(supply)
     filled = [next(media) if part is room else part for part in parts]
     missing = n_rooms - sum(part is room for part in parts)

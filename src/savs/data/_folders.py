@@ -1,4 +1,4 @@
-"""Folders of pictures, videos and sounds: one folder per class, or no classes at all."""
+"""Folders of images, videos and audio clips: one folder per class, or no classes at all."""
 
 from __future__ import annotations
 
@@ -23,41 +23,41 @@ _SPLITS = {"train", "training", "val", "valid", "validation", "dev", "test", "te
 
 @dataclass
 class _Found:
-    pictures: list[Path] = field(default_factory=list)
+    images: list[Path] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
-class PictureFolder:
-    """The pictures, videos and sounds of a folder in natural order; "pictures" means all of them here.
+class ImageFolder:
+    """The images, videos and audio clips of a folder in natural order; "images" means all of them here.
 
     Attributes
     ----------
     path : Path
         The folder.
-    pictures : tuple of Path
+    images : tuple of Path
         The files.
-    labelled : bool
+    labeled : bool
         Whether each folder inside is a class.
     """
 
     path: Path
-    pictures: tuple[Path, ...]
-    labelled: bool
+    images: tuple[Path, ...]
+    labeled: bool
 
-    def example(self, picture: Path, *, allow_outside: bool = False) -> Example:
-        """Return the example of one of the pictures, its id the relative path.
+    def example(self, image: Path, *, allow_outside: bool = False) -> Example:
+        """Return the example of one of the images, its id the relative path.
 
         Raises
         ------
         ItemError
             If its link leads out of the folder, or its name is not valid Unicode.
         """
-        relative = picture.relative_to(self.path)
+        relative = image.relative_to(self.path)
         try:
             _check_name(relative)
             resolved = resolve_media_path(relative, self.path, allow_outside=allow_outside)
-            label = relative.parts[0] if self.labelled else None
+            label = relative.parts[0] if self.labeled else None
             return as_example(resolved, label=label, id=relative.as_posix())
         except ItemError as error:
             error.id = relative.as_posix().encode(errors="backslashreplace").decode()
@@ -71,36 +71,38 @@ def _check_name(path: Path) -> None:
         )
 
 
-def scan_folder(folder: Path) -> PictureFolder:
-    """Return the pictures of a folder; none is opened.
+def scan_folder(folder: Path) -> ImageFolder:
+    """Return the images of a folder; none is opened.
 
-    With folders inside, each of them is a class and holds its pictures at any depth; without, no picture has
+    With folders inside, each of them is a class and holds its images at any depth; without, no image has
     a label.
 
     Raises
     ------
     DataError
-        If there are no pictures, a class folder has none, pictures lie both beside and in folders, or the
+        If there are no images, a class folder has none, images lie both beside and in folders, or the
         folders are parts of a split (train, test) and not classes.
 
     Warns
     -----
     DataWarning
-        Once, with the number of files that are hidden or no pictures.
+        Once, with the number of files that are hidden or no images.
     """
     found = _Found()
     _walk(folder, folder, found)
-    if not found.pictures:
-        raise DataError(f"{folder.name} holds 0 pictures, videos or sounds ({', '.join(sorted(_SUFFIXES))})")
+    if not found.images:
+        raise DataError(
+            f"{folder.name} holds 0 images, videos or audio clips ({', '.join(sorted(_SUFFIXES))})"
+        )
     classes = _class_folders(folder, found)
     if found.skipped:
         warnings.warn(
-            f"{folder.name}: {len(found.skipped)} entries are hidden, links to folders or no pictures and "
+            f"{folder.name}: {len(found.skipped)} entries are hidden, links to folders or no images and "
             f"were skipped, such as {found.skipped[0]!r}",
             DataWarning,
             stacklevel=4,
         )
-    return PictureFolder(folder, tuple(found.pictures), bool(classes))
+    return ImageFolder(folder, tuple(found.images), bool(classes))
 
 
 def natural_order(name: str) -> tuple[tuple[int, int, str], ...]:
@@ -124,7 +126,7 @@ def _walk(folder: Path, top: Path, found: _Found) -> None:
         elif inside:
             _walk(path, top, found)
         elif path.suffix.lower() in _SUFFIXES:
-            found.pictures.append(path)
+            found.images.append(path)
         else:
             found.skipped.append(path.relative_to(top).as_posix())
 
@@ -145,12 +147,12 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _class_folders(folder: Path, found: _Found) -> list[str]:
-    relative = [path.relative_to(folder).parts for path in found.pictures]
+    relative = [path.relative_to(folder).parts for path in found.images]
     classes = sorted({parts[0] for parts in relative if len(parts) > 1})
     loose = sum(len(parts) == 1 for parts in relative)
     if classes and loose:
         raise DataError(
-            f"{folder.name} holds {loose} pictures beside {len(classes)} folders; put every picture into the "
+            f"{folder.name} holds {loose} images beside {len(classes)} folders; put every image into the "
             f"folder of its class"
         )
     if classes and _SPLITS.issuperset(name.lower() for name in classes):
@@ -166,4 +168,4 @@ def _check_filled(folder: Path, classes: set[str]) -> None:
     if classes:
         for entry in _entries(folder):
             if _is_folder(entry) and not entry.name.startswith(".") and entry.name not in classes:
-                raise DataError(f"the class folder {entry.name!r} holds 0 pictures; fill it or remove it")
+                raise DataError(f"the class folder {entry.name!r} holds 0 images; fill it or remove it")

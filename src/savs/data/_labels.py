@@ -1,4 +1,4 @@
-"""Labels: text, whole numbers or truth values, all of one type in a data set."""
+"""Labels: text, whole numbers or truth values, all of one type in a dataset."""
 
 from __future__ import annotations
 

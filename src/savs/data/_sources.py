@@ -13,7 +13,7 @@ from savs.data._folders import natural_order
 from savs.data._text_files import (
     TEXT_SUFFIXES,
     Row,
-    Wanted,
+    RowSelection,
     check_file,
     decoded_lines,
     name_of,
@@ -33,14 +33,15 @@ from savs.data.example import Example, Label
 from savs.errors import DataError, ExampleError, ItemError
 from savs.media._coercion import looks_like_image, type_name
 
-# Which columns of a data file hold the picture, video, sound, text, label and id.
+# Which columns of a data file hold the image, video, audio clip, text, label and id.
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of columns; None means the public SAVs names. Several of pictures are several pictures.
+    """Names of columns; None means the public SAVs names. Several of images are several images.
 
-    Where one column of a picture, video or sound is named, those named are all that the row shows and plays.
+    Where one column of an image, video or audio clip is named, those named are all that the row shows and
+    plays.
     """
 
     image: str | Sequence[str] | None = None
@@ -52,7 +53,7 @@ class Columns:
 
     @property
     def media(self) -> dict[str, tuple[str, ...]]:
-        """The columns of pictures, videos and sounds that were named, by the public name of their kind."""
+        """The columns of images, videos and audio clips that were named, by the public name of their kind."""
         named = {"images": self.image, "videos": self.video, "audios": self.audio}
         return {kind: (one,) if isinstance(one, str) else tuple(one) for kind, one in named.items() if one}
 
@@ -109,7 +110,7 @@ class Columns:
 
     def _renamed(self, cells: Mapping[str, Any]) -> dict[str, Any]:
         """Put the named columns in place of the public names, and take empty labels away."""
-        # A label in a column that is read as text or picture by default is the label alone.
+        # A label in a column that is read as text or image by default is the label alone.
         renamed = {name: cell for name, cell in cells.items() if name != self.label}
         if self.media:
             renamed = {name: cell for name, cell in renamed.items() if not is_image_field(name)}
@@ -144,11 +145,11 @@ def _field(cell: Any) -> Any:
     return cell
 
 
-# What a path or address means: a text file, Parquet, a saved data set, the hub, pictures.
+# What a path or address means: a text file, Parquet, a saved dataset, the hub, images.
 
 ACCEPTED = (
-    f"a file ({', '.join(TEXT_SUFFIXES)}, .parquet), a folder of Parquet files, a data set saved by the "
-    "datasets library, hf://owner/name, a folder with one folder per class, or a picture"
+    f"a file ({', '.join(TEXT_SUFFIXES)}, .parquet), a folder of Parquet files, a dataset saved by the "
+    "datasets library, hf://owner/name, a folder with one folder per class, or an image"
 )
 """What can be read, for messages."""
 
@@ -158,7 +159,7 @@ _SPLIT = re.compile(r"(?:^|[/._-])(train|training|val|valid|validation|dev|test|
 
 
 class _Rows(Protocol):
-    def rows(self, wanted: Wanted, kept: Sequence[str]) -> Iterator[Row]: ...
+    def rows(self, wanted: RowSelection, kept: Sequence[str]) -> Iterator[Row]: ...
 
     def count(self) -> int | None: ...
 
@@ -183,20 +184,20 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """A folder of pictures, or one picture."""
+class Images:
+    """A folder of images, or one image."""
 
     path: Path
 
 
-Source = Rows | Pictures
+Source = Rows | Images
 
 
 @dataclass(frozen=True)
 class _TextFile:
     path: Path
 
-    def rows(self, _wanted: Wanted, _kept: Sequence[str]) -> Iterator[Row]:
+    def rows(self, _wanted: RowSelection, _kept: Sequence[str]) -> Iterator[Row]:
         return text_rows(self.path)
 
     def count(self) -> int | None:
@@ -213,7 +214,7 @@ def find_source(
     config: str | None = None,
     revision: str | None = None,
 ) -> Source:
-    """Return what a source is; its rows are not read yet, but a hub data set is fetched.
+    """Return what a source is; its rows are not read yet, but a hub dataset is fetched.
 
     Raises
     ------
@@ -230,7 +231,7 @@ def find_source(
         raise DataError("the name of the data is empty; the current folder is '.'")
     path = Path(source)
     if config is not None or revision is not None:
-        raise DataError(f"a configuration and a revision belong to a hub data set ({HUB_PREFIX}owner/name)")
+        raise DataError(f"a configuration and a revision belong to a hub dataset ({HUB_PREFIX}owner/name)")
     if _is_folder(path):
         return _folder(path.absolute(), root, split)
     if path.suffix.lower() in TEXT_SUFFIXES:
@@ -241,7 +242,7 @@ def find_source(
         return _parquet(path, root, split)
     if looks_like_image(path.name, path.parent):
         _refuse_split(path, split)
-        return Pictures(path)
+        return Images(path)
     problem = "is not read" if _exists(path) else "does not exist"
     raise DataError(f"{path.name[:100]!r} {problem}; give {ACCEPTED}")
 
@@ -274,9 +275,9 @@ def _folder(path: Path, root: Path | str | None, split: str | None) -> Source:
         )
         return Rows(name, files, (_root(root, path),))
     if split is not None and (path / split).is_dir() and Path(split).name == split:
-        return Pictures(path / split)
+        return Images(path / split)
     _refuse_split(path, split)
-    return Pictures(path)
+    return Images(path)
 
 
 def _parquet(path: Path, root: Path | str | None, split: str | None) -> Rows:
@@ -296,7 +297,7 @@ def _parts(folder: Path) -> list[Path]:
     """Return the Parquet files of a folder and of the folders in it, in natural order.
 
     Names that begin with ``_`` or ``.`` are not data for any writer of Parquet; ``metadata.parquet`` beside
-    pictures describes them.
+    images describes them.
     """
     found = [*folder.glob(f"*{_PARQUET}"), *folder.glob(f"*/*{_PARQUET}")]
     inside = [(file.relative_to(folder), file) for file in found if file.name != f"metadata{_PARQUET}"]
@@ -339,8 +340,8 @@ def _is_folder(path: Path) -> bool:
 def _refuse_split(path: Path, split: str | None) -> None:
     if split is not None:
         raise DataError(
-            f"{path.name} has no splits; leave the split {split!r} away (it belongs to a saved data set, a "
-            f"folder of Parquet files and a hub data set)"
+            f"{path.name} has no splits; leave the split {split!r} away (it belongs to a saved dataset, a "
+            f"folder of Parquet files and a hub dataset)"
         )
 
 
@@ -357,7 +358,7 @@ def adopt_label_type(
     examples : sequence of Example
         As read from `source`.
     source : Path or str
-        A CSV or TSV file or a folder of pictures; labels of any other have types of their own and stay as
+        A CSV or TSV file or a folder of images; labels of any other have types of their own and stay as
         they are.
     classes : sequence of label
         A text label that reads like exactly one of them becomes it (``True`` and ``true`` like the truth

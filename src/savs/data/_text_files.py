@@ -27,7 +27,7 @@ from savs.errors import DataError, ExampleError
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RowSelection:
     """The positions below `limit` that leave the rest `index` when divided by `count`.
 
     Parameters
@@ -68,7 +68,7 @@ class Wanted:
 # Text files to decoded lines, one at a time: UTF-8, with or without a byte order mark.
 
 LONGEST_LINE = 2**28
-"""Bytes of the longest line that is read: a picture of 64 MB as base64 takes a third of it."""
+"""Bytes of the longest line that is read: an image of 64 MB as base64 takes a third of it."""
 
 
 def name_of(path: Path) -> str:
@@ -166,7 +166,7 @@ _RETURN = re.compile(r"(?<=\r)(?!\n)")
 
 
 class Row(NamedTuple):
-    """A row of a data file or data set.
+    """A row of a data file or dataset.
 
     Attributes
     ----------
@@ -206,7 +206,7 @@ def text_rows(path: Path) -> Iterator[Row]:
 
 
 def no_rows(name: str) -> DataError:
-    """Return the error for a file or data set without rows."""
+    """Return the error for a file or dataset without rows."""
     return DataError(f"{name} holds 0 examples; at least one row is needed")
 
 

@@ -21,8 +21,8 @@ __all__ = [
     "example_hash",
     "find_duplicates",
     "find_copies",
-    "find_leaks",
-    "warn_of_leaks",
+    "find_test_leakage",
+    "warn_of_test_leakage",
     "check_support",
     "class_counts",
     "describe_errors",
@@ -69,7 +69,7 @@ def duplicate_groups(hashes: Sequence[str]) -> list[tuple[int, ...]]:
     return [tuple(group) for group in positions.values() if len(group) > 1]
 
 
-def find_leaks(shot_hashes: Iterable[str], examples: Sequence[Example]) -> list[int]:
+def find_test_leakage(shot_hashes: Iterable[str], examples: Sequence[Example]) -> list[int]:
     """Return the positions of examples whose content is that of a shot.
 
     Parameters
@@ -96,7 +96,7 @@ def find_copies(shots: Sequence[Example], examples: Sequence[Example]) -> list[i
     return [position for position in likely if _hash_or_none(examples[position]) in hashes]
 
 
-def warn_of_leaks(leaks: Sequence[int], examples: Sequence[Example]) -> None:
+def warn_of_test_leakage(leaks: Sequence[int], examples: Sequence[Example]) -> None:
     """Warn (`DataWarning`) with the count if there are leaks."""
     if leaks:
         first = examples[leaks[0]].id

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from savs.data._chat import Room, as_messages, as_part, is_message, place_images, place_in_order
+from savs.data._chat import MediaPlaceholder, as_messages, as_part, is_message, place_images, place_in_order
 from savs.data._error_ledger import ErrorLedger
 from savs.data._labels import as_label, check_labels, check_text
 from savs.data.example import Example, Message, Part, Text
@@ -23,8 +23,8 @@ from savs.media._coercion import (
     as_audio,
     as_medium,
     as_video,
+    is_image,
     is_medium,
-    is_picture,
     looks_like_image,
     settled_part,
     type_name,
@@ -84,16 +84,16 @@ AUDIO_FIELDS = ("audio", "audio_path", "audios")
 def row_to_example(row: Mapping[str, Any], root: Path | None = None) -> Example:
     """Return the example of a row; all its columns but the label are kept in ``fields``.
 
-    Pictures: the first of ``image``, ``image_path``, ``Image``, ``images`` that is there, else ``image_1``,
+    Images: the first of ``image``, ``image_path``, ``Image``, ``images`` that is there, else ``image_1``,
     ``image_2``, ... in order, those without a value left out; then the videos of the first of ``video``,
-    ``video_path``, ``videos`` and the sounds of the first of ``audio``, ``audio_path``, ``audios``. Text: the
-    first of ``question``, ``text``, ``prompt``, ``claim``, ``instruction``, ``Text``. ``label`` and ``id`` or
-    ``ID`` as they say (``question_id`` is not unique in the public files).
+    ``video_path``, ``videos`` and the audio clips of the first of ``audio``, ``audio_path``, ``audios``.
+    Text: the first of ``question``, ``text``, ``prompt``, ``claim``, ``instruction``, ``Text``. ``label``
+    and ``id`` or ``ID`` as they say (``question_id`` is not unique in the public files).
 
     Raises
     ------
     ExampleError
-        ``row`` if no known column has a value, and the errors of pictures, chats, markers and labels.
+        ``row`` if no known column has a value, and the errors of images, chats, markers and labels.
     """
     if not all(isinstance(name, str) for name in row):
         raise ExampleError("a row's columns must be named by text", code="row")
@@ -110,7 +110,7 @@ def row_to_example(row: Mapping[str, Any], root: Path | None = None) -> Example:
 
 
 def image_fields(row: Mapping[str, Any]) -> list[str]:
-    """Return the columns that hold the row's pictures, in the order of the pictures."""
+    """Return the columns that hold the row's images, in the order of the images."""
     for name in IMAGE_FIELDS:
         if not is_missing(row.get(name)):
             return [name]
@@ -119,7 +119,7 @@ def image_fields(row: Mapping[str, Any]) -> list[str]:
 
 
 def is_image_field(name: str) -> bool:
-    """Return whether a column of this name holds a picture, video or sound by default."""
+    """Return whether a column of this name holds an image, video or audio clip by default."""
     return name in (*IMAGE_FIELDS, *VIDEO_FIELDS, *AUDIO_FIELDS) or _NUMBERED.fullmatch(name) is not None
 
 
@@ -175,7 +175,7 @@ def _id(row: Mapping[str, Any]) -> str | None:
 
 def _empty(row: Mapping[str, Any]) -> ExampleError:
     return ExampleError(
-        f"the row has neither a picture ({', '.join(IMAGE_FIELDS)}, image_1 ...), video or audio nor a text "
+        f"the row has neither an image ({', '.join(IMAGE_FIELDS)}, image_1 ...), video or audio nor a text "
         f"({', '.join(TEXT_FIELDS)}); its columns: {', '.join(map(repr, row)) or 'none'}",
         code="row",
     )
@@ -184,8 +184,8 @@ def _empty(row: Mapping[str, Any]) -> ExampleError:
 # `as_example` and `as_examples`: every accepted form of an example becomes an `Example`.
 
 _ACCEPTED = (
-    "accepted are a text, a picture or sound (path, PIL image, uint8 array, bytes, open file, savs.Audio), "
-    "(picture, question), a list of texts and pictures, "
+    "accepted are a text, an image or audio (path, PIL image, uint8 array, bytes, open file, savs.Audio), "
+    "(image, question), a list of texts and images, "
     "a list of chat messages, or a dict with image and question"
 )
 
@@ -204,20 +204,20 @@ def as_example(
     ----------
     item : object
         - `Example`: itself.
-        - str: text; a picture if it is a data URL, or one line that ends like a picture file and has no white
+        - str: text; an image if it is a data URL, or one line that ends like an image file and has no white
           space or exists. Web addresses are refused without `fetch`. `Text` and Path say which is meant.
         - Path, bytes, file open for reading, PIL image, ndarray (uint8, bool or uint16; (height, width[, 3 or
-          4])): a picture; a sound or video if a path ends like one.
-        - `Audio`, or a mapping with ``array`` and ``sampling_rate``: a sound.
-        - (picture, question) or ([picture, ...], question).
-        - list of texts and pictures, in order; list of chat messages.
+          4])): an image; an audio clip or video if a path ends like one.
+        - `Audio`, or a mapping with ``array`` and ``sampling_rate``: an audio clip.
+        - (image, question) or ([image, ...], question).
+        - list of texts and images, in order; list of chat messages.
         - mapping with ``messages`` or with the columns of the public SAVs files.
     label : str, int or bool, optional
         The class; wins over the item's own.
     id : str, optional
         The caller's name for it; wins over the item's own.
     root : Path, optional
-        What relative picture paths are relative to; the working directory by default.
+        What relative image paths are relative to; the working directory by default.
     fetch : callable, optional
         Opens web addresses: a `savs.media.Fetcher`, or what gives a file for an address and
         ``"image"``, ``"video"`` or ``"audio"``. By default they are refused.
@@ -262,11 +262,11 @@ def as_examples(
     ----------
     items : iterable
         As `as_example` takes them. An array of shape (n, height, width) or (n, height, width, channels) is n
-        pictures.
+        images.
     labels : iterable of str, int or bool, optional
         One per item, all of one type.
     root : Path, optional
-        What relative picture paths are relative to.
+        What relative image paths are relative to.
     ledger : ErrorLedger, optional
         Notes the items that are no examples or have labels that are none; they are left out. By default the
         first one is raised.
@@ -305,7 +305,7 @@ def _coerce(item: Any, root: Path | None) -> Example:
 
 
 def _user_parts(item: Any, root: Path | None) -> tuple[Part, ...]:
-    if isinstance(item, str | Text) or is_picture(item) or is_medium(item):
+    if isinstance(item, str | Text) or is_image(item) or is_medium(item):
         return place_in_order([_sourced(as_part(item, root))])
     if isinstance(item, tuple):
         return _from_pair(item, root)
@@ -318,33 +318,33 @@ def _from_pair(pair: tuple[Any, ...], root: Path | None) -> tuple[Part, ...]:
     if len(pair) != 2 or not isinstance(pair[1], str):
         kinds = ", ".join(type_name(part) for part in pair)
         message = (
-            f"({kinds}) is no (picture, question) pair; use a list for other mixtures and labels= for labels"
+            f"({kinds}) is no (image, question) pair; use a list for other ensembles and labels= for labels"
         )
         raise ExampleError(message, code="example_type")
     given, question = pair[0], check_text(str(pair[1]), "text")
-    pictures = given if isinstance(given, list | tuple) else [given]
-    first = pictures[0] if pictures else None
+    images = given if isinstance(given, list | tuple) else [given]
+    first = images[0] if images else None
     if isinstance(first, str) and not looks_like_image(first, root) and looks_like_image(question, root):
-        raise ExampleError("a pair is (picture, question), the picture first", code="example_type")
-    return place_images(question, [as_medium(picture, root) for picture in pictures])
+        raise ExampleError("a pair is (image, question), the image first", code="example_type")
+    return place_images(question, [as_medium(image, root) for image in images])
 
 
-def _sourced(part: Part | Room) -> Part:
-    if isinstance(part, Room):
+def _sourced(part: Part | MediaPlaceholder) -> Part:
+    if isinstance(part, MediaPlaceholder):
         raise ExampleError(part.error, code="part_type")
     return part
 
 
 def _non_empty(parts: tuple[Part, ...]) -> tuple[Part, ...]:
     if not any(not isinstance(part, Text) or part.text.strip() for part in parts):
-        raise ExampleError(f"the example is empty: no picture and no text; {_ACCEPTED}", code="empty")
+        raise ExampleError(f"the example is empty: no image and no text; {_ACCEPTED}", code="empty")
     return parts
 
 
 def _checked(example: Example) -> Example:
     messages = as_messages(example.messages)
     if not any(message.parts for message in messages):
-        raise ExampleError("the example is empty: no picture and no text", code="empty", id=example.id)
+        raise ExampleError("the example is empty: no image and no text", code="empty", id=example.id)
     label = None if example.label is None else as_label(example.label)
     if messages == example.messages and type(label) is type(example.label):
         return example
@@ -356,10 +356,10 @@ def _as_list(items: Any) -> list[Any]:
         return list(items)
     if _is_pair(items):
         raise DataError(
-            "a list of examples is needed; a tuple of a picture and a text is one example: put it into a "
-            "list, [(picture, text)]"
+            "a list of examples is needed; a tuple of an image and a text is one example: put it into a "
+            "list, [(image, text)]"
         )
-    single = isinstance(items, str | Mapping | set | frozenset | Example | Text | Audio) or is_picture(items)
+    single = isinstance(items, str | Mapping | set | frozenset | Example | Text | Audio) or is_image(items)
     if single or hasattr(items, "columns") or not isinstance(items, Iterable):
         hint = "; a table's rows are .to_dict('records')" if hasattr(items, "columns") else ""
         raise DataError(f"a list of examples is needed, not one {type_name(items)}{hint}")
@@ -367,19 +367,19 @@ def _as_list(items: Any) -> list[Any]:
 
 
 def _is_pair(items: Any) -> bool:
-    """Return whether items are one (picture, question) pair or one ([picture, ...], question) pair."""
+    """Return whether items are one (image, question) pair or one ([image, ...], question) pair."""
     if not isinstance(items, tuple) or len(items) != 2 or not isinstance(items[1], str):
         return False
     first = items[0]
-    pictures = first if isinstance(first, list | tuple) and first else [first]
+    images = first if isinstance(first, list | tuple) and first else [first]
     return not looks_like_image(items[1]) and all(
-        looks_like_image(picture) if isinstance(picture, str) else is_picture(picture) or is_medium(picture)
-        for picture in pictures
+        looks_like_image(image) if isinstance(image, str) else is_image(image) or is_medium(image)
+        for image in images
     )
 
 
 def _is_stack(array: np.ndarray[Any, Any]) -> bool:
-    # (8, 8, 3) may be one colour picture: its rows must not pass for eight grey ones.
+    # (8, 8, 3) may be one color image: its rows must not pass for eight gray ones.
     return array.ndim == 4 or (array.ndim == 3 and array.shape[2] not in {3, 4}) or array.dtype.kind in "OU"
 
 

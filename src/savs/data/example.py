@@ -21,13 +21,13 @@ __all__ = [
 ]
 
 IMAGE_MARKER = "<image>"
-"""Where a picture stands in a text, as in the public SAVs files."""
+"""Where an image stands in a text, as in the public SAVs files."""
 
 VIDEO_MARKER = "<video>"
 """Where a video stands in a text that comes with one; elsewhere these letters are plain text."""
 
 AUDIO_MARKER = "<audio>"
-"""Where a sound stands in a text that comes with one; elsewhere these letters are plain text."""
+"""Where an audio clip stands in a text that comes with one; elsewhere these letters are plain text."""
 
 Label = str | int | bool
 Role = Literal["system", "user", "assistant"]
@@ -83,7 +83,7 @@ class Example:
 
     @property
     def images(self) -> tuple[Image, ...]:
-        """All pictures, in order."""
+        """All images, in order."""
         return tuple(part for part in self.parts if isinstance(part, Image))
 
     @property
@@ -93,16 +93,16 @@ class Example:
 
     @property
     def audios(self) -> tuple[Audio, ...]:
-        """All sounds, in order."""
+        """All audio clips, in order."""
         return tuple(part for part in self.parts if isinstance(part, Audio))
 
     @property
     def text(self) -> str:
         """The last message's text in canonical form.
 
-        Pictures and sounds followed by at most one text without markers give just that text: they come first
-        where a text has no marker. Any other order gives the texts with one `IMAGE_MARKER` where each picture
-        stands, one `VIDEO_MARKER` where each video and one `AUDIO_MARKER` where each sound does.
+        Images and audio clips followed by at most one text without markers give just that text: they come
+        first where a text has no marker. Any other order gives the texts with one `IMAGE_MARKER` where each
+        image stands, one `VIDEO_MARKER` where each video and one `AUDIO_MARKER` where each audio clip does.
         """
         parts = self.messages[-1].parts if self.messages else ()
         texts = [part.text for part in parts if isinstance(part, Text)]

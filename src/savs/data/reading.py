@@ -15,8 +15,8 @@ from typing import TypeVar
 from savs.data._error_ledger import ErrorLedger
 from savs.data._folders import scan_folder
 from savs.data._labels import check_labels
-from savs.data._sources import Columns, Pictures, Rows, find_source
-from savs.data._text_files import Row, Wanted, name_of
+from savs.data._sources import Columns, Images, Rows, find_source
+from savs.data._text_files import Row, RowSelection, name_of
 from savs.data.coercion import as_example, settled
 from savs.data.example import Example, Message, Part, Text
 from savs.errors import DataError, ItemError, MediaError
@@ -26,7 +26,7 @@ from savs.media._coercion import Fetch, as_video
 __all__ = ["MOST_TIMED_FRAMES", "sampled", "unique_rows", "count_rows", "iter_examples", "read_examples"]
 
 
-# Which frames of a data set's videos are read.
+# Which frames of a dataset's videos are read.
 
 MOST_TIMED_FRAMES = 64
 """Frames of a video at most, where a rate was asked for and no number."""
@@ -166,7 +166,7 @@ def iter_examples(
     position : int
         Among all rows or files of the source, from 0.
     example : Example
-        With an id: its own, or ``<file name>:<line or row>``, or the relative path of a picture.
+        With an id: its own, or ``<file name>:<line or row>``, or the relative path of an image.
 
     Raises
     ------
@@ -177,7 +177,7 @@ def iter_examples(
         If a row is no example, with file and line or row, and `ledger` takes no more of them.
     """
     columns = Columns(image_column, text_column, label_column, id_column, video_column, audio_column)
-    wanted = Wanted(limit, *(shard or (0, 1)))
+    wanted = RowSelection(limit, *(shard or (0, 1)))
     frames = partial(sampled, n_frames=video_frames, fps=video_fps)
     ledger = ledger or ErrorLedger()
     found = find_source(source, root=root, split=split, config=config, revision=revision)
@@ -188,8 +188,8 @@ def iter_examples(
         )
         return _examples(rows, make, frames, wanted, ledger)
     if columns.named or root is not None:
-        raise DataError("columns and a media root belong to a data file or data set, not to pictures")
-    return _pictures(found, allow_outside, frames, wanted, ledger)
+        raise DataError("columns and a media root belong to a data file or dataset, not to images")
+    return _images(found, allow_outside, frames, wanted, ledger)
 
 
 def count_rows(
@@ -197,7 +197,7 @@ def count_rows(
 ) -> int | None:
     """Return how many positions `iter_examples` goes through; None if only reading would tell.
 
-    Known for Parquet, saved and hub data sets and pictures; the lines of a JSONL file are counted. None for
+    Known for Parquet, saved and hub datasets and images; the lines of a JSONL file are counted. None for
     CSV, TSV and JSON lists.
 
     Raises
@@ -208,10 +208,10 @@ def count_rows(
     found = find_source(source, split=split, config=config, revision=revision)
     if isinstance(found, Rows):
         return found.data.count()
-    return len(scan_folder(found.path).pictures) if found.path.is_dir() else 1
+    return len(scan_folder(found.path).images) if found.path.is_dir() else 1
 
 
-def _unique(found: Rows, columns: Columns, wanted: Wanted) -> Iterator[Row]:
+def _unique(found: Rows, columns: Columns, wanted: RowSelection) -> Iterator[Row]:
     def rows() -> Iterator[Row]:
         return found.data.rows(wanted, columns.id_names)
 
@@ -223,7 +223,7 @@ def _examples(
     items: Iterable[Item],
     make: Callable[[Item], Example],
     frames: _Change,
-    wanted: Wanted,
+    wanted: RowSelection,
     ledger: ErrorLedger,
 ) -> Iterator[tuple[int, Example]]:
     for position, item in enumerate(items):
@@ -237,14 +237,14 @@ def _examples(
             yield position, example
 
 
-def _pictures(
-    found: Pictures, allow_outside: bool, frames: _Change, wanted: Wanted, ledger: ErrorLedger
+def _images(
+    found: Images, allow_outside: bool, frames: _Change, wanted: RowSelection, ledger: ErrorLedger
 ) -> Iterator[tuple[int, Example]]:
     if not found.path.is_dir():
         return _examples([found.path], partial(as_example, id=name_of(found.path)), frames, wanted, ledger)
     folder = scan_folder(found.path)
     make = partial(folder.example, allow_outside=allow_outside)
-    return _examples(folder.pictures[: wanted.limit], make, frames, wanted, ledger)
+    return _examples(folder.images[: wanted.limit], make, frames, wanted, ledger)
 
 
 def _from_row(
@@ -308,36 +308,36 @@ def read_examples(
     ledger: ErrorLedger | None = None,
     fetch: Fetch | None = None,
 ) -> list[Example]:
-    """Return the examples of a file, folder or data set, in order; no medium is opened.
+    """Return the examples of a file, folder or dataset, in order; no medium is opened.
 
     Parameters
     ----------
     source : Path or str
         A ``.jsonl``, ``.json`` (a list of objects), ``.csv``, ``.tsv`` or ``.parquet`` file; a folder or glob
-        of Parquet files; a data set that the ``datasets`` library saved (``save_to_disk``); the text
-        ``"hf://owner/name"`` for a data set of the hub, ``"hf://./folder"`` for a folder laid out like one;
-        a folder with one folder per class; a folder of pictures, videos or sounds
+        of Parquet files; a dataset that the ``datasets`` library saved (``save_to_disk``); the text
+        ``"hf://owner/name"`` for a dataset of the hub, ``"hf://./folder"`` for a folder laid out like one;
+        a folder with one folder per class; a folder of images, videos or audio clips
         without classes; or one of them.
     image_column, text_column, label_column, id_column : str, optional
         Columns; by default the public SAVs names (`savs.data.coercion.row_to_example`). Several image columns
-        give several pictures, in that order. Labels of CSV and TSV are always text.
+        give several images, in that order. Labels of CSV and TSV are always text.
     video_column, audio_column : str, optional
-        Columns of videos and sounds, as image columns. Where a column of pictures, videos or sounds is named,
-        columns of the public names for media are not looked at.
+        Columns of videos and audio clips, as image columns. Where a column of images, videos or audio clips
+        is named, columns of the public names for media are not looked at.
     video_frames : int, optional
         Frames read of each video, evenly spread; 8 by default.
     video_fps : float, optional
         Frames read for each second of a video, at most `video_frames`, by default at most 64.
     root : Path or str, optional
-        What media paths are relative to, and must lie in; by default the folder of the file or the data set.
+        What media paths are relative to, and must lie in; by default the folder of the file or the dataset.
     require_labels : bool, default=False
         Refuse examples without a label.
     allow_outside : bool, default=False
         Take media files outside `root`: absolute paths, ``..`` and links.
     split : str, optional
-        The part of a data set with several, such as ``"train"``.
+        The part of a dataset with several, such as ``"train"``.
     config, revision : str, optional
-        Configuration, and branch, tag or commit, of a hub data set.
+        Configuration, and branch, tag or commit, of a hub dataset.
     limit : int, optional
         Read only so many, from the first on.
     ledger : ErrorLedger, optional

@@ -1,6 +1,6 @@
-"""The real pictures of the demo: scikit-learn's handwritten digits and bundled photographs.
+"""The real images of the demo: scikit-learn's handwritten digits and bundled photographs.
 
-Neither was ever in the training of the backbone in the box; `data/SOURCE.md` says where they come from.
+Neither was ever in the training of the bundled model; `data/SOURCE.md` says where they come from.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from PIL import Image as PILImage
 
-__all__ = ["PHOTO_CLASSES", "PHOTO_FOLDER", "digit_picture", "photo_files", "read_digits"]
+__all__ = ["PHOTO_CLASSES", "PHOTO_FOLDER", "digit_image", "photo_files", "read_digits"]
 
 PHOTO_CLASSES = ("deer", "ship", "truck")
-"""Classes of photographs that are held out of training; 300 pictures each."""
+"""Classes of photographs that are held out of training; 300 images each."""
 
 PHOTO_FOLDER = Path(__file__).parent / "data" / "photos"
-"""Photographs of classes that the backbone in the box never saw, one folder per class."""
+"""Photographs of classes that the bundled model never saw, one folder per class."""
 
 _INK_LEVELS = 16
 _SIDE = 64
@@ -36,7 +36,7 @@ def read_digits() -> tuple[NDArray[np.uint8], list[int]]:
     return digits.images.astype(np.uint8), [int(digit) for digit in digits.target]
 
 
-def digit_picture(scan: NDArray[np.uint8]) -> PILImage.Image:
+def digit_image(scan: NDArray[np.uint8]) -> PILImage.Image:
     """Return a scan, shape (8, 8), as dark ink on white paper, 64 x 64 RGB, enlarged smoothly."""
     from PIL import Image
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["METHODS", "Accuracy", "Exhibit", "Outcome", "render_table", "draw_results"]
 
 
-# What came out of one task: everything that the table, the picture and the JSON show.
+# What came out of one task: everything that the table, the image and the JSON show.
 
 METHODS: Mapping[str, str] = {
     "sav": "SAVs",
@@ -34,7 +34,7 @@ METHODS: Mapping[str, str] = {
     "majority": "majority class",
     "pixels": "pixels alone",
 }
-"""Methods in the order of tables and pictures, with their names there."""
+"""Methods in the order of tables and images, with their names there."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,9 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Exhibit:
-    """A test item to show: its pictures, its note, the truth and the answer."""
+    """A test item to show: its images, its note, the truth and the answer."""
 
-    pictures: tuple[PILImage.Image, ...]
+    images: tuple[PILImage.Image, ...]
     text: str
     truth: Label | None
     answer: Label
@@ -83,7 +83,7 @@ class Outcome:
     accuracy : mapping of str to Accuracy
         By the keys of `METHODS`.
     controls : mapping of str to Accuracy
-        SAVs with one part of the example taken away; empty for tasks of pictures alone.
+        SAVs with one part of the example taken away; empty for tasks of images alone.
     n_zero_shot, unparsed : int
         Items that zero-shot generation answered, and how many answers named no class.
     said : mapping of str to int
@@ -192,7 +192,7 @@ def render_table(result: Mapping[str, Any]) -> RenderableType:
         blocks += [Text(f"    {_answer(answer)}") for answer in task["answers"][:_ANSWERS_SHOWN]]
     blocks += [
         Text(""),
-        Text(f"picture: {result['files']['picture']}   results: {result['files']['results']}"),
+        Text(f"image: {result['files']['image']}   results: {result['files']['results']}"),
     ]
     blocks += [Text(f"{result['seconds']:.0f} seconds in all")]
     return Group(*blocks)
@@ -261,7 +261,7 @@ def _answer(answer: Mapping[str, Any]) -> str:
     return f"{answer['id']} → {answer['label']} ({100 * answer['share']:.0f} % of the votes; {verdict})"
 
 
-# One picture of the demo's results: bars of all methods, a confusion matrix, examples, head maps.
+# One image of the demo's results: bars of all methods, a confusion matrix, examples, head maps.
 
 COLOURS = {
     "sav": "#D55E00",
@@ -280,7 +280,7 @@ _INK = "#222222"
 
 
 def draw_results(outcomes: Sequence[Outcome], file: Path, *, n_draws: int) -> None:
-    """Write the picture as PNG, about 1600 x 960 pixels.
+    """Write the image as PNG, about 1600 x 960 pixels.
 
     Parameters
     ----------
@@ -306,11 +306,11 @@ def draw_results(outcomes: Sequence[Outcome], file: Path, *, n_draws: int) -> No
 
 def _draw_all(figure: Figure, outcomes: Sequence[Outcome], n_draws: int) -> None:
     first = outcomes[0]
-    figure.text(0.03, 0.958, "Sparse Attention Vectors on pictures and questions", size=19, weight="bold")
+    figure.text(0.03, 0.958, "Sparse Attention Vectors on images and questions", size=19, weight="bold")
     figure.text(
         0.03,
         0.924,
-        f"{first.shots} labelled examples per class, {len(first.heads)} of {first.layout.n_heads} heads "
+        f"{first.shots} labeled examples per class, {len(first.heads)} of {first.layout.n_heads} heads "
         f"kept, no training; mean accuracy and 95 % interval over {n_draws} draws of the examples",
         size=12,
         color="#555555",
@@ -333,7 +333,7 @@ def _draw_all(figure: Figure, outcomes: Sequence[Outcome], n_draws: int) -> None
     )
     for column, outcome in enumerate(outcomes):
         _strip(figure, lower[0, column], outcome)
-        image = _head_map(figure.add_subplot(lower[1, column]), outcome, labelled=column == 0)
+        image = _head_map(figure.add_subplot(lower[1, column]), outcome, labeled=column == 0)
     bar = figure.colorbar(image, cax=figure.add_axes((0.952, 0.095, 0.009, 0.17)), ticks=image.get_clim())
     bar.ax.set_yticklabels(["lowest", "highest"], size=9)
     bar.ax.tick_params(length=0)
@@ -412,7 +412,7 @@ def _strip(figure: Figure, place: Any, outcome: Outcome) -> None:
 
 
 def _that_fit(exhibits: Sequence[Exhibit]) -> Sequence[Exhibit]:
-    wide = any(exhibit.text or len(exhibit.pictures) > 1 for exhibit in exhibits)
+    wide = any(exhibit.text or len(exhibit.images) > 1 for exhibit in exhibits)
     return exhibits[:2] if wide else exhibits[:4]
 
 
@@ -421,16 +421,16 @@ def _caption(exhibit: Exhibit, right: bool) -> str:
 
 
 def _side_by_side(exhibit: Exhibit) -> NDArray[np.uint8]:
-    """Join the pictures, and a blank card for the note, shape (64, total width, 3)."""
-    pictures = [np.asarray(picture.convert("RGB").resize((_SIDE, _SIDE))) for picture in exhibit.pictures]
+    """Join the images, and a blank card for the note, shape (64, total width, 3)."""
+    images = [np.asarray(image.convert("RGB").resize((_SIDE, _SIDE))) for image in exhibit.images]
     if exhibit.text:
-        pictures.append(np.full((_SIDE, _CARD, 3), (255, 248, 220), dtype=np.uint8))
+        images.append(np.full((_SIDE, _CARD, 3), (255, 248, 220), dtype=np.uint8))
     gap = np.full((_SIDE, _GAP, 3), 255, dtype=np.uint8)
-    pieces = [piece for picture in pictures for piece in (gap, picture)][1:]
+    pieces = [piece for image in images for piece in (gap, image)][1:]
     return np.concatenate(pieces, axis=1)
 
 
-def _head_map(axes: Axes, outcome: Outcome, *, labelled: bool) -> Any:
+def _head_map(axes: Axes, outcome: Outcome, *, labeled: bool) -> Any:
     """Draw the share of shots that each head got right, layer by head; the kept ones framed."""
     from matplotlib.patches import Rectangle
 
@@ -449,9 +449,9 @@ def _head_map(axes: Axes, outcome: Outcome, *, labelled: bool) -> Any:
     )
     axes.set_xticks(range(0, width, 2))
     axes.set_yticks(range(0, layout.n_layers))
-    axes.tick_params(length=0, labelsize=9, labelleft=labelled)
+    axes.tick_params(length=0, labelsize=9, labelleft=labeled)
     axes.set_xlabel("head", size=10)
-    if labelled:
+    if labeled:
         axes.set_ylabel("layer", size=10)
     axes.spines[:].set_visible(False)
     return image

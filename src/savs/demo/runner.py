@@ -169,14 +169,14 @@ def _prompted(prompt: str, examples: Sequence[Example]) -> list[Example]:
 
 
 def _one_part(task: Task, backbone: Backbone, part: str) -> NDArray[np.float32]:
-    """Head vectors of the examples that keep only their pictures or only their text."""
+    """Head vectors of the examples that keep only their images or only their text."""
     kept = [only(example, Image if part == "image" else Text) for example in task.examples]
     return backbone.extract(_prompted(task.prompt, kept)).features
 
 
 def _exhibit(example: Example, answer: Any) -> Exhibit:
-    pictures = tuple(load_image(image.source) for image in example.images)
-    return Exhibit(pictures, example.text, example.label, answer)
+    images = tuple(load_image(image.source) for image in example.images)
+    return Exhibit(images, example.text, example.label, answer)
 
 
 # Saves a classifier, writes new examples as files, and answers them with the classifier read back.
@@ -236,17 +236,17 @@ def show_new_files(
 def write_files(examples: Sequence[Example], folder: Path) -> Path:
     """Write examples as files and return what to hand to ``savs predict``.
 
-    Single pictures without text become a folder per class, which is returned; everything else becomes
-    pictures and an ``examples.jsonl``.
+    Single images without text become a folder per class, which is returned; everything else becomes
+    images and an ``examples.jsonl``.
     """
     if all(len(example.images) == 1 and not example.text for example in examples):
         for example in examples:
-            _write_pictures(example, folder / str(example.label))
+            _write_images(example, folder / str(example.label))
         return folder
     rows = [
         {
             "id": example.id,
-            "image": _write_pictures(example, folder),
+            "image": _write_images(example, folder),
             "question": example.text,
             "label": example.label,
         }
@@ -257,8 +257,8 @@ def write_files(examples: Sequence[Example], folder: Path) -> Path:
     return file
 
 
-def _write_pictures(example: Example, folder: Path) -> list[str]:
-    """Write the pictures, byte for byte where they are files, and return their names."""
+def _write_images(example: Example, folder: Path) -> list[str]:
+    """Write the images, byte for byte where they are files, and return their names."""
     folder.mkdir(parents=True, exist_ok=True)
     names = []
     for number, image in enumerate(example.images):
@@ -273,7 +273,7 @@ def _write_pictures(example: Example, folder: Path) -> list[str]:
     return names
 
 
-# Runs the demo: every task through all methods, a saved classifier for each, one picture, one JSON file.
+# Runs the demo: every task through all methods, a saved classifier for each, one image, one JSON file.
 
 BATCH_SIZE = 32
 _IDENTITY = (
@@ -311,7 +311,7 @@ def run_demo(
     n_draws : int
         How often the shots are drawn anew; the rest of the examples are the test items.
     seed : int
-        Decides examples, drawn pictures and draws.
+        Decides examples, drawn images and draws.
     progress : bool
         Show a progress bar where stderr is a terminal.
     per_class : int, optional
@@ -355,7 +355,7 @@ def run_demo(
         "n_draws": n_draws,
         "n_heads": N_HEADS,
         "seed": seed,
-        "files": {"results": str(folder / "results.json"), "picture": str(folder / "demo.png")},
+        "files": {"results": str(folder / "results.json"), "image": str(folder / "demo.png")},
         "seconds": round(time.perf_counter() - started, 1),
     }
     text = json.dumps(result, indent=1, ensure_ascii=False)

@@ -1,11 +1,11 @@
 """Drawn images: coloured things on a background, one capital letter, or a rule over an image and a note.
 
-The bundled backbone is trained on these pictures and the demo asks about fresh ones. A `Scene` is the
-description (what stands where), `draw_scene` its picture, so that every question about a picture can be
+The bundled backbone is trained on these images and the demo asks about fresh ones. A `Scene` is the
+description (what stands where), `draw_scene` its image, so that every question about an image can be
 answered from the description alone. numpy and PIL only: nothing here knows about models or prompts.
 
 Training asks about rules of this kind, but never joins these two conditions (see ``training/questions``).
-Under "exactly one" each of the four combinations occurs equally often, so picture and note alone say nothing;
+Under "exactly one" each of the four combinations occurs equally often, so image and note alone say nothing;
 under "and" each alone is right three times out of four at best.
 """
 
@@ -23,16 +23,16 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 if TYPE_CHECKING:
     from PIL import Image as PILImage
 
-__all__ = ["PROMPT", "RULE", "Rule", "draw_picture", "write_note"]
+__all__ = ["PROMPT", "RULE", "Rule", "draw_image", "write_note"]
 
 
-# Drawn pictures: a few coloured things on a background, or one capital letter.
+# Drawn images: a few coloured things on a background, or one capital letter.
 
 SIDE = 64
-"""Width and height of every drawn picture, in pixels."""
+"""Width and height of every drawn image, in pixels."""
 
 CELLS = 4
-"""A scene is laid out on CELLS x CELLS cells, at most one thing centred in each."""
+"""A scene is laid out on CELLS x CELLS cells, at most one thing centered in each."""
 
 KINDS = ("circle", "square", "triangle", "star", "cross", "heart")
 COLOURS: dict[str, tuple[int, int, int]] = {
@@ -55,7 +55,7 @@ _CELL_SIDE = SIDE / CELLS
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """One coloured shape of a scene; `x` and `y` are the pixel of its centre, y growing downwards."""
+    """One coloured shape of a scene; `x` and `y` are the pixel of its center, y growing downwards."""
 
     kind: str
     colour: str
@@ -70,7 +70,7 @@ class Thing:
 
     @property
     def cell(self) -> int:
-        """Index of the cell that holds the centre, row by row."""
+        """Index of the cell that holds the center, row by row."""
         column = min(CELLS - 1, int(self.x / _CELL_SIDE))
         return min(CELLS - 1, int(self.y / _CELL_SIDE)) * CELLS + column
 
@@ -141,14 +141,14 @@ def sample_scene(
 
 
 def draw_scene(scene: Scene, rng: np.random.Generator) -> Image.Image:
-    """Draw the picture of a scene, 64 x 64 RGB; `rng` decides shades, turns and background detail."""
+    """Draw the image of a scene, 64 x 64 RGB; `rng` decides shades, turns and background detail."""
     canvas = _background(scene.background, rng)
     for thing in scene.things:
         _draw_thing(canvas, thing, rng)
-    picture = np.asarray(canvas.reduce(_FINE), dtype=np.float64)
+    image = np.asarray(canvas.reduce(_FINE), dtype=np.float64)
     noise = 26.0 if scene.background == "noisy" else 3.0
-    picture = picture + rng.normal(0.0, noise, picture.shape)
-    return Image.fromarray(picture.clip(0, 255).astype(np.uint8))
+    image = image + rng.normal(0.0, noise, image.shape)
+    return Image.fromarray(image.clip(0, 255).astype(np.uint8))
 
 
 def draw_letter(letter: str, rng: np.random.Generator) -> Image.Image:
@@ -163,8 +163,8 @@ def draw_letter(letter: str, rng: np.random.Generator) -> Image.Image:
         mask = mask.filter(ImageFilter.GaussianBlur(float(rng.uniform(0.0, 1.6))))
     ink, paper = _contrasting_pair(rng)
     share = np.asarray(mask, dtype=np.float32)[..., None] / 255.0
-    picture = share * ink + (1.0 - share) * paper + rng.normal(0.0, rng.uniform(0.0, 10.0), (SIDE, SIDE, 3))
-    return Image.fromarray(picture.clip(0, 255).astype(np.uint8))
+    image = share * ink + (1.0 - share) * paper + rng.normal(0.0, rng.uniform(0.0, 10.0), (SIDE, SIDE, 3))
+    return Image.fromarray(image.clip(0, 255).astype(np.uint8))
 
 
 def _place(rng: np.random.Generator, cell: int, size: str) -> tuple[float, float]:
@@ -271,8 +271,8 @@ def _letter_mask(letter: str, rng: np.random.Generator) -> Image.Image:
     wide, high = float(rng.uniform(0.8, 1.3)), float(rng.uniform(0.85, 1.25))
     matrix = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
     matrix = matrix @ np.array([[wide, shear], [0.0, high]])
-    centre = np.array([SIDE / 2, SIDE / 2])
-    offset = centre - matrix @ (centre + rng.uniform(-5, 5, 2))
+    center = np.array([SIDE / 2, SIDE / 2])
+    offset = center - matrix @ (center + rng.uniform(-5, 5, 2))
     data = (matrix[0, 0], matrix[0, 1], offset[0], matrix[1, 0], matrix[1, 1], offset[1])
     return mask.transform((SIDE, SIDE), Image.Transform.AFFINE, data, Image.Resampling.BILINEAR)
 
@@ -289,7 +289,7 @@ def _contrasting_pair(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
     return (dark, light) if rng.random() < 0.5 else (light, dark)
 
 
-# A rule over a drawn picture and a short note: two conditions, one on each.
+# A rule over a drawn image and a short note: two conditions, one on each.
 
 NOUNS = {
     "animal": ("dog", "cat", "bird", "horse", "frog", "fish", "cow"),
@@ -308,7 +308,7 @@ SENTENCES = (
 
 @dataclass(frozen=True)
 class Rule:
-    """Two conditions, "the picture has a shape of this kind" and "the note is about this topic", joined.
+    """Two conditions, "the image has a shape of this kind" and "the note is about this topic", joined.
 
     Attributes
     ----------
@@ -324,13 +324,13 @@ class Rule:
     topic: str
     join: Literal["and", "one"]
 
-    def holds(self, on_picture: bool, on_note: bool) -> bool:
+    def holds(self, on_image: bool, on_note: bool) -> bool:
         """Whether the rule holds, given its two conditions."""
-        return on_picture != on_note if self.join == "one" else on_picture and on_note
+        return on_image != on_note if self.join == "one" else on_image and on_note
 
     @property
     def combinations(self) -> tuple[tuple[bool, bool], ...]:
-        """Four pairs of truths, on the picture and on the note, of which two make the rule hold."""
+        """Four pairs of truths, on the image and on the note, of which two make the rule hold."""
         if self.join == "one":
             return ((True, False), (True, True), (False, True), (False, False))
         return ((True, True), (True, False), (True, True), (False, True))
@@ -354,10 +354,10 @@ class Rule:
 RULE = Rule("circle", "food", "and")
 
 PROMPT = 'Note: "{question}". Does the note fit the picture?'
-"""The prompt template: it does not say the rule, which has to be learnt from the shots."""
+"""The prompt template: it does not say the rule, which has to be learned from the shots."""
 
 
-def draw_picture(rng: np.random.Generator, rule: Rule, truth: bool) -> PILImage.Image:
+def draw_image(rng: np.random.Generator, rule: Rule, truth: bool) -> PILImage.Image:
     """Draw two things; one of them is of the rule's kind if `truth`."""
     others = [kind for kind in KINDS if kind != rule.kind]
     while True:

@@ -1,6 +1,6 @@
-"""What the demo asks: five tasks, each with labelled examples, a prompt, and controls.
+"""What the demo asks: five tasks, each with labeled examples, a prompt, and controls.
 
-Everything is a function of the seed. Pictures come from `savs.demo.data` (real ones) and `savs.demo.scenes`
+Everything is a function of the seed. Images come from `savs.demo.data` (real ones) and `savs.demo.scenes`
 (drawn ones), the notes of the image-and-text rule from `savs.demo.scenes`.
 """
 
@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from savs.data import Example, Label, Message, Part, Text
-from savs.demo.data import PHOTO_CLASSES, digit_picture, photo_files, read_digits
-from savs.demo.scenes import PROMPT, RULE, draw_picture, write_note
+from savs.demo.data import PHOTO_CLASSES, digit_image, photo_files, read_digits
+from savs.demo.scenes import PROMPT, RULE, draw_image, write_note
 from savs.media import Image, load_image
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _SIDE = 8
 
 
 def pixel_rows(examples: Sequence[Example]) -> NDArray[np.float32]:
-    """Return every example's pictures at 8 x 8 pixels, shape (n_examples, n_pictures * 8 * 8 * 3)."""
+    """Return every example's images at 8 x 8 pixels, shape (n_examples, n_images * 8 * 8 * 3)."""
     from PIL.Image import Resampling
 
     size = (_SIDE, _SIDE)
@@ -49,7 +49,7 @@ def pixel_rows(examples: Sequence[Example]) -> NDArray[np.float32]:
 
 
 def fit_pixels(rows: NDArray[np.floating[Any]], labels: NDArray[Any]) -> Any:
-    """Return a logistic regression on standardised pixels; no setting was tuned."""
+    """Return a logistic regression on standardized pixels; no setting was tuned."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -58,7 +58,7 @@ def fit_pixels(rows: NDArray[np.floating[Any]], labels: NDArray[Any]) -> Any:
 
 
 def only(example: Example, kind: type[Part]) -> Example:
-    """Return the example with its parts of one kind alone: its pictures or its text."""
+    """Return the example with its parts of one kind alone: its images or its text."""
     messages = tuple(
         replace(message, parts=tuple(part for part in message.parts if isinstance(part, kind)))
         for message in example.messages
@@ -66,7 +66,7 @@ def only(example: Example, kind: type[Part]) -> Example:
     return replace(example, messages=messages)
 
 
-# What the demo asks: five tasks, each a set of labelled examples, a prompt, and a prompt for zero-shot.
+# What the demo asks: five tasks, each a set of labeled examples, a prompt, and a prompt for zero-shot.
 
 _SEED_STREAMS = {"digits": 1, "photos": 2, "note": 3, "shape": 4, "pairs": 5}
 
@@ -80,11 +80,11 @@ class Task:
     name : str
         Short name, also of its folders.
     title : str
-        A few words for tables and pictures.
+        A few words for tables and images.
     about : str
-        One line: what the pictures are and what the backbone knows of them.
+        One line: what the images are and what the backbone knows of them.
     examples : tuple of Example
-        All labelled examples, shots and test items together, with ids, classes interleaved.
+        All labeled examples, shots and test items together, with ids, classes interleaved.
     prompt : str
         Prompt template of the classifier, and of everything that reads the backbone's inner states.
     zero_shot_prompt : str
@@ -148,7 +148,7 @@ def digits_task(rng: np.random.Generator, per_class: int | None = None) -> Task:
         title="handwritten digits",
         about="real scans, ten classes; no digit was ever in training",
         examples=tuple(
-            _example([digit_picture(scans[row])], "", digits[row], f"digit-{row:04d}.png") for row in rows
+            _example([digit_image(scans[row])], "", digits[row], f"digit-{row:04d}.png") for row in rows
         ),
         prompt="What character is in the picture?",
         zero_shot_prompt="Which digit is this: 0, 1, 2, 3, 4, 5, 6, 7, 8 or 9?",
@@ -174,14 +174,14 @@ def photos_task(rng: np.random.Generator, per_class: int | None = None) -> Task:
 
 
 def note_task(rng: np.random.Generator, per_class: int | None = None) -> Task:
-    """Return a rule over a picture and a note, of which neither decides alone and which no prompt states."""
+    """Return a rule over an image and a note, of which neither decides alone and which no prompt states."""
     examples: list[Example] = []
     for number in range(per_class or 160):
         for turn in (0, 1):
-            on_picture, on_note = RULE.combinations[2 * (number % 2) + turn]
-            picture, note = draw_picture(rng, RULE, on_picture), write_note(rng, RULE, on_note)
-            label = "yes" if RULE.holds(on_picture, on_note) else "no"
-            examples.append(_example([picture], note, label, f"note-{number:03d}{label[0]}"))
+            on_image, on_note = RULE.combinations[2 * (number % 2) + turn]
+            image, note = draw_image(rng, RULE, on_image), write_note(rng, RULE, on_note)
+            label = "yes" if RULE.holds(on_image, on_note) else "no"
+            examples.append(_example([image], note, label, f"note-{number:03d}{label[0]}"))
     return Task(
         name="note",
         title="rule never stated",
@@ -194,7 +194,7 @@ def note_task(rng: np.random.Generator, per_class: int | None = None) -> Task:
 
 
 def shape_task(rng: np.random.Generator, per_class: int | None = None) -> Task:
-    """Return one drawn shape per picture, to be told apart although the prompt asks for the colour."""
+    """Return one drawn shape per image, to be told apart although the prompt asks for the colour."""
     from savs.demo.scenes import KINDS, draw_scene, sample_scene
 
     examples = []
@@ -221,8 +221,8 @@ def pairs_task(rng: np.random.Generator, per_class: int | None = None) -> Task:
         for label in ("yes", "no"):
             # every photograph is used once at most: take from the fullest boxes
             first, second = _two_classes(rng, {name: len(box) for name, box in boxes.items()}, label == "yes")
-            pictures = [boxes[first].pop(), boxes[second].pop()]
-            examples.append(_example(pictures, "", label, f"pair-{number:03d}{label[0]}"))
+            images = [boxes[first].pop(), boxes[second].pop()]
+            examples.append(_example(images, "", label, f"pair-{number:03d}{label[0]}"))
     return Task(
         name="pairs",
         title="two photos: same thing?",
@@ -233,8 +233,8 @@ def pairs_task(rng: np.random.Generator, per_class: int | None = None) -> Task:
     )
 
 
-def _example(pictures: Sequence[Path | PILImage.Image], text: str, label: Label, id: str) -> Example:
-    parts: list[Part] = [Image(picture) for picture in pictures]
+def _example(images: Sequence[Path | PILImage.Image], text: str, label: Label, id: str) -> Example:
+    parts: list[Part] = [Image(image) for image in images]
     if text:
         parts.append(Text(text))
     return Example((Message("user", tuple(parts)),), label, id)

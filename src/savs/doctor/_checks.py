@@ -27,7 +27,7 @@ from savs.errors import ItemError, SAVsError
 
 # What must hold for one example alone: the same twice, as read independently, sensitive to its content.
 
-_REQUIRED = ("text changed", "image swapped", "sound swapped", "video swapped")
+_REQUIRED = ("text changed", "image swapped", "audio clip swapped", "video swapped")
 
 
 def check_repetition(subject: Subject) -> Check:
@@ -44,7 +44,7 @@ def check_reference(subject: Subject) -> Check:
 
 
 def check_contrasts(subject: Subject) -> list[Check]:
-    """Change the text, a picture, sound or film, or leave it out: the vectors must change, too."""
+    """Change the text, an image, audio clip or video, or leave it out: the vectors must change, too."""
     found = contrasts(subject.backbone.modalities, bool(subject.positions("text")))
     twice = [subject.extract(subject.examples[:1]) for _ in range(2)]
     noise = compare(subject.layout, twice[0], twice[1]).max_difference
@@ -72,9 +72,9 @@ def _contrast(subject: Subject, name: str, pair: tuple[Example, Example], limit:
     )
 
 
-# What must hold for examples together: padding, batches of any size, any order, any numbers of pictures.
+# What must hold for examples together: padding, batches of any size, any order, any numbers of images.
 
-_FORMS = ("text", "one image", "two images", "one sound", "one video")
+_FORMS = ("text", "one image", "two images", "one audio clip", "one video")
 
 
 def check_processor(subject: Subject) -> Check:
@@ -137,14 +137,14 @@ def check_batches(subject: Subject, sizes: Sequence[int]) -> list[Check]:
 
 
 def check_shuffled(subject: Subject, size: int) -> Check:
-    """Read the probes in another order, so that each has other neighbours."""
+    """Read the probes in another order, so that each has other neighbors."""
     order = np.random.default_rng(0).permutation(len(subject.examples))
     examples = [subject.examples[position] for position in order]
     return subject.judge("shuffled", lambda: subject.extract(examples, size), subject.reference[order])
 
 
 def check_mixed(subject: Subject) -> Check:
-    """Read prompts with one and with two pictures in one batch."""
+    """Read prompts with one and with two images in one batch."""
     name = "mixed image counts"
     one, two = subject.positions("one image"), subject.positions("two images")
     if not one or not two:

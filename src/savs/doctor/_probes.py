@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from PIL import ImageDraw
 
 
-# Tones and short films to examine backbones that hear or take videos: made on the spot, no files.
+# Tones and short videos to examine backbones that hear or take videos: made on the spot, no files.
 
 _RATE = 16_000
 _FRAMES_PER_SECOND = 4
@@ -34,22 +34,22 @@ def tone(hertz: float, seconds: float) -> Audio:
     return Audio(wave.astype(np.float32), _RATE)
 
 
-def film(pictures: Sequence[PILImage.Image]) -> Video:
-    """Return a film of pictures of one size, four a second, every one of them to be read."""
+def clip(images: Sequence[PILImage.Image]) -> Video:
+    """Return a video of images of one size, four a second, every one of them to be read."""
     import av
 
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as container:
         stream: Any = container.add_stream("mpeg4", rate=_FRAMES_PER_SECOND)
-        stream.width, stream.height, stream.pix_fmt = *pictures[0].size, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = *images[0].size, "yuv420p"
         frames: Any = av.VideoFrame  # partly untyped
-        for picture in pictures:
-            container.mux(stream.encode(frames.from_image(picture)))
+        for image in images:
+            container.mux(stream.encode(frames.from_image(image)))
         container.mux(stream.encode(None))
-    return Video(file.getvalue(), len(pictures))
+    return Video(file.getvalue(), len(images))
 
 
-# Pictures, films, tones and short texts on which a backbone is examined: the same everywhere, no files.
+# Images, videos, tones and short texts on which a backbone is examined: the same everywhere, no files.
 
 CLASSES = ("red", "green", "blue")
 _RGB = {"red": (214, 40, 34), "green": (30, 160, 60), "blue": (36, 70, 214), "grey": (128, 128, 128)}
@@ -80,14 +80,14 @@ _ASKED = (
     "Blue?",
     "Is it as green as grass, or not green?",
 )
-"""Eight, about as many as a data set asks on one picture: the clock tells what sharing its pixels brings."""
+"""Eight, about as many as a dataset asks on one image: the clock tells what sharing its pixels brings."""
 
 
 @dataclass(frozen=True)
 class Probe:
     """An example, its class, and what kind of prompt it is.
 
-    Kinds: ``"text"``, ``"one image"``, ``"two images"``, ``"one sound"``, ``"one video"``.
+    Kinds: ``"text"``, ``"one image"``, ``"two images"``, ``"one audio"``, ``"one video"``.
     """
 
     example: Example
@@ -96,7 +96,7 @@ class Probe:
 
 
 def probes(modalities: AbstractSet[str]) -> list[Probe]:
-    """Return the probes of the small task: prompts of different length, sizes and numbers of pictures.
+    """Return the probes of the small task: prompts of different length, sizes and numbers of images.
 
     Parameters
     ----------
@@ -105,17 +105,17 @@ def probes(modalities: AbstractSet[str]) -> list[Probe]:
     """
     found = [Probe(question(text), label, "text") for label in CLASSES for text in _TEXTS[label]]
     if "audio" in modalities:
-        found += _sound_probes()
+        found += _audio_probes()
     if "image" not in modalities:
         return found + [
             Probe(question(f"{text} {_QUESTIONS[1]}"), label, "text")
             for label in CLASSES
             for text in _TEXTS[label]
         ]
-    return found + _picture_probes() + (_film_probes() if "video" in modalities else [])
+    return found + _image_probes() + (_video_probes() if "video" in modalities else [])
 
 
-def _picture_probes() -> list[Probe]:
+def _image_probes() -> list[Probe]:
     found = []
     for number, label in enumerate(CLASSES):
         first, second = (draw(label, _SIZES[(number + shift) % 4], shift) for shift in (0, 1))
@@ -126,33 +126,33 @@ def _picture_probes() -> list[Probe]:
     return found
 
 
-def _sound_probes() -> list[Probe]:
+def _audio_probes() -> list[Probe]:
     return [
         Probe(question(tone(_HERTZ[label], 0.4 + 0.3 * number), asked), label, "one sound")
         for number, (label, asked) in enumerate(zip(CLASSES, _QUESTIONS, strict=True))
     ]
 
 
-def _film_probes() -> list[Probe]:
+def _video_probes() -> list[Probe]:
     return [
-        Probe(question(_film(label, _SIZES[number]), asked), label, "one video")
+        Probe(question(_video(label, _SIZES[number]), asked), label, "one video")
         for number, (label, asked) in enumerate(zip(CLASSES, _QUESTIONS, strict=True))
     ]
 
 
-def _film(label: str, size: tuple[int, int]) -> Image:
-    return film(
+def _video(label: str, size: tuple[int, int]) -> Image:
+    return clip(
         [draw(colour, size, shape) for colour, shape in (("grey", 2), ("grey", 1), (label, 0), (label, 1))]
     )
 
 
 def prefix_probes(modalities: AbstractSet[str]) -> list[Probe]:
-    """Return prompts that begin alike: questions on one picture or sound, questions after one opening."""
+    """Return prompts that begin alike: questions on one image or audio clip, questions after one opening."""
     found: list[Probe] = []
     if "audio" in modalities:
-        sound = tone(_HERTZ["green"], 1.0)
+        audio = tone(_HERTZ["green"], 1.0)
         found += [
-            Probe(question(sound, f"{_OPENING[:40]}{text}"), CLASSES[i], "one sound")
+            Probe(question(audio, f"{_OPENING[:40]}{text}"), CLASSES[i], "one sound")
             for i, text in enumerate(_ASKED[:3])
         ]
     if "image" not in modalities:
@@ -161,16 +161,16 @@ def prefix_probes(modalities: AbstractSet[str]) -> list[Probe]:
         ]
     found += [Probe(question(f"{_OPENING}{text}"), CLASSES[i], "text") for i, text in enumerate(_ASKED[:3])]
     for label, size, asked in (("red", _SIZES[0], _ASKED), ("blue", _SIZES[2], _ASKED[-2:])):
-        picture = draw(label, size)
-        found += [Probe(question(picture, f"{_OPENING[:40]}{text}"), label, "one image") for text in asked]
+        image = draw(label, size)
+        found += [Probe(question(image, f"{_OPENING[:40]}{text}"), label, "one image") for text in asked]
     return found
 
 
 def contrasts(modalities: AbstractSet[str], reads_text: bool) -> dict[str, tuple[Example, Example]]:
     """Return pairs of prompts whose vectors must differ, by the name of the check.
 
-    Pictures, sounds and films of a pair are of one size: the two prompts have the same tokens, and only what
-    is seen or heard differs.
+    Images, audio clips and videos of a pair are of one size: the two prompts have the same tokens, and only
+    what is seen or heard differs.
 
     Parameters
     ----------
@@ -190,7 +190,7 @@ def contrasts(modalities: AbstractSet[str], reads_text: bool) -> dict[str, tuple
     if "image" not in modalities:
         return found
     if "video" in modalities:
-        first, second = (question(_film(label, size), asked) for label in ("red", "blue"))
+        first, second = (question(_video(label, size), asked) for label in ("red", "blue"))
         found |= {"video absent": (first, question(asked)), "video swapped": (first, second)}
     return found | {
         "image absent": (question(red, asked), question(asked)),
@@ -201,7 +201,7 @@ def contrasts(modalities: AbstractSet[str], reads_text: bool) -> dict[str, tuple
 
 
 def question(*parts: PILImage.Image | Image | Audio | str) -> Example:
-    """Return the example of pictures, films, sounds and texts, in order."""
+    """Return the example of images, videos, audio clips and texts, in order."""
     return Example((Message("user", tuple(_part(part) for part in parts)),))
 
 
@@ -224,9 +224,9 @@ def draw(colour: str, size: tuple[int, int], shape: int = 0) -> PILImage.Image:
     from PIL import Image as PILImage
     from PIL import ImageDraw
 
-    picture = PILImage.new("RGB", size, (250, 250, 245))
-    _SHAPES[shape](ImageDraw.Draw(picture), size, _RGB[colour])
-    return picture
+    image = PILImage.new("RGB", size, (250, 250, 245))
+    _SHAPES[shape](ImageDraw.Draw(image), size, _RGB[colour])
+    return image
 
 
 def _disc(pen: ImageDraw.ImageDraw, size: tuple[int, int], rgb: tuple[int, int, int]) -> None:

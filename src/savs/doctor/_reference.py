@@ -50,7 +50,7 @@ def tolerance(dtype: str, device: str) -> float:
 
     float32: sums in another order move vectors by about 1e-6 of their size, a wrong position or mask by more
     than 0.1. The half precisions get 32 steps of their rounding (2^-7 and 2^-10). On CUDA, convolutions of
-    float32 pictures run in TF32 unless the user forbids it.
+    float32 images run in TF32 unless the user forbids it.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ def encode(processor: Any, examples: Sequence[Example], side: Side | None = None
     }
     if any(images):
         options["images"] = images
-    options |= _heard(processor, rendered) | _filmed(rendered)
+    options |= _heard(processor, rendered) | _recorded(rendered)
     if side is not None:
         options |= {"padding": True, "padding_side": side}
     try:
@@ -180,27 +180,27 @@ def encode(processor: Any, examples: Sequence[Example], side: Side | None = None
 
 
 def _heard(processor: Any, rendered: Sequence[Rendered]) -> dict[str, Any]:
-    sounds = [audio for prompt in rendered for audio in prompt.audios]
-    if not sounds:
+    audios = [audio for prompt in rendered for audio in prompt.audios]
+    if not audios:
         return {}
     rate = sampling_rate(processor)
-    return {"audio": [load_audio(audio, rate) for audio in sounds], "sampling_rate": rate}
+    return {"audio": [load_audio(audio, rate) for audio in audios], "sampling_rate": rate}
 
 
-def _filmed(rendered: Sequence[Rendered]) -> dict[str, Any]:
-    films = [decode_video(video.source, video.n_frames) for prompt in rendered for video in prompt.videos]
-    if not films:
+def _recorded(rendered: Sequence[Rendered]) -> dict[str, Any]:
+    clips = [decode_video(video.source, video.n_frames) for prompt in rendered for video in prompt.videos]
+    if not clips:
         return {}
-    # All frames of films of a steady rate: their numbers say when each is shown.
+    # All frames of clips of a steady rate: their numbers say when each is shown.
     metadata = [
         {
-            "fps": len(film.images) / film.duration,
-            "total_num_frames": len(film.images),
-            "frames_indices": list(range(len(film.images))),
+            "fps": len(clip.images) / clip.duration,
+            "total_num_frames": len(clip.images),
+            "frames_indices": list(range(len(clip.images))),
         }
-        for film in films
+        for clip in clips
     ]
-    return {"videos": [film.pixels for film in films], "video_metadata": metadata, "do_sample_frames": False}
+    return {"videos": [clip.pixels for clip in clips], "video_metadata": metadata, "do_sample_frames": False}
 
 
 def _read_batch(model: Any, sites: Sequence[AttentionSite], inputs: dict[str, Any]) -> NDArray[np.float32]:

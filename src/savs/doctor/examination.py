@@ -141,11 +141,11 @@ def best_mode(
 
 
 def _one_family(asked: Sequence[Probe]) -> list[Example]:
-    """Return the largest set of questions on one picture, or on one opening where there are no pictures."""
+    """Return the largest set of questions on one image, or on one opening where there are no images."""
     families: dict[int, list[Example]] = {}
     for probe in asked:
-        pictures = probe.example.images
-        families.setdefault(id(pictures[0].source) if pictures else 0, []).append(probe.example)
+        images = probe.example.images
+        families.setdefault(id(images[0].source) if images else 0, []).append(probe.example)
     return max(families.values(), key=len)
 
 

@@ -128,7 +128,7 @@ def _bar(total: int, unit: str, progress: bool) -> Iterator[Callable[[int], obje
         yield bar.update
 
 
-# Methods and baselines on the same draws of one data set, from one forward pass.
+# Methods and baselines on the same draws of one dataset, from one forward pass.
 
 
 def compare_methods(
@@ -155,7 +155,7 @@ def compare_methods(
     backbone : Backbone
         The frozen model; each example passes it once, for its head vectors and its last-layer state.
     examples : sequence of Example
-        Labelled, the prompt applied. Shots are drawn from them; the others are the test, unless `test` is.
+        Labeled, the prompt applied. Shots are drawn from them; the others are the test, unless `test` is.
     methods : sequence of str
         Names of `savs.evaluation.contenders.KNOWN`.
     shots : sequence of int, default=(5,)

@@ -145,7 +145,7 @@ BASELINES: tuple[str, ...] = ("majority", "last_layer", "zero_shot")
 """What methods on heads are held against, the simplest first."""
 KNOWN: tuple[str, ...] = (*METHODS, *TEXT_METHODS, *BASELINES)
 DEFAULT_CONTENDERS: tuple[str, ...] = (
-    *("sav", "calm", "hec_v", "nearest_shot", "kernel_ridge", "mixture", "auto"),
+    *("sav", "calm", "hec_v", "nearest_shot", "kernel_ridge", "ensemble", "auto"),
     *BASELINES,
 )
 

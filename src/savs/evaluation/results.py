@@ -207,20 +207,20 @@ def _plain(by_count: dict[str, Any], one: bool) -> Any:
     return next(iter(by_count.values())) if one else by_count
 
 
-# Several comparisons, one per data set, as one: means over the data sets, and where a method loses most.
+# Several comparisons, one per dataset, as one: means over the datasets, and where a method loses most.
 
 
 class Overall(NamedTuple):
-    """A method over several data sets, at one number of shots.
+    """A method over several datasets, at one number of shots.
 
     Attributes
     ----------
     mean : float or None
-        Mean over the data sets of the mean over the draws; None where it failed on one.
+        Mean over the datasets of the mean over the draws; None where it failed on one.
     against_sav : float or None
         The same of the published rule, taken off.
     worst : float or None
-        The smallest difference to the published rule on a data set.
+        The smallest difference to the published rule on a dataset.
     worst_on : str or None
         Which one that is.
     """
@@ -232,12 +232,12 @@ class Overall(NamedTuple):
 
 
 def overall(found: Mapping[str, Comparison]) -> dict[int, dict[str, Overall]]:
-    """Return every method's figures over all data sets, by number of shots and method.
+    """Return every method's figures over all datasets, by number of shots and method.
 
     Parameters
     ----------
     found : mapping of str to Comparison
-        By name of the data set; all of the same methods and numbers of shots.
+        By name of the dataset; all of the same methods and numbers of shots.
 
     Raises
     ------

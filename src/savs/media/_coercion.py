@@ -52,7 +52,7 @@ def as_address(text: str, what: str) -> Address | None:
     ----------
     text : str
     what : str
-        Picture, video or sound, for the message.
+        Image, video or audio clip, for the message.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def as_address(text: str, what: str) -> Address | None:
 
 
 def settled_part(part: _Medium, fetch: Fetch | None) -> _Medium:
-    """Return a picture, video or sound that is at hand: its address fetched, or refused without `fetch`.
+    """Return an image, video or audio clip that is at hand: its address fetched, or refused without `fetch`.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def settled_part(part: _Medium, fetch: Fetch | None) -> _Medium:
         return part
     kind = "audio" if isinstance(part, Audio) else "video" if isinstance(part, Video) else "image"
     if fetch is None:
-        what = {"audio": "sound", "image": "picture"}.get(kind, kind)
+        what = {"audio": "audio", "image": "image"}.get(kind, kind)
         raise _refused("web addresses are opened only of hosts that are allowed (--allow-host, fetch=)", what)
     return replace(part, source=Path(fetch(source.url, kind)))
 
@@ -91,10 +91,10 @@ def _refused(rule: str, what: str) -> ExampleError:
     return ExampleError(f"{rule}; {advice}", code="url_refused")
 
 
-# Every form of a picture to an `Image` part. Nothing is opened or decoded, except base64.
+# Every form of an image to an `Image` part. Nothing is opened or decoded, except base64.
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
-"""Endings of the picture files that `savs.media` reads."""
+"""Endings of the image files that `savs.media` reads."""
 
 _UNREAD_SUFFIXES = frozenset({".heic", ".heif", ".avif", ".svg", ".psd", ".eps", ".jp2", ".jxl"})
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv"})
@@ -103,12 +103,12 @@ VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".m
 AUDIO_SUFFIXES = frozenset(
     {".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd"}
 )
-"""Endings of the sound files that `savs.media.audio` reads."""
+"""Endings of the audio files that `savs.media.audio` reads."""
 
 UNREAD_AUDIO_SUFFIXES = frozenset({".m4a", ".aac", ".wma", ".amr", ".mid", ".midi", ".ogv", ".caf"})
-"""Endings of sound files that are refused with advice."""
+"""Endings of audio files that are refused with advice."""
 
-_SOUNDS = AUDIO_SUFFIXES | UNREAD_AUDIO_SUFFIXES
+_AUDIOS = AUDIO_SUFFIXES | UNREAD_AUDIO_SUFFIXES
 _IMAGE_DATA_URL = re.compile(r"data:(?P<kind>[a-z]+)/[^;,]*(?P<options>[^,]{0,200}),", re.IGNORECASE)
 _MEDIA_URL = re.compile(r"data:(image|video|audio)/[^,\s]{0,200},", re.IGNORECASE)
 # How the base64 of PNG, JPEG, GIF and WEBP begins.
@@ -116,12 +116,12 @@ _BARE_BASE64 = ("iVBORw0KGgo", "/9j/", "R0lGOD", "UklGR")
 _LONGEST_PATH = 4096
 _MOST_FRAMES = 1024
 _ACCEPTED_IMAGES = (
-    "a picture is a path, encoded bytes, a data:image/...;base64, URL, a PIL image or a uint8 array"
+    "an image is a path, encoded bytes, a data:image/...;base64, URL, a PIL image or a uint8 array"
 )
 
 
-def is_picture(value: Any) -> bool:
-    """Return whether a value of this type can only mean a picture (so not text)."""
+def is_image(value: Any) -> bool:
+    """Return whether a value of this type can only mean an image (so not text)."""
     known = Image | Path | bytes | bytearray | memoryview | np.ndarray | IOBase
     return isinstance(value, known) or is_pil(value)
 
@@ -134,9 +134,9 @@ def is_pil(value: Any) -> bool:
 
 
 def looks_like_image(text: str, root: Path | None = None) -> bool:
-    """Return whether a text standing alone means a picture: a path of a picture or video file, or an address.
+    """Return whether a text standing alone means an image: a path of an image or video file, or an address.
 
-    A path is one line that ends like a picture file and either has no white space or names a file that
+    A path is one line that ends like an image file and either has no white space or names a file that
     exists.
     """
     if not text or len(text.splitlines()) != 1 or text != text.strip():
@@ -147,15 +147,15 @@ def looks_like_image(text: str, root: Path | None = None) -> bool:
     if ADDRESS.match(text):
         return not spaced
     suffix = Path(text).suffix.lower() if len(text) <= _LONGEST_PATH else ""
-    if suffix not in IMAGE_SUFFIXES | _UNREAD_SUFFIXES | VIDEO_SUFFIXES | _SOUNDS:
+    if suffix not in IMAGE_SUFFIXES | _UNREAD_SUFFIXES | VIDEO_SUFFIXES | _AUDIOS:
         return False
     return not spaced or _exists(_under(root, Path(text)))
 
 
 def nearly_image(text: str) -> bool:
-    r"""Return whether a text that is no picture by `looks_like_image` may have been meant as one.
+    r"""Return whether a text that is no image by `looks_like_image` may have been meant as one.
 
-    It ends like a picture or sound file but for white space: ``"my photo.jpg"`` if there is no such file, or
+    It ends like an image or audio file but for white space: ``"my photo.jpg"`` if there is no such file, or
     ``"cat.png\n"`` as lines are read from a list of files.
     """
     trimmed = text.strip()
@@ -164,7 +164,7 @@ def nearly_image(text: str) -> bool:
 
 
 def as_image(value: Any, root: Path | None = None) -> Image:
-    """Return the `Image` part of anything that stands where a picture is expected.
+    """Return the `Image` part of anything that stands where an image is expected.
 
     An ``https`` address stays one, until `savs.data.coercion.settled` fetches or refuses it.
 
@@ -195,7 +195,7 @@ def as_image(value: Any, root: Path | None = None) -> Image:
     if isinstance(value, Mapping) and {"bytes", "path"} & set(value):
         return as_image(value["bytes"] if value.get("bytes") is not None else value.get("path"), root)
     raise ExampleError(
-        f"{a_type(value)} stands where a picture is expected; {_ACCEPTED_IMAGES}", code="image_type"
+        f"{a_type(value)} stands where an image is expected; {_ACCEPTED_IMAGES}", code="image_type"
     )
 
 
@@ -269,14 +269,14 @@ def check_sampling(sampling: Sampling) -> None:
 
 
 def audio_error(what: str) -> ExampleError:
-    """Return the error for a sound in the place of a picture or video."""
-    return ExampleError(f"{what} is a sound, where a picture or video is expected", code="image_type")
+    """Return the error for an audio clip in the place of an image or video."""
+    return ExampleError(f"{what} is an audio clip, where an image or video is expected", code="image_type")
 
 
 def _image_from_text(text: str, root: Path | None) -> Image:
     if text[:5].lower() == "data:":
         return _decode_data_url(text)
-    address = as_address(text, "picture")
+    address = as_address(text, "image")
     if address is not None:
         # Only until the example is `settled`.
         return _of_suffix(address.suffix, cast(Path, address))
@@ -288,7 +288,7 @@ def _image_from_text(text: str, root: Path | None) -> Image:
         or text.startswith(_BARE_BASE64)
     ):
         message = (
-            f"a text of {len(text)} characters is no path of a picture; base64 goes as "
+            f"a text of {len(text)} characters is no path of an image; base64 goes as "
             f"data:image/png;base64,..."
         )
         raise ExampleError(message, code="image_path")
@@ -300,14 +300,12 @@ def _image_from_path(path: Path, root: Path | None) -> Image:
 
 
 def _of_suffix(suffix: str, source: Path) -> Image:
-    if suffix in _SOUNDS:
+    if suffix in _AUDIOS:
         raise audio_error(f"a {suffix} file")
     if suffix in VIDEO_SUFFIXES:
         return Video(source)
     if suffix in _UNREAD_SUFFIXES:
-        raise ExampleError(
-            f"{suffix} files are not read; save the picture as PNG or JPEG", code="image_format"
-        )
+        raise ExampleError(f"{suffix} files are not read; save the image as PNG or JPEG", code="image_format")
     return Image(source)
 
 
@@ -322,7 +320,7 @@ def _decode_data_url(text: str) -> Image:
     return Video(data) if kind == "video" else Image(data)
 
 
-def decode_base64(text: str, what: str = "picture") -> bytes:
+def decode_base64(text: str, what: str = "image") -> bytes:
     """Return the bytes of a base64 text; `ExampleError` (``data_url``) if it is none."""
     try:
         data = base64.b64decode("".join(text.split()).encode("ascii"), validate=True)
@@ -336,16 +334,16 @@ def decode_base64(text: str, what: str = "picture") -> bytes:
 def _checked_array(array: NDArray[Any]) -> NDArray[Any]:
     if array.dtype.kind == "f":
         raise _image_array_error(
-            "is no picture: decimals may mean 0..1 or 0..255; scale to 0..255 and use .astype(numpy.uint8)",
+            "is no image: decimals may mean 0..1 or 0..255; scale to 0..255 and use .astype(numpy.uint8)",
             array,
         )
     if array.dtype not in (np.uint8, np.bool_, np.uint16):
-        raise _image_array_error("is no picture; scale it to 0..255 and use .astype(numpy.uint8)", array)
+        raise _image_array_error("is no image; scale it to 0..255 and use .astype(numpy.uint8)", array)
     if array.ndim == 3 and array.shape[0] in {1, 3, 4} and array.shape[2] not in {3, 4}:
         raise _image_array_error("has its channels first; use .transpose(1, 2, 0)", array)
     if array.ndim not in {2, 3} or (array.ndim == 3 and array.shape[2] not in {3, 4}) or array.size == 0:
         raise _image_array_error(
-            "is no picture; (height, width), (height, width, 3) or (height, width, 4) is", array
+            "is no image; (height, width), (height, width, 3) or (height, width, 4) is", array
         )
     return array
 
@@ -365,26 +363,26 @@ def _exists(path: Path) -> bool:
         return False
 
 
-# Every form of a sound to an `Audio` part. Nothing is opened or decoded, except base64.
+# Every form of an audio clip to an `Audio` part. Nothing is opened or decoded, except base64.
 
 MOST_CHANNELS = 32
 _AUDIO_DATA_URL = re.compile(r"data:[a-z]+/[^;,]{0,100}[^,]{0,200};base64,", re.IGNORECASE)
 _SAMPLES = {"array", "sampling_rate", "path", "bytes"}
 _ACCEPTED_AUDIO = (
-    "a sound is a path, encoded bytes, a data:audio/...;base64, URL, or an array with its sampling rate "
+    "audio is a path, encoded bytes, a data:audio/...;base64, URL, or an array with its sampling rate "
     "({'array': ..., 'sampling_rate': ...} or savs.Audio)"
 )
 
 
 def is_medium(value: Any) -> bool:
-    """Return whether a mapping or part can only mean a sound, and not a row."""
+    """Return whether a mapping or part can only mean an audio clip, and not a row."""
     if isinstance(value, Mapping):
         return value.get("array") is not None and set(value) <= _SAMPLES
     return isinstance(value, Audio)
 
 
 def as_medium(value: Any, root: Path | None = None) -> Image | Audio:
-    """Return the part of a picture, video or sound: a sound if a path or address says so, as for videos.
+    """Return the part of an image, video or audio clip; what a path or address says decides which.
 
     Raises
     ------
@@ -406,7 +404,7 @@ def as_medium(value: Any, root: Path | None = None) -> Image | Audio:
 
 
 def as_audio(value: Any, root: Path | None = None) -> Audio:
-    """Return the `Audio` part of anything that stands where a sound is expected, whatever a path ends in.
+    """Return the `Audio` part of anything that stands where audio is expected, whatever a path ends in.
 
     Parameters
     ----------
@@ -452,7 +450,7 @@ def _made(source: Any, rate: Any, root: Path | None) -> Audio:
     if isinstance(source, IOBase):
         return Audio(file_content(source))
     hint = "; cast the column to Audio(decode=False)" if type(source).__name__ == "AudioDecoder" else ""
-    message = f"{a_type(source)} stands where a sound is expected{hint}; {_ACCEPTED_AUDIO}"
+    message = f"{a_type(source)} stands where an audio clip is expected{hint}; {_ACCEPTED_AUDIO}"
     raise ExampleError(message, code="audio_type")
 
 
@@ -460,21 +458,25 @@ def _audio_from_text(text: str, root: Path | None) -> Path | bytes:
     if text[:5].lower() == "data:":
         match = _AUDIO_DATA_URL.match(text)
         if match is None or not text[:11].lower() == "data:audio/":
-            raise ExampleError("a sound's data URL must begin with data:audio/...;base64,", code="data_url")
-        return decode_base64(text[match.end() :], "sound")
-    address = as_address(text, "sound")
+            raise ExampleError(
+                "an audio clip's data URL must begin with data:audio/...;base64,", code="data_url"
+            )
+        return decode_base64(text[match.end() :], "audio")
+    address = as_address(text, "audio")
     if address is not None:
         # Only until the example is `settled`.
         return cast(Path, address)
     if not text.strip() or "\0" in text or "\n" in text or len(text) > _LONGEST_PATH:
-        message = f"a text of {len(text)} characters is no path of a sound; base64 is data:audio/wav;base64,"
+        message = (
+            f"a text of {len(text)} characters is no path of an audio clip; base64 is data:audio/wav;base64,"
+        )
         raise ExampleError(message, code="audio_path")
     return _audio_from_path(Path(text), root)
 
 
 def _audio_from_path(path: Path, root: Path | None) -> Path:
     if _suffix(path) in UNREAD_AUDIO_SUFFIXES:
-        message = f"{_suffix(path)} files are not read; convert the sound to WAV or FLAC"
+        message = f"{_suffix(path)} files are not read; convert the audio clip to WAV or FLAC"
         raise ExampleError(message, code="audio_format")
     return path if root is None else root / path
 
@@ -495,16 +497,18 @@ def _checked_samples(source: Any) -> NDArray[Any]:
     try:
         samples = np.asarray(source)
     except (ValueError, TypeError, OverflowError, RuntimeError):
-        message = "the sound's samples are no array, as rows of different lengths or a tensor with gradients"
+        message = (
+            "the audio clip's samples are no array, as rows of different lengths or a tensor with gradients"
+        )
         raise ExampleError(message, code="audio_array") from None
     if isinstance(source, np.ma.MaskedArray):
         raise _audio_array_error("is masked; use .filled(0)", samples)
     if samples.dtype.newbyteorder("=") not in (np.int16, np.float16, np.float32, np.float64):
         raise _audio_array_error(
-            "is no sound: samples are float32, float64 or float16 in -1..1, or int16", samples
+            "is no audio clip: samples are float32, float64 or float16 in -1..1, or int16", samples
         )
     if samples.ndim not in {1, 2}:
-        raise _audio_array_error("is no sound; (n_samples,) or (n_samples, n_channels) is", samples)
+        raise _audio_array_error("is no audio clip; (n_samples,) or (n_samples, n_channels) is", samples)
     if samples.ndim == 2 and samples.shape[0] <= MOST_CHANNELS < samples.shape[1]:
         raise _audio_array_error("has its channels first; use .T", samples)
     if samples.size == 0:

@@ -47,7 +47,7 @@ def resolve_media_path(path: Path, root: Path, *, allow_outside: bool = False) -
     # Parents are compared, not string prefixes: /data-private does not lie in /data.
     if not allow_outside and home != resolved and home not in resolved.parents:
         raise MediaError(
-            f"the media path {shown(path)} leaves the data set's folder {shown(root)}; move the file there, "
+            f"the media path {shown(path)} leaves the dataset's folder {shown(root)}; move the file there, "
             f"name another root, or allow paths outside it",
             code="media_outside_root",
         )
@@ -55,7 +55,7 @@ def resolve_media_path(path: Path, root: Path, *, allow_outside: bool = False) -
 
 
 def check_media_file(path: Path, limits: MediaLimits) -> None:
-    """Raise `MediaError` if a file cannot be a picture, from its directory entry alone: nothing is opened.
+    """Raise `MediaError` if a file cannot be an image, from its directory entry alone: nothing is opened.
 
     Codes: ``media_missing`` (also a dangling link), ``media_not_a_file`` (a folder, pipe, device),
     ``media_unreadable``, ``image_undecodable`` (empty), ``image_too_large``.
@@ -91,7 +91,7 @@ def read_media_file(path: Path, limits: MediaLimits) -> bytes:
 def _check_status(path: Path, status: os.stat_result, limits: MediaLimits) -> None:
     if not stat.S_ISREG(status.st_mode):
         kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-        raise MediaError(f"{shown(path)} is {kind}; a picture file is needed", code="media_not_a_file")
+        raise MediaError(f"{shown(path)} is {kind}; an image file is needed", code="media_not_a_file")
     if status.st_size == 0:
         raise MediaError(f"{shown(path)} is empty; fetch or write it again", code="image_undecodable")
     limits.check_bytes(status.st_size)

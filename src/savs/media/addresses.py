@@ -53,7 +53,7 @@ __all__ = [
     "pinned_addresses",
     "resolve",
     "content_blocks",
-    "failures_told",
+    "reported_failures",
     "tls_context",
     "Fetcher",
 ]
@@ -122,7 +122,7 @@ class UrlPolicy:
         for another port than 443. Names only, no numbers, in ASCII (``xn--...`` for others). A pattern for
         names that anybody can register below (``*.co.uk``) is not noticed.
     max_bytes : int, optional
-        Longest file; by default the limits of `savs.media` for a picture, video or sound.
+        Longest file; by default the limits of `savs.media` for an image, video or audio clip.
     deadline_s : float, default=60
         Seconds for one file in all: name, connection, certificate, answer and content.
     max_files : int, default=10000
@@ -383,7 +383,7 @@ def content_blocks(
         ``url_timeout`` or ``url_failed``.
     """
     with (
-        failures_told(target.host, deadline),
+        reported_failures(target.host, deadline),
         closing(_connected(target, addresses, deadline, context)) as sock,
     ):
         host = target.host if target.port == 443 else f"{target.host}:{target.port}"
@@ -398,7 +398,7 @@ def content_blocks(
 
 
 @contextmanager
-def failures_told(host: str, deadline: Deadline) -> Iterator[None]:
+def reported_failures(host: str, deadline: Deadline) -> Iterator[None]:
     """Turn what goes wrong on the way into `MediaError`, without the server's or the library's own text."""
     try:
         yield
@@ -654,7 +654,7 @@ class Fetcher:
         if self.policy.max_bytes is not None:
             limit = min(limit, self.policy.max_bytes)
         deadline = Deadline(self.policy.deadline_s)
-        with failures_told(target.host, deadline):
+        with reported_failures(target.host, deadline):
             addresses = pinned_addresses(target, deadline, self._resolver, self._denied)
         with closing(content_blocks(target, addresses, limit, deadline, self._checking())) as blocks:
             return self._written(target, blocks)

@@ -35,7 +35,7 @@ __all__ = [
     "says_its_length",
     "AudioLimits",
     "blocks_of_file",
-    "undecodable_sound",
+    "undecodable_audio",
     "audio_hash",
     "check_audio_file",
     "load_audio",
@@ -74,7 +74,7 @@ def _checksum(page: bytes) -> int:
     return int(f"{turned:032b}"[::-1], 2)
 
 
-# Whether a sound file has all the bytes that it says it has, and no second sound behind the first.
+# Whether an audio clip file has all the bytes that it says it has, and no second audio clip behind the first.
 
 _UNKNOWN = 0x7FFFF000  # what programs write that do not know the length yet: this or more
 _MOST_CHUNKS = 100_000
@@ -187,7 +187,7 @@ def _after_tag(data: bytes, place: int) -> int:
     return place + 10 + sum((byte & 0x7F) << shift for byte, shift in sizes)
 
 
-# What kind of sound file some bytes are, and their samples in blocks, of one channel; knows limits.
+# What kind of audio file some bytes are, and their samples in blocks, of one channel; knows limits.
 
 _KINDS = frozenset({"WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3", "AIFF", "AU"})
 _CODINGS = frozenset(
@@ -203,16 +203,16 @@ _ADVICE = "convert it to WAV or FLAC (ffmpeg -i FILE file.wav)"
 
 @dataclass(frozen=True)
 class AudioLimits:
-    """Limits of one sound, checked in its header and again while it is decoded.
+    """Limits of one audio clip, checked in its header and again while it is decoded.
 
     Parameters
     ----------
     max_bytes : int
         Longest encoded file.
     max_seconds : float
-        Longest sound.
+        Longest audio clip.
     min_seconds : float
-        Shortest sound; one without any sample is always refused.
+        Shortest audio clip; one without any sample is always refused.
     max_channels : int
         Most channels.
     min_sampling_rate, max_sampling_rate : int
@@ -235,20 +235,20 @@ class AudioLimits:
     def check_shape(self, n_channels: int, sampling_rate: int) -> None:
         """Raise `MediaError` (``audio_channels``, ``audio_rate``) for channels or a rate out of bounds."""
         if not 1 <= n_channels <= self.max_channels:
-            message = f"the sound has {n_channels} channels; 1 to {self.max_channels} are read"
+            message = f"the audio clip has {n_channels} channels; 1 to {self.max_channels} are read"
             raise MediaError(message, code="audio_channels")
         if not self.min_sampling_rate <= sampling_rate <= self.max_sampling_rate:
             raise MediaError(
-                f"the sound has {sampling_rate} samples a second; {self.min_sampling_rate} to "
+                f"the audio clip has {sampling_rate} samples a second; {self.min_sampling_rate} to "
                 f"{self.max_sampling_rate} are read",
                 code="audio_rate",
             )
 
     def check_not_longer(self, n_samples: int, sampling_rate: int, n_channels: int = 1) -> None:
-        """Raise `MediaError` (``audio_too_long``) for a sound, or what is known of it, that is too long."""
+        """Raise `MediaError` (``audio_too_long``) for audio, or what is known of it, that is too long."""
         if n_samples > self.max_seconds * sampling_rate or n_samples * n_channels > self.max_values:
             raise MediaError(
-                f"the sound is longer than the limit of {self.max_seconds:g} seconds, or has more than "
+                f"the audio clip is longer than the limit of {self.max_seconds:g} seconds, or has more than "
                 f"{self.max_values} samples in its channels together; cut it",
                 code="audio_too_long",
             )
@@ -257,38 +257,40 @@ class AudioLimits:
         """Raise `MediaError` (``audio_too_long``, ``audio_too_short``) for a length out of bounds."""
         self.check_not_longer(n_samples, sampling_rate)
         if n_samples == 0:
-            raise MediaError("the sound has no samples; record or fetch it again", code="audio_too_short")
+            raise MediaError(
+                "the audio clip has no samples; record or fetch it again", code="audio_too_short"
+            )
         if n_samples < self.min_seconds * sampling_rate:
             raise MediaError(
-                f"the sound has {n_samples / sampling_rate:.4f} seconds, less than the limit of "
+                f"the audio clip has {n_samples / sampling_rate:.4f} seconds, less than the limit of "
                 f"{self.min_seconds:g}",
                 code="audio_too_short",
             )
 
     def check_values(self, block: NDArray[Any]) -> None:
-        """Raise `MediaError` (``audio_not_finite``, ``audio_level``) for samples that are no sound."""
+        """Raise `MediaError` (``audio_not_finite``, ``audio_level``) for samples that are no audio clip."""
         if not np.isfinite(block).all():
             raise MediaError(
-                "the sound has samples that are NaN or infinite; write it again", code="audio_not_finite"
+                "the audio clip has samples that are NaN or infinite; write it again", code="audio_not_finite"
             )
         if block.size and max(float(block.max()), -float(block.min())) > self.max_level:
             raise MediaError(
-                f"the sound has samples beyond {self.max_level:g} where full scale is 1; divide those of 16 "
+                f"the audio has samples beyond {self.max_level:g} where full scale is 1; divide those of 16 "
                 "bits by 32768",
                 code="audio_level",
             )
 
 
-def undecodable_sound() -> MediaError:
-    """Return the error for bytes that are no sound, or a damaged one."""
+def undecodable_audio() -> MediaError:
+    """Return the error for bytes that are no audio clip, or a damaged one."""
     return MediaError(
-        "the sound cannot be decoded: it is damaged, cut short or no sound file; write it again",
+        "the audio clip cannot be decoded: it is damaged, cut short or no audio file; write it again",
         code="audio_undecodable",
     )
 
 
 def blocks_of_file(data: bytes, limits: AudioLimits) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Yield the sampling rate and the next samples of an encoded sound, the mean of its channels.
+    """Yield the sampling rate and the next samples of an encoded audio clip, the mean of its channels.
 
     Raises
     ------
@@ -300,10 +302,10 @@ def blocks_of_file(data: bytes, limits: AudioLimits) -> Iterator[tuple[int, NDAr
     if not is_whole(data):
         raise _cut_short()
     if data[:4] == b"OggS" and not is_intact(data):
-        raise undecodable_sound()
+        raise undecodable_audio()
     if holds_several(data):
         raise MediaError(
-            "the file holds several sounds one behind the other, of which only the first would be heard; "
+            "the file holds several recordings one behind the other, of which only the first would be heard; "
             "join them (ffmpeg -i FILE file.wav)",
             code="audio_several",
         )
@@ -315,12 +317,12 @@ def blocks_of_file(data: bytes, limits: AudioLimits) -> Iterator[tuple[int, NDAr
             yield from _decoded(file, limits)
             # Elsewhere the length of an MP3 file is a guess; frames that are damaged are left out of it.
             if file.format == "MP3" and file.tell() < file.frames and says_its_length(data):
-                raise undecodable_sound()
+                raise undecodable_audio()
     except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError, OSError) as error:
         # libsndfile's own text may quote whatever is in the file.
         if isinstance(error, MediaError):
             raise
-        raise undecodable_sound() from None
+        raise undecodable_audio() from None
 
 
 class _Reader(io.BytesIO):
@@ -357,7 +359,7 @@ def _decoded(file: Any, limits: AudioLimits) -> Iterator[tuple[int, NDArray[np.f
 
 
 def _check_kind(data: bytes) -> None:
-    """Refuse what is not a sound file of a kind that is read, from its first bytes."""
+    """Refuse what is not an audio clip file of a kind that is read, from its first bytes."""
     head = data[:12]
     if head[4:8] == b"ftyp":
         raise _format_error("in an MP4 file (M4A, AAC)")
@@ -366,7 +368,7 @@ def _check_kind(data: bytes) -> None:
     if head[:4] in (b"\x1aE\xdf\xa3", b"0&\xb2u", b"caff", b"riff", b"NIST", b"MThd", b"#!AM"):
         raise _format_error("in a file of another kind (WebM, WMA, CAF, W64, SPHERE, MIDI, AMR)")
     if not _is_known(head):
-        raise undecodable_sound()
+        raise undecodable_audio()
 
 
 def _is_known(head: bytes) -> bool:
@@ -380,21 +382,22 @@ def _is_known(head: bytes) -> bool:
 
 def _cut_short() -> MediaError:
     return MediaError(
-        "the sound's file ends before the sound does; fetch or write it again", code="audio_cut_short"
+        "the audio clip's file ends before the audio clip does; fetch or write it again",
+        code="audio_cut_short",
     )
 
 
 def _format_error(kind: str) -> MediaError:
-    return MediaError(f"the sound is {kind}, which is not read; {_ADVICE}", code="audio_format")
+    return MediaError(f"the audio clip is {kind}, which is not read; {_ADVICE}", code="audio_format")
 
 
-# `load_audio`: a sound as samples of one channel at a wanted rate, with limits. Thread-safe.
+# `load_audio`: an audio clip as samples of one channel at a wanted rate, with limits. Thread-safe.
 
 _HASH_BLOCK = 2**18
 
 
 def load_audio(audio: Audio, sampling_rate: int, limits: AudioLimits | None = None) -> NDArray[np.float32]:
-    """Return a sound's samples: the mean of its channels, resampled by soxr (quality HQ).
+    """Return an audio clip's samples: the mean of its channels, resampled by soxr (quality HQ).
 
     Parameters
     ----------
@@ -416,7 +419,7 @@ def load_audio(audio: Audio, sampling_rate: int, limits: AudioLimits | None = No
         ``audio_undecodable``, ``audio_cut_short``, ``audio_several``, ``audio_too_long``,
         ``audio_too_short``, ``audio_channels``, ``audio_rate``, ``audio_not_finite`` or ``audio_level``.
     ExampleError
-        ``audio_array`` or ``audio_rate``, for an array that is no sound.
+        ``audio_array`` or ``audio_rate``, for an array that is no audio clip.
     """
     if type(sampling_rate) is not int or sampling_rate < 1:
         raise ValueError(f"a sampling rate is a whole number above 0, not {sampling_rate!r}")
@@ -430,9 +433,9 @@ def load_audio(audio: Audio, sampling_rate: int, limits: AudioLimits | None = No
 
 
 def audio_hash(audio: Audio, limits: AudioLimits | None = None) -> str:
-    """Return the sha256 of a sound as 64 hexadecimal digits; nothing is decoded.
+    """Return the sha256 of an audio clip as 64 hexadecimal digits; nothing is decoded.
 
-    Of encoded sounds that of their bytes; of arrays that of type, shape, rate and values.
+    Of encoded audio clips that of their bytes; of arrays that of type, shape, rate and values.
     """
     limits = limits or AudioLimits()
     source = settled_part(as_audio(audio), None).source
@@ -445,35 +448,37 @@ def audio_hash(audio: Audio, limits: AudioLimits | None = None) -> str:
 
 
 def check_audio_file(path: Path, limits: AudioLimits | None = None) -> None:
-    """Raise `MediaError` if a file cannot be a sound, from its directory entry alone: nothing is opened."""
+    """Raise `MediaError` if a file cannot be audio, from its directory entry alone: nothing is opened."""
     try:
         check_media_file(path, MediaLimits((limits or AudioLimits()).max_bytes))
     except MediaError as error:
-        raise _of_sound(error, limits or AudioLimits()) from None
+        raise _of_audio(error, limits or AudioLimits()) from None
 
 
 def _encoded(source: Path | bytes, limits: AudioLimits) -> bytes:
     try:
         data = source if isinstance(source, bytes) else read_media_file(source, MediaLimits(limits.max_bytes))
     except MediaError as error:
-        raise _of_sound(error, limits) from None
+        raise _of_audio(error, limits) from None
     if len(data) > limits.max_bytes:
         raise _too_large(limits)
     if not data:
-        raise undecodable_sound()
+        raise undecodable_audio()
     return data
 
 
-def _of_sound(error: MediaError, limits: AudioLimits) -> MediaError:
-    """Return the error of a file with the words for a sound."""
+def _of_audio(error: MediaError, limits: AudioLimits) -> MediaError:
+    """Return the error of a file with the words for an audio clip."""
     if error.code == "image_too_large":
         return _too_large(limits)
     code = "audio_undecodable" if error.code == "image_undecodable" else error.code
-    return MediaError(error.message.replace("a picture file", "a sound file"), code=code)
+    return MediaError(error.message.replace("an image file", "an audio clip file"), code=code)
 
 
 def _too_large(limits: AudioLimits) -> MediaError:
-    message = f"the sound's file is larger than the limit of {limits.max_bytes} bytes; cut or compress it"
+    message = (
+        f"the audio clip's file is larger than the limit of {limits.max_bytes} bytes; cut or compress it"
+    )
     return MediaError(message, code="audio_too_large")
 
 

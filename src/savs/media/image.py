@@ -3,10 +3,10 @@
 ============================  ==============================================================================
 given                         becomes
 ============================  ==============================================================================
-1, L, RGB, YCbCr, HSV, LAB    the same colours; grey repeated in three channels
-CMYK                          ``(255 - ink) * (255 - black) / 255``, without a colour profile
+1, L, RGB, YCbCr, HSV, LAB    the same colors; gray repeated in three channels
+CMYK                          ``(255 - ink) * (255 - black) / 255``, without a color profile
 P, PA, LA, RGBA, RGBa, La     palette looked up, composited on the background
-``transparency`` in a file    composited on the background (palette entries, or one transparent colour)
+``transparency`` in a file    composited on the background (palette entries, or one transparent color)
 RGBX                          the fourth channel is dropped
 I;16 and uint16 arrays        ``round(value / 257)``
 I                             up to 255 as 8-bit, up to 65535 as 16-bit, anything else refused
@@ -14,7 +14,7 @@ F                             rounded, if all values are finite and in 0..255 an
 bool arrays                   0 and 255
 ============================  ==============================================================================
 
-Colour profiles (ICC) are not applied, as image processors of transformers do not apply them either.
+Color profiles (ICC) are not applied, as image processors of transformers do not apply them either.
 
 Pillow's globals stay as they are: limits are our own, and its warnings are silenced only while it works.
 
@@ -69,24 +69,24 @@ __all__ = [
 
 # Every Pillow mode and array type to 8-bit RGB, by one table.
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
 _DIRECT_MODES = {"1", "L", "RGB", "YCbCr", "HSV", "LAB", "CMYK", "RGBX"}
 _ALPHA_MODES = {"P", "PA", "LA", "La", "RGBA", "RGBa"}
 _FULL_16_BIT = 65535
 
 
-def to_rgb(image: Image.Image, background: Colour) -> Image.Image:
+def to_rgb(image: Image.Image, background: Color) -> Image.Image:
     """Return a new RGB image without metadata; `MediaError` (``image_mode``) if its values are unclear."""
     if image.mode in {"I", "F"} or image.mode.startswith("I;16"):
-        rgb = _grey_to_rgb(image, background)
+        rgb = _gray_to_rgb(image, background)
     elif image.mode in _ALPHA_MODES or image.info.get("transparency") is not None:
         rgb = _composite(image, background)
     elif image.mode in _DIRECT_MODES:
         rgb = image.convert("RGB")
     else:
         raise _mode_error(f"mode {image.mode} is not read; convert it to RGB first")
-    # A new image: what follows must find neither an orientation to apply again nor a colour key.
+    # A new image: what follows must find neither an orientation to apply again nor a color key.
     rgb.info = {}
     return rgb
 
@@ -94,9 +94,7 @@ def to_rgb(image: Image.Image, background: Colour) -> Image.Image:
 def array_to_image(array: NDArray[Any]) -> Image.Image:
     """Return the image of a bool, uint8 or uint16 array of shape (height, width[, 3 or 4])."""
     if array.ndim not in {2, 3} or (array.ndim == 3 and array.shape[2] not in {3, 4}):
-        raise _mode_error(
-            f"an array of shape {array.shape} is no picture; (height, width[, 3 or 4]) is needed"
-        )
+        raise _mode_error(f"an array of shape {array.shape} is no image; (height, width[, 3 or 4]) is needed")
     if array.size == 0:
         raise MediaError(f"an array of shape {array.shape} has no pixels", code="image_too_small")
     if array.dtype == np.bool_:
@@ -105,7 +103,7 @@ def array_to_image(array: NDArray[Any]) -> Image.Image:
         return Image.fromarray(np.ascontiguousarray(array))
     if array.dtype.kind == "u" and array.dtype.itemsize == 2:
         return Image.fromarray(_from_16_bit(array))
-    raise _mode_error(f"an array of {array.dtype} is no picture; scale it to 0..255 and convert it to uint8")
+    raise _mode_error(f"an array of {array.dtype} is no image; scale it to 0..255 and convert it to uint8")
 
 
 def _from_16_bit(values: NDArray[Any]) -> NDArray[np.uint8]:
@@ -113,7 +111,7 @@ def _from_16_bit(values: NDArray[Any]) -> NDArray[np.uint8]:
     return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
-def _composite(image: Image.Image, background: Colour) -> Image.Image:
+def _composite(image: Image.Image, background: Color) -> Image.Image:
     canvas = Image.new("RGBA", image.size, (*background, 255))
     canvas.alpha_composite(_with_alpha(image))
     return canvas.convert("RGB")
@@ -127,10 +125,10 @@ def _with_alpha(image: Image.Image) -> Image.Image:
     return image.convert("RGB").convert("RGBA")
 
 
-def _grey_to_rgb(image: Image.Image, background: Colour) -> Image.Image:
+def _gray_to_rgb(image: Image.Image, background: Color) -> Image.Image:
     values = np.asarray(image)
-    grey = _from_16_bit(values) if image.mode.startswith("I;16") else _scale_wide(values, image.mode)
-    rgb = np.repeat(grey[:, :, None], 3, axis=2)
+    gray = _from_16_bit(values) if image.mode.startswith("I;16") else _scale_wide(values, image.mode)
+    rgb = np.repeat(gray[:, :, None], 3, axis=2)
     key = image.info.get("transparency")
     if isinstance(key, int):
         rgb[values == key] = background
@@ -145,11 +143,11 @@ def _scale_wide(values: NDArray[Any], mode: str) -> NDArray[np.uint8]:
         rounded: NDArray[np.uint8] = np.rint(values).astype(np.uint8)
         return rounded
     problem = "whole numbers outside 0..65535" if mode == "I" else "decimals that are not in 0..255"
-    raise _mode_error(f"the picture holds {problem}; scale its values to 0..255")
+    raise _mode_error(f"the image holds {problem}; scale its values to 0..255")
 
 
 def _looks_like_unit_range(values: NDArray[Any]) -> bool:
-    # 0..1 read as 0..255 would turn a picture black without a word.
+    # 0..1 read as 0..255 would turn an image black without a word.
     return bool(values.max() <= 1 and (values != np.rint(values)).any())
 
 
@@ -163,7 +161,7 @@ def _mode_error(message: str) -> MediaError:
 
 
 ALLOWED_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
-"""Pillow's names of the formats that are read. MPO, a JPEG with extra pictures behind it, counts as JPEG."""
+"""Pillow's names of the formats that are read. MPO, a JPEG with extra images behind it, counts as JPEG."""
 
 _OTHER_FORMATS = {
     "PSD": (0, b"8BPS"),
@@ -220,13 +218,13 @@ def pillow_at_work() -> Iterator[None]:
 
 
 def undecodable() -> MediaError:
-    """Return the error for bytes that are no whole picture."""
-    message = "the bytes are no complete picture (damaged, cut short or another kind of file); fetch it again"
+    """Return the error for bytes that are no whole image."""
+    message = "the bytes are no complete image (damaged, cut short or another kind of file); fetch it again"
     return MediaError(message, code="image_undecodable")
 
 
 def decode(data: bytes, limits: MediaLimits) -> Image.Image:
-    """Return the first frame of an encoded picture, all of it decoded, in the file's own mode.
+    """Return the first frame of an encoded image, all of it decoded, in the file's own mode.
 
     Raises
     ------
@@ -237,7 +235,7 @@ def decode(data: bytes, limits: MediaLimits) -> Image.Image:
     Warns
     -----
     MediaWarning
-        If the picture has more frames: nothing after the second frame's header is looked at.
+        If the image has more frames: nothing after the second frame's header is looked at.
     """
     with pillow_at_work():
         image = _open(data, limits)
@@ -247,13 +245,13 @@ def decode(data: bytes, limits: MediaLimits) -> Image.Image:
         limits.check_size(*image.size)
     if animated:
         warnings.warn(
-            "an animated or multi-page picture: only its first frame is used", MediaWarning, stacklevel=3
+            "an animated or multi-page image: only its first frame is used", MediaWarning, stacklevel=3
         )
     return image
 
 
 def size_in_header(data: bytes) -> tuple[int, int]:
-    """Return width and height from the first bytes of an encoded picture.
+    """Return width and height from the first bytes of an encoded image.
 
     Raises
     ------
@@ -276,24 +274,24 @@ def _open(data: bytes, limits: MediaLimits) -> ImageFile.ImageFile:
 def _not_allowed(data: bytes) -> MediaError:
     for name, (start, magic) in _OTHER_FORMATS.items():
         if data[start : start + len(magic)] == magic:
-            message = f"{name} is not read; save the picture as one of {', '.join(ALLOWED_FORMATS)}"
+            message = f"{name} is not read; save the image as one of {', '.join(ALLOWED_FORMATS)}"
             return MediaError(message, code="image_format")
     return undecodable()
 
 
-# `load_image` and `content_hash`: the one guarded loader of pictures, whatever form they come in.
+# `load_image` and `content_hash`: the one guarded loader of images, whatever form they come in.
 
 _HEADER_BYTES = 65536
 
 Source = Path | bytes | Image.Image | NDArray[Any]
-"""What a picture can be given as; see `savs.media.Image`."""
+"""What an image can be given as; see `savs.media.Image`."""
 
 # Pillow decodes an opened image on first use, in place: two threads must not do that to the same one.
 _CALLERS_IMAGE = threading.Lock()
 
 
 def load_image(source: Source, limits: MediaLimits = DEFAULT_LIMITS) -> Image.Image:
-    """Return a picture as 8-bit RGB: oriented by EXIF once, composited on the background, without metadata.
+    """Return an image as 8-bit RGB: oriented by EXIF once, composited on the background, without metadata.
 
     Parameters
     ----------
@@ -320,7 +318,7 @@ def load_image(source: Source, limits: MediaLimits = DEFAULT_LIMITS) -> Image.Im
 
 
 def content_hash(source: Source, limits: MediaLimits = DEFAULT_LIMITS) -> str:
-    """Return the sha256 of a picture's content, as 64 hexadecimal digits.
+    """Return the sha256 of an image's content, as 64 hexadecimal digits.
 
     Of the encoded bytes for a path or bytes; of mode, size, palette, orientation and pixels for a PIL image;
     of type, shape and values for an array. Nothing is decoded for a path or bytes.
@@ -341,9 +339,9 @@ def content_hash(source: Source, limits: MediaLimits = DEFAULT_LIMITS) -> str:
 
 
 def image_area(source: Source) -> int:
-    """Return a picture's number of pixels as its header has it; 0 if that cannot be told from its beginning.
+    """Return an image's number of pixels as its header has it; 0 if that cannot be told from its beginning.
 
-    For planning only: nothing is decoded, and a bad picture is no error yet.
+    For planning only: nothing is decoded, and a bad image is no error yet.
     """
     if isinstance(source, np.ndarray):
         return int(source.shape[0] * source.shape[1]) if source.ndim >= 2 else 0
@@ -382,7 +380,7 @@ def _pixels(source: Source, limits: MediaLimits) -> Image.Image:
 
 def _own_copy(image: Image.Image, limits: MediaLimits) -> Image.Image:
     if not isinstance(image, Image.Image):
-        raise MediaError(f"a picture cannot be read from {a_type(image)}", code="image_source")
+        raise MediaError(f"an image cannot be read from {a_type(image)}", code="image_source")
     # An image that was opened but not decoded yet would run its plugin's decoder here, past the allow-list.
     if image.format not in {None, "MPO", *ALLOWED_FORMATS}:
         message = f"the {image.format} format is not read; convert the image to RGB first"

@@ -1,4 +1,4 @@
-"""What a picture may be at most, checked before it is decoded."""
+"""What an image may be at most, checked before it is decoded."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ __all__ = ["DEFAULT_LIMITS", "MediaLimits", "MediaWarning"]
 
 
 class MediaWarning(UserWarning):
-    """A picture was read, but not all of it is used, such as the later frames of an animation."""
+    """An image was read, but not all of it is used, such as the later frames of an animation."""
 
 
 @dataclass(frozen=True)
 class MediaLimits:
-    """Limits of one picture, and the colour behind its transparent parts.
+    """Limits of one image, and the color behind its transparent parts.
 
     The defaults take a 50 megapixel photograph. A side under 4 pixels is refused because image processors
     cannot tell height 1 or 3 from a channel axis; an aspect over 100 because processors that keep the aspect
@@ -43,26 +43,26 @@ class MediaLimits:
     background: tuple[int, int, int] = (255, 255, 255)
 
     def check_bytes(self, n_bytes: int) -> None:
-        """Raise `MediaError` (``image_too_large``) if an encoded picture is too long."""
+        """Raise `MediaError` (``image_too_large``) if an encoded image is too long."""
         if n_bytes > self.max_bytes:
             raise MediaError(
-                f"the picture's file is larger than the limit of {self.max_bytes} bytes; make it smaller",
+                f"the image's file is larger than the limit of {self.max_bytes} bytes; make it smaller",
                 code="image_too_large",
             )
 
     def check_size(self, width: int, height: int) -> None:
-        """Raise `MediaError` if a picture has too many pixels, a side too short or an extreme aspect."""
+        """Raise `MediaError` if an image has too many pixels, a side too short or an extreme aspect."""
         if width * height > self.max_pixels:
             raise too_many_pixels(self, f"{width}x{height} pixels")
         if min(width, height) < self.min_side:
             raise MediaError(
-                f"the picture has {width}x{height} pixels; each side needs at least {self.min_side}, and "
+                f"the image has {width}x{height} pixels; each side needs at least {self.min_side}, and "
                 f"the longer one may be at most {self.max_aspect:g} times the shorter",
                 code="image_too_small",
             )
         if max(width, height) > self.max_aspect * min(width, height):
             raise MediaError(
-                f"the picture has {width}x{height} pixels; its longer side may be at most "
+                f"the image has {width}x{height} pixels; its longer side may be at most "
                 f"{self.max_aspect:g} times the shorter: crop it",
                 code="image_aspect",
             )
@@ -73,6 +73,6 @@ DEFAULT_LIMITS = MediaLimits()
 
 
 def too_many_pixels(limits: MediaLimits, given: str) -> MediaError:
-    """Return the error for a picture of too many pixels."""
-    message = f"the picture has {given}, more than the limit of {limits.max_pixels} pixels; make it smaller"
+    """Return the error for an image of too many pixels."""
+    message = f"the image has {given}, more than the limit of {limits.max_pixels} pixels; make it smaller"
     return MediaError(message, code="image_too_many_pixels")

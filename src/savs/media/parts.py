@@ -16,7 +16,7 @@ __all__ = ["Audio", "Image", "Sampling", "Video"]
 
 @dataclass(frozen=True, eq=False)
 class Image:
-    """A picture, opened only when it is needed.
+    """An image, opened only when it is needed.
 
     Parameters
     ----------
@@ -56,14 +56,14 @@ class Sampling:
 
 @dataclass(frozen=True, eq=False)
 class Video(Image):
-    """A video, opened only when it is needed; it stands in a text as one picture does.
+    """A video, opened only when it is needed; it stands in a text as one image does.
 
-    Models that take videos read it as one; others read its frames as pictures in order.
+    Models that take videos read it as one; others read its frames as images in order.
 
     Parameters
     ----------
     source : Path or bytes
-        File path or encoded bytes; frames at hand go as several pictures.
+        File path or encoded bytes; frames at hand go as several images.
     n_frames : int, default=8
         Frames read, evenly spread over its time.
     fps : float, optional
@@ -82,7 +82,7 @@ class Video(Image):
 
 @dataclass(frozen=True, eq=False)
 class Audio:
-    """A sound, opened only when it is needed.
+    """An audio clip, opened only when it is needed.
 
     Parameters
     ----------

@@ -52,7 +52,7 @@ __all__ = [
 
 # Only containers that name no other file: a playlist read as a video could make the library open an address.
 _CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,flv,asf"
-_USUAL_RATE = 24.0  # frames a second of a film, for a file that names no times and no rate
+_USUAL_RATE = 24.0  # frames a second of a video, for a file that names no times and no rate
 # Elsewhere a seek goes by decoding times, or by places in the file, and may end behind the wanted key frame.
 _INDEXED = ("mov", "matroska")
 
@@ -149,10 +149,10 @@ def video_stream(container: Any, limits: VideoLimits) -> Any:
     """Return the first video stream."""
     if not len(container.streams):  # as of an MP4 file whose end, with its index, is missing
         raise undecodable_video()
-    # The picture of a record sleeve stands in a music file as a video stream of one frame.
+    # The image of a record sleeve stands in a music file as a video stream of one frame.
     streams = [s for s in container.streams.video if "attached_pic" not in str(s.disposition)]
     if not streams:
-        raise _no_frames("has no video stream (sound only?)")
+        raise _no_frames("has no video stream (audio clip only?)")
     if streams[0].codec_context is None:  # a codec that this FFmpeg does not know
         raise undecodable_video()
     limits.frame.check_size(streams[0].codec_context.width, streams[0].codec_context.height)
@@ -205,7 +205,7 @@ def _check_duration(container: Any, listing: Listing, limits: VideoLimits) -> No
     seconds = listing.duration
     if seconds > limits.max_seconds:
         raise too_long(f"{seconds:.0f} seconds, more than {limits.max_seconds:g}")
-    # Matroska says how long it should be; sound may go on after the last frame.
+    # Matroska says how long it should be; audio clip may go on after the last frame.
     promised = float((container.duration or 0) / 1e6)
     if len(container.streams) == 1 and promised > 1.5 * seconds + 1:
         raise cut_short()
@@ -337,7 +337,7 @@ def decode_video(
     MediaError
         ``media_missing``, ``media_not_a_file``, ``media_unreadable``, ``video_too_large``,
         ``video_too_long``, ``video_no_frames``, ``video_sampling``, ``video_undecodable``,
-        ``video_cut_short``, and the codes of a picture's size.
+        ``video_cut_short``, and the codes of an image's size.
     """
     limits = limits or VideoLimits()
     data = _encoded(source, limits)
@@ -372,9 +372,7 @@ def _encoded(source: Path | bytes, limits: VideoLimits) -> bytes:
         data = source if isinstance(source, bytes) else read_media_file(source, MediaLimits(limits.max_bytes))
     except MediaError as error:
         code = {"image_too_large": "video_too_large", "image_undecodable": "video_undecodable"}
-        message = error.message.replace("a picture file", "a video file").replace(
-            "the picture's", "the video's"
-        )
+        message = error.message.replace("an image file", "a video file").replace("the image's", "the video's")
         raise MediaError(message, code=code.get(error.code, error.code)) from None
     if len(data) > limits.max_bytes:
         raise MediaError(

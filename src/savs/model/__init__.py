@@ -13,15 +13,15 @@ from savs._lazy import attach
 
 if TYPE_CHECKING:
     from savs.model._shared_pass import predict_together
-    from savs.model._support_set import Suspect
+    from savs.model._support_set import LabelIssue
     from savs.model.explanation import Explanation, HeadEvidence, NearShot, Occlusion
     from savs.model.multi_label import MultiLabelModel
-    from savs.model.predictions import Caution, Cautions, Predictions
+    from savs.model.predictions import AbstentionPolicy, Abstentions, Predictions
     from savs.model.sav_model import SAVModel
 
 __all__ = [
-    "Caution",
-    "Cautions",
+    "AbstentionPolicy",
+    "Abstentions",
     "Explanation",
     "HeadEvidence",
     "MultiLabelModel",
@@ -29,7 +29,7 @@ __all__ = [
     "Occlusion",
     "Predictions",
     "SAVModel",
-    "Suspect",
+    "LabelIssue",
     "predict_together",
 ]
 
@@ -37,10 +37,10 @@ __getattr__, __dir__ = attach(
     __name__,
     {
         "savs.model._shared_pass": ["predict_together"],
-        "savs.model._support_set": ["Suspect"],
+        "savs.model._support_set": ["LabelIssue"],
         "savs.model.explanation": ["Explanation", "HeadEvidence", "NearShot", "Occlusion"],
         "savs.model.multi_label": ["MultiLabelModel"],
-        "savs.model.predictions": ["Caution", "Cautions", "Predictions"],
+        "savs.model.predictions": ["AbstentionPolicy", "Abstentions", "Predictions"],
         "savs.model.sav_model": ["SAVModel"],
     },
 )

@@ -11,21 +11,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from savs.classifiers import SAVClassifier
-from savs.classifiers.conformal import AlarmThreshold, UnknownDetector, alarm_threshold, conformal_sets
-from savs.classifiers.evidence import head_opinions, left_out_votes, suspect_shots
-from savs.data import DataWarning, ErrorLedger, Label, as_examples, find_leaks
+from savs.classifiers.conformal import (
+    OutOfDistributionDetector,
+    ThresholdAtFPR,
+    conformal_sets,
+    threshold_at_fpr,
+)
+from savs.classifiers.evidence import find_label_issues, head_opinions, held_out_votes
+from savs.data import DataWarning, ErrorLedger, Label, as_examples, find_test_leakage
 from savs.errors import DataError
 from savs.model._learning import shots_of
 from savs.model._state import ModelState, placed
-from savs.model._support_set import Suspect, read_alike
+from savs.model._support_set import LabelIssue, read_alike
 from savs.model.explanation import Explanation, explain_rows, occluded
-from savs.model.predictions import Caution, Predictions
+from savs.model.predictions import AbstentionPolicy, Predictions
 
 
 class FittedModel(ModelState):
     """Everything a fitted model can be asked; `SAVModel` adds how it comes to be fitted."""
 
-    def suspect_labels(self) -> list[Suspect]:
+    def find_label_issues(self) -> list[LabelIssue]:
         """Return the shots that most heads would label otherwise when they are left out, worst first.
 
         Every head of the backbone has a vote, by a Gaussian per class with common covariance on the other
@@ -39,9 +44,9 @@ class FittedModel(ModelState):
         _ = self._fitted
         classes, shots = shots_of(self._support, self._row_layout)
         labels: list[Label] = classes.tolist()
-        found = suspect_shots(left_out_votes(shots), shots.codes, len(classes))
+        found = find_label_issues(held_out_votes(shots), shots.codes, len(classes))
         return [
-            Suspect(self._support.shots[one.shot].id, labels[one.label], labels[one.suggested], *one[3:])
+            LabelIssue(self._support.shots[one.shot].id, labels[one.label], labels[one.suggested], *one[3:])
             for one in found
         ]
 
@@ -53,8 +58,8 @@ class FittedModel(ModelState):
         example : object
             Anything that `as_example` takes.
         tiles : int, default=4
-            Each picture is seen again without each of ``tiles * tiles`` tiles, and the text without each
-            word; 0 leaves pictures alone.
+            Each image is seen again without each of ``tiles * tiles`` tiles, and the text without each
+            word; 0 leaves images alone.
         progress : bool, default=False
             Show a progress bar.
 
@@ -79,66 +84,66 @@ class FittedModel(ModelState):
         wheres = [variant.where for variant in variants]
         return explain_rows(classifier, rows, wheres, self._support, self._kept_shot_rows())
 
-    def predict_sets(self, examples: Sequence[Any], level: float = 0.1) -> list[list[Label]]:
+    def predict_set(self, examples: Sequence[Any], alpha: float = 0.1) -> list[list[Label]]:
         """Return every class that an example may be, so that each class is missed at most so often.
 
-        Class-conditional conformal sets from left-out shots (`conformal_sets`): among
-        examples of any one class at most the share `level` loses its class. A set may hold no class.
+        Class-conditional conformal sets from held-out shots (`conformal_sets`): among
+        examples of any one class at most the share `alpha` loses its class. A set may hold no class.
 
         Parameters
         ----------
         examples : sequence
             Anything that `as_examples` takes.
-        level : float, default=0.1
+        alpha : float, default=0.1
             Share of misses that is allowed, between 0 and 1.
 
         Warns
         -----
         DataWarning
-            If a class has too few shots for the level; it is in every set then.
+            If a class has too few shots for the alpha; it is in every set then.
         """
-        caution = self.caution(sets=level)
+        abstention_policy = self.abstention_policy(sets=alpha)
         features = self._kept_features(examples)
-        return caution.judge(features, np.exp(self._log_proba(features))).sets or []
+        return abstention_policy.judge(features, np.exp(self._log_proba(features))).sets or []
 
-    def caution(
+    def abstention_policy(
         self,
         *,
         sets: float | None = None,
-        alarms: Mapping[Label, float] | None = None,
-        unknown: float | None = None,
-    ) -> Caution:
+        flags: Mapping[Label, float] | None = None,
+        out_of_distribution: float | None = None,
+    ) -> AbstentionPolicy:
         """Return thresholds for `predict_each`, computed once.
 
         Parameters
         ----------
         sets : float, optional
-            Level of answer sets, see `predict_sets`.
+            Level of answer sets, see `predict_set`.
         alarms : mapping of label to float, optional
-            Rate of false alarms of each announced class, see `alarm_threshold`.
-        unknown : float, optional
-            Quantile of known examples, see `is_unknown`.
+            Rate of false alarms of each announced class, see `threshold_at_fpr`.
+        out_of_distribution : float, optional
+            Quantile of known examples, see `is_out_of_distribution`.
 
         Raises
         ------
         DataError
             If the shots are too few for a rate or quantile, or their rows are needed and not at hand.
         """
-        of_sets = None if sets is None else conformal_sets(self.left_out_, self._codes, sets)
+        of_sets = None if sets is None else conformal_sets(self.out_of_fold_log_proba_, self._codes, sets)
         if of_sets is not None and of_sets.note is not None:
             warnings.warn(of_sets.note, DataWarning, stacklevel=3)
-        thresholds = {label: self.alarm_threshold(label, rate) for label, rate in (alarms or {}).items()}
-        detector = None if unknown is None else self._detector(unknown)
-        return Caution(self.classes_.tolist(), of_sets, thresholds, detector)
+        thresholds = {label: self.threshold_at_fpr(label, rate) for label, rate in (flags or {}).items()}
+        detector = None if out_of_distribution is None else self._detector(out_of_distribution)
+        return AbstentionPolicy(self.classes_.tolist(), of_sets, thresholds, detector)
 
-    def alarm_threshold(self, label: Label, rate: float) -> AlarmThreshold:
+    def threshold_at_fpr(self, label: Label, fpr: float) -> ThresholdAtFPR:
         """Return from which probability on a class is to be announced, for a rate of false alarms.
 
         Parameters
         ----------
         label : label
             The class that is announced, such as ``"harmful"``.
-        rate : float
+        fpr : float
             Largest share of examples of the other classes that may be announced.
 
         Returns
@@ -154,9 +159,9 @@ class FittedModel(ModelState):
         labels = self.classes_.tolist()
         if label not in labels:
             raise DataError(f"there is no class {label!r}; there are {', '.join(map(repr, labels))}")
-        return alarm_threshold(self.left_out_, self._codes, labels.index(label), rate)
+        return threshold_at_fpr(self.out_of_fold_log_proba_, self._codes, labels.index(label), fpr)
 
-    def is_unknown(self, examples: Sequence[Any], quantile: float = 0.95) -> NDArray[np.bool_]:
+    def is_out_of_distribution(self, examples: Sequence[Any], quantile: float = 0.95) -> NDArray[np.bool_]:
         """Return which examples lie farther from all shots than the shots do from each other.
 
         Parameters
@@ -171,7 +176,7 @@ class FittedModel(ModelState):
         DataError
             If the shots are too few for the quantile, or their rows are not at hand.
         """
-        return self._detector(quantile).is_unknown(self._kept_features(examples))
+        return self._detector(quantile).is_out_of_distribution(self._kept_features(examples))
 
     def predict(self, examples: Sequence[Any]) -> NDArray[Any]:
         """Return one label per example, shape (n_examples,); the first bad example raises its `ItemError`."""
@@ -180,7 +185,7 @@ class FittedModel(ModelState):
     def predict_proba(self, examples: Sequence[Any]) -> NDArray[np.float64]:
         """Return a probability for each class, shape (n_examples, n_classes), columns as ``classes_``.
 
-        Calibrated on left-out shots, but for ``"sav"``: there the share of votes, as published.
+        Calibrated on held-out shots, but for ``"sav"``: there the share of votes, as published.
         """
         return np.asarray(self._voters.predict_proba(self._kept_features(examples)))
 
@@ -206,7 +211,7 @@ class FittedModel(ModelState):
         return np.asarray(voters.classes_[opinions.votes.T])
 
     def score(self, examples: Sequence[Any], labels: Sequence[Label] | None = None) -> float:
-        """Return the accuracy on labelled examples."""
+        """Return the accuracy on labeled examples."""
         items = as_examples(examples, labels)
         missing = [item.id for item in items if item.label is None]
         if missing or not items:
@@ -219,7 +224,7 @@ class FittedModel(ModelState):
         examples: Sequence[Any],
         *,
         max_errors: int = 0,
-        caution: Caution | None = None,
+        abstention_policy: AbstentionPolicy | None = None,
         progress: bool = False,
     ) -> Predictions:
         """Answer what can be answered and report the rest.
@@ -231,16 +236,16 @@ class FittedModel(ModelState):
         max_errors : int, default=0
             How many examples may fail before the error of one more is raised; -1 means any number.
         caution : Caution, optional
-            From `caution`: sets of classes, alarms and unknown examples come with the answers.
+            From `abstention_policy`: sets of classes, alarms and unknown examples come with the answers.
         progress : bool, default=False
             Show a progress bar.
         """
         kept = self._extract(examples, self.heads_, ErrorLedger(max_errors), progress=progress)
         found = Predictions(kept.indices, *self.answer(kept.features), kept.errors)
-        if caution is None:
+        if abstention_policy is None:
             return found
         shares = np.exp(self._log_proba(kept.features)) if len(kept.features) else found.proba
-        return replace(found, cautions=caution.judge(kept.features, shares))
+        return replace(found, abstentions=abstention_policy.judge(kept.features, shares))
 
     def answer(self, features: NDArray[np.float32]) -> tuple[list[Label], NDArray[np.float64]]:
         """Return labels and probabilities for rows that hold the vectors of the heads in use.
@@ -261,7 +266,7 @@ class FittedModel(ModelState):
             return [], np.empty((0, len(voters.classes_)))
         return voters.predict(features).tolist(), voters.predict_proba(features)
 
-    def find_leaks(self, examples: Sequence[Any]) -> list[int]:
+    def find_test_leakage(self, examples: Sequence[Any]) -> list[int]:
         """Return the indices of examples whose prompted content, text and media bytes, is that of a shot.
 
         A video is the same one whichever frames of it are read, where the shots' were read in one way.
@@ -273,7 +278,7 @@ class FittedModel(ModelState):
         prompted = self._prompted(placed(examples, ledger), ledger)
         indices = list(prompted)
         alike = read_alike(prompted.values(), self.shots_)
-        return [indices[position] for position in find_leaks(digests, alike)]
+        return [indices[position] for position in find_test_leakage(digests, alike)]
 
     def _kept_shot_rows(self) -> NDArray[np.float32] | None:
         rows = self._support.rows
@@ -281,12 +286,12 @@ class FittedModel(ModelState):
             None if rows is None or not len(rows) else rows[:, self._row_layout.column_indices(self.heads_)]
         )
 
-    def _detector(self, quantile: float) -> UnknownDetector:
+    def _detector(self, quantile: float) -> OutOfDistributionDetector:
         _ = self._fitted, self._support.known_rows()
         rows = self._kept_shot_rows()
         if rows is None:
             raise DataError("there are no shots, so nothing tells which examples are unknown")
-        return UnknownDetector(quantile, self._row_layout.select(self.heads_)).fit(rows)
+        return OutOfDistributionDetector(quantile, self._row_layout.select(self.heads_)).fit(rows)
 
     def _log_proba(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         voters = self._voters

@@ -16,10 +16,10 @@ from savs.classifiers import Estimate, Method, SAVClassifier
 from savs.classifiers._support_set import Shots
 from savs.classifiers._validation import encode_labels
 from savs.classifiers.cross_validation import (
+    cross_val_log_proba,
     estimate_from_shots,
     leave_one_out_folds,
-    left_out_log_probabilities,
-    left_out_of,
+    out_of_fold_log_proba,
 )
 from savs.classifiers.head_sets import stability
 from savs.classifiers.methods import FittedClassifier
@@ -114,7 +114,7 @@ class Learned:
     ----------
     classifier : SAVClassifier or HeadClassifier
         On rows of all heads.
-    left_out : ndarray of float64, shape (n_shots, n_classes)
+    out_of_fold : ndarray of float64, shape (n_shots, n_classes)
         Log probabilities of each shot, in the order of the support set, under the classifier fitted again
         without it and some others, every choice repeated; NaN rows could not be left out.
     estimate : Estimate or None
@@ -125,7 +125,7 @@ class Learned:
     """
 
     classifier: FittedClassifier
-    left_out: NDArray[np.float64]
+    out_of_fold: NDArray[np.float64]
     estimate: Estimate | None
     report: dict[str, Any]
 
@@ -166,25 +166,25 @@ def learn(
     made = method.make(layout, classes, prototypes)
     classifier = made.fit(shots.rows, np.asarray(support.labels))
     kept: list[list[Head]] = []
-    left_out, n_folds = _left_out(made, classifier, shots, kept)
+    out_of_fold, n_folds = _out_of_fold(made, classifier, shots, kept)
     _warn_of_idle_scores(classifier, shots)
     report = {"head_stability": stability(kept), **getattr(classifier, "selection_report_", {})}
-    return Learned(classifier, left_out, estimate_from_shots(left_out, shots.codes, n_folds), report)
+    return Learned(classifier, out_of_fold, estimate_from_shots(out_of_fold, shots.codes, n_folds), report)
 
 
-def _left_out(
+def _out_of_fold(
     made: FittedClassifier, fitted: FittedClassifier, shots: Shots, kept: list[list[Head]]
 ) -> tuple[NDArray[np.float64], int]:
-    """Return log probabilities of left-out shots, and the largest number of folds; `kept` takes the heads."""
+    """Return log probabilities of held-out shots, and the largest number of folds; `kept` takes the heads."""
     work = float(shots.rows.size) * shots.n_classes
     if isinstance(made, SAVClassifier) and work < _LONG:
         folds = leave_one_out_folds(shots.codes, 0, _FOLDS_OF_THE_PUBLISHED_RULE)
-        return left_out_log_probabilities(made, shots, folds, kept), _FOLDS_OF_THE_PUBLISHED_RULE
-    repeated = getattr(fitted, "nested_left_out_", None)  # an automatic choice has its own folds
+        return out_of_fold_log_proba(made, shots, folds, kept), _FOLDS_OF_THE_PUBLISHED_RULE
+    repeated = getattr(fitted, "nested_out_of_fold_log_proba_", None)  # an automatic choice has its own folds
     if repeated is not None:
         return np.asarray(repeated), _FOLDS
     n_folds = _FOLDS if work < _VERY_LONG else 2
-    return left_out_of(made, shots, n_folds, kept), n_folds
+    return cross_val_log_proba(made, shots, n_folds, kept), n_folds
 
 
 def _warn_of_idle_scores(classifier: FittedClassifier, shots: Shots) -> None:

@@ -93,11 +93,11 @@ class SavableModel(FittedModel):
         return model
 
     def _restore(self, artifact: Artifact) -> None:
-        left_out = artifact.left_out
-        if left_out is None:
-            left_out = np.full((len(artifact.shots), len(artifact.classes)), np.nan)
+        out_of_fold = artifact.out_of_fold
+        if out_of_fold is None:
+            out_of_fold = np.full((len(artifact.shots), len(artifact.classes)), np.nan)
         estimate = None if artifact.estimate is None else Estimate(**artifact.estimate)
-        self._learned = Learned(artifact.classifier, left_out, estimate, artifact.report or {})
+        self._learned = Learned(artifact.classifier, out_of_fold, estimate, artifact.report or {})
         self.shots_ = artifact.shots
         self._support = SupportSet(tuple(artifact.shots), artifact.rows)
         self._row_layout, self._fingerprint = artifact.layout, artifact.fingerprint
@@ -109,7 +109,7 @@ class SavableModel(FittedModel):
             prompt=self.prompt,
             classifier=learned.classifier,
             shots=list(self._support.shots),
-            left_out=learned.left_out,
+            out_of_fold=learned.out_of_fold,
             rows=self._support.known_rows() if keep_shots else None,
             estimate=None if learned.estimate is None else asdict(learned.estimate),
             report=learned.report,

@@ -1,7 +1,7 @@
 """`predict_together`: several classifiers answer the same examples in one call of their common backbone.
 
-Questions about one picture share its pass (`savs.backbones._prefixes`), classifiers with the same
-prompt share everything: ten policies on a picture cost about as much as one and nine short texts.
+Questions about one image share its pass (`savs.backbones._prefixes`), classifiers with the same
+prompt share everything: ten policies on an image cost about as much as one and nine short texts.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from savs.layout import Head, HeadLayout
 from savs.media import Sampling
 from savs.model._learning import Learned, read_rows
 from savs.model._source import BackboneSource
-from savs.model._support_set import SupportSet, warn_of_unlike
+from savs.model._support_set import SupportSet, warn_of_unlike_inputs
 
 
 class ModelState:
@@ -34,7 +34,7 @@ class ModelState:
 
     shots_: list[Shot]
     _learned: Learned
-    _support: SupportSet  # in canonical order, as the rows of `left_out_`
+    _support: SupportSet  # in canonical order, as the rows of `out_of_fold_log_proba_`
     _row_layout: HeadLayout
     _fingerprint: dict[str, Any]
 
@@ -107,11 +107,11 @@ class ModelState:
 
     def _warn_of_unlike(self, examples: Collection[Example]) -> None:
         """Warn if examples have other media than the shots, where there are shots."""
-        warn_of_unlike(getattr(self, "shots_", []), examples)
+        warn_of_unlike_inputs(getattr(self, "shots_", []), examples)
 
     @property
     def _codes(self) -> NDArray[np.intp]:
-        """Class index of each shot, rows as those of ``left_out_``."""
+        """Class index of each shot, rows as those of ``out_of_fold_log_proba_``."""
         place = {label: code for code, label in enumerate(self.classes_.tolist())}
         return np.array([place[label] for label in self._support.labels], dtype=np.intp)
 
@@ -122,7 +122,7 @@ class ModelState:
         except AttributeError:
             from sklearn.exceptions import NotFittedError
 
-            raise NotFittedError("this SAVModel is not fitted yet: call fit with labelled examples") from None
+            raise NotFittedError("this SAVModel is not fitted yet: call fit with labeled examples") from None
 
     @property
     def _voters(self) -> FittedClassifier:
@@ -169,10 +169,10 @@ class ModelState:
         return common_sampling(self.shots_)
 
     @property
-    def left_out_(self) -> NDArray[np.float64]:
-        """Log probabilities of left-out shots, sorted by content digest, shape (n_shots, n_classes)."""
+    def out_of_fold_log_proba_(self) -> NDArray[np.float64]:
+        """Log probabilities of held-out shots, sorted by content digest, shape (n_shots, n_classes)."""
         _ = self._fitted
-        return self._learned.left_out
+        return self._learned.out_of_fold
 
     @property
     def row_layout_(self) -> HeadLayout:

@@ -19,7 +19,7 @@ from savs.media import Audio, Sampling, Video
 # The support set: the shots by id, label and content, and their feature rows while they are at hand.
 
 
-class Suspect(NamedTuple):
+class LabelIssue(NamedTuple):
     """A shot that most heads would label otherwise.
 
     Attributes
@@ -27,7 +27,7 @@ class Suspect(NamedTuple):
     id : str
         Of the shot.
     label, suggested : label
-        What it is labelled, and what most heads say.
+        What it is labeled, and what most heads say.
     support, doubt : float
         Share of the heads that say either.
     """
@@ -144,11 +144,11 @@ def canonical_order(shots: Sequence[Shot]) -> list[int]:
 
 # What shots hold, their media and which frames of videos, and a word where new examples are unlike them.
 
-_NAMES = {"audio": "sound", "image": "picture", "video": "video"}
+_NAMES = {"audio": "audio", "image": "an image", "video": "a video"}
 
 
 def as_shot(example: Example, label: Label) -> Shot:
-    """Return what is remembered of a labelled example, as the model reads it."""
+    """Return what is remembered of a labeled example, as the model reads it."""
     return Shot(
         str(example.id), label, example_hash(example), tuple(sorted(_media(example))), _sampling(example)
     )
@@ -156,13 +156,13 @@ def as_shot(example: Example, label: Label) -> Shot:
 
 def read_alike(examples: Collection[Example], shots: Sequence[Shot]) -> list[Example]:
     """Return examples whose videos are read as those of the shots were, where they were in one way."""
-    learnt = common_sampling(shots)
-    if learnt is None:
+    learned = common_sampling(shots)
+    if learned is None:
         return list(examples)
-    return [sampled(example, learnt.n_frames, learnt.fps) for example in examples]
+    return [sampled(example, learned.n_frames, learned.fps) for example in examples]
 
 
-def warn_of_unlike(shots: Sequence[Shot], examples: Collection[Example]) -> None:
+def warn_of_unlike_inputs(shots: Sequence[Shot], examples: Collection[Example]) -> None:
     """Warn if examples lack a medium that every shot has, or have videos that are read in another way.
 
     Warns
@@ -179,19 +179,19 @@ def _warn_of_missing(media: Collection[str], examples: Collection[Example]) -> N
     if missing:
         names = " or ".join(_NAMES[kind] for kind in sorted(missing))
         warnings.warn(
-            f"there are examples without a {names}, and every shot had one: their answers rest on what is "
+            f"there are examples without {names}, and every shot had that: their answers rest on what is "
             "left; look for empty cells",
             DataWarning,
             stacklevel=4,
         )
 
 
-def _warn_of_other_frames(learnt: Sampling | None, examples: Collection[Example]) -> None:
+def _warn_of_other_frames(learned: Sampling | None, examples: Collection[Example]) -> None:
     found = {video.sampling for example in examples for video in example.videos}
-    others = sorted(sampling.in_words for sampling in found - {learnt})
-    if learnt is not None and others:
+    others = sorted(sampling.in_words for sampling in found - {learned})
+    if learned is not None and others:
         warnings.warn(
-            f"videos are read with {' or '.join(others)}, the shots' were read with {learnt.in_words}: "
+            f"videos are read with {' or '.join(others)}, the shots' were read with {learned.in_words}: "
             "answers may suffer; read both alike",
             DataWarning,
             stacklevel=4,
@@ -204,7 +204,7 @@ def _media(example: Example) -> set[str]:
 
 
 def _shown(media: set[str]) -> set[str]:
-    # Frames of a video are pictures to many models.
+    # Frames of a video are images to many models.
     visual = {"image", "video"}
     return media | visual if media & visual else media
 

@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 
-# Variants of an example with one tile of a picture, or some words, taken away.
+# Variants of an example with one tile of an image, or some words, taken away.
 
 _MOST_PIECES = 48
 """Of one text; longer ones are cut into pieces of several words."""
@@ -72,21 +72,21 @@ class Variant(NamedTuple):
 
 
 def occluded(example: Example, tiles: int) -> Iterator[Variant]:
-    """Yield the example without each tile of each picture (the picture's mean colour instead), and each word.
+    """Yield the example without each tile of each image (the image's mean color instead), and each word.
 
-    Videos and sounds are left alone.
+    Videos and audio clips are left alone.
 
     Parameters
     ----------
     example : Example
         As the model reads it, after the prompt template.
     tiles : int
-        Tiles along each side of a picture; 0 leaves pictures alone.
+        Tiles along each side of an image; 0 leaves images alone.
 
     Raises
     ------
     ItemError
-        If a picture cannot be read.
+        If an image cannot be read.
     """
     try:
         yield from _variants(example, tiles)
@@ -111,10 +111,10 @@ def _without_pieces(part: Part, place: int, tiles: int) -> Iterator[tuple[Where,
             yield Where(place, "words", (start, end), part.text[start:end]), Text(kept)
     elif isinstance(part, Image) and not isinstance(part, Video) and tiles:
         pixels = np.asarray(load_image(part.source))
-        grey = pixels.reshape(-1, pixels.shape[-1]).mean(axis=0).round().astype(pixels.dtype)
+        gray = pixels.reshape(-1, pixels.shape[-1]).mean(axis=0).round().astype(pixels.dtype)
         for left, top, right, bottom in _boxes(pixels.shape[1], pixels.shape[0], tiles):
             hidden = pixels.copy()
-            hidden[top:bottom, left:right] = grey
+            hidden[top:bottom, left:right] = gray
             yield Where(place, "tile", (left, top, right, bottom)), Image(hidden)
 
 

@@ -41,7 +41,7 @@ class MultiLabelModel:
         The frozen model.
     prompt : str, optional
         As for `SAVModel`.
-    method : str, default="soft"
+    method : str, default="mean_proba"
         As for `SAVModel`, but not ``"sav"``, whose vote shares are no probabilities of a label, and none that
         reads class names. Methods that keep a number of heads keep the same ones for all labels: those with
         the best mean score over the labels.
@@ -60,7 +60,7 @@ class MultiLabelModel:
     Examples
     --------
     >>> from savs.backbones.fake import FakeBackbone
-    >>> model = MultiLabelModel(FakeBackbone(), method="soft_all")
+    >>> model = MultiLabelModel(FakeBackbone(), method="mean_proba_all")
     >>> texts, labels = ["red car", "red bus", "car", "tree"], [{"red", "car"}, {"red"}, {"car"}, set()]
     >>> model.fit(texts, labels).predict(["red car"])
     [['car', 'red']]
@@ -74,7 +74,7 @@ class MultiLabelModel:
         backbone: Backbone,
         *,
         prompt: str | None = None,
-        method: str = "soft",
+        method: str = "mean_proba",
         n_heads: int | None = None,
         store: str | os.PathLike[str] | None = None,
     ) -> None:
@@ -213,7 +213,7 @@ def _checked(labels: Sequence[Collection[Label]], n_examples: int) -> list[Label
         raise DataError("no example has a label")
     everywhere = [name for name in names if all(name in set(own) for own in labels)]
     if everywhere:
-        raise DataError(f"label {everywhere[0]!r} is on all examples; it cannot be learnt")
+        raise DataError(f"label {everywhere[0]!r} is on all examples; it cannot be learned")
     return names
 
 
@@ -261,8 +261,8 @@ def _read_index(root: Path) -> list[dict[str, Any]]:
         index = json.loads((root / INDEX_NAME).read_bytes())
         entries: list[dict[str, Any]] = index["labels"]
         names = [entry["folder"] for entry in entries]
-        sound = index["format"] == _FORMAT and all(Path(name).name == name for name in names) and names
-        intact = sound and all(_digest(root / entry["folder"]) == entry["sha256"] for entry in entries)
+        audio = index["format"] == _FORMAT and all(Path(name).name == name for name in names) and names
+        intact = audio and all(_digest(root / entry["folder"]) == entry["sha256"] for entry in entries)
         check_label_types([entry["label"] for entry in entries])
     except (OSError, ValueError, KeyError, TypeError, RecursionError, DataError) as error:
         raise ArtifactError(f"{root} is not a set of classifiers that MultiLabelModel saved") from error

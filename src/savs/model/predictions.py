@@ -1,4 +1,4 @@
-"""Answers to many examples, and answers that abstain: sets of classes, alarms, unknown examples."""
+"""Answers to many examples, and answers that abstain: sets of classes, flags, examples unlike all shots."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from savs.classifiers.conformal import AlarmThreshold, ConformalSets, UnknownDetector
+from savs.classifiers.conformal import ConformalSets, OutOfDistributionDetector, ThresholdAtFPR
 from savs.data import Label
 from savs.errors import ItemError
 
-__all__ = ["Predictions", "Caution", "Cautions"]
+__all__ = ["Predictions", "AbstentionPolicy", "Abstentions"]
 
 
 # What a model says of many examples, some of which could not be read.
@@ -21,7 +21,7 @@ __all__ = ["Predictions", "Caution", "Cautions"]
 
 
 @dataclass(frozen=True)
-class Cautions:
+class Abstentions:
     """What holds back some answers; each entry None if it was not asked for.
 
     Attributes
@@ -30,13 +30,13 @@ class Cautions:
         Every class that an example may be.
     alarms : list of list of label, or None
         The classes whose alarm goes off.
-    unknown : ndarray of bool, shape (n_examples,), or None
+    out_of_distribution : ndarray of bool, shape (n_examples,), or None
         Which examples lie too far from all shots.
     """
 
     sets: list[list[Label]] | None = None
-    alarms: list[list[Label]] | None = None
-    unknown: NDArray[np.bool_] | None = None
+    flags: list[list[Label]] | None = None
+    out_of_distribution: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,12 @@ class Predictions:
     labels: list[Label]
     proba: NDArray[np.float64]
     errors: list[ItemError]
-    cautions: Cautions = field(default_factory=Cautions)
+    abstentions: Abstentions = field(default_factory=Abstentions)
 
 
 @dataclass(frozen=True)
-class Caution:
-    """Thresholds from left-out shots, as `SAVModel.caution` makes them.
+class AbstentionPolicy:
+    """Thresholds from held-out shots, as `SAVModel.abstention_policy` makes them.
 
     Attributes
     ----------
@@ -79,25 +79,25 @@ class Caution:
 
     classes: list[Label]
     sets: ConformalSets | None = None
-    alarms: Mapping[Label, AlarmThreshold] = field(default_factory=dict)
-    detector: UnknownDetector | None = None
+    flags: Mapping[Label, ThresholdAtFPR] = field(default_factory=dict)
+    detector: OutOfDistributionDetector | None = None
 
-    def judge(self, features: NDArray[np.float32], probabilities: NDArray[np.float64]) -> Cautions:
+    def judge(self, features: NDArray[np.float32], probabilities: NDArray[np.float64]) -> Abstentions:
         """Return what holds back the answers for rows of the heads in use and their probabilities."""
-        return Cautions(
+        return Abstentions(
             sets=None if self.sets is None else self._named(self.sets.contains(probabilities)),
-            alarms=self._named(self._alarmed(probabilities)) if self.alarms else None,
-            unknown=None if self.detector is None else self._unknown(features),
+            flags=self._named(self._flagged(probabilities)) if self.flags else None,
+            out_of_distribution=None if self.detector is None else self._unknown(features),
         )
 
-    def _alarmed(self, probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
-        limits = [self.alarms[label].threshold if label in self.alarms else np.inf for label in self.classes]
+    def _flagged(self, probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
+        limits = [self.flags[label].threshold if label in self.flags else np.inf for label in self.classes]
         return np.asarray(probabilities > np.array(limits))
 
     def _unknown(self, features: NDArray[np.float32]) -> NDArray[np.bool_]:
         if self.detector is None or not len(features):
             return np.zeros(len(features), dtype=bool)
-        return self.detector.is_unknown(features)
+        return self.detector.is_out_of_distribution(features)
 
     def _named(self, inside: NDArray[np.bool_]) -> list[list[Label]]:
         return [_picked(self.classes, row) for row in inside.tolist()]

@@ -44,7 +44,7 @@ class SAVModel(SavableModel):
         own text is all.
     method : str, default="sav"
         How heads become a classifier: a name from `savs.classifiers.METHODS` or ``TEXT_METHODS``.
-        ``"sav"`` is the published rule, ``"auto"`` compares and mixes methods on left-out shots and is the
+        ``"sav"`` is the published rule, ``"auto"`` compares and mixes methods on held-out shots and is the
         one to take for accuracy (docs/methods.md has the measurements).
     n_heads : int, "auto" or "all", optional
         How many heads to keep, for methods that keep some; 20 for ``"sav"``. More than the backbone has
@@ -73,7 +73,7 @@ class SAVModel(SavableModel):
     selection_report_ : dict
         ``head_stability``, the mean overlap (Jaccard) of the heads in use between fits without some shots;
         for ``"auto"`` also what it compared, what it chose and why.
-    left_out_ : ndarray of float64, shape (n_shots, n_classes)
+    out_of_fold_log_proba_ : ndarray of float64, shape (n_shots, n_classes)
         Log probabilities behind the estimate, rows as ``shots_`` sorted by content digest; NaN rows could not
         be left out.
     shots_ : list of Shot
@@ -132,7 +132,7 @@ class SAVModel(SavableModel):
         Parameters
         ----------
         backbone : str, Path or transformers model
-            ``"tiny"`` for the model in the box, a folder in hub layout, a hub id, or a model object (then
+            ``"tiny"`` for the bundled model, a folder in hub layout, a hub id, or a model object (then
             `processor` is needed).
         prompt, method, n_heads, scoring, priors, heads
             As for `SAVModel`.
@@ -161,7 +161,7 @@ class SAVModel(SavableModel):
     def fit(
         self, examples: Sequence[Any], labels: Sequence[Label] | None = None, *, progress: bool = False
     ) -> Self:
-        """Learn from labelled examples; one forward pass per example in total.
+        """Learn from labeled examples; one forward pass per example in total.
 
         Parameters
         ----------
@@ -203,7 +203,7 @@ class SAVModel(SavableModel):
         self._take(records, SupportSet.of(records, rows))
         return self
 
-    def fit_names(self, classes: Sequence[Label]) -> Self:
+    def fit_class_names(self, classes: Sequence[Label]) -> Self:
         """Take the class names alone, without any shot: for the method ``"hec_t"``.
 
         Parameters
@@ -229,7 +229,7 @@ class SAVModel(SavableModel):
         made = self._method.make(self.backbone.layout, names, self._prototypes(names))
         if not isinstance(made, TextPrototypeClassifier):
             raise TypeError(f"{type(made).__name__} takes no names")
-        classifier = made.fit_names(names)
+        classifier = made.fit_class_names(names)
         learned = Learned(classifier, np.empty((0, len(names))), None, {})
         none = SupportSet((), np.empty((0, self.backbone.layout.width), np.float32))
         self._keep(learned, [], none)

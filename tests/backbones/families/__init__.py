@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.backbones.families import audio, gemma, idefics, llava, others, qwen, text, videos
 
-__all__ = ["BUILDERS", "CORE", "PICTURES", "SOUNDS", "TEXT_ONLY", "VIDEOS", "Family", "make_family"]
+__all__ = ["BUILDERS", "CORE", "IMAGES", "AUDIOS", "TEXT_ONLY", "VIDEOS", "Family", "make_family"]
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ def _builders(module: Any) -> dict[str, Callable[[], tuple[Any, Any]]]:
 
 
 TEXT_ONLY = tuple(_builders(text))
-PICTURES = tuple(name for module in (llava, qwen, idefics, gemma, others) for name in _builders(module))
-SOUNDS = tuple(_builders(audio))
+IMAGES = tuple(name for module in (llava, qwen, idefics, gemma, others) for name in _builders(module))
+AUDIOS = tuple(_builders(audio))
 VIDEOS = tuple(_builders(videos))
 BUILDERS = {
     name: build

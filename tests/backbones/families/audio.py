@@ -1,4 +1,4 @@
-"""Families that hear: sounds as mel spectrograms, alone or beside pictures."""
+"""Families that hear: audio clips as mel spectrograms, alone or beside images."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import Any
 
 from tests.backbones.families.parts import PADS, make_tokenizer, template, text_options
 
-from savs.backbones._processors import for_pictures, written_prompts
+from savs.backbones._processors import for_images, written_prompts
 
-SOUND_TOKENS = ["<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>"]
-_SOUND = "{% elif c['type'] == 'audio' %}<|audio_bos|><|AUDIO|><|audio_eos|>{% else %}"
+AUDIO_TOKENS = ["<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>"]
+_AUDIO = "{% elif c['type'] == 'audio' %}<|audio_bos|><|AUDIO|><|audio_eos|>{% else %}"
 
 
 def _template(image: str) -> str:
-    return template(image).replace("{% else %}{{ c['text'] }}", _SOUND + "{{ c['text'] }}")
+    return template(image).replace("{% else %}{{ c['text'] }}", _AUDIO + "{{ c['text'] }}")
 
 
 def _extractor(seconds: int) -> Any:
@@ -26,7 +26,7 @@ def _extractor(seconds: int) -> Any:
 def build_qwen2_audio() -> tuple[Any, Any]:
     from transformers import Qwen2AudioConfig, Qwen2AudioForConditionalGeneration, Qwen2AudioProcessor
 
-    tokenizer = make_tokenizer(SOUND_TOKENS)
+    tokenizer = make_tokenizer(AUDIO_TOKENS)
     processor = Qwen2AudioProcessor(_extractor(2), tokenizer, chat_template=_template(""))
     sizes = text_options(tokenizer)
     sizes.pop("head_dim")
@@ -67,7 +67,7 @@ def build_qwen2_5_omni_thinker() -> tuple[Any, Any]:
     images = Qwen2VLImageProcessorPil(patch_size=14, min_pixels=28 * 28, max_pixels=4 * 28 * 28)
     chat = _template("<|vision_bos|><|IMAGE|><|vision_eos|>")
     parts = {"feature_extractor": _extractor(3), "tokenizer": tokenizer}
-    processor = for_pictures(Qwen2_5OmniProcessor)(images, **parts, chat_template=chat)
+    processor = for_images(Qwen2_5OmniProcessor)(images, **parts, chat_template=chat)
     rope = {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10000.0}
     sizes = text_options(tokenizer, rope_parameters=rope)
     sizes.pop("head_dim")
@@ -107,7 +107,7 @@ def build_qwen2_5_omni_thinker() -> tuple[Any, Any]:
 def build_voxtral() -> tuple[Any, Any]:
     from transformers import VoxtralConfig, VoxtralForConditionalGeneration
 
-    # The tokens of sounds stand where transformers expects them, at 24.
+    # The tokens of audio clips stand where transformers expects them, at 24.
     marks = ["[INST]", "[/INST]", "<s>", "</s>", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "[BEGIN_AUDIO]"]
     fill = [f"<SPECIAL_{number}>" for number in range(24 - len(PADS) - len(marks))]
     tokenizer = make_tokenizer([*marks, *fill, "[AUDIO]"])

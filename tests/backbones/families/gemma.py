@@ -1,4 +1,4 @@
-"""Gemma's picture models."""
+"""Gemma's image models."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.backbones.families.parts import VISION, make_tokenizer, template, text_options
 
-from savs.backbones._processors import for_pictures
+from savs.backbones._processors import for_images
 
 
 def build_gemma3() -> tuple[Any, Any]:
@@ -86,7 +86,7 @@ def build_gemma4() -> tuple[Any, Any]:
     tokenizer = make_tokenizer([*names.values(), "<|video|>"], extra_special_tokens=names)
     images = Gemma4ImageProcessorPil(patch_size=14, max_soft_tokens=70, pooling_kernel_size=2)
     settings = {"image_seq_length": 4, "chat_template": "<bos>" + template("<|image|>")}
-    processor = for_pictures(Gemma4Processor).from_args_and_dict(
+    processor = for_images(Gemma4Processor).from_args_and_dict(
         [Gemma4AudioFeatureExtractor(), images, tokenizer], settings
     )
     sizes = text_options(

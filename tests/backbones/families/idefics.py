@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.backbones.families.parts import VISION, make_tokenizer, template, text_options
 
-from savs.backbones._processors import for_pictures
+from savs.backbones._processors import for_images
 
 IDEFICS_TOKENS = ["<image>", "<fake_token_around_image>", "<end_of_utterance>", "<global-img>"] + [
     f"<row_{r}_col_{c}>" for r in range(1, 4) for c in range(1, 4)
@@ -52,7 +52,7 @@ def build_smolvlm() -> tuple[Any, Any]:
     _, tokenizer, vision = idefics_parts(SmolVLMImageProcessorPil)
     images = SmolVLMImageProcessorPil(size={"longest_edge": 56}, max_image_size={"longest_edge": 28})
     settings = {"image_seq_len": 4, "chat_template": template()}
-    processor = for_pictures(SmolVLMProcessor).from_args_and_dict([images, tokenizer], settings)
+    processor = for_images(SmolVLMProcessor).from_args_and_dict([images, tokenizer], settings)
     config = SmolVLMConfig(
         vision_config=vision,
         text_config=LlamaConfig(**text_options(tokenizer)),

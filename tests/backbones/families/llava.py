@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.backbones.families.parts import VISION, make_tokenizer, template, text_options
 
-from savs.backbones._processors import for_pictures
+from savs.backbones._processors import for_images
 
 
 def build_llava() -> tuple[Any, Any]:
@@ -53,7 +53,7 @@ def build_llava_onevision() -> tuple[Any, Any]:
     tokenizer = make_tokenizer(["<image>", "<video>"])
     pinpoints = [[28, 28], [28, 56], [56, 28], [56, 56]]
     images = LlavaOnevisionImageProcessorPil(size={"height": 28, "width": 28}, image_grid_pinpoints=pinpoints)
-    processor = for_pictures(LlavaOnevisionProcessor)(
+    processor = for_images(LlavaOnevisionProcessor)(
         images,
         tokenizer,
         num_image_tokens=4,
@@ -91,7 +91,7 @@ def build_internvl() -> tuple[Any, Any]:
     images = GotOcr2ImageProcessorPil(
         size={"height": 28, "width": 28}, crop_to_patches=True, min_patches=1, max_patches=2
     )
-    processor = for_pictures(InternVLProcessor)(
+    processor = for_images(InternVLProcessor)(
         images, tokenizer, image_seq_length=4, chat_template=template("<IMG_CONTEXT>")
     )
     config = InternVLConfig(

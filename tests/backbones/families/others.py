@@ -1,4 +1,4 @@
-"""Families with a way of their own to take pictures: cross-attention, query tokens, codebook tokens."""
+"""Families with a way of their own to take images: cross-attention, query tokens, codebook tokens."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-WORDS = ["the red dog sat on a blue mat", "is this picture a cat? Yes or No.", "<user> 0123456789 !?.,()"]
+WORDS = ["the red dog sat on a blue mat", "is this image a cat? Yes or No.", "<user> 0123456789 !?.,()"]
 PADS = ["<pad>", "<eos>", "<bos>"]
 
 

@@ -1,4 +1,4 @@
-"""Qwen's picture models and those built like them: patches of any number, three-way positions."""
+"""Qwen's image models and those built like them: patches of any number, three-way positions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.backbones.families.parts import make_tokenizer, template, text_options
 
-from savs.backbones._processors import for_pictures
+from savs.backbones._processors import for_images
 
 QWEN_TOKENS = ["<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
 QWEN_TEMPLATE = template("<|vision_start|><|image_pad|><|vision_end|>")
@@ -27,7 +27,7 @@ def build_qwen2_vl() -> tuple[Any, Any]:
 
     tokenizer = make_tokenizer(QWEN_TOKENS)
     images = Qwen2VLImageProcessorPil(patch_size=14, min_pixels=28 * 28, max_pixels=4 * 28 * 28)
-    processor = for_pictures(Qwen2VLProcessor)(images, tokenizer, chat_template=QWEN_TEMPLATE)
+    processor = for_images(Qwen2VLProcessor)(images, tokenizer, chat_template=QWEN_TEMPLATE)
     rope = {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10000.0}
     config = Qwen2VLConfig(
         text_config=text_options(tokenizer, rope_parameters=rope, head_dim=8),
@@ -54,7 +54,7 @@ def build_qwen2_5_vl() -> tuple[Any, Any]:
 
     tokenizer = make_tokenizer(QWEN_TOKENS)
     images = Qwen2VLImageProcessorPil(patch_size=14, min_pixels=28 * 28, max_pixels=4 * 28 * 28)
-    processor = for_pictures(Qwen2_5_VLProcessor)(images, tokenizer, chat_template=QWEN_TEMPLATE)
+    processor = for_images(Qwen2_5_VLProcessor)(images, tokenizer, chat_template=QWEN_TEMPLATE)
     rope = {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10000.0}
     config = Qwen2_5_VLConfig(
         text_config=text_options(tokenizer, rope_parameters=rope, head_dim=8),
@@ -83,7 +83,7 @@ def build_qwen3_vl() -> tuple[Any, Any]:
 
     tokenizer = make_tokenizer(QWEN_TOKENS)
     images = Qwen2VLImageProcessorPil(patch_size=14, min_pixels=28 * 28, max_pixels=4 * 28 * 28)
-    processor = for_pictures(Qwen3VLProcessor)(images, tokenizer, chat_template=QWEN_TEMPLATE)
+    processor = for_images(Qwen3VLProcessor)(images, tokenizer, chat_template=QWEN_TEMPLATE)
     rope = {"rope_type": "default", "mrope_section": [2, 2, 2], "rope_theta": 10000.0}
     config = Qwen3VLConfig(
         text_config=text_options(tokenizer, rope_parameters=rope),
@@ -112,7 +112,7 @@ def build_qwen3_5() -> tuple[Any, Any]:
 
     tokenizer = make_tokenizer(QWEN_TOKENS)
     images = Qwen2VLImageProcessorPil(patch_size=14, min_pixels=28 * 28, max_pixels=4 * 28 * 28)
-    processor = for_pictures(Qwen3VLProcessor)(images, tokenizer, chat_template=QWEN_TEMPLATE)
+    processor = for_images(Qwen3VLProcessor)(images, tokenizer, chat_template=QWEN_TEMPLATE)
     rope = {"rope_type": "default", "mrope_section": [2, 1, 1], "rope_theta": 10000.0}
     linear = {
         "layer_types": ["linear_attention", "full_attention"],
@@ -161,7 +161,7 @@ def build_glm4v() -> tuple[Any, Any]:
         patch_size=14, size={"shortest_edge": 2 * 28 * 28, "longest_edge": 8 * 28 * 28}
     )
     mark = template("<|begin_of_image|><|image|><|end_of_image|>")
-    processor = for_pictures(Glm4vProcessor)(images, tokenizer, chat_template=mark)
+    processor = for_images(Glm4vProcessor)(images, tokenizer, chat_template=mark)
     ids = tokenizer.convert_tokens_to_ids(names)
     rope = {
         "rope_type": "default",
@@ -228,7 +228,7 @@ def pixtral_parts(spatial_merge_size: int) -> tuple[Any, dict[str, Any], dict[st
     images = PixtralImageProcessorPil(size={"longest_edge": 56}, patch_size={"height": 7, "width": 7})
     # A placeholder where torchvision is missing.
     named = transformers.PixtralProcessor
-    processor = (for_pictures(named) or named)(
+    processor = (for_images(named) or named)(
         images,
         tokenizer,
         patch_size=7,

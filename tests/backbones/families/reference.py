@@ -59,23 +59,23 @@ def reference(family: Family, example: Example) -> np.ndarray:
     processor = family.processor
     tokenizer = getattr(processor, "tokenizer", processor)
     images = [PILImage.fromarray(part.source) for part in example.images if not isinstance(part, Video)]
-    films = [decode_video(part.source, part.n_frames) for part in example.images if isinstance(part, Video)]
+    videos = [decode_video(part.source, part.n_frames) for part in example.images if isinstance(part, Video)]
     text = prompt(processor, example)
     options: dict[str, Any] = {"images": [images]} if images else {}
     if example.audios:
         options["audio"] = [part.source for part in example.audios]
         options["sampling_rate"] = 16_000
-    if films:
-        options["videos"] = [np.stack([np.asarray(image) for image in film.images]) for film in films]
+    if videos:
+        options["videos"] = [np.stack([np.asarray(image) for image in video.images]) for video in videos]
         options["do_sample_frames"] = False
         # Frames of a steady rate: a number and a rate say when each is shown.
         options["video_metadata"] = [
             {
                 "fps": 10.0,
-                "total_num_frames": round(film.duration * 10),
-                "frames_indices": [round(seconds * 10) for seconds in film.seconds],
+                "total_num_frames": round(video.duration * 10),
+                "frames_indices": [round(seconds * 10) for seconds in video.seconds],
             }
-            for film in films
+            for video in videos
         ]
     inputs = dict(
         processor(

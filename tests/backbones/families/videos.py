@@ -1,4 +1,4 @@
-"""Families that take videos as such: those that take pictures, with their own video processors."""
+"""Families that take videos as such: those that take images, with their own video processors."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Muon for matrices, AdamW for the rest, behind one `step`.
 
 torch's Muon takes two-dimensional parameters only; a convolution is handed over as the (out, rest) view of
-its own storage. Embeddings, biases and normalisation weights go to AdamW. `BatchedMuon` makes the same
+its own storage. Embeddings, biases and normalization weights go to AdamW. `BatchedMuon` makes the same
 updates as torch's, but orthogonalises the matrices of one shape together: the layers of the decoder are all
 alike.
 """
@@ -62,8 +62,8 @@ def orthogonalised(
     return x.mT if tall else x
 
 
-class Optimiser:
-    """Two optimisers and the two-dimensional views that connect convolutions with Muon."""
+class Optimizer:
+    """Two optimizers and the two-dimensional views that connect convolutions with Muon."""
 
     def __init__(
         self,
@@ -103,24 +103,24 @@ class Optimiser:
         norm = float(nn.utils.clip_grad_norm_(self.parameters, clip))
         for parameter, view in self.views:
             view.grad = None if parameter.grad is None else _flat(parameter.grad)
-        for optimiser in (self.muon, self.adam):
-            for group in optimiser.param_groups:
+        for optimizer in (self.muon, self.adam):
+            for group in optimizer.param_groups:
                 group["lr"] = group["rate"] * factor
-            optimiser.step()
+            optimizer.step()
         for parameter in self.parameters:
             parameter.grad = None
         return norm
 
     def state_dict(self) -> dict[str, Any]:
-        """State of both optimisers."""
+        """State of both optimizers."""
         return {"muon": self.muon.state_dict(), "adam": self.adam.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` gave; the peak rates stay those given here."""
-        for optimiser, saved in ((self.muon, state["muon"]), (self.adam, state["adam"])):
-            rates = [group["rate"] for group in optimiser.param_groups]
-            optimiser.load_state_dict(saved)
-            for group, rate in zip(optimiser.param_groups, rates, strict=True):
+        for optimizer, saved in ((self.muon, state["muon"]), (self.adam, state["adam"])):
+            rates = [group["rate"] for group in optimizer.param_groups]
+            optimizer.load_state_dict(saved)
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["rate"] = rate
 
 

@@ -1,4 +1,4 @@
-"""Sound files, through the loader that gives samples of one channel at another rate."""
+"""Audio files, through the loader that gives samples of one channel at another rate."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _SYNC = b"OggS"
 
 
 def place(body: bytes, suffix: str, folder: Path) -> Path:
-    """Write a sound."""
+    """Write an audio clip."""
     path = folder / f"case{suffix}"
     path.write_bytes(body)
     return path
 
 
 def read(path: Path) -> None:
-    """Load a sound from its file and from its bytes."""
+    """Load an audio clip from its file and from its bytes."""
     samples = load_audio(Audio(path), RATE, LIMITS)
     assert samples.dtype == np.float32
     assert samples.ndim == 1

@@ -1,4 +1,4 @@
-"""Encoded pictures, through the one guarded loader, as bytes and as a file."""
+"""Encoded images, through the one guarded loader, as bytes and as a file."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def place(body: bytes, suffix: str, folder: Path) -> Path:
-    """Write a picture."""
+    """Write an image."""
     path = folder / f"case{suffix}"
     path.write_bytes(body)
     return path
 
 
 def read(path: Path) -> None:
-    """Load a picture from its file and from its bytes, and check what comes out."""
+    """Load an image from its file and from its bytes, and check what comes out."""
     body = path.read_bytes()
     area = image_area(body)
     assert area >= 0
@@ -57,7 +57,7 @@ def _same_refusal(body: bytes, error: MediaError) -> None:
 
 
 def mutate(body: bytes, suffix: str, chance: random.Random) -> bytes:
-    """Change a picture's structure and keep lengths and checksums right."""
+    """Change an image's structure and keep lengths and checksums right."""
     if body.startswith(_PNG):
         return _PNG + b"".join(_png_chunk(*chunk) for chunk in _changed(list(_png_chunks(body)), chance))
     if body.startswith(b"\xff\xd8"):

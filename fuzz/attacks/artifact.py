@@ -23,7 +23,7 @@ SCORES = (4, 1, 2, 5, 3)
 
 
 def attacks() -> dict[str, bytes]:
-    """Return the inputs of `fuzz.artefact` by name."""
+    """Return the inputs of `fuzz.artifact` by name."""
     numbers = save({"centroids": np.arange(16.0).reshape(2, 8), "head_scores": np.array(SCORES)})
     return {
         "valid-first-schema.savs": _packed(_index(), numbers),
@@ -43,13 +43,13 @@ def _made(name: str) -> bytes:
     prototypes = rows[:2, : layout.heads_width] if name in TEXT_METHODS else None
     classifier = method.make(layout, np.unique(labels), prototypes).fit(rows, labels)
     shots = [Shot(str(number), label, "0" * 64) for number, label in enumerate(labels.tolist())]
-    left_out = np.full((6, 2), -0.5)
+    out_of_fold = np.full((6, 2), -0.5)
     artifact = Artifact(
         method,
         "{question}",
         classifier,
         shots,
-        left_out,
+        out_of_fold,
         None,
         None,
         {"chosen": ["x"], "why": "y"},

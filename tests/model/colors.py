@@ -1,4 +1,4 @@
-"""Small coloured pictures and a real backbone to look at them."""
+"""Small coloured images and a real backbone to look at them."""
 
 import tempfile
 from functools import cache
@@ -19,17 +19,17 @@ _STORE = tempfile.TemporaryDirectory()
 
 @cache
 def tiny() -> StoredBackbone:
-    """The backbone in the box; no picture passes it twice."""
+    """The bundled model; no image passes it twice."""
     return with_store(load_backbone("tiny"), Path(_STORE.name) / "store")
 
 
-def picture(colour: str, seed: int) -> Image.Image:
-    """A noisy picture of a colour; the seed decides the noise."""
+def image(colour: str, seed: int) -> Image.Image:
+    """A noisy image of a colour; the seed decides the noise."""
     noise = np.random.default_rng([seed, len(colour)]).integers(-25, 25, (32, 32, 3))
     return Image.fromarray(np.clip(np.array(COLOURS[colour]) + noise, 0, 255).astype(np.uint8))
 
 
 def shots(per_class: int, start: int = 0, colours=tuple(COLOURS)):
-    """Pictures and labels, colours in turn."""
+    """Images and labels, colours in turn."""
     named = [(colour, seed) for seed in range(start, start + per_class) for colour in colours]
-    return [picture(*one) for one in named], [colour for colour, _ in named]
+    return [image(*one) for one in named], [colour for colour, _ in named]
