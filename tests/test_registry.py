@@ -12,7 +12,7 @@ from savs._registry import Registry
 
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry[str]:
-    """Return a registry that an installed package adds `blue` to; its module counts how often it is imported."""
+    """Return a registry that an installed package adds `blue` to."""
     (tmp_path / "savs_blue.py").write_text("BLUE = '#00f'\n")
     info = tmp_path / "savs_blue-1.0.dist-info"
     info.mkdir()
