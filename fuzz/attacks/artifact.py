@@ -43,13 +43,13 @@ def _made(name: str) -> bytes:
     prototypes = rows[:2, : layout.heads_width] if name in TEXT_METHODS else None
     classifier = method.make(layout, np.unique(labels), prototypes).fit(rows, labels)
     shots = [Shot(str(number), label, "0" * 64) for number, label in enumerate(labels.tolist())]
-    out_of_fold = np.full((6, 2), -0.5)
+    left_out = np.full((6, 2), -0.5)
     artifact = Artifact(
         method,
         "{question}",
         classifier,
         shots,
-        out_of_fold,
+        left_out,
         None,
         None,
         {"chosen": ["x"], "why": "y"},

@@ -1,4 +1,4 @@
-"""Audio clips that are cut, empty, something else, lie in their headers or hold what is no number."""
+"""Sounds that are cut, empty, something else, lie in their headers or hold what is no number."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _others() -> dict[str, bytes]:
         "midi.wav": b"MThd\0\0\0\6" + bytes(64),
         "caf.aiff": b"caff\0\1\0\0desc" + bytes(64),
         "amiga.aiff": b"FORM\0\0\0\x40" + b"8SVXVHDR" + bytes(64),
-        "image.wav": b"RIFF\x40\0\0\0WEBPVP8 " + bytes(64),
+        "picture.wav": b"RIFF\x40\0\0\0WEBPVP8 " + bytes(64),
         "video.wav": b"RIFF\x40\0\0\0AVI LIST" + bytes(64),
         "pickle.wav": b"\x80\x04cos\nsystem\n(S'true'\ntR.",
         "zip.ogg": b"PK\x03\x04" + bytes(64),
@@ -104,9 +104,9 @@ def _others() -> dict[str, bytes]:
 
 def _made(kind: str, coding: str, n_channels: int = 1, rate: int = _RATE) -> bytes:
     seconds = np.arange(int(0.06 * rate)) / rate
-    audio = 0.4 * np.sin(2 * np.pi * 440 * seconds)
+    sound = 0.4 * np.sin(2 * np.pi * 440 * seconds)
     buffer = io.BytesIO()
-    soundfile.write(buffer, np.stack([audio] * n_channels, 1), rate, format=kind, subtype=coding)
+    soundfile.write(buffer, np.stack([sound] * n_channels, 1), rate, format=kind, subtype=coding)
     return buffer.getvalue()
 
 

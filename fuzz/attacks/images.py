@@ -1,4 +1,4 @@
-"""Images that lie about their size, end too early, are something else, or hold what no reader expects."""
+"""Pictures that lie about their size, end too early, are something else, or hold what no reader expects."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 
 def attacks() -> dict[str, bytes]:
     """Return the files by name."""
-    return {**_valid(), **_png(), **_jpeg(), **_gif(), **_tiff(), **_others(), **_no_images()}
+    return {**_valid(), **_png(), **_jpeg(), **_gif(), **_tiff(), **_others(), **_no_pictures()}
 
 
-def _image(size: tuple[int, int] = (12, 8), mode: str = "RGB") -> Image.Image:
+def _picture(size: tuple[int, int] = (12, 8), mode: str = "RGB") -> Image.Image:
     image = Image.new("RGB", size)
     image.putdata([(x * 9 % 256, x * 5 % 256, x % 256) for x in range(size[0] * size[1])])
     return image.convert(mode)
@@ -33,10 +33,10 @@ def _encoded(image: Image.Image, kind: str, **options: object) -> bytes:
 
 
 def _valid() -> dict[str, bytes]:
-    # Pillow leaves the settings of one encoder in the image, where the next one stumbles over them.
-    pair = {"save_all": True, "append_images": [_image(mode="L").convert("RGB")]}
-    pages = {"save_all": True, "append_images": [_image(mode="L").convert("RGB")]}
-    plain = _image()
+    # Pillow leaves the settings of one encoder in the picture, where the next one stumbles over them.
+    pair = {"save_all": True, "append_images": [_picture(mode="L").convert("RGB")]}
+    pages = {"save_all": True, "append_images": [_picture(mode="L").convert("RGB")]}
+    plain = _picture()
     return {
         "valid.png": _encoded(plain, "PNG"),
         "valid-palette.png": _encoded(plain.quantize(16), "PNG", transparency=3),
@@ -44,7 +44,7 @@ def _valid() -> dict[str, bytes]:
         "valid.jpg": _encoded(plain, "JPEG"),
         "valid-progressive.jpg": _encoded(plain, "JPEG", progressive=True),
         "valid-cmyk.jpg": _encoded(plain.convert("CMYK"), "JPEG"),
-        "valid-mpo.jpg": _encoded(_image(), "MPO", **pair),
+        "valid-mpo.jpg": _encoded(_picture(), "MPO", **pair),
         "valid.webp": _encoded(plain, "WEBP"),
         "valid-animated.webp": _encoded(plain, "WEBP", **pages),
         "valid.gif": _encoded(plain, "GIF"),
@@ -55,7 +55,7 @@ def _valid() -> dict[str, bytes]:
         "valid-deflate.tiff": _encoded(plain, "TIFF", compression="tiff_adobe_deflate"),
         "valid-lzw.tiff": _encoded(plain, "TIFF", compression="tiff_lzw"),
         "valid-jpeg.tiff": _encoded(plain, "TIFF", compression="jpeg"),
-        "valid-pages.tiff": _encoded(_image(), "TIFF", **pages),
+        "valid-pages.tiff": _encoded(_picture(), "TIFF", **pages),
         "valid-float.tiff": _encoded(plain.convert("L").convert("F"), "TIFF"),
     }
 
@@ -91,9 +91,9 @@ def _png() -> dict[str, bytes]:
         "bomb-2-to-the-31.png": png(2**31 - 1, 2**31 - 1, rows),
         "bomb-in-a-text-chunk.png": png(12, 8, chunk(b"zTXt", b"k\0\0" + text), rows),
         "bomb-in-a-colour-profile.png": png(12, 8, chunk(b"iCCP", b"k\0\0" + text), rows),
-        "one-by-5000.png": _encoded(_image((1, 5000)), "PNG"),
-        "one-by-one.png": _encoded(_image((1, 1)), "PNG"),
-        "5000-by-8.png": _encoded(_image((5000, 8)), "PNG"),
+        "one-by-5000.png": _encoded(_picture((1, 5000)), "PNG"),
+        "one-by-one.png": _encoded(_picture((1, 1)), "PNG"),
+        "5000-by-8.png": _encoded(_picture((5000, 8)), "PNG"),
         "no-size.png": png(0, 0, rows),
         "no-rows.png": png(12, 8),
         "accepted-too-few-rows.png": png(12, 800, rows),
@@ -115,7 +115,7 @@ def _png() -> dict[str, bytes]:
 
 
 def _jpeg() -> dict[str, bytes]:
-    whole = _encoded(_image((40, 30)), "JPEG")
+    whole = _encoded(_picture((40, 30)), "JPEG")
     start = whole.index(b"\xff\xc0") + 5
     wide = whole[:start] + b"\xff\xff\xff\xff" + whole[start + 4 :]
     loop = b"II*\0\x08\0\0\0" + struct.pack("<HHHII", 1, 0x8769, 4, 1, 8) + struct.pack("<I", 8)
@@ -140,7 +140,7 @@ def _orientation(kind: bytes, value: bytes) -> bytes:
 
 
 def _gif() -> dict[str, bytes]:
-    whole = _encoded(_image(), "GIF")
+    whole = _encoded(_picture(), "GIF")
     return {
         "no-frames.gif": b"GIF89a\x0c\0\x08\0\0\0\0;",
         "frame-larger-than-the-screen.gif": whole.replace(
@@ -148,7 +148,7 @@ def _gif() -> dict[str, bytes]:
         ),
         "frame-outside-the-screen.gif": whole.replace(b",\0\0\0\0", b",\xff\xff\xff\xff"),
         "screen-65535.gif": whole[:6] + b"\xff\xff\xff\xff" + whole[10:],
-        "accepted-10-000-frames.gif": _encoded(_image(), "GIF")[:-1] + _frame() * 10_000 + b";",
+        "accepted-10-000-frames.gif": _encoded(_picture(), "GIF")[:-1] + _frame() * 10_000 + b";",
         "code-size-255.gif": b"GIF89a\x0c\0\x08\0\0\0\0,\0\0\0\0\x0c\0\x08\0\0\xff\x02\x44\x01\0;",
         "endless-extension.gif": b"GIF89a\x0c\0\x08\0\0\0\0!\xfe" + b"\x01a" * 4000,
     }
@@ -184,7 +184,7 @@ def _tiff() -> dict[str, bytes]:
 
 
 def _others() -> dict[str, bytes]:
-    bmp, webp = _encoded(_image(), "BMP"), _encoded(_image(), "WEBP")
+    bmp, webp = _encoded(_picture(), "BMP"), _encoded(_picture(), "WEBP")
     return {
         "size-2-to-the-31.bmp": bmp[:18] + struct.pack("<ii", 2**31 - 1, 2**31 - 1) + bmp[26:],
         "negative-size.bmp": bmp[:18] + struct.pack("<ii", -12, -(2**31)) + bmp[26:],
@@ -194,11 +194,11 @@ def _others() -> dict[str, bytes]:
         "size-16384.webp": b"RIFF\x1a\0\0\0WEBPVP8L\x0d\0\0\0\x2f\xff\xff\xff\x0f" + bytes(9),
         "half.webp": webp[: len(webp) // 2],
         "canvas-2-to-the-24.webp": b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0\x02\0\0\0" + b"\xff" * 6,
-        "riff-of-audio clip.webp": b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0" + bytes(28),
+        "riff-of-sound.webp": b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0" + bytes(28),
     }
 
 
-def _no_images() -> dict[str, bytes]:
+def _no_pictures() -> dict[str, bytes]:
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("a.png", bytes(100_000))

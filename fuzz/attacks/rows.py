@@ -40,7 +40,7 @@ def _valid() -> dict[str, bytes]:
         "valid-bom-crlf.csv": b"\xef\xbb\xbf" + text.replace(b"\n", b"\r\n"),
         "valid.tsv": b"text\tlabel\none\ta\n\ntwo\tb\n",
         "valid.parquet": _table(text=["one", "two"], label=["a", "b"], id=[1, 2]),
-        "valid-images.parquet": _table(image=[{"bytes": b"\x89PNG", "path": None}], label=[3]),
+        "valid-pictures.parquet": _table(image=[{"bytes": b"\x89PNG", "path": None}], label=[3]),
     }
 
 
@@ -79,13 +79,13 @@ def _json() -> dict[str, bytes]:
         "image-of-a-file-address.json": b'[{"image": "file:///etc/passwd"}]',
         "image-with-a-null.json": b'[{"image": "a\\u0000.png"}]',
         "image-name-of-5000.json": json.dumps([{"image": "a" * 5000 + ".png"}]).encode(),
-        "audio clip-above.json": b'[{"audio": "../../../../etc/passwd"}]',
+        "sound-above.json": b'[{"audio": "../../../../etc/passwd"}]',
         "sound-of-a-number.json": b'[{"audio": 3}]',
         "sound-of-itself.json": b'[{"audio": {"array": {"array": [0.5]}, "sampling_rate": 8000}}]',
-        "audio clip-without-a-rate.json": b'[{"audio": {"array": [0.5]}}]',
-        "audio clip-at-a-rate-of-4000-digits.json": b'[{"audio": {"array": [0.5], "sampling_rate": 1e400}}]',
+        "sound-without-a-rate.json": b'[{"audio": {"array": [0.5]}}]',
+        "sound-at-a-rate-of-4000-digits.json": b'[{"audio": {"array": [0.5], "sampling_rate": 1e400}}]',
         "sound-of-uneven-lists.json": b'[{"audio": {"array": [[0.5], [0.5, 0.5]], "sampling_rate": 8000}}]',
-        "audio clip-nested-200-deep.json": b'[{"audio": {"sampling_rate": 1, "array": '
+        "sound-nested-200-deep.json": b'[{"audio": {"sampling_rate": 1, "array": '
         + b"[" * 200
         + b"0.5"
         + b"]" * 200

@@ -25,7 +25,7 @@ def attacks() -> dict[str, bytes]:
         "concat.mkv": b"ffconcat version 1.0\nfile /etc/passwd\n",
         "box-of-4-gigabytes.mp4": b"\xff\xff\xff\xffmoov" + mp4[8:200],
         "boxes-in-boxes.mp4": b"".join((8 * (400 - n)).to_bytes(4, "big") + b"moov" for n in range(400)),
-        "audio.avi": b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0" + bytes(20),
+        "sound.avi": b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0" + bytes(20),
         "sizes-without-end.mkv": b"\x1aE\xdf\xa3" + b"\xff" * 200,
     }
 

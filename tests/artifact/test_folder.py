@@ -221,7 +221,7 @@ def test__fault_29__impossible_sampling_of_videos__artifact_error(tmp_path, vide
 
 
 @pytest.mark.parametrize(
-    "media", [["video"], "image", ["video", "image"], ["image", "image"], [["image"]], 1, {}]
+    "media", [["film"], "image", ["video", "image"], ["image", "image"], [["image"]], 1, {}]
 )
 def test__fault_29__impossible_media__artifact_error(tmp_path, media):
     save_artifact(make_artifact(), tmp_path, card="card")
