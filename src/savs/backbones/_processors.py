@@ -11,7 +11,6 @@ alone, on the PIL backend, and the part for videos where four functions on torch
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -19,7 +18,7 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 from savs.backbones._model_files import Place, missing_package
-from savs.backbones._torchvision import open_video_processor, torchvision_in_name, torchvision_remedy
+from savs.backbones._torchvision import open_video_processor, torchvision_remedy, without_torchvision
 from savs.errors import BackboneError
 
 # Voxtral's processor for prompts that are written out.
@@ -275,12 +274,7 @@ def _recovered(placeholder: Any) -> Any:
     """Return the real class behind transformers' placeholder if it lacks nothing but torchvision's name."""
     if set(placeholder._backends) != {"torchvision"}:
         return None
-    try:
-        with torchvision_in_name():
-            module = importlib.import_module(placeholder.__module__)
-    except Exception:  # it needs more than the name: the placeholder's own error says what
-        return None
-    return getattr(module, placeholder.__name__, None)
+    return without_torchvision(placeholder)
 
 
 def _switch(place: Place, processor: Any, image_backend: str) -> None:
