@@ -87,7 +87,7 @@ _ASKED = (
 class Probe:
     """An example, its class, and what kind of prompt it is.
 
-    Kinds: ``"text"``, ``"one image"``, ``"two images"``, ``"one audio"``, ``"one video"``.
+    Kinds: ``"text"``, ``"one image"``, ``"two images"``, ``"one audio clip"``, ``"one video"``.
     """
 
     example: Example
@@ -128,7 +128,7 @@ def _image_probes() -> list[Probe]:
 
 def _audio_probes() -> list[Probe]:
     return [
-        Probe(question(tone(_HERTZ[label], 0.4 + 0.3 * number), asked), label, "one sound")
+        Probe(question(tone(_HERTZ[label], 0.4 + 0.3 * number), asked), label, "one audio clip")
         for number, (label, asked) in enumerate(zip(CLASSES, _QUESTIONS, strict=True))
     ]
 
@@ -152,7 +152,7 @@ def prefix_probes(modalities: AbstractSet[str]) -> list[Probe]:
     if "audio" in modalities:
         audio = tone(_HERTZ["green"], 1.0)
         found += [
-            Probe(question(audio, f"{_OPENING[:40]}{text}"), CLASSES[i], "one sound")
+            Probe(question(audio, f"{_OPENING[:40]}{text}"), CLASSES[i], "one audio clip")
             for i, text in enumerate(_ASKED[:3])
         ]
     if "image" not in modalities:
