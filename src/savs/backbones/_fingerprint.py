@@ -104,7 +104,7 @@ def weights_digest(model: Any) -> str:
 
     Bits are summed in blocks where the weights are (at the speed of memory) and the sums hashed: one changed
     value changes the digest. It depends on the dtype a model was loaded in, never on its device, nor on
-    whether its weights are offloaded. Of quantised weights the packed values count.
+    whether its weights are offloaded. Of quantized weights the packed values count.
     """
     digest = hashlib.sha256()
     for name, tensor in weights(model):

@@ -330,9 +330,9 @@ def _new_size(image: Any, size: Any) -> tuple[int, int]:
     if size.height and size.width:
         return size.height, size.width
     if size.shortest_edge and size.longest_edge:
-        found = get_size_with_aspect_ratio(before, size.shortest_edge, size.longest_edge)
+        after = get_size_with_aspect_ratio(before, size.shortest_edge, size.longest_edge)
     elif size.shortest_edge:
-        found = get_resize_output_image_size(
+        after = get_resize_output_image_size(
             image.reshape(-1, *image.shape[-3:])[0],
             size=size.shortest_edge,
             default_to_square=False,
@@ -340,7 +340,7 @@ def _new_size(image: Any, size: Any) -> tuple[int, int]:
         )
     else:
         raise ValueError(f"the video processor's size {size} is not understood")
-    return int(found[0]), int(found[1])
+    return int(after[0]), int(after[1])
 
 
 def resized(frames: Any, size: tuple[int, int], mode: str) -> Any:
@@ -360,8 +360,10 @@ def resized(frames: Any, size: tuple[int, int], mode: str) -> Any:
     if tuple(frames.shape[-2:]) == tuple(size):
         return frames
     flat = frames.reshape(-1, *frames.shape[-3:])
-    found = torch.nn.functional.interpolate(flat, size=size, mode=mode, align_corners=False, antialias=True)
-    return found.reshape(*frames.shape[:-2], *size)
+    frames_after = torch.nn.functional.interpolate(
+        flat, size=size, mode=mode, align_corners=False, antialias=True
+    )
+    return frames_after.reshape(*frames.shape[:-2], *size)
 
 
 def cropped(frames: Any, height: int, width: int) -> Any:
