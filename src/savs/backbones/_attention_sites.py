@@ -408,13 +408,13 @@ def _checked(path: str, width: int, sizes: dict[str, int], owners: list[Any]) ->
                 f"site {path}: {_product(sizes)} does not give the {width} columns of its input"
             )
         return n_heads, head_dim
-    sizes = next((sizes for owner in owners if (sizes := geometry(owner, None, width))), None)
-    if sizes is None:
+    own_sizes = next((own for owner in owners if (own := geometry(owner, None, width))), None)
+    if own_sizes is None:
         raise BackboneError(
             f"site {path} takes {width} columns, and {type(owners[0]).__name__} does not tell its heads; "
             f"give them as in '{path}:heads=8,head_dim=64'"
         )
-    return sizes
+    return own_sizes
 
 
 def _product(sizes: dict[str, int]) -> str:

@@ -74,8 +74,8 @@ def _from_name(name: str, source: str) -> Any:
 
     if name not in NAMES:
         raise BackboneError(
-            f"unknown quantization {name!r}; use {', '.join(NAMES)} or one of transformers' own configuration "
-            "objects"
+            f"unknown quantization {name!r}; use {', '.join(NAMES)} or one of transformers' own "
+            "configuration objects"
         )
     make: Any = BitsAndBytesConfig
     _check_package({"quant_method": "torchao" if name.startswith("torchao") else "bitsandbytes"}, source)
