@@ -105,6 +105,17 @@ def _auto_class(place: Place, config: Any) -> Any:
 def load_model(place: Place, config: Any, options: dict[str, Any], attn_implementation: str | None) -> Any:
     """Return the model with all its weights; `options` are passed to ``from_pretrained``.
 
+    Parameters
+    ----------
+    place : Place
+        Where its files are.
+    config : transformers.PreTrainedConfig
+        From `load_config`.
+    options : dict
+        For ``from_pretrained``.
+    attn_implementation : str or None
+        The attention kernel; None for the model's own choice.
+
     Raises
     ------
     BackboneError
@@ -181,7 +192,15 @@ def base_of(place: Place) -> tuple[str, str | None]:
 
 
 def own_processor(place: Place, base: Place) -> bool:
-    """Return whether an adapter's folder has a processor that replaces the base model's."""
+    """Return whether an adapter's folder has a processor that replaces the base model's.
+
+    Parameters
+    ----------
+    place : Place
+        The adapter's.
+    base : Place
+        Its base model's.
+    """
     images = ("processor_config.json", "preprocessor_config.json")
     if any((place.folder / name).is_file() for name in images):
         return True

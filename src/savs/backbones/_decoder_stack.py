@@ -96,6 +96,15 @@ def layers_in_order(decoder: Any, config: Any, has_heads: Callable[[Any], bool])
     length, or the only one called a decoder (BLT). Of two stacks that are run in turns (HRM), every run of
     every layer counts, in the order of transformers' own cache slots.
 
+    Parameters
+    ----------
+    decoder : torch.nn.Module
+        From `find_decoder`.
+    config : transformers.PreTrainedConfig
+        That of the text model.
+    has_heads : callable
+        Whether a layer has attention heads.
+
     Raises
     ------
     BackboneError
@@ -241,6 +250,15 @@ def geometry(module: Any, config: Any | None, width: int) -> tuple[int, int] | N
     """Return (n_heads, head_dim) with n_heads * head_dim equal to the projection's input width.
 
     Without a `config`, from the module's own members alone.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        An attention module.
+    config : transformers.PreTrainedConfig or None
+        That of its layer.
+    width : int
+        Columns of its output projection's input.
     """
     # BERT keeps the numbers one level down, next to query, key and value.
     owners = [module, *(child for child in module.children() if any(_child(child, q) for q in _QUERIES))]

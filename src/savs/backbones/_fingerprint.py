@@ -44,7 +44,17 @@ _VOLATILE = {
 
 
 def fingerprint(model: Any, processor: Any, anatomy: Anatomy) -> dict[str, JSONValue]:
-    """Return the record of a loaded model and its processor; where they came from is the caller's to add."""
+    """Return the record of a loaded model and its processor; where they came from is the caller's to add.
+
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+        Loaded.
+    processor : transformers processor or tokenizer
+        Its own.
+    anatomy : Anatomy
+        Where its heads are.
+    """
     record: dict[str, JSONValue] = {
         "model_class": type(model).__name__,
         "config_digest": config_digest(model.config),

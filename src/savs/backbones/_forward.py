@@ -125,6 +125,13 @@ def _restore(module: nn.Module, attributes: dict[str, Any], registries: _Registr
 def accepted_inputs(model: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the model's forward takes, on its device, floating tensors in its dtype.
 
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+        Its ``forward`` names what it takes.
+    inputs : mapping of str to Tensor
+        What the processor returned.
+
     Raises
     ------
     BackboneError

@@ -367,7 +367,15 @@ def resized(frames: Any, size: tuple[int, int], mode: str) -> Any:
 
 
 def cropped(frames: Any, height: int, width: int) -> Any:
-    """Return the middle of frames, black where they are too small, shape (..., channels, height, width)."""
+    """Return the middle of frames, black where they are too small, shape (..., channels, height, width).
+
+    Parameters
+    ----------
+    frames : Tensor, shape (..., channels, before_height, before_width)
+        Pixels.
+    height, width : int
+        Of the result, in pixels.
+    """
     import torch
 
     rows, columns = max(0, height - frames.shape[-2]), max(0, width - frames.shape[-1])

@@ -67,7 +67,17 @@ def pack(values: NDArray[Any], dtype: str) -> NDArray[Any]:
 
 
 def unpack(stored: NDArray[Any], dtype: str, out: NDArray[np.float32]) -> None:
-    """Write stored values into a float32 array of the same shape."""
+    """Write stored values into a float32 array of the same shape.
+
+    Parameters
+    ----------
+    stored : ndarray, shape (n_rows, width)
+        As it lies in a part.
+    dtype : str
+        One of `DTYPES`.
+    out : ndarray of float32, shape (n_rows, width)
+        Where the values go.
+    """
     if dtype == "float32":
         out[...] = stored
     elif dtype == "float16":
@@ -143,7 +153,19 @@ def page_header(n_rows: int, n_bytes: int) -> bytes:
 
 
 def footer(chunks: Sequence[Chunk], n_rows: int, metadata: Mapping[str, str], writer: str) -> bytes:
-    """Return what stands after the last column, to the end of the file."""
+    """Return what stands after the last column, to the end of the file.
+
+    Parameters
+    ----------
+    chunks : sequence of Chunk
+        One per column.
+    n_rows : int
+        Rows of the part.
+    metadata : mapping of str to str
+        Key-value entries of the file.
+    writer : str
+        Name of the program.
+    """
     root = _struct([_binary(4, b"schema"), _i32(5, len(chunks))])
     n_bytes = sum(chunk.n_header + n_rows * chunk.width for chunk in chunks)
     group = _struct(

@@ -120,6 +120,13 @@ def is_part_name(name: str) -> bool:
 def open_part(path: Path, description: Description) -> Part:
     """Open a part, check that it is one of this store, and read its keys.
 
+    Parameters
+    ----------
+    path : Path
+        Its file.
+    description : Description
+        The store's; a part of another store is bad.
+
     Raises
     ------
     BadPartError

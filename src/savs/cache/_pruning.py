@@ -44,6 +44,13 @@ class Pruned(NamedTuple):
 def prune(catalog: PartCatalog, part_rows: int) -> Pruned:
     """Prune the parts of a catalog; see the module.
 
+    Parameters
+    ----------
+    catalog : PartCatalog
+        Of the store.
+    part_rows : int
+        Rows of a full part.
+
     Raises
     ------
     OSError

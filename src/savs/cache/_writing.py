@@ -68,7 +68,17 @@ class Writer:
         return time.monotonic() - self._since if waits else 0.0
 
     def take(self, keys: Sequence[bytes], features: NDArray[Any], states: NDArray[Any] | None) -> None:
-        """Take in the rows that the store does not have; as `FeatureStore.append`, with shapes that fit."""
+        """Take in the rows that the store does not have; as `FeatureStore.append`, with shapes that fit.
+
+        Parameters
+        ----------
+        keys : sequence of bytes
+            One for each row.
+        features : ndarray of float32, shape (n_rows, width)
+            Head vectors.
+        states : ndarray of float32, shape (n_rows, states_width), or None
+            Final hidden states.
+        """
         new = self._new(keys, states is not None)
         while new and self.caching:
             buffer = self._buffer_for(states is not None)

@@ -73,7 +73,17 @@ def read(
 
 
 def encode(processor: Any, examples: Sequence[Example], side: Side | None = None) -> dict[str, Any]:
-    """Return what the processor makes of some prompts, padded on a side if one is given."""
+    """Return what the processor makes of some prompts, padded on a side if one is given.
+
+    Parameters
+    ----------
+    processor : transformers processor or tokenizer
+        The model's.
+    examples : sequence of Example
+        Rendered together.
+    side : {"left", "right"}, optional
+        Where to pad; by default nothing is padded.
+    """
     rendered = [render(processor, example) for example in examples]
     images = [[load_image(image.source) for image in prompt.images] for prompt in rendered]
     options: dict[str, Any] = {

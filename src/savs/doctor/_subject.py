@@ -92,7 +92,15 @@ class Subject:
         return self.backbone.in_mode(batch_size, prefix_reuse=prefix_reuse)
 
     def extract(self, examples: Sequence[Example], batch_size: int = 1) -> Rows:
-        """Return vectors as `savs` reads them, without prefix reuse."""
+        """Return vectors as `savs` reads them, without prefix reuse.
+
+        Parameters
+        ----------
+        examples : sequence of Example
+            Prompts.
+        batch_size : int, default=1
+            Examples per forward pass.
+        """
         return self.variant(batch_size).extract(examples).features
 
     def judge(
