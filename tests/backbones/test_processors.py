@@ -6,6 +6,7 @@ import ast
 import contextlib
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import savs
 from savs.backbones import TransformersBackbone, load_backbone
 from savs.backbones._model_files import missing_package
 from savs.backbones._torchvision import torchvision_remedy
@@ -22,6 +24,7 @@ from savs.errors import BackboneError
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
+SOURCES = str(Path(savs.__file__).parents[1])
 HAS_TORCHVISION = importlib.util.find_spec("torchvision") is not None
 without_torchvision = pytest.mark.skipif(HAS_TORCHVISION, reason="torchvision is installed")
 REMEDY = r"a matching build of the package torchvision: pip install \"torchvision==0\.\d+\.\*\""
@@ -90,7 +93,7 @@ def test__load__torchvision_wanted_but_missing__names_the_build_to_install(folde
 def test__load__image_backend__as_asked(folder_of) -> None:
     assert load_backbone(folder_of("llava"), image_backend="pil").fingerprint["processor_backend"] == "pil"
     assert load_backbone(folder_of("llama"), image_backend="pil").fingerprint["processor_backend"] is None
-    with pytest.raises(BackboneError, match="'cairo' is no image backend"):
+    with pytest.raises(BackboneError, match="unknown image backend 'cairo'"):
         load_backbone(folder_of("llava"), image_backend="cairo")
 
 
@@ -157,7 +160,12 @@ def broken_torchvision(tmp_path) -> Path:
 def run(script: str, site: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)],
-        env={"PYTHONPATH": str(site), "PATH": "", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
+        env={
+            "PYTHONPATH": os.pathsep.join([str(site), SOURCES]),
+            "PATH": "",
+            "HF_HUB_OFFLINE": "1",
+            "OMP_NUM_THREADS": "1",
+        },
         capture_output=True,
         text=True,
         check=False,
@@ -184,6 +192,8 @@ EXTRACT = """
         rows = backbone.extract([Example((Message("user", parts),))]).features
         found[name] = backbone.fingerprint["processor_backend"], float(np.abs(rows).mean())
     print(found)
+    left = [name for name in sys.modules if name.partition(".")[0] == "torchvision"]
+    assert not left, left
 """
 
 
@@ -197,7 +207,7 @@ def test__load__broken_torchvision__works_through_pil_with_one_warning(
     found = run(EXTRACT, broken_torchvision, *names, order)
     assert found.returncode == 0, found.stderr
     assert found.stderr.count("TorchvisionWarning") == 1
-    assert "torchvision 0.28.0 does not work beside torch" in found.stderr
+    assert "torchvision 0.28.0 does not work with torch" in found.stderr
     assert "RuntimeError at import" in found.stderr
     assert "pip install" in found.stderr
     monkeypatch.setattr(sys, "argv", ["", *names])
@@ -255,3 +265,27 @@ def test__set_aside__torchvision_that_works__left_alone(tmp_path) -> None:
     """
     found = run(script, tmp_path)
     assert (found.stdout, found.stderr) == ("True False\n", "")
+
+
+@without_torchvision
+def test__set_aside__broken_torchvision__tried_once_and_no_entry_left(broken_torchvision) -> None:
+    script = """
+        import importlib.util, sys
+        from savs.backbones._torchvision import set_aside_broken_torchvision
+        before = set(sys.modules)
+        set_aside_broken_torchvision()
+        finders = sys.meta_path[:]
+        class Refuses:
+            def find_spec(self, name, *rest):
+                assert not name.startswith("torchvision"), "imported again"
+        sys.meta_path.insert(0, Refuses())
+        set_aside_broken_torchvision()
+        sys.meta_path[:] = finders
+        from transformers.utils import is_torchvision_available, is_torchvision_v2_available
+        print(is_torchvision_available(), is_torchvision_v2_available())
+        print(importlib.util.find_spec("torchvision") is not None)
+        print([name for name in sys.modules if name.startswith("torchvision")])
+    """
+    outcome = run(script, broken_torchvision)
+    assert outcome.stdout == "False False\nTrue\n[]\n", outcome.stderr
+    assert outcome.stderr.count("TorchvisionWarning") == 1

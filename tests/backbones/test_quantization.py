@@ -1,4 +1,4 @@
-"""Quantised weights: what is asked for, what is recorded, and that the vectors follow the weights."""
+"""Quantized weights: what is asked for, what is recorded, and that the vectors follow the weights."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test__quantization__package_missing__error_names_it(name, package, folder_of
         ({"quant_method": "compressed-tensors"}, "compressed-tensors"),
     ],
 )
-def test__folder_that_is_quantised__package_missing__error_names_it(
+def test__folder_that_is_quantized__package_missing__error_names_it(
     settings, package, folder_of, tmp_path, monkeypatch
 ) -> None:
     monkeypatch.setitem(sys.modules, package.replace("-", "_"), None)
@@ -72,11 +72,11 @@ def test__folder_that_is_quantised__package_missing__error_names_it(
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        ("int3", "'int3' is no quantisation; use bnb-4bit"),
+        ("int3", "unknown quantization 'int3'; use bnb-4bit"),
         (7, "not int"),
-        ({"quant_method": "telepathy"}, "no quantisation settings"),
-        ({"bits": 4}, "no quantisation settings"),
-        ({"method": None, "settings": None, "weights": {}}, "no quantisation settings"),
+        ({"quant_method": "telepathy"}, "not quantization settings"),
+        ({"bits": 4}, "not quantization settings"),
+        ({"method": None, "settings": None, "weights": {}}, "not quantization settings"),
     ],
 )
 def test__quantization__nonsense__one_line(wanted, message, folder_of) -> None:
@@ -100,7 +100,7 @@ def test__quantization_state__plain_packed_and_small_weights() -> None:
     model = nn.Linear(2, 2)
     model.config = types.SimpleNamespace()
     assert quantization_state(model) is None
-    with pytest.raises(BackboneError, match="none of its weights could be quantised"):
+    with pytest.raises(BackboneError, match="none of its weights could be quantized"):
         check_quantized(model, "x")
     model.weight = nn.Parameter(model.weight.data.to(torch.float8_e4m3fn), requires_grad=False)
     model.config.quantization_config = {"quant_method": "fp8", "_private": 1}
@@ -120,7 +120,7 @@ def test__keep_weights__only_the_layers_that_would_write_them_anew() -> None:
 
 
 def check_roundtrip(folder, wanted, examples, tmp_path, tolerance):
-    """Quantised at loading, saved and loaded, and asked for by its own record: the same model three times."""
+    """Quantized at loading, saved and loaded, and asked for by its own record: the same model three times."""
     backbone = load_backbone(folder, quantization=wanted, batch_size=3)
     record, digest = backbone.fingerprint["quantization"], backbone.fingerprint["weights_digest"]
     vectors = backbone.extract(examples).features
@@ -160,9 +160,9 @@ def test__torchao__int8_weights__right_vectors_and_record(wide, examples_for, tm
     record = check_roundtrip(wide, "torchao-int8", examples_for("llama"), tmp_path, 0.05)
     assert record["method"] == "torchao"
     assert record["weights"] == {"Int8Tensor": 14}
-    with pytest.raises(BackboneError, match="quantised already"):
+    with pytest.raises(BackboneError, match="quantized already"):
         load_backbone(tmp_path / "saved", quantization=record | {"settings": other_settings(record)})
-    with pytest.raises(BackboneError, match="no quantisation settings"):
+    with pytest.raises(BackboneError, match="not quantization settings"):
         load_backbone(wide, quantization={"quant_method": "torchao", "quant_type": "int4"})
 
 
@@ -175,13 +175,13 @@ def test__torchao__own_settings_and_what_cannot_be_done(wide, examples_for) -> N
     backbone = load_backbone(wide, quantization=TorchAoConfig(Float8WeightOnlyConfig()))
     assert backbone.fingerprint["quantization"]["weights"] == {"Float8Tensor": 14}
     assert np.isfinite(backbone.extract(examples_for("llama")).features).all()
-    with pytest.raises(BackboneError, match="none of its weights could be quantised"):
+    with pytest.raises(BackboneError, match="none of its weights could be quantized"):
         load_backbone(wide, quantization=TorchAoConfig(Int4WeightOnlyConfig(group_size=1024)))
 
 
 @foreign
 @needs_torchao
-def test__torchao__quantised_by_hand__recorded_and_refused_for_the_plain_one(wide, examples_for) -> None:
+def test__torchao__quantized_by_hand__recorded_and_refused_for_the_plain_one(wide, examples_for) -> None:
     from torchao.quantization import Int8WeightOnlyConfig, quantize_
 
     plain = load_backbone(wide, batch_size=3)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +14,15 @@ import numpy as np
 import pytest
 import torch
 
+from savs.backbones import _torchvision
 from savs.backbones._model_files import Place
-from savs.backbones._torchvision import cropped, on_torch, open_video_processor, resized
+from savs.backbones._torchvision import (
+    cropped,
+    on_torch,
+    open_video_processor,
+    resized,
+    without_torchvision,
+)
 from savs.errors import BackboneError
 
 
@@ -125,6 +136,88 @@ def test__on_torch__where_torchvision_is__the_same_bits(name: str) -> None:
         assert torch.equal(found["pixel_values_videos"], expected["pixel_values_videos"])
     expected = functional_crop(frames(90, 121))
     assert torch.equal(cropped(frames(90, 121), 50, 60), expected)
+
+
+missing = pytest.mark.skipif(
+    importlib.util.find_spec("torchvision") is not None, reason="torchvision is installed"
+)
+
+
+@pytest.fixture
+def no_copies(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Forget the copies of transformers' modules; return a list of what asks Python for torchvision."""
+    asked: list[str] = []
+
+    class Finder:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name.partition(".")[0] == "torchvision":
+                asked.append(name)
+
+    monkeypatch.setattr(_torchvision, "_COPIES", {})
+    monkeypatch.setattr(sys, "meta_path", [Finder(), *sys.meta_path])
+    return asked
+
+
+@missing
+@pytest.mark.parametrize("name", ["PixtralProcessor", "Qwen3VLVideoProcessor"])
+def test__without_torchvision__placeholder__the_class_and_modules_as_before(name, no_copies) -> None:
+    import transformers
+    from transformers.utils import is_torchvision_available, is_torchvision_v2_available
+
+    placeholder = getattr(transformers, name)
+    module = placeholder.__module__
+    is_torchvision_available.cache_clear()
+    is_torchvision_v2_available.cache_clear()
+    assert placeholder.is_dummy
+    found = without_torchvision(placeholder)
+    assert not hasattr(found, "is_dummy")
+    assert (found.__name__, found.__module__) == (name, module)
+    assert (is_torchvision_available(), is_torchvision_v2_available()) == (False, False)
+    assert getattr(transformers, name).is_dummy
+    assert module not in sys.modules
+    assert not [loaded for loaded in sys.modules if loaded.partition(".")[0] == "torchvision"]
+    assert set(no_copies) <= {"torchvision"}  # transformers' own question, whether it is installed
+
+
+@missing
+@pytest.mark.usefixtures("no_copies")
+def test__without_torchvision__many_threads__one_class_and_never_an_entry() -> None:
+    import transformers
+
+    placeholder, stop, entries = transformers.Qwen2VLVideoProcessor, threading.Event(), []
+
+    def watch() -> None:
+        while not stop.is_set():
+            entries.extend(name for name in list(sys.modules) if name.startswith("torchvision"))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    with ThreadPoolExecutor(8) as pool:
+        classes = set(pool.map(without_torchvision, [placeholder] * 16))
+    stop.set()
+    watcher.join()
+    assert len(classes) == 1
+    assert None not in classes
+    assert entries == []
+
+
+@missing
+@pytest.mark.usefixtures("no_copies")
+def test__without_torchvision__module_that_needs_more__none_and_modules_as_before() -> None:
+    import transformers
+
+    placeholder = transformers.Llama4ImageProcessor  # takes a function from torchvision at import
+    before = dict(sys.modules)
+    real = type("Llama4ImageProcessor", (), {"is_dummy": True, "__module__": "json.no_such_module"})
+    assert without_torchvision(real) is None
+    assert {name for name in sys.modules if name not in before} == set()
+    found = without_torchvision(placeholder)
+    assert found is None or not hasattr(found, "is_dummy")
+    assert not [loaded for loaded in sys.modules if loaded.partition(".")[0] == "torchvision"]
+
+
+def test__without_torchvision__class_that_is_there__as_it_is() -> None:
+    assert without_torchvision(Path) is Path
 
 
 def functional_crop(given: torch.Tensor) -> torch.Tensor:

@@ -238,7 +238,7 @@ def test__fault_27__part_cut_short__told_by_the_extraction_that_finds_it(
     name = damage(tmp_path / "store", cut=True)
     code, text, error = savs(*command)
     assert (code, report(text)["computed"]) == (0, 6)
-    assert f"{name}: it is no Parquet file or was cut short" in error
+    assert f"{name}: it is not a Parquet file, or it was cut short" in error
     assert "its rows are computed again" in error
 
 

@@ -148,7 +148,7 @@ def blind(honest: Any) -> Any:
 
 @pytest.mark.parametrize(
     ("name", "dropped", "check"),
-    [("qwen2_audio", "input_features", "audio"), ("qwen2_5_vl_video", "pixel_values_videos", "video")],
+    [("qwen2_audio", "input_features", "audio clip"), ("qwen2_5_vl_video", "pixel_values_videos", "video")],
 )
 def test__examine__audio_or_video_silenced_by_the_model__caught(name, dropped, check, patient) -> None:
     def silent(base: Any) -> Any:

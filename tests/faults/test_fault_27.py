@@ -53,7 +53,7 @@ def test__fault_27__part_of_a_terabyte_of_nothing__set_aside_unread(store):
     path = store / "parts" / ("0" * 64 + ".parquet")
     with path.open("wb") as file:
         file.truncate(2**40)
-    with pytest.warns(StoreWarning, match="no Parquet file"):
+    with pytest.warns(StoreWarning, match="not a Parquet file"):
         assert FeatureStore.existing(store).get([KEY]).found.all()
     assert not path.exists()
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from savs._lazy import attach
 
 if TYPE_CHECKING:
+    from savs.backbones._registered import register_backbone
     from savs.backbones.base import Backbone, Extraction, JSONValue
     from savs.backbones.fake import FakeBackbone
     from savs.backbones.loading import load_backbone
@@ -24,11 +25,13 @@ __all__ = [
     "PromptTemplate",
     "TransformersBackbone",
     "load_backbone",
+    "register_backbone",
 ]
 
 __getattr__, __dir__ = attach(
     __name__,
     {
+        "savs.backbones._registered": ["register_backbone"],
         "savs.backbones.base": ["Backbone", "Extraction", "JSONValue"],
         "savs.backbones.fake": ["FakeBackbone"],
         "savs.backbones.loading": ["load_backbone"],

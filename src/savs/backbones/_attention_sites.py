@@ -41,9 +41,6 @@ if TYPE_CHECKING:
 
     from savs.backbones.base import JSONValue
 
-
-# What a decoder has beside the heads that are read: other mixers, cross-attention, unreadable attention.
-
 # The first pattern found in the class name names the kind.
 _KINDS = (
     ("Mamba", re.compile(r"mamba|ssm|mixer")),
@@ -54,212 +51,7 @@ _KINDS = (
 _MIXER = re.compile(
     r"mamba|deltanet|deltaattention|lightning|recurrentblock|shortconv|rwkvselfattention|lstmlayer|mixer"
 )
-
-
-@dataclass(frozen=True)
-class SkippedLayer:
-    """A part of the decoder that mixes tokens and is not read.
-
-    Attributes
-    ----------
-    path : str
-        From the model.
-    kind : str
-        ``"cross-attention"``, ``"linear attention"``, ``"Mamba"``, ``"convolution"``, ``"recurrent"``,
-        ``"attention without readable heads"``, or ``"no attention"`` (a layer of base estimators or an MLP
-        alone).
-    """
-
-    path: str
-    kind: str
-
-
-def skipped_in_layer(path: str, layer: Any, read: Collection[int]) -> Iterator[SkippedLayer]:
-    """Yield what is not read in a layer.
-
-    Parameters
-    ----------
-    path : str
-        Of the layer, from the model.
-    layer : nn.Module
-        One layer of the decoder.
-    read : collection of int
-        Identities of its attention modules that are read.
-    """
-    found = False
-    inside: list[str] = []
-    for name, module in layer.named_modules(remove_duplicate=False):
-        if any(name.startswith(outer) for outer in inside):
-            continue
-        if id(module) in read:
-            found = True
-            inside.append(f"{name}.")
-            continue
-        kind = None if _holds(module, read) else _kind(name, module)
-        if kind is not None:
-            found = True
-            inside.append(f"{name}.")
-            yield SkippedLayer(f"{path}.{name}" if name else path, kind)
-    if not found:
-        yield SkippedLayer(path, "no attention")
-
-
-def _holds(module: Any, read: Collection[int]) -> bool:
-    # A layer that is called attention (ZambaAttentionDecoderLayer) holds the attention that is read.
-    return any(id(inner) in read for inner in module.modules())
-
-
-def skipped_outside(prefix: str, decoder: Any, paths: Collection[str]) -> Iterator[SkippedLayer]:
-    """Yield the cross-attention modules of a decoder that are in none of its layers (Idefics)."""
-    inside: list[str] = []
-    for name, module in decoder.named_modules():
-        where = f"{prefix}.{name}" if prefix else name
-        if any(where.startswith(f"{path}.") for path in (*paths, *inside)):
-            continue
-        if is_cross_attention(name, module):
-            inside.append(where)
-            yield SkippedLayer(where, "cross-attention")
-
-
-def _kind(name: str, module: Any) -> str | None:
-    if not name or not list(module.children()):
-        return None
-    if is_cross_attention(name, module):
-        return "cross-attention"
-    class_name = type(module).__name__
-    lower = class_name.lower()
-    if _MIXER.search(lower) or (is_attention(module) and is_recurrent(class_name, module)):
-        return next((kind for kind, pattern in _KINDS if pattern.search(lower)), "linear attention")
-    if is_attention(module):
-        return "attention without readable heads"
-    return None
-
-
-# Output projections that the user names, where the rule of `find_sites` finds none or others.
-
 _GEOMETRY = re.compile(r"(heads|head_dim)=([1-9]\d*)")
-
-
-@dataclass(frozen=True)
-class NamedProjection:
-    """A projection that the user named, with its heads; see `AttentionSite`."""
-
-    path: str
-    projection: Any
-    owner: Any
-    layer: int
-    n_heads: int
-    head_dim: int
-    gated: bool
-
-
-def named_projections(model: Any, names: Sequence[str]) -> list[NamedProjection]:
-    """Return the named projections, by layer, those of one layer in the order of the names.
-
-    The layer is the first number in a path; without one, its place among all that are named.
-
-    Raises
-    ------
-    BackboneError
-        If a name fits no module, or one that is not a projection; if the heads are neither given nor told by
-        the modules around it; if heads * head_dim is not the width of its input; or if one is named twice.
-    """
-    if isinstance(names, str) or not names:
-        raise BackboneError(f"sites is a list of paths of output projections, not {names!r}")
-    modules = dict(model.named_modules(remove_duplicate=False))
-    found: list[NamedProjection] = []
-    for name in names:
-        path, given = _parsed(name)
-        for match in _matching(modules, path):
-            if any(match == other.path for other in found):
-                raise BackboneError(f"sites names {match} twice")
-            found.append(_projection(modules, match, given, len(found)))
-    return sorted(found, key=lambda projection: projection.layer)
-
-
-def _parsed(name: Any) -> tuple[str, dict[str, int]]:
-    if not isinstance(name, str):
-        raise BackboneError(f"a site is a text such as 'model.layers.*.attn.out', not {name!r}")
-    path, colon, rest = name.strip().partition(":")
-    given: dict[str, int] = {}
-    for part in rest.split(",") if colon else ():
-        match = _GEOMETRY.fullmatch(part.strip())
-        if match is None or match[1] in given:
-            raise BackboneError(
-                f"site {name!r}: after the colon comes heads=N,head_dim=N, not {part.strip()!r}"
-            )
-        given[match[1]] = int(match[2])
-    return path, given
-
-
-def _matching(modules: dict[str, Any], path: str) -> list[str]:
-    pattern = re.compile(re.escape(path).replace(r"\*", r"[^.]+"))
-    matches = [name for name in modules if name and pattern.fullmatch(name)]
-    if matches:
-        return matches
-    projections = dict.fromkeys(_starred(name) for name, module in modules.items() if input_width(module))
-    close = difflib.get_close_matches(_starred(path), projections, n=3, cutoff=0.5)
-    advice = f"; close to it: {', '.join(close)}" if close else ""
-    raise BackboneError(f"sites names {path!r}, and the model has no such module{advice}")
-
-
-def _starred(path: str) -> str:
-    return re.sub(r"(?<![^.])\d+(?![^.])", "*", path)
-
-
-def _projection(modules: dict[str, Any], path: str, given: dict[str, int], place: int) -> NamedProjection:
-    projection = modules[path]
-    width = input_width(projection)
-    if width is None:
-        inside = [name for name, child in projection.named_children() if input_width(child)]
-        advice = f"; it has {', '.join(f'{path}.{name}' for name in inside[:4])}" if inside else ""
-        raise BackboneError(f"sites names {path}, a {type(projection).__name__} and not a projection{advice}")
-    owners = list(_owners(modules, path))
-    n_heads, head_dim = _checked(path, width, given, owners)
-    numbers = [int(part) for part in path.split(".") if part.isdecimal()]
-    return NamedProjection(
-        path=path,
-        projection=projection,
-        owner=owners[0],
-        layer=numbers[0] if numbers else place,
-        n_heads=n_heads,
-        head_dim=head_dim,
-        gated=is_gated(owners[0], width),
-    )
-
-
-def _owners(modules: dict[str, Any], path: str) -> Iterator[Any]:
-    """Yield the module that holds the projection, and an attention around that (BERT's `output.dense`)."""
-    parents = path.split(".")[:-1]
-    yield modules[".".join(parents)]
-    around = modules[".".join(parents[:-1])] if parents else None
-    if around is not None and is_attention(around):
-        yield around
-
-
-def _checked(path: str, width: int, given: dict[str, int], owners: list[Any]) -> tuple[int, int]:
-    if given:
-        n_heads = given.get("heads") or width // given["head_dim"]
-        head_dim = given.get("head_dim") or width // n_heads
-        if n_heads * head_dim != width:
-            raise BackboneError(
-                f"site {path}: {_product(given)} does not give the {width} columns of its input"
-            )
-        return n_heads, head_dim
-    sizes = next((sizes for owner in owners if (sizes := geometry(owner, None, width))), None)
-    if sizes is None:
-        raise BackboneError(
-            f"site {path} takes {width} columns, and {type(owners[0]).__name__} does not tell its heads; "
-            f"give them as in '{path}:heads=8,head_dim=64'"
-        )
-    return sizes
-
-
-def _product(given: dict[str, int]) -> str:
-    return " and ".join(f"{name}={number}" for name, number in given.items())
-
-
-# Where the attention heads of a decoder are: one rule, from modules and configuration, never by model name.
 
 
 @dataclass(frozen=True)
@@ -378,15 +170,15 @@ def find_sites(model: Any, paths: Sequence[str] | None = None) -> Anatomy:
     if paths is not None:
         return _from_user(model, decoder, paths)
     config = text_config(model)
-    layers = layers_in_order(decoder, config, lambda layer: bool(_found_in(layer, config)))
+    layers = layers_in_order(decoder, config, lambda layer: bool(_readable_attentions(layer, config)))
     prefix = path_of(model, decoder)
     sites: list[AttentionSite] = []
     skipped: dict[str, SkippedLayer] = {}
     for number, (place, layer) in enumerate(layers):
         path = f"{prefix}.{place}" if prefix else place
-        found = _found_in(layer, layer_config(config, number))
-        sites.extend(_sites(path, number, found))
-        skipped |= {s.path: s for s in skipped_in_layer(path, layer, {id(f.module) for f in found})}
+        attentions = _readable_attentions(layer, layer_config(config, number))
+        sites.extend(_sites(path, number, attentions))
+        skipped |= {s.path: s for s in skipped_in_layer(path, layer, {id(f.module) for f in attentions})}
     if not sites:
         raise _nothing_found(decoder, prefix)
     outside = skipped_outside(prefix, decoder, set(_stack_paths(prefix, layers)))
@@ -394,7 +186,7 @@ def find_sites(model: Any, paths: Sequence[str] | None = None) -> Anatomy:
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Attention:
     """An attention module of a layer, by its path there, with its projection and heads."""
 
     name: str
@@ -405,16 +197,18 @@ class _Found:
     gated: bool
 
 
-def _found_in(layer: Any, config: Any) -> list[_Found]:
+def _readable_attentions(layer: Any, config: Any) -> list[_Attention]:
     """Return the self-attention modules of a layer that can be read, outermost first."""
-    found = []
+    attentions = []
     for name, module in _attentions(layer):
         projection = output_projection(module)
         sizes = geometry(module, config, projection[2]) if projection else None
         if projection and sizes:
             path = ".".join(part for part in (name, projection[0]) if part)
-            found.append(_Found(path, module, projection[1], *sizes, is_gated(module, projection[2])))
-    return found
+            attentions.append(
+                _Attention(path, module, projection[1], *sizes, is_gated(module, projection[2]))
+            )
+    return attentions
 
 
 def _attentions(layer: Any) -> Iterator[tuple[str, Any]]:
@@ -428,9 +222,9 @@ def _attentions(layer: Any) -> Iterator[tuple[str, Any]]:
             yield name, module
 
 
-def _sites(path: str, layer: int, found: list[_Found]) -> Iterator[AttentionSite]:
+def _sites(path: str, layer: int, attentions: list[_Attention]) -> Iterator[AttentionSite]:
     first = 0
-    for attention in found:
+    for attention in attentions:
         yield AttentionSite(
             f"{path}.{attention.name}",
             attention.projection,
@@ -506,3 +300,201 @@ def _everything_skipped(decoder: Any, prefix: str) -> Iterator[SkippedLayer]:
     )
     for number, layer in enumerate(stack):
         yield from skipped_in_layer(f"{prefix}.{number}", layer, set())
+
+
+@dataclass(frozen=True)
+class NamedProjection:
+    """A projection that the user named, with its heads; see `AttentionSite`."""
+
+    path: str
+    projection: Any
+    owner: Any
+    layer: int
+    n_heads: int
+    head_dim: int
+    gated: bool
+
+
+def named_projections(model: Any, names: Sequence[str]) -> list[NamedProjection]:
+    """Return the named projections, by layer, those of one layer in the order of the names.
+
+    The layer is the first number in a path; without one, its place among all that are named.
+
+    Raises
+    ------
+    BackboneError
+        If a name fits no module, or one that is not a projection; if the heads are neither given nor told by
+        the modules around it; if heads * head_dim is not the width of its input; or if one is named twice.
+    """
+    if isinstance(names, str) or not names:
+        raise BackboneError(f"sites is a list of paths of output projections, not {names!r}")
+    modules = dict(model.named_modules(remove_duplicate=False))
+    projections: list[NamedProjection] = []
+    for name in names:
+        path, sizes = _parsed(name)
+        for match in _matching(modules, path):
+            if any(match == other.path for other in projections):
+                raise BackboneError(f"sites names {match} twice")
+            projections.append(_projection(modules, match, sizes, len(projections)))
+    return sorted(projections, key=lambda projection: projection.layer)
+
+
+def _parsed(name: Any) -> tuple[str, dict[str, int]]:
+    if not isinstance(name, str):
+        raise BackboneError(f"a site is a text such as 'model.layers.*.attn.out', not {name!r}")
+    path, colon, rest = name.strip().partition(":")
+    sizes: dict[str, int] = {}
+    for part in rest.split(",") if colon else ():
+        match = _GEOMETRY.fullmatch(part.strip())
+        if match is None or match[1] in sizes:
+            raise BackboneError(
+                f"site {name!r}: after the colon comes heads=N,head_dim=N, not {part.strip()!r}"
+            )
+        sizes[match[1]] = int(match[2])
+    return path, sizes
+
+
+def _matching(modules: dict[str, Any], path: str) -> list[str]:
+    pattern = re.compile(re.escape(path).replace(r"\*", r"[^.]+"))
+    matches = [name for name in modules if name and pattern.fullmatch(name)]
+    if matches:
+        return matches
+    projections = dict.fromkeys(_starred(name) for name, module in modules.items() if input_width(module))
+    close = difflib.get_close_matches(_starred(path), projections, n=3, cutoff=0.5)
+    advice = f"; close to it: {', '.join(close)}" if close else ""
+    raise BackboneError(f"sites names {path!r}, and the model has no such module{advice}")
+
+
+def _starred(path: str) -> str:
+    return re.sub(r"(?<![^.])\d+(?![^.])", "*", path)
+
+
+def _projection(modules: dict[str, Any], path: str, sizes: dict[str, int], place: int) -> NamedProjection:
+    projection = modules[path]
+    width = input_width(projection)
+    if width is None:
+        inside = [name for name, child in projection.named_children() if input_width(child)]
+        advice = f"; it has {', '.join(f'{path}.{name}' for name in inside[:4])}" if inside else ""
+        raise BackboneError(f"sites names {path}, a {type(projection).__name__} and not a projection{advice}")
+    owners = list(_owners(modules, path))
+    n_heads, head_dim = _checked(path, width, sizes, owners)
+    numbers = [int(part) for part in path.split(".") if part.isdecimal()]
+    return NamedProjection(
+        path=path,
+        projection=projection,
+        owner=owners[0],
+        layer=numbers[0] if numbers else place,
+        n_heads=n_heads,
+        head_dim=head_dim,
+        gated=is_gated(owners[0], width),
+    )
+
+
+def _owners(modules: dict[str, Any], path: str) -> Iterator[Any]:
+    """Yield the module that holds the projection, and an attention around that (BERT's `output.dense`)."""
+    parents = path.split(".")[:-1]
+    yield modules[".".join(parents)]
+    around = modules[".".join(parents[:-1])] if parents else None
+    if around is not None and is_attention(around):
+        yield around
+
+
+def _checked(path: str, width: int, sizes: dict[str, int], owners: list[Any]) -> tuple[int, int]:
+    if sizes:
+        n_heads = sizes.get("heads") or width // sizes["head_dim"]
+        head_dim = sizes.get("head_dim") or width // n_heads
+        if n_heads * head_dim != width:
+            raise BackboneError(
+                f"site {path}: {_product(sizes)} does not give the {width} columns of its input"
+            )
+        return n_heads, head_dim
+    own_sizes = next((own for owner in owners if (own := geometry(owner, None, width))), None)
+    if own_sizes is None:
+        raise BackboneError(
+            f"site {path} takes {width} columns, and {type(owners[0]).__name__} does not tell its heads; "
+            f"give them as in '{path}:heads=8,head_dim=64'"
+        )
+    return own_sizes
+
+
+def _product(sizes: dict[str, int]) -> str:
+    return " and ".join(f"{name}={number}" for name, number in sizes.items())
+
+
+@dataclass(frozen=True)
+class SkippedLayer:
+    """A part of the decoder that mixes tokens and is not read.
+
+    Attributes
+    ----------
+    path : str
+        From the model.
+    kind : str
+        ``"cross-attention"``, ``"linear attention"``, ``"Mamba"``, ``"convolution"``, ``"recurrent"``,
+        ``"attention without readable heads"``, or ``"no attention"`` (a layer of base estimators or an MLP
+        alone).
+    """
+
+    path: str
+    kind: str
+
+
+def skipped_in_layer(path: str, layer: Any, read: Collection[int]) -> Iterator[SkippedLayer]:
+    """Yield what is not read in a layer.
+
+    Parameters
+    ----------
+    path : str
+        Of the layer, from the model.
+    layer : nn.Module
+        One layer of the decoder.
+    read : collection of int
+        Identities of its attention modules that are read.
+    """
+    any_part = False
+    inside: list[str] = []
+    for name, module in layer.named_modules(remove_duplicate=False):
+        if any(name.startswith(outer) for outer in inside):
+            continue
+        if id(module) in read:
+            any_part = True
+            inside.append(f"{name}.")
+            continue
+        kind = None if _holds(module, read) else _kind(name, module)
+        if kind is not None:
+            any_part = True
+            inside.append(f"{name}.")
+            yield SkippedLayer(f"{path}.{name}" if name else path, kind)
+    if not any_part:
+        yield SkippedLayer(path, "no attention")
+
+
+def _holds(module: Any, read: Collection[int]) -> bool:
+    # A layer that is called attention (ZambaAttentionDecoderLayer) holds the attention that is read.
+    return any(id(inner) in read for inner in module.modules())
+
+
+def skipped_outside(prefix: str, decoder: Any, paths: Collection[str]) -> Iterator[SkippedLayer]:
+    """Yield the cross-attention modules of a decoder that are in none of its layers (Idefics)."""
+    inside: list[str] = []
+    for name, module in decoder.named_modules():
+        where = f"{prefix}.{name}" if prefix else name
+        if any(where.startswith(f"{path}.") for path in (*paths, *inside)):
+            continue
+        if is_cross_attention(name, module):
+            inside.append(where)
+            yield SkippedLayer(where, "cross-attention")
+
+
+def _kind(name: str, module: Any) -> str | None:
+    if not name or not list(module.children()):
+        return None
+    if is_cross_attention(name, module):
+        return "cross-attention"
+    class_name = type(module).__name__
+    lower = class_name.lower()
+    if _MIXER.search(lower) or (is_attention(module) and is_recurrent(class_name, module)):
+        return next((kind for kind, pattern in _KINDS if pattern.search(lower)), "linear attention")
+    if is_attention(module):
+        return "attention without readable heads"
+    return None

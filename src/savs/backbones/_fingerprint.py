@@ -44,7 +44,17 @@ _VOLATILE = {
 
 
 def fingerprint(model: Any, processor: Any, anatomy: Anatomy) -> dict[str, JSONValue]:
-    """Return the record of a loaded model and its processor; where they came from is the caller's to add."""
+    """Return the record of a loaded model and its processor; where they came from is the caller's to add.
+
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+        Loaded.
+    processor : transformers processor or tokenizer
+        Its own.
+    anatomy : Anatomy
+        Where its heads are.
+    """
     record: dict[str, JSONValue] = {
         "model_class": type(model).__name__,
         "config_digest": config_digest(model.config),
@@ -104,7 +114,7 @@ def weights_digest(model: Any) -> str:
 
     Bits are summed in blocks where the weights are (at the speed of memory) and the sums hashed: one changed
     value changes the digest. It depends on the dtype a model was loaded in, never on its device, nor on
-    whether its weights are offloaded. Of quantised weights the packed values count.
+    whether its weights are offloaded. Of quantized weights the packed values count.
     """
     digest = hashlib.sha256()
     for name, tensor in weights(model):

@@ -17,76 +17,12 @@ from savs.backbones._quantization import keep_weights
 from savs.backbones._rendering import tokenizer_of
 from savs.errors import BackboneError
 
-# Models that are larger than their devices: accelerate loads a module's weights just for its own forward.
-
-
-def input_device(model: Any) -> torch.device:
-    """Return where a model wants its inputs; its own `device` is no place while its weights are put away."""
-    if model.device.type != "meta":
-        return torch.device(model.device)
-    for _, _, hook in _hooks(model):
-        device = getattr(hook, "execution_device", None)
-        if device is not None and torch.device(device).type != "meta":
-            return torch.device(device)
-    return torch.device("cpu")
-
-
-def put_away(model: nn.Module) -> None:
-    """Put the weights away that a forward pass has left loaded because it was cut short.
-
-    accelerate does so at the end of each module's forward, which an exception skips. What stays takes memory,
-    and its address, by which accelerate finds shared weights, may become another weight's.
-    """
-    for _, module, hook in _hooks(model):
-        if getattr(hook, "offload", False) and any(not tensor.is_meta for _, tensor in _held(module, hook)):
-            hook.post_forward(module, None)
-
-
-def weights(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-    """Yield the weights and saved buffers by name, sorted, those that are put away one at a time.
-
-    A weight that nobody holds is on the meta device.
-    """
-    kept = _kept(model)
-    for name, tensor in sorted(model.state_dict().items()):
-        if not isinstance(tensor, torch.Tensor):
-            continue
-        if tensor.is_meta and name in kept:
-            values, key = kept[name]
-            tensor = values[key]
-        yield name, tensor
-
-
-def _kept(model: nn.Module) -> dict[str, tuple[Mapping[str, torch.Tensor], str]]:
-    """Return, by a weight's name in the model, what holds it while it is put away and its name there."""
-    found: dict[str, tuple[Mapping[str, torch.Tensor], str]] = {}
-    for path, module, hook in _hooks(model):
-        values = getattr(hook, "weights_map", None)
-        if getattr(hook, "offload", False) and values is not None:
-            for name, _ in _held(module, hook):
-                found[f"{path}.{name}" if path else name] = (values, name)
-    return found
-
-
-def _held(module: nn.Module, hook: Any) -> Iterator[tuple[str, torch.Tensor]]:
-    from accelerate.utils.modeling import named_module_tensors
-
-    yield from named_module_tensors(
-        module,
-        include_buffers=hook.offload_buffers,
-        recurse=hook.place_submodules,
-        remove_non_persistent=True,
-    )
-
-
-def _hooks(model: nn.Module) -> Iterator[tuple[str, nn.Module, Any]]:
-    for path, module in model.named_modules(remove_duplicate=False):
-        hook = getattr(module, "_hf_hook", None)
-        if hook is not None:
-            yield from ((path, module, part) for part in getattr(hook, "hooks", (hook,)))
-
-
-# Runs a model without changing it: evaluation mode, no gradients, everything as it was afterwards.
+_LOCKS: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
+_NEW_LOCK = threading.Lock()
+_RUNNING: WeakSet[nn.Module] = WeakSet()
+_Registries = list[tuple[dict[Any, Any], dict[Any, Any]]]
+_EMPTY: dict[Any, Any] = {}
+_MEDIA = {"pixel_values": "images", "pixel_values_videos": "videos", "input_features": "audios"}
 
 
 @contextmanager
@@ -125,16 +61,9 @@ def frozen(model: nn.Module) -> Iterator[Callable[[], None]]:
             _restore_all(before)
 
 
-_LOCKS: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
-_NEW_LOCK = threading.Lock()
-
-
 def _lock_of(model: nn.Module) -> threading.RLock:
     with _NEW_LOCK:
         return _LOCKS.setdefault(model, threading.RLock())
-
-
-_RUNNING: WeakSet[nn.Module] = WeakSet()
 
 
 @contextmanager
@@ -166,10 +95,6 @@ def uncompiled(model: nn.Module) -> Iterator[None]:
         yield
 
 
-_Registries = list[tuple[dict[Any, Any], dict[Any, Any]]]
-_EMPTY: dict[Any, Any] = {}
-
-
 def _restore_all(before: list[tuple[nn.Module, dict[str, Any], _Registries]]) -> None:
     for module, attributes, registries in before:
         _restore(module, attributes, registries)
@@ -197,11 +122,15 @@ def _restore(module: nn.Module, attributes: dict[str, Any], registries: _Registr
             registry.update(content)
 
 
-_MEDIA = {"pixel_values": "images", "pixel_values_videos": "videos", "input_features": "audios"}
-
-
 def accepted_inputs(model: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the model's forward takes, on its device, floating tensors in its dtype.
+
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+        Its ``forward`` names what it takes.
+    inputs : mapping of str to Tensor
+        What the processor returned.
 
     Raises
     ------
@@ -276,9 +205,6 @@ def model_failures(model: Any) -> Iterator[None]:
         ) from error
 
 
-# A frozen model's own answers, decoded greedily.
-
-
 def generate_answers(model: Any, processor: Any, inputs: Mapping[str, Any], max_new_tokens: int) -> list[str]:
     """Return the continuation of each prompt, without special tokens, stripped.
 
@@ -322,3 +248,69 @@ def _greedy(model: Any, processor: Any, max_new_tokens: int) -> Any:
         eos_token_id=end,
         pad_token_id=next(pad for pad in pads if pad is not None),
     )
+
+
+def input_device(model: Any) -> torch.device:
+    """Return where a model wants its inputs; its own `device` is no place while its weights are put away."""
+    if model.device.type != "meta":
+        return torch.device(model.device)
+    for _, _, hook in _hooks(model):
+        device = getattr(hook, "execution_device", None)
+        if device is not None and torch.device(device).type != "meta":
+            return torch.device(device)
+    return torch.device("cpu")
+
+
+def put_away(model: nn.Module) -> None:
+    """Put the weights away that a forward pass has left loaded because it was cut short.
+
+    accelerate does so at the end of each module's forward, which an exception skips. What stays takes memory,
+    and its address, by which accelerate finds shared weights, may become another weight's.
+    """
+    for _, module, hook in _hooks(model):
+        if getattr(hook, "offload", False) and any(not tensor.is_meta for _, tensor in _held(module, hook)):
+            hook.post_forward(module, None)
+
+
+def weights(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield the weights and saved buffers by name, sorted, those that are put away one at a time.
+
+    A weight that nobody holds is on the meta device.
+    """
+    kept = _kept(model)
+    for name, tensor in sorted(model.state_dict().items()):
+        if not isinstance(tensor, torch.Tensor):
+            continue
+        if tensor.is_meta and name in kept:
+            values, key = kept[name]
+            tensor = values[key]
+        yield name, tensor
+
+
+def _kept(model: nn.Module) -> dict[str, tuple[Mapping[str, torch.Tensor], str]]:
+    """Return, by a weight's name in the model, what holds it while it is put away and its name there."""
+    tensors: dict[str, tuple[Mapping[str, torch.Tensor], str]] = {}
+    for path, module, hook in _hooks(model):
+        values = getattr(hook, "weights_map", None)
+        if getattr(hook, "offload", False) and values is not None:
+            for name, _ in _held(module, hook):
+                tensors[f"{path}.{name}" if path else name] = (values, name)
+    return tensors
+
+
+def _held(module: nn.Module, hook: Any) -> Iterator[tuple[str, torch.Tensor]]:
+    from accelerate.utils.modeling import named_module_tensors
+
+    yield from named_module_tensors(
+        module,
+        include_buffers=hook.offload_buffers,
+        recurse=hook.place_submodules,
+        remove_non_persistent=True,
+    )
+
+
+def _hooks(model: nn.Module) -> Iterator[tuple[str, nn.Module, Any]]:
+    for path, module in model.named_modules(remove_duplicate=False):
+        hook = getattr(module, "_hf_hook", None)
+        if hook is not None:
+            yield from ((path, module, part) for part in getattr(hook, "hooks", (hook,)))

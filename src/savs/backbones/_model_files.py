@@ -13,11 +13,8 @@ from typing import Any
 from savs.backbones._torchvision import torchvision_remedy
 from savs.errors import BackboneError
 
-# Where a model's files are: the bundled model, a folder, or a name on the hub.
-
 TINY = "tiny"
 """Name of the backbone that is installed with savs."""
-
 _HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _PACKAGES = (
@@ -32,6 +29,25 @@ _PACKAGES = (
 )
 _DISTRIBUTIONS = {"PIL": "pillow", "cv2": "opencv-python-headless", "google": "protobuf", "yaml": "pyyaml"}
 _LOCAL_WEIGHTS = ("*.safetensors", "*.bin", "*.safetensors.index.json", "*.bin.index.json")
+_REVISION = re.compile(r"(?!.*\.\.)[\w][^\s\\:]*")
+_ENTRIES = ("config.json", "adapter_config.json")
+_SECONDS = 5.0  # for the first answer: a hub that cannot be reached must not cost minutes of retries
+_SETTINGS = (
+    "*.json",
+    "*.jinja",
+    "*.txt",
+    "*.model",
+    "*.tiktoken",
+    "additional_chat_templates/*",
+    "adapter_model.*",
+)
+# The first that the hub has, in transformers' own order; other formats of the same weights stay there.
+_HUB_WEIGHTS = (
+    ("model.safetensors", ["model.safetensors"]),
+    ("model.safetensors.index.json", ["model-*.safetensors", "model*.safetensors"]),
+    ("pytorch_model.bin", ["pytorch_model.bin"]),
+    ("pytorch_model.bin.index.json", ["pytorch_model-*.bin"]),
+)
 
 
 class Place:
@@ -77,8 +93,8 @@ class Place:
         return sum(path.stat().st_size for path in self._weights() if path.is_file())
 
     def _weights(self) -> Iterator[Path]:
-        found = (path for pattern in _LOCAL_WEIGHTS for path in self.folder.glob(pattern))
-        return (path for path in found if not path.name.startswith("adapter_"))
+        paths = (path for pattern in _LOCAL_WEIGHTS for path in self.folder.glob(pattern))
+        return (path for path in paths if not path.name.startswith("adapter_"))
 
     def _check(self) -> None:
         if not self.is_adapter and not (self.folder / "config.json").is_file():
@@ -135,29 +151,6 @@ def missing_package(error: ImportError) -> str:
     if package == "torchvision":
         return torchvision_remedy()
     return f"the package {package}: pip install {package}" if package else "a package that is not installed"
-
-
-# A name on the hub to a folder of its cache: one question, one download of one commit, then local files.
-
-_REVISION = re.compile(r"(?!.*\.\.)[\w][^\s\\:]*")
-_ENTRIES = ("config.json", "adapter_config.json")
-_SECONDS = 5.0  # for the first answer: a hub that cannot be reached must not cost minutes of retries
-_SETTINGS = (
-    "*.json",
-    "*.jinja",
-    "*.txt",
-    "*.model",
-    "*.tiktoken",
-    "additional_chat_templates/*",
-    "adapter_model.*",
-)
-# The first that the hub has, in transformers' own order; other formats of the same weights stay there.
-_HUB_WEIGHTS = (
-    ("model.safetensors", ["model.safetensors"]),
-    ("model.safetensors.index.json", ["model-*.safetensors", "model*.safetensors"]),
-    ("pytorch_model.bin", ["pytorch_model.bin"]),
-    ("pytorch_model.bin.index.json", ["pytorch_model-*.bin"]),
-)
 
 
 def hub_place(name: str, revision: str | None, *, progress: bool = True) -> Place:
@@ -264,10 +257,10 @@ def _cached(name: str, revision: str | None, why: str) -> Place:
 
     # Not by snapshot_download: it refuses a snapshot without the formats of the weights that were left out.
     try:
-        found = [try_to_load_from_cache(name, entry, revision=revision) for entry in _ENTRIES]
+        paths = [try_to_load_from_cache(name, entry, revision=revision) for entry in _ENTRIES]
     except HFValidationError:
-        found = []
-    folder = next((Path(path).parent for path in found if isinstance(path, str)), None)
+        paths = []
+    folder = next((Path(path).parent for path in paths if isinstance(path, str)), None)
     if folder is None:
         wanted = name if revision is None else f"{name} at revision {revision}"
         raise BackboneError(

@@ -1,7 +1,7 @@
 """The mode that `savs doctor` found to be the fastest safe one for a backbone, kept between runs.
 
 One small JSON file per kind of backbone, under ``$SAVS_HOME``, else ``$XDG_CACHE_HOME/savs``, else
-``~/.cache/savs``. A file that is damaged or of another savs is no mode at all.
+``~/.cache/savs``. A file that is damaged or of another version of savs is ignored.
 """
 
 from __future__ import annotations

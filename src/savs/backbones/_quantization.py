@@ -44,25 +44,25 @@ def quantization_config(wanted: Any, source: str, config: Any) -> Any:
     source : str
         Of the model, for messages.
     config : transformers.PreTrainedConfig
-        Of the model, which may say that its weights are quantised already.
+        Of the model, which may say that its weights are quantized already.
 
     Raises
     ------
     BackboneError
-        If it is unknown, needs a package that is not installed, or the weights are quantised in another way.
+        If it is unknown, needs a package that is not installed, or the weights are quantized in another way.
     """
     saved = getattr(config, "quantization_config", None)
     if saved is not None:
         _check_package(saved, source)
     if wanted is None:
         return None
-    found = _from_name(wanted, source) if isinstance(wanted, str) else _from_settings(wanted, source)
+    requested = _from_name(wanted, source) if isinstance(wanted, str) else _from_settings(wanted, source)
     if saved is None:
-        _check_package(found, source)
-        return found
-    if _settings(found) != _settings(saved):
+        _check_package(requested, source)
+        return requested
+    if _settings(requested) != _settings(saved):
         raise BackboneError(
-            f"{source}: its weights are quantised already ({_method(saved)}), so they cannot be quantised as "
+            f"{source}: its weights are quantized already ({_method(saved)}), so they cannot be quantized as "
             "asked for; leave quantization out"
         )
     return None
@@ -74,8 +74,8 @@ def _from_name(name: str, source: str) -> Any:
 
     if name not in NAMES:
         raise BackboneError(
-            f"{name!r} is no quantisation; use {', '.join(NAMES)} or one of transformers' own configuration "
-            "objects"
+            f"unknown quantization {name!r}; use {', '.join(NAMES)} or one of transformers' own "
+            "configuration objects"
         )
     make: Any = BitsAndBytesConfig
     _check_package({"quant_method": "torchao" if name.startswith("torchao") else "bitsandbytes"}, source)
@@ -99,7 +99,7 @@ def _from_settings(wanted: Any, source: str) -> Any:
             return make.from_dict(settings)
         except Exception as error:  # each method checks its settings in its own way
             raise BackboneError(
-                f"these are no quantisation settings: {' '.join(str(error).split())[:200]}"
+                f"these are not quantization settings: {' '.join(str(error).split())[:200]}"
             ) from error
     if not hasattr(wanted, "quant_method"):
         raise BackboneError(
@@ -116,21 +116,21 @@ def _check_package(settings: Any, source: str) -> None:
         return
     if find_spec(_MODULES.get(package, package.replace("-", "_"))) is None:
         raise BackboneError(
-            f"{source}: weights quantised with {method} need the package {package}: pip install {package}"
+            f"{source}: weights quantized with {method} need the package {package}: pip install {package}"
         )
 
 
 def check_quantized(model: Any, source: str) -> None:
-    """Refuse a model that was to be quantised and has no quantised weight: transformers does not say so.
+    """Refuse a model that was to be quantized and has no quantized weight: transformers does not say so.
 
     Raises
     ------
     BackboneError
-        If no weight was quantised.
+        If no weight was quantized.
     """
     if not _weights(model):
         raise BackboneError(
-            f"{source}: none of its weights could be quantised as asked for (sizes that the method cannot "
+            f"{source}: none of its weights could be quantized as asked for (sizes that the method cannot "
             "divide into groups); use another method, or none"
         )
 
@@ -146,9 +146,9 @@ def keep_weights(model: Any) -> None:
 
 
 def quantization_state(model: Any) -> dict[str, Any] | None:
-    """Return method, settings and the number of weights of each quantised kind; None for plain weights.
+    """Return method, settings and the number of weights of each quantized kind; None for plain weights.
 
-    A model that was quantised by hand has a kind of weights, and no method.
+    A model that was quantized by hand has a kind of weights, and no method.
     """
     settings = getattr(model.config, "quantization_config", None)
     weights = _weights(model)
@@ -180,11 +180,11 @@ def _integer_buffers(model: Any) -> list[Any]:
 
 
 def _method(settings: Any) -> str:
-    found = settings.get("quant_method") if isinstance(settings, Mapping) else settings.quant_method
-    return str(getattr(found, "value", found))
+    method = settings.get("quant_method") if isinstance(settings, Mapping) else settings.quant_method
+    return str(getattr(method, "value", method))
 
 
 def _settings(settings: Any) -> dict[str, Any]:
-    found = dict(settings) if isinstance(settings, Mapping) else settings.to_dict()
-    found["quant_method"] = _method(settings)
-    return {str(name): value for name, value in found.items() if not str(name).startswith("_")}
+    entries = dict(settings) if isinstance(settings, Mapping) else settings.to_dict()
+    entries["quant_method"] = _method(settings)
+    return {str(name): value for name, value in entries.items() if not str(name).startswith("_")}

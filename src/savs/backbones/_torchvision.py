@@ -1,20 +1,25 @@
-"""torchvision where it works, and what stands in for it where it does not.
+"""torchvision where it works, and what replaces it where it does not.
 
-Knows no models. torchvision is optional: a model that has a PIL image processor reads images without it.
+torchvision is optional: a model that has a PIL image processor reads images without it. Here are:
 
-transformers' video processors cut, arrange and count frames by themselves; torchvision gives them four
-functions of tensors (resize, normalize, crop, gray to color), and without it none of them can be opened.
-Those four stand here on torch alone, under the family's class.
+- `set_aside_broken_torchvision`: an installed torchvision that cannot be imported counts as not installed.
+- `without_torchvision`: classes of transformers whose modules import torchvision without needing it.
+- `open_video_processor`: transformers' video processors cut, arrange and count frames by themselves;
+  torchvision gives them four functions of tensors (resize, normalize, crop, gray to color). Those four are
+  here, on torch.
+
+No stand-in for torchvision is ever put into ``sys.modules``.
 """
 
 from __future__ import annotations
 
+import builtins
 import importlib
 import importlib.util
+import re
 import sys
+import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import metadata
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -22,58 +27,75 @@ from typing import TYPE_CHECKING, Any
 from savs.errors import BackboneError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from importlib.machinery import ModuleSpec
+
     from savs.backbones._model_files import Place
 
-
-# What prepares pixels, PIL or torchvision: does the installed torchvision work, and which build would.
+_LOCK = threading.RLock()
 
 
 class TorchvisionWarning(UserWarning):
     """torchvision is installed but does not work; images are prepared by PIL."""
 
 
-def set_aside_broken_torchvision() -> None:
-    """Make this process go on without a torchvision that cannot be imported, such as another torch's.
+_set_aside = False
 
-    transformers takes an installed torchvision for a working one, and then no model can be imported, not
-    even of text. Called before transformers is needed. A torchvision that works, or that somebody else has
-    imported already, is left alone.
+
+def set_aside_broken_torchvision() -> None:
+    """Make transformers go on without a torchvision that cannot be imported, such as another torch's.
+
+    transformers takes an installed torchvision for a working one, and then it cannot import any model, not
+    even one of text. A torchvision that works, or that is imported already, is left alone.
 
     Warns
     -----
     TorchvisionWarning
         Once per process, with the build that would work.
     """
-    if "torchvision" in sys.modules or importlib.util.find_spec("torchvision") is None:
-        return
-    try:
-        importlib.import_module("torchvision.transforms.v2")  # what image processors use
-    except Exception as error:  # a native library fails at import in many ways
-        _block()
-        warnings.warn(
-            f"torchvision {_version('torchvision')} does not work beside torch {_version('torch')} "
-            f"({type(error).__name__} at import), so images are prepared by PIL; {torchvision_remedy()}",
-            TorchvisionWarning,
-            stacklevel=3,
-        )
+    global _set_aside
+    with _LOCK:
+        if _set_aside or "torchvision" in sys.modules or importlib.util.find_spec("torchvision") is None:
+            return
+        try:
+            importlib.import_module("torchvision.transforms.v2")  # what image processors use
+            return
+        except Exception as error:  # a native library fails at import in many ways
+            reason = type(error).__name__
+        _forget_failed_import()
+        _count_as_missing()
+        _set_aside = True
+    warnings.warn(
+        f"torchvision {_version('torchvision')} does not work with torch {_version('torch')} "
+        f"({reason} at import), so images are prepared by PIL; {torchvision_remedy()}",
+        TorchvisionWarning,
+        stacklevel=3,
+    )
 
 
-def _block() -> None:
-    """Turn torchvision into a module that is not installed, for everybody in this process."""
-    for name in [name for name in sys.modules if name.startswith("torchvision.")]:
-        del sys.modules[name]  # what the failed import left behind
-    # Python's own way to block an import: `find_spec` gives None, importing raises ModuleNotFoundError.
+def _forget_failed_import() -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        del sys.modules[name]
+
+
+def _count_as_missing() -> None:
+    """Let transformers find no torchvision; it keeps its first answer for the life of the process."""
+    from transformers.utils import import_utils
+
+    questions: tuple[Any, ...] = (
+        import_utils.is_torchvision_available,
+        import_utils.is_torchvision_v2_available,
+    )
+    for question in (*questions, import_utils.is_torchvision_greater_or_equal):
+        question.cache_clear()  # wrong if it was asked before
+    # Python's own way to hide a package. transformers asks `find_spec`, which has no other switch that would
+    # not reach further. The entry is there for as long as two questions take.
     sys.modules["torchvision"] = None  # type: ignore[assignment]
-    remembered = sys.modules.get("transformers.utils.import_utils")
-    for name in (
-        "is_torchvision_available",
-        "is_torchvision_v2_available",
-        "is_torchvision_greater_or_equal",
-    ):
-        # All of them keep their first answer, which was wrong if transformers is already imported.
-        forget = getattr(getattr(remembered, name, None), "cache_clear", None)
-        if forget is not None:
-            forget()
+    try:
+        for question in questions:
+            question()
+    finally:
+        del sys.modules["torchvision"]
 
 
 def torchvision_remedy() -> str:
@@ -83,10 +105,10 @@ def torchvision_remedy() -> str:
     major, minor = public.split(".")[:2] if public.count(".") else ("", "")
     if major != "2" or not minor.isdigit():
         return f"install the torchvision that was built for torch {torch_version}"
-    # torchvision 0.15 was made for torch 2.0; both have counted on together since.
-    wanted = f'pip install "torchvision==0.{int(minor) + 15}.*"'
+    # torchvision 0.15 was built for torch 2.0; both minor versions have risen together since.
+    command = f'pip install "torchvision==0.{int(minor) + 15}.*"'
     index = f" --index-url https://download.pytorch.org/whl/{build}" if build else ""
-    return f"a matching build of the package torchvision: {wanted}{index}"
+    return f"a matching build of the package torchvision: {command}{index}"
 
 
 def _version(package: str) -> str:
@@ -96,34 +118,118 @@ def _version(package: str) -> str:
         return "of unknown version"
 
 
-# Modules of transformers that name torchvision in an import, opened without it.
+def without_torchvision(placeholder: Any) -> Any:
+    """Return the real class behind transformers' placeholder; None if it needs more than torchvision's name.
 
+    Pixtral's processor, for one, takes a function of plain arithmetic from the module of its torchvision
+    image processor. The class comes from a private copy of its module, executed with an ``__import__`` of its
+    own: neither torchvision nor the copy stays in ``sys.modules``, and transformers goes on to report
+    torchvision as missing. Where torchvision works there are no placeholders, and the class is returned as
+    it is.
 
-@contextmanager
-def torchvision_in_name() -> Iterator[None]:
-    """Let modules be imported that name torchvision and use it only in what is not used here.
-
-    Pixtral's processor takes one function of plain arithmetic from the module of its torchvision image
-    processor.
+    Parameters
+    ----------
+    placeholder : type
+        What transformers offers under the name of the class.
     """
-    names = ["torchvision", "torchvision.transforms", "torchvision.transforms.v2"]
-    names.append("torchvision.transforms.v2.functional")
-    before = {name: sys.modules[name] for name in names if name in sys.modules}
-    modules = {name: ModuleType(name) for name in names}
-    for name, module in modules.items():
-        parent, _, own = name.rpartition(".")
-        if parent:
-            setattr(modules[parent], own, module)
-    sys.modules.update(modules)
+    if not getattr(placeholder, "is_dummy", False):
+        return placeholder
     try:
-        yield
+        with _LOCK:
+            module = _private_copy(placeholder.__module__)
+    except Exception:  # it needs more than the name: the placeholder's own error says what
+        return None
+    return getattr(module, placeholder.__name__, None)
+
+
+_COPIES: dict[str, ModuleType] = {}
+_IMPORTS_TORCHVISION = re.compile(r"^(from|import) torchvision\b", re.MULTILINE)
+_STAND_INS = (
+    "torchvision",
+    "torchvision.transforms",
+    "torchvision.transforms.v2",
+    "torchvision.transforms.v2.functional",
+)
+
+
+def _private_copy(name: str) -> ModuleType:
+    """Execute a module of transformers with `_Importer`; the same copy at every call.
+
+    While it executes it is in ``sys.modules`` under its own name, because transformers' class decorators look
+    for the source file there.
+    """
+    if name in _COPIES:
+        return _COPIES[name]
+    spec = _spec(name)
+    module = importlib.util.module_from_spec(spec)
+    importer = _Importer()
+    # The import statement calls the `__import__` of the builtins that the module's globals name.
+    module.__dict__["__builtins__"] = {**vars(builtins), "__import__": importer}
+    before = sys.modules.get(name)
+    sys.modules[name] = module
+    try:
+        exec(compile(_source(spec), str(spec.origin), "exec", dont_inherit=True), module.__dict__)
     finally:
-        for name in names:
+        importer.active = False
+        if before is None:
             del sys.modules[name]
-        sys.modules.update(before)
+        else:
+            sys.modules[name] = before
+    _COPIES[name] = module
+    return module
 
 
-# A family's own video processor, without torchvision.
+class _Importer:
+    """An ``__import__`` that gives empty modules for torchvision, and copies of modules that import it.
+
+    Attributes
+    ----------
+    active : bool
+        False once the module is executed: imports inside its functions are then Python's own.
+    """
+
+    def __init__(self) -> None:
+        self.active = True
+        self._stand_ins = {name: ModuleType(name) for name in _STAND_INS}
+        for name, module in self._stand_ins.items():
+            parent, _, own = name.rpartition(".")
+            if parent:
+                setattr(self._stand_ins[parent], own, module)
+
+    def __call__(
+        self,
+        name: str,
+        globals: Mapping[str, Any] | None = None,
+        locals: Mapping[str, Any] | None = None,
+        fromlist: Sequence[str] = (),
+        level: int = 0,
+    ) -> Any:
+        if self.active:
+            package = (globals or {}).get("__package__")
+            absolute = importlib.util.resolve_name("." * level + name, package) if level else name
+            if absolute in self._stand_ins:
+                return self._stand_ins[absolute if fromlist else "torchvision"]
+            if fromlist and absolute.rpartition(".")[0] == package and _needs_copy(absolute):
+                return _private_copy(absolute)
+        return builtins.__import__(name, globals, locals, fromlist, level)
+
+
+def _needs_copy(name: str) -> bool:
+    """Return whether a module that is not imported yet imports torchvision unconditionally."""
+    return name not in sys.modules and _IMPORTS_TORCHVISION.search(_source(_spec(name))) is not None
+
+
+def _spec(name: str) -> ModuleSpec:
+    spec = importlib.util.find_spec(name)
+    if spec is None:
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+    return spec
+
+
+def _source(spec: ModuleSpec) -> str:
+    loader: Any = spec.loader  # the protocol does not say that a loader of files has sources
+    return str(loader.get_source(spec.name))
+
 
 _BILINEAR, _BICUBIC = 2, 3  # PIL.Image.Resampling
 _SETTINGS = "video_preprocessor_config.json"
@@ -176,25 +282,12 @@ def on_torch(name: str) -> Any:
     None for classes that are not derived from transformers' base, and those that need more of torchvision.
     """
     import transformers
-
-    family = _real_class(getattr(transformers, name, None))
-    if family is None:
-        return None
-    return type(name, (family, _tensor_functions()), {})
-
-
-def _real_class(placeholder: Any) -> Any:
     from transformers.video_processing_utils import BaseVideoProcessor
 
-    if placeholder is None:
+    family = without_torchvision(getattr(transformers, name, None))
+    if not isinstance(family, type) or not issubclass(family, BaseVideoProcessor):
         return None
-    try:
-        with torchvision_in_name():
-            module = importlib.import_module(placeholder.__module__)
-    except Exception:  # it needs more than the name
-        return None
-    found = getattr(module, placeholder.__name__, None)
-    return found if isinstance(found, type) and issubclass(found, BaseVideoProcessor) else None
+    return type(name, (family, _tensor_functions()), {})
 
 
 def _tensor_functions() -> Any:
@@ -237,9 +330,9 @@ def _new_size(image: Any, size: Any) -> tuple[int, int]:
     if size.height and size.width:
         return size.height, size.width
     if size.shortest_edge and size.longest_edge:
-        found = get_size_with_aspect_ratio(before, size.shortest_edge, size.longest_edge)
+        after = get_size_with_aspect_ratio(before, size.shortest_edge, size.longest_edge)
     elif size.shortest_edge:
-        found = get_resize_output_image_size(
+        after = get_resize_output_image_size(
             image.reshape(-1, *image.shape[-3:])[0],
             size=size.shortest_edge,
             default_to_square=False,
@@ -247,7 +340,7 @@ def _new_size(image: Any, size: Any) -> tuple[int, int]:
         )
     else:
         raise ValueError(f"the video processor's size {size} is not understood")
-    return int(found[0]), int(found[1])
+    return int(after[0]), int(after[1])
 
 
 def resized(frames: Any, size: tuple[int, int], mode: str) -> Any:
@@ -267,12 +360,22 @@ def resized(frames: Any, size: tuple[int, int], mode: str) -> Any:
     if tuple(frames.shape[-2:]) == tuple(size):
         return frames
     flat = frames.reshape(-1, *frames.shape[-3:])
-    found = torch.nn.functional.interpolate(flat, size=size, mode=mode, align_corners=False, antialias=True)
-    return found.reshape(*frames.shape[:-2], *size)
+    frames_after = torch.nn.functional.interpolate(
+        flat, size=size, mode=mode, align_corners=False, antialias=True
+    )
+    return frames_after.reshape(*frames.shape[:-2], *size)
 
 
 def cropped(frames: Any, height: int, width: int) -> Any:
-    """Return the middle of frames, black where they are too small, shape (..., channels, height, width)."""
+    """Return the middle of frames, black where they are too small, shape (..., channels, height, width).
+
+    Parameters
+    ----------
+    frames : Tensor, shape (..., channels, before_height, before_width)
+        Pixels.
+    height, width : int
+        Of the result, in pixels.
+    """
     import torch
 
     rows, columns = max(0, height - frames.shape[-2]), max(0, width - frames.shape[-1])

@@ -1,10 +1,10 @@
-"""`load_backbone`: a name, a folder or a model object to a `TransformersBackbone`. Remote code never runs."""
+"""`load_backbone`: a name, a folder or a model object to a `Backbone`. Code from a repository never runs."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from savs.backbones._checkpoints import load_config, load_model
 from savs.backbones._model_files import Place, local_place
 from savs.backbones._processors import load_processor
 from savs.backbones._quantization import check_quantized, quantization_config
+from savs.backbones._registered import load_registered, split_name
 from savs.backbones._torchvision import set_aside_broken_torchvision
 from savs.errors import BackboneError
 
@@ -21,123 +22,10 @@ if TYPE_CHECKING:
     import torch
 
     from savs.backbones._processors import ImageBackend
+    from savs.backbones.base import Backbone
     from savs.backbones.transformers_backbone import TransformersBackbone
 
-__all__ = ["Request", "load_backbone"]
-
-
-# How a model and its processor are asked for: number format, devices, quantisation.
-
-
-@dataclass(frozen=True)
-class Request:
-    """The caller's wishes, as in `savs.backbones.load_backbone`.
-
-    Raises
-    ------
-    BackboneError
-        If two of them exclude each other.
-    """
-
-    dtype: str | torch.dtype | None = None
-    device: str | torch.device | None = None
-    device_map: str | dict[str, Any] | None = None
-    max_memory: dict[int | str, int | str] | None = None
-    offload_folder: str | os.PathLike[str] | None = None
-    quantization: Any = None
-    attn_implementation: str | None = None
-    image_backend: ImageBackend | None = None
-
-    def __post_init__(self) -> None:
-        if self.device is not None and self.device_map is not None:
-            raise BackboneError("give either device or device_map, not both")
-        for name in ("max_memory", "offload_folder"):
-            if getattr(self, name) is not None and self.device_map is None:
-                raise BackboneError(f"{name} needs a device_map, such as device_map='auto'")
-
-    def options(self, source: str, config: Any) -> dict[str, Any]:
-        """Return what ``from_pretrained`` is asked for.
-
-        Raises
-        ------
-        BackboneError
-            If there is no such dtype or device, or a package for the quantisation is missing.
-        """
-        device = None if self.device_map is not None else _device(self.device)
-        options: dict[str, Any] = {"dtype": self._dtype(device)}
-        if self.device_map is not None:
-            options |= {
-                "device_map": self.device_map,
-                "max_memory": self.max_memory,
-                "offload_folder": _made(self.offload_folder),
-            }
-        quantization = quantization_config(self.quantization, source, config)
-        if quantization is not None:
-            options["quantization_config"] = quantization
-        if self.device_map is None and (quantization is not None or _is_quantized(config)):
-            options["device_map"] = {"": device}  # quantised weights are made where they stay
-        return {name: value for name, value in options.items() if value is not None}
-
-    def placed(self, model: Any, source: str) -> Any:
-        """Return the loaded model on its device.
-
-        Raises
-        ------
-        BackboneError
-            If it was to be quantised and is not.
-        """
-        if self.quantization is not None:
-            check_quantized(model, source)
-        if self.device_map is not None or _is_quantized(model.config):
-            return model
-        return model.to(_device(self.device))
-
-    def _dtype(self, device: torch.device | None) -> Any:
-        import torch
-
-        if self.dtype is None:
-            if self.quantization == "bnb-8bit":
-                return torch.float16  # what its kernels compute in; any other is converted at every layer
-            on_cpu = device.type == "cpu" if device is not None else not torch.cuda.is_available()
-            return torch.float32 if on_cpu else "auto"
-        if isinstance(self.dtype, str) and self.dtype != "auto":
-            resolved = getattr(torch, self.dtype.removeprefix("torch."), None)
-            if not isinstance(resolved, torch.dtype) or not resolved.is_floating_point:
-                raise BackboneError(
-                    f"{self.dtype!r} is not a floating-point dtype; use float32, bfloat16 or float16"
-                )
-            return resolved
-        return self.dtype
-
-
-def _made(folder: str | os.PathLike[str] | None) -> str | None:
-    if folder is None:
-        return None
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BackboneError(f"the offload folder {folder} cannot be made: {error.strerror}") from error
-    return os.fspath(folder)
-
-
-def _is_quantized(config: Any) -> bool:
-    return getattr(config, "quantization_config", None) is not None
-
-
-def _device(device: str | torch.device | None) -> torch.device:
-    import torch
-
-    if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        found = torch.device(device)
-        torch.empty(0, device=found)
-    except (RuntimeError, AssertionError) as error:
-        raise BackboneError(f"there is no device {device!s} on this machine") from error
-    return found
-
-
-# `load_backbone`: a name, a folder or a model object to a `TransformersBackbone`. Remote code never runs.
+__all__ = ["load_backbone", "quiet", "saved_options"]
 
 _LARGE = 2**30  # bytes of weights, which take a second or two
 
@@ -159,8 +47,9 @@ def load_backbone(
     prefix_reuse: bool | None = None,
     sites: Sequence[str] | None = None,
     progress: bool = True,
-) -> TransformersBackbone:
-    """Load a frozen model with its processor.
+    **options: Any,
+) -> Backbone:
+    """Load a frozen model with its processor, or a backbone that was registered.
 
     Parameters
     ----------
@@ -168,6 +57,7 @@ def load_backbone(
         ``"tiny"`` for the model installed with savs, a folder in hub layout (nothing is downloaded then), a
         hub id, or a model object, which is used as it is and never changed. A folder or hub id may be a PEFT
         adapter's: its base model is loaded, then the adapter. A compiled model is read uncompiled.
+        ``"name:anything"`` for a backbone of `savs.backbones.register_backbone`.
     processor : transformers processor or tokenizer, optional
         Needed with a model object; otherwise replaces the folder's own.
     revision : str, optional
@@ -186,7 +76,7 @@ def load_backbone(
     quantization : str, mapping or transformers configuration object, optional
         ``"bnb-4bit"``, ``"bnb-8bit"`` (bitsandbytes), ``"torchao-int8"`` (torchao, weights only), or other
         settings.
-        A folder whose weights are quantised already says so itself.
+        A folder whose weights are quantized already says so itself.
     attn_implementation : str, optional
         Attention kernel, such as ``"sdpa"`` or ``"eager"``; by default the model's own choice.
     image_backend : {"pil", "torchvision"}, optional
@@ -201,19 +91,48 @@ def load_backbone(
         `savs.backbones._attention_sites`.
     progress : bool, default=True
         Show downloads, and the loading of more than a GiB of weights, on a terminal.
+    **options
+        For a registered backbone alone. Its loader gets all options that are set, except `progress`.
+
+    Returns
+    -------
+    Backbone
+        A `savs.backbones.TransformersBackbone`, unless the name is a registered one.
 
     Raises
     ------
     BackboneError
         In one line: what is missing, unsupported or broken, and what to do.
+    TypeError
+        For an option that does not exist.
     """
+    registered = split_name(name_or_model) if isinstance(name_or_model, str) else None
+    if registered is not None:
+        shared = {
+            "processor": processor,
+            "revision": revision,
+            "dtype": dtype,
+            "device": device,
+            "device_map": device_map,
+            "max_memory": max_memory,
+            "offload_folder": offload_folder,
+            "quantization": quantization,
+            "attn_implementation": attn_implementation,
+            "image_backend": image_backend,
+            "batch_size": batch_size,
+            "prefix_reuse": prefix_reuse,
+            "sites": sites,
+        }
+        return load_registered(*registered, shared | options)
+    if options:
+        raise TypeError(f"load_backbone() got an unexpected keyword argument {next(iter(options))!r}")
     set_aside_broken_torchvision()
     if not isinstance(name_or_model, (str, os.PathLike)):
         model = _model_object(name_or_model, processor)
         own, place = False, None
     else:
         place = _place(name_or_model, revision, progress)
-        request = Request(
+        request = _Request(
             dtype,
             device,
             device_map,
@@ -227,6 +146,30 @@ def load_backbone(
             model, processor = _load(place, request, processor, progress)
         own = attn_implementation is None
     return _backbone(model, processor, place, _mode(model, processor, batch_size, prefix_reuse, own), sites)
+
+
+def saved_options(fingerprint: Mapping[str, Any], place: Any = None) -> dict[str, Any]:
+    """Return the options that load the backbone of a fingerprint again; none for a registered backbone.
+
+    Parameters
+    ----------
+    fingerprint : mapping
+        As recorded with a saved classifier.
+    place : str or Path, optional
+        Where the backbone is now; by default the recorded source, at the recorded revision.
+    """
+    source = fingerprint.get("source") if place is None else place
+    if isinstance(source, str) and split_name(source) is not None:
+        return {}
+    options = {name: fingerprint.get(name) for name in ("dtype", "attn_implementation", "sites")}
+    quantization = fingerprint.get("quantization")
+    if isinstance(quantization, dict) and quantization.get("method") is not None:
+        options["quantization"] = quantization
+    if fingerprint.get("processor_backend") in {"pil", "torchvision"}:
+        options["image_backend"] = fingerprint["processor_backend"]
+    if place is None:
+        options["revision"] = fingerprint.get("commit") or fingerprint.get("revision")
+    return options
 
 
 def _backbone(
@@ -271,18 +214,19 @@ def _place(name: str | os.PathLike[str], revision: str | None, progress: bool) -
     return place
 
 
-def _load(place: Place, request: Request, processor: Any, progress: bool) -> tuple[Any, Any]:
+def _load(place: Place, request: _Request, processor: Any, progress: bool) -> tuple[Any, Any]:
     """Return the model, on its devices, and the processor."""
     if place.is_adapter:
         return _load_adapted(place, request, processor, progress)
     config = load_config(place)
     options = request.options(place.source, config)
-    found = processor if processor is not None else load_processor(place, config, request.image_backend)
+    if processor is None:
+        processor = load_processor(place, config, request.image_backend)
     model = load_model(place, config, options, request.attn_implementation)
-    return request.placed(model, place.source), found
+    return request.placed(model, place.source), processor
 
 
-def _load_adapted(place: Place, request: Request, processor: Any, progress: bool) -> tuple[Any, Any]:
+def _load_adapted(place: Place, request: _Request, processor: Any, progress: bool) -> tuple[Any, Any]:
     from savs.backbones._checkpoints import add_adapter, base_of, own_processor
 
     name, revision = base_of(place)
@@ -290,12 +234,12 @@ def _load_adapted(place: Place, request: Request, processor: Any, progress: bool
         base = _place(name, revision, progress)
         if base.is_adapter:
             raise BackboneError(f"{base.source} is an adapter itself")
-        model, found = _load(base, request, processor, progress)
+        model, loaded_processor = _load(base, request, processor, progress)
     except BackboneError as error:
         raise BackboneError(f"{place.source}: its base model cannot be used: {error}") from error
     if processor is None and own_processor(place, base):
-        found = load_processor(place, model.config, request.image_backend)
-    return add_adapter(model, place), found
+        loaded_processor = load_processor(place, model.config, request.image_backend)
+    return add_adapter(model, place), loaded_processor
 
 
 def _model_object(model: Any, processor: Any) -> Any:
@@ -316,6 +260,114 @@ def _model_object(model: Any, processor: Any) -> Any:
 def _takes_long(place: Place) -> bool:
     """Return whether there is somebody to look at a bar, and enough to wait for."""
     return sys.stderr.isatty() and place.weight_bytes > _LARGE
+
+
+@dataclass(frozen=True)
+class _Request:
+    """How to load a model and its processor: number format, devices, quantization; as in `load_backbone`.
+
+    Raises
+    ------
+    BackboneError
+        If two of them exclude each other.
+    """
+
+    dtype: str | torch.dtype | None = None
+    device: str | torch.device | None = None
+    device_map: str | dict[str, Any] | None = None
+    max_memory: dict[int | str, int | str] | None = None
+    offload_folder: str | os.PathLike[str] | None = None
+    quantization: Any = None
+    attn_implementation: str | None = None
+    image_backend: ImageBackend | None = None
+
+    def __post_init__(self) -> None:
+        if self.device is not None and self.device_map is not None:
+            raise BackboneError("give either device or device_map, not both")
+        for name in ("max_memory", "offload_folder"):
+            if getattr(self, name) is not None and self.device_map is None:
+                raise BackboneError(f"{name} needs a device_map, such as device_map='auto'")
+
+    def options(self, source: str, config: Any) -> dict[str, Any]:
+        """Return what ``from_pretrained`` is asked for.
+
+        Raises
+        ------
+        BackboneError
+            If there is no such dtype or device, or a package for the quantization is missing.
+        """
+        device = None if self.device_map is not None else _device(self.device)
+        options: dict[str, Any] = {"dtype": self._dtype(device)}
+        if self.device_map is not None:
+            options |= {
+                "device_map": self.device_map,
+                "max_memory": self.max_memory,
+                "offload_folder": _offload_folder(self.offload_folder),
+            }
+        quantization = quantization_config(self.quantization, source, config)
+        if quantization is not None:
+            options["quantization_config"] = quantization
+        if self.device_map is None and (quantization is not None or _is_quantized(config)):
+            options["device_map"] = {"": device}  # quantized weights are created where they stay
+        return {name: value for name, value in options.items() if value is not None}
+
+    def placed(self, model: Any, source: str) -> Any:
+        """Return the loaded model on its device.
+
+        Raises
+        ------
+        BackboneError
+            If it was to be quantized and is not.
+        """
+        if self.quantization is not None:
+            check_quantized(model, source)
+        if self.device_map is not None or _is_quantized(model.config):
+            return model
+        return model.to(_device(self.device))
+
+    def _dtype(self, device: torch.device | None) -> Any:
+        import torch
+
+        if self.dtype is None:
+            if self.quantization == "bnb-8bit":
+                return torch.float16  # what its kernels compute in; any other is converted at every layer
+            on_cpu = device.type == "cpu" if device is not None else not torch.cuda.is_available()
+            return torch.float32 if on_cpu else "auto"
+        if isinstance(self.dtype, str) and self.dtype != "auto":
+            resolved = getattr(torch, self.dtype.removeprefix("torch."), None)
+            if not isinstance(resolved, torch.dtype) or not resolved.is_floating_point:
+                raise BackboneError(
+                    f"{self.dtype!r} is not a floating-point dtype; use float32, bfloat16 or float16"
+                )
+            return resolved
+        return self.dtype
+
+
+def _offload_folder(folder: str | os.PathLike[str] | None) -> str | None:
+    if folder is None:
+        return None
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BackboneError(f"the offload folder {folder} cannot be created: {error.strerror}") from error
+    return os.fspath(folder)
+
+
+def _is_quantized(config: Any) -> bool:
+    return getattr(config, "quantization_config", None) is not None
+
+
+def _device(device: str | torch.device | None) -> torch.device:
+    import torch
+
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+        torch.empty(0, device=resolved)
+    except (RuntimeError, AssertionError) as error:
+        raise BackboneError(f"this machine has no device {device!s}") from error
+    return resolved
 
 
 @contextmanager

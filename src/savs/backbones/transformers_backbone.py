@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -115,6 +116,35 @@ class TransformersBackbone:
         """
         found = {"image": reads_images, "audio": reads_audio, "video": reads_videos}
         return frozenset({"text", *(name for name, reads in found.items() if reads(self.processor))})
+
+    @property
+    def source(self) -> str | None:
+        """Where the model was loaded from; None for a model object."""
+        source = self._origin["source"]
+        return None if source is None else str(source)
+
+    @property
+    def anatomy(self) -> Anatomy:
+        """Where the attention heads are: the output projections, and the layers that were left out."""
+        return self._anatomy
+
+    def in_mode(self, batch_size: int | Literal["auto"], *, prefix_reuse: bool) -> TransformersBackbone:
+        """Return another backbone on the same model and heads, run in another way.
+
+        Parameters
+        ----------
+        batch_size : int or "auto"
+            Examples per forward pass.
+        prefix_reuse : bool
+            Read what prompts have in common once.
+        """
+        other = copy.copy(self)  # the same heads, not searched for again
+        other.batch_size = check_batch_size(batch_size)
+        other.prefix_reuse = prefix_reuse
+        other.report = RunReport()
+        other._size = BatchSize(other.batch_size, input_device(self.model).type)
+        other._prefix_failure = None
+        return other
 
     def __repr__(self) -> str:
         sizes = f"{self._anatomy.n_layers} layers, {self.layout.n_heads} heads"

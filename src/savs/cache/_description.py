@@ -94,11 +94,11 @@ class Description:
     def columns(self) -> dict[str, Column]:
         """The columns of a part by name: the key, one for each layer, ``states`` if there are any."""
         stored = STORED[self.dtype]
-        found = [Column("key", np.dtype("u1"), KEY_BYTES)]
-        found += [Column(layer_name(layer), stored, len(of)) for layer, of in self.layers.items()]
+        columns = [Column("key", np.dtype("u1"), KEY_BYTES)]
+        columns += [Column(layer_name(layer), stored, len(of)) for layer, of in self.layers.items()]
         if self.states_width is not None:
-            found.append(Column("states", stored, self.states_width))
-        return {column.name: column for column in found}
+            columns.append(Column("states", stored, self.states_width))
+        return {column.name: column for column in columns}
 
     @property
     def row_bytes(self) -> int:
@@ -144,15 +144,15 @@ class Description:
             )
         try:
             layout = HeadLayout.from_json(content["layout"])
-            found = cls(dict(content["fingerprint"]), layout, content["dtype"], content["states_width"])
-            intact = found.id == content["sha256"]
+            description = cls(dict(content["fingerprint"]), layout, content["dtype"], content["states_width"])
+            intact = description.id == content["sha256"]
         except (KeyError, TypeError, ValueError, RecursionError):
             raise ValueError("its content does not fit together") from None
         if not intact:
             raise ValueError("it was altered (its checksum differs)")
         if layout.state is not None:  # states have a column of their own, of `states_width`
             raise ValueError("its layout holds more than heads")
-        return found
+        return description
 
     def _body(self) -> dict[str, Any]:
         return {

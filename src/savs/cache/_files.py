@@ -29,7 +29,7 @@ def _nothing(name: str) -> None:
 _crash_point: Callable[[str], None] = _nothing
 
 
-def reached(name: str) -> None:
+def crash_point(name: str) -> None:
     """Mark a point of a write at which tests kill the process."""
     _crash_point(name)
 
@@ -48,18 +48,18 @@ def whole_file(folder: Path) -> Iterator[tuple[int, Callable[[str], Path]]]:
     descriptor, temporary = _temporary(folder)
 
     def finish(name: str) -> Path:
-        reached("written")
+        crash_point("written")
         os.fsync(descriptor)
-        reached("synced")
+        crash_point("synced")
         target = folder / name
         temporary.replace(target)
-        reached("renamed")
+        crash_point("renamed")
         sync_folder(folder)
-        reached("folder-synced")
+        crash_point("folder-synced")
         return target
 
     try:
-        reached("created")
+        crash_point("created")
         yield descriptor, finish
     finally:
         with suppress(OSError):
@@ -71,11 +71,11 @@ def create(path: Path, content: bytes) -> bool:
     """Write a file that is not there yet; False if somebody else was first."""
     descriptor, temporary = _temporary(path.parent)
     try:
-        reached("created")
+        crash_point("created")
         write_all(descriptor, content)
-        reached("written")
+        crash_point("written")
         os.fsync(descriptor)
-        reached("synced")
+        crash_point("synced")
         try:
             # Unlike a rename, a link never replaces what another process has just put there.
             os.link(temporary, path)
@@ -84,7 +84,7 @@ def create(path: Path, content: bytes) -> bool:
         except OSError:
             # A file system without links: the last of two that start at once wins.
             temporary.replace(path)
-        reached("renamed")
+        crash_point("renamed")
         sync_folder(path.parent)
     finally:
         with suppress(OSError):

@@ -21,17 +21,20 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-# float32 rows to stored rows and back, bit for bit: what a dtype cannot hold exactly is refused.
-
 STORED: dict[str, np.dtype[Any]] = {
     "float32": np.dtype("<f4"),
     "float16": np.dtype("<f2"),
     "bfloat16": np.dtype("<u2"),
 }
 """How the values of each dtype lie in a part."""
-
 DTYPES = tuple(STORED)
 """The dtypes of a store."""
+MAGIC = b"PAR1"
+LARGEST_PAGE = 2**31 - 1
+"""Bytes that the values of a column may take: page sizes are 32-bit integers."""
+_I32, _I64, _BINARY, _LIST, _STRUCT = 5, 6, 8, 9, 12
+_FIXED_LEN_BYTE_ARRAY, _REQUIRED, _PLAIN, _RLE, _UNCOMPRESSED, _DATA_PAGE = 7, 0, 0, 3, 0, 0
+Field = tuple[int, int, bytes]  # number, type, encoded value
 
 
 def pack(values: NDArray[Any], dtype: str) -> NDArray[Any]:
@@ -64,7 +67,17 @@ def pack(values: NDArray[Any], dtype: str) -> NDArray[Any]:
 
 
 def unpack(stored: NDArray[Any], dtype: str, out: NDArray[np.float32]) -> None:
-    """Write stored values into a float32 array of the same shape."""
+    """Write stored values into a float32 array of the same shape.
+
+    Parameters
+    ----------
+    stored : ndarray, shape (n_rows, width)
+        As it lies in a part.
+    dtype : str
+        One of `DTYPES`.
+    out : ndarray of float32, shape (n_rows, width)
+        Where the values go.
+    """
     if dtype == "float32":
         out[...] = stored
     elif dtype == "float16":
@@ -107,24 +120,9 @@ def _narrow(values: NDArray[Any]) -> NDArray[np.float16]:
     return narrow
 
 
-# Digests of columns: as quick as memory, so that they are checked on every read.
-
-
 def column_digest(rows: NDArray[Any]) -> str:
     """Return the digest of rows, shape (n_rows, width), C-contiguous, as 32 hexadecimal digits."""
     return xxhash.xxh3_128_hexdigest(rows.reshape(-1).view(np.uint8).data)
-
-
-# The bytes around the values of a part: Parquet page headers and footer, in Thrift's compact protocol.
-
-MAGIC = b"PAR1"
-LARGEST_PAGE = 2**31 - 1
-"""Bytes that the values of a column may take: page sizes are 32-bit integers."""
-
-_I32, _I64, _BINARY, _LIST, _STRUCT = 5, 6, 8, 9, 12
-_FIXED_LEN_BYTE_ARRAY, _REQUIRED, _PLAIN, _RLE, _UNCOMPRESSED, _DATA_PAGE = 7, 0, 0, 3, 0, 0
-
-Field = tuple[int, int, bytes]  # number, type, encoded value
 
 
 class Chunk(NamedTuple):
@@ -155,7 +153,19 @@ def page_header(n_rows: int, n_bytes: int) -> bytes:
 
 
 def footer(chunks: Sequence[Chunk], n_rows: int, metadata: Mapping[str, str], writer: str) -> bytes:
-    """Return what stands after the last column, to the end of the file."""
+    """Return what stands after the last column, to the end of the file.
+
+    Parameters
+    ----------
+    chunks : sequence of Chunk
+        One per column.
+    n_rows : int
+        Rows of the part.
+    metadata : mapping of str to str
+        Key-value entries of the file.
+    writer : str
+        Name of the program.
+    """
     root = _struct([_binary(4, b"schema"), _i32(5, len(chunks))])
     n_bytes = sum(chunk.n_header + n_rows * chunk.width for chunk in chunks)
     group = _struct(

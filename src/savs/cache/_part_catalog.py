@@ -1,9 +1,4 @@
-"""The parts in a store's folder and where each key's row is; damaged parts are set aside.
-
-A dictionary of keys takes four times as much. This is a hash table with open addressing and linear probing
-(Knuth, The Art of Computer Programming, volume 3, section 6.4, algorithm L), at most half full; a slot holds
-the number of a part and of a row in it, and the key is looked up there.
-"""
+"""The parts in a store's folder and where each key's row is; damaged parts are set aside."""
 
 from __future__ import annotations
 
@@ -19,75 +14,15 @@ from typing import NamedTuple
 import numpy as np
 
 from savs.cache._description import FILE_NAME, Description
-from savs.cache._files import reached, sync_folder
+from savs.cache._files import crash_point, sync_folder
 from savs.cache._parts import BadPartError, Job, Part, check_part, is_part_name, open_part
 from savs.errors import StoreError
 
-# Where each key's row is, in about 60 bytes for each: small machines open stores of millions of rows.
-
 _EMPTY = -1
 _SMALLEST = 64
-
-
-class KeyIndex:
-    """Part and row of each key; where a key stands twice, a row with the final hidden state is preferred."""
-
-    def __init__(self) -> None:
-        self.clear()
-
-    def __len__(self) -> int:
-        """Return the number of different keys."""
-        return self._n_keys
-
-    def clear(self) -> None:
-        """Forget all parts."""
-        self._parts: list[Part] = []
-        self._n_keys = 0
-        self._slots = array("q", [_EMPTY]) * _SMALLEST
-
-    def add(self, part: Part) -> None:
-        """Note the rows of a part."""
-        number = len(self._parts)
-        self._parts.append(part)
-        self._make_space(part.n_rows)
-        for row in range(part.n_rows):
-            slot = self._slot(part.key(row))
-            code = self._slots[slot]
-            if code == _EMPTY:
-                self._n_keys += 1
-            elif not part.has_states or self._parts[code >> 32].has_states:
-                continue
-            self._slots[slot] = number << 32 | row
-
-    def get(self, key: bytes) -> tuple[Part, int] | None:
-        """Return a key's part and row, or None."""
-        code = self._slots[self._slot(key)]
-        return None if code == _EMPTY else (self._parts[code >> 32], code & 0xFFFFFFFF)
-
-    def _slot(self, key: bytes) -> int:
-        """Return the slot that holds a key, or the empty one where it belongs."""
-        # Python's hash is another one in every process: nobody can write keys that all fall into one slot.
-        last = len(self._slots) - 1
-        slot = hash(key) & last
-        while (code := self._slots[slot]) != _EMPTY and self._parts[code >> 32].key(code & 0xFFFFFFFF) != key:
-            slot = (slot + 1) & last
-        return slot
-
-    def _make_space(self, n_more: int) -> None:
-        size = len(self._slots)
-        while 2 * (self._n_keys + n_more) > size:
-            size *= 2
-        if size == len(self._slots):
-            return
-        codes = [code for code in self._slots if code != _EMPTY]
-        self._slots = array("q", [_EMPTY]) * size
-        for code in codes:
-            self._slots[self._slot(self._parts[code >> 32].key(code & 0xFFFFFFFF))] = code
-
-
-# The parts in a store's folder and where each key's row is; damaged ones are set aside.
-
 PARTS, QUARANTINE = "parts", "quarantine"
+_THREADS, _WORTH_THREADS = 4, 16 * 2**20
+Places = list[tuple[Part, list[tuple[int, int]]]]
 
 
 class StoreWarning(UserWarning):
@@ -178,7 +113,7 @@ class PartCatalog:
             if self.quarantine.is_symlink():
                 raise NotADirectoryError(errno.ENOTDIR, "a link", str(self.quarantine))
             (self.folder / name).replace(self.quarantine / name)
-            reached("quarantined")
+            crash_point("quarantined")
             sync_folder(self.folder)
         except FileNotFoundError:
             # Another process was first, and has said so.
@@ -196,7 +131,7 @@ class PartCatalog:
         self._report(name, reason, "its rows are computed again")
 
     def verify(self, advance: Callable[[int], object]) -> None:
-        """Read every byte of every part; `advance` is told the bytes of each."""
+        """Read every byte of every part; `advance` gets the bytes of each."""
         self.refresh()
         for name, part in list(self.parts.items()):
             try:
@@ -257,31 +192,24 @@ def check_folder(folder: Path) -> None:
             raise StoreError(f"{folder} holds other files ({foreign[0]}, ...): name a new or empty folder")
 
 
-# Rows that a reader wants, from the parts that hold them.
-
-_THREADS, _WORTH_THREADS = 4, 16 * 2**20
-
-Places = list[tuple[Part, list[tuple[int, int]]]]
-
-
-def fetch(shelf: PartCatalog, job: Job) -> None:
+def fetch(catalog: PartCatalog, job: Job) -> None:
     """Read what is left of a job from a store's parts; damaged ones are set aside on the way."""
-    while places := _places(shelf, job):
-        _from_parts(shelf, places, job)
+    while places := _places(catalog, job):
+        _from_parts(catalog, places, job)
 
 
-def _places(shelf: PartCatalog, job: Job) -> Places:
+def _places(catalog: PartCatalog, job: Job) -> Places:
     """Return, part by part, the (row, position) pairs that are left to read."""
     grouped: dict[str, tuple[Part, list[tuple[int, int]]]] = {}
     for position in np.flatnonzero(~job.found):
-        place = shelf.places.get(job.keys[position])
+        place = catalog.places.get(job.keys[position])
         if place is not None and (job.states is None or place[0].has_states):
             part, row = place
             grouped.setdefault(part.path.name, (part, []))[1].append((row, int(position)))
     return list(grouped.values())
 
 
-def _from_parts(shelf: PartCatalog, places: Places, job: Job) -> None:
+def _from_parts(catalog: PartCatalog, places: Places, job: Job) -> None:
     """Read rows of parts, several at a time; one that cannot be read is out of the index afterwards."""
     most = _THREADS if job.n_bytes > _WORTH_THREADS else 1
     n_threads = min(len(places), os.cpu_count() or 1, most)
@@ -291,18 +219,18 @@ def _from_parts(shelf: PartCatalog, places: Places, job: Job) -> None:
         with ThreadPoolExecutor(n_threads, thread_name_prefix="savs-store-read") as pool:
             errors = list(pool.map(lambda place: _read_part(place[0], place[1], job), places))
     for (part, _), error in zip(places, errors, strict=True):
-        _note(shelf, part, error)
+        _note(catalog, part, error)
 
 
-def _note(shelf: PartCatalog, part: Part, error: BadPartError | OSError | None) -> None:
+def _note(catalog: PartCatalog, part: Part, error: BadPartError | OSError | None) -> None:
     if isinstance(error, BadPartError):
-        shelf.set_aside(part.path.name, str(error))
+        catalog.set_aside(part.path.name, str(error))
     elif isinstance(error, FileNotFoundError):
         # Pruned by another process: the rows are in a new part.
-        shelf.forget([part.path.name])
-        shelf.refresh()
+        catalog.forget([part.path.name])
+        catalog.refresh()
     elif error is not None:
-        shelf.ignore(part.path.name, f"it cannot be read: {error.strerror or error}")
+        catalog.ignore(part.path.name, f"it cannot be read: {error.strerror or error}")
 
 
 def _read_part(part: Part, pairs: list[tuple[int, int]], job: Job) -> BadPartError | OSError | None:
@@ -314,3 +242,64 @@ def _read_part(part: Part, pairs: list[tuple[int, int]], job: Job) -> BadPartErr
     except (BadPartError, OSError) as error:
         return error
     return None
+
+
+class KeyIndex:
+    """Part and row of each key; where a key stands twice, a row with the final hidden state is preferred.
+
+    About 60 bytes for each key, a quarter of a dictionary's. It is a hash table with open addressing and
+    linear probing (Knuth, The Art of Computer Programming, volume 3, section 6.4, algorithm L), at most half
+    full; a slot holds the number of a part and of a row in it, and the key is looked up there.
+    """
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def __len__(self) -> int:
+        """Return the number of different keys."""
+        return self._n_keys
+
+    def clear(self) -> None:
+        """Forget all parts."""
+        self._parts: list[Part] = []
+        self._n_keys = 0
+        self._slots = array("q", [_EMPTY]) * _SMALLEST
+
+    def add(self, part: Part) -> None:
+        """Note the rows of a part."""
+        number = len(self._parts)
+        self._parts.append(part)
+        self._make_space(part.n_rows)
+        for row in range(part.n_rows):
+            slot = self._slot(part.key(row))
+            code = self._slots[slot]
+            if code == _EMPTY:
+                self._n_keys += 1
+            elif not part.has_states or self._parts[code >> 32].has_states:
+                continue
+            self._slots[slot] = number << 32 | row
+
+    def get(self, key: bytes) -> tuple[Part, int] | None:
+        """Return a key's part and row, or None."""
+        code = self._slots[self._slot(key)]
+        return None if code == _EMPTY else (self._parts[code >> 32], code & 0xFFFFFFFF)
+
+    def _slot(self, key: bytes) -> int:
+        """Return the slot that holds a key, or the empty one where it belongs."""
+        # Python's hash is another one in every process: nobody can write keys that all fall into one slot.
+        last = len(self._slots) - 1
+        slot = hash(key) & last
+        while (code := self._slots[slot]) != _EMPTY and self._parts[code >> 32].key(code & 0xFFFFFFFF) != key:
+            slot = (slot + 1) & last
+        return slot
+
+    def _make_space(self, n_more: int) -> None:
+        size = len(self._slots)
+        while 2 * (self._n_keys + n_more) > size:
+            size *= 2
+        if size == len(self._slots):
+            return
+        codes = [code for code in self._slots if code != _EMPTY]
+        self._slots = array("q", [_EMPTY]) * size
+        for code in codes:
+            self._slots[self._slot(self._parts[code >> 32].key(code & 0xFFFFFFFF))] = code

@@ -32,11 +32,9 @@ from savs.cache._description import (
     layer_columns,
     layer_name,
 )
-from savs.cache._files import open_regular, reached, whole_file, write_all
+from savs.cache._files import crash_point, open_regular, whole_file, write_all
 from savs.cache._parquet import MAGIC, Chunk, column_digest, footer, page_header, unpack
 from savs.layout import HeadLayout
-
-# One part of a store: an immutable Parquet file, named by its content.
 
 SUFFIX = ".parquet"
 _NAME = re.compile(r"[0-9a-f]{64}\.parquet")
@@ -44,6 +42,8 @@ _LARGEST_REST = 64 * 2**20
 _WRITER = "savs"
 _FACTS = b'{"store": "'
 _TAIL = 4 + len(MAGIC)
+_WORTH_A_THREAD = 2**19
+Read = Callable[[Column], NDArray[Any]]
 
 
 class BadPartError(Exception):
@@ -120,6 +120,13 @@ def is_part_name(name: str) -> bool:
 def open_part(path: Path, description: Description) -> Part:
     """Open a part, check that it is one of this store, and read its keys.
 
+    Parameters
+    ----------
+    path : Path
+        Its file.
+    description : Description
+        The store's; a part of another store is bad.
+
     Raises
     ------
     BadPartError
@@ -186,7 +193,7 @@ def _footer(descriptor: int, n_bytes: int) -> bytes:
     tail = _bytes_between(descriptor, max(0, n_bytes - _TAIL), n_bytes)
     length = _TAIL + int.from_bytes(tail[: _TAIL - len(MAGIC)], "little")
     if tail[-len(MAGIC) :] != MAGIC or not _TAIL < length <= min(n_bytes, _LARGEST_REST):
-        raise BadPartError("it is no Parquet file or was cut short")
+        raise BadPartError("it is not a Parquet file, or it was cut short")
     return _bytes_between(descriptor, n_bytes - length, n_bytes)
 
 
@@ -251,11 +258,6 @@ def _read_into(descriptor: int, memory: NDArray[np.uint8], offset: int) -> None:
         left, offset = left[count:], offset + count
 
 
-# Writing one part of a store: its columns one after the other, digests and footer last; see `parts`.
-
-_WORTH_A_THREAD = 2**19
-
-
 def write_part(folder: Path, description: Description, columns: Mapping[str, NDArray[Any]]) -> Path:
     """Write a part and return its path, when it is durable.
 
@@ -279,7 +281,7 @@ def write_part(folder: Path, description: Description, columns: Mapping[str, NDA
             if not is_value:
                 rest.update(piece)
             write_all(descriptor, piece)
-        reached("encoded")
+        crash_point("encoded")
         return finish(rest.hexdigest() + SUFFIX)
 
 
@@ -332,11 +334,6 @@ def _gathered(values: NDArray[Any], spec: Column, scratch: NDArray[np.uint8]) ->
     whole = scratch[: len(values) * spec.n_bytes].view(spec.dtype).reshape(values.shape)
     whole[...] = values
     return whole
-
-
-# Which columns of a part a reader needs, and where their values go in its rows.
-
-Read = Callable[[Column], NDArray[Any]]
 
 
 @dataclass(frozen=True)

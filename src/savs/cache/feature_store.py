@@ -119,7 +119,7 @@ class FeatureStore:
             If the folder holds features of another fingerprint, layout or dtype.
         StoreError
             If the folder holds something else or its ``store.json`` is damaged, or, with ``on_full="raise"``,
-            it cannot be made.
+            it cannot be created.
         ValueError
             If an option is none of those above.
         """
@@ -158,12 +158,12 @@ class FeatureStore:
         return store
 
     def _begin(self) -> None:
-        found = read_description(self.folder)
-        if found is not None:
-            found.check_same(self.description, self.folder)
+        description = read_description(self.folder)
+        if description is not None:
+            description.check_same(self.description, self.folder)
         parts = self.folder / PARTS
         if parts.exists() and not parts.is_dir():
-            raise StoreError(f"cannot read {parts}: it is no folder")
+            raise StoreError(f"cannot read {parts}: it is not a folder")
         remove_stale(self.folder)
         remove_stale(parts)
         self._shelf.refresh()

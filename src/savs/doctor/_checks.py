@@ -21,21 +21,28 @@ from savs.backbones.loading import quiet
 from savs.data import Example
 from savs.doctor._probes import Probe, contrasts, prefix_probes
 from savs.doctor._reference import CHANGE, Side, can_pad, compare, encode, read, tolerance
-from savs.doctor._subject import Rows, Subject, variant
+from savs.doctor._subject import Rows, Subject
 from savs.doctor.report import Check, Verdict
 from savs.errors import ItemError, SAVsError
 
-# What must hold for one example alone: the same twice, as read independently, sensitive to its content.
+DTYPES = ("float32", "bfloat16", "float16")
+KERNELS = ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")
+LARGEST_COPY = 4 * 2**30
+"""Bytes that a second copy of a model may take."""
 
 _REQUIRED = ("text changed", "image swapped", "audio clip swapped", "video swapped")
+_FORMS = ("text", "one image", "two images", "one audio clip", "one video")
+_REUSE_NAME = "prefix reuse"
+_KERNEL_NAME = "_attn_implementation_internal"
+_ABSENT = object()
 
 
 def check_repetition(subject: Subject) -> Check:
     """Read the probes a second time, alone."""
-    found = subject.judge(
+    check = subject.judge(
         "same twice", lambda: read(subject.model, subject.processor, subject.sites, subject.examples)
     )
-    return replace(found, note="bit for bit") if found.max_difference == 0 else found
+    return replace(check, note="bit for bit") if check.max_difference == 0 else check
 
 
 def check_reference(subject: Subject) -> Check:
@@ -45,10 +52,10 @@ def check_reference(subject: Subject) -> Check:
 
 def check_contrasts(subject: Subject) -> list[Check]:
     """Change the text, an image, audio clip or video, or leave it out: the vectors must change, too."""
-    found = contrasts(subject.backbone.modalities, bool(subject.positions("text")))
+    pairs = contrasts(subject.backbone.modalities, bool(subject.positions("text")))
     twice = [subject.extract(subject.examples[:1]) for _ in range(2)]
     noise = compare(subject.layout, twice[0], twice[1]).max_difference
-    return [_contrast(subject, name, pair, max(CHANGE, 10 * noise)) for name, pair in found.items()]
+    return [_contrast(subject, name, pair, max(CHANGE, 10 * noise)) for name, pair in pairs.items()]
 
 
 def _contrast(subject: Subject, name: str, pair: tuple[Example, Example], limit: float) -> Check:
@@ -59,22 +66,17 @@ def _contrast(subject: Subject, name: str, pair: tuple[Example, Example], limit:
         return Check(name, verdict, note=error.message, must_change=True)
     except SAVsError as error:
         return Check(name, "unsafe", tolerance=limit, note=f"fails: {error}", must_change=True)
-    found = compare(subject.layout, rows[:1], rows[1:])
-    changed = found.max_difference > limit
+    difference = compare(subject.layout, rows[:1], rows[1:])
+    changed = difference.max_difference > limit
     return Check(
         name,
         "ok" if changed else "unsafe",
-        found.max_difference,
-        found.min_cosine,
+        difference.max_difference,
+        difference.min_cosine,
         tolerance=limit,
         note="" if changed else "the vectors stay the same: it does not reach the heads",
         must_change=True,
     )
-
-
-# What must hold for examples together: padding, batches of any size, any order, any numbers of images.
-
-_FORMS = ("text", "one image", "two images", "one audio clip", "one video")
 
 
 def check_processor(subject: Subject) -> Check:
@@ -90,13 +92,13 @@ def check_processor(subject: Subject) -> Check:
 
 
 def _mask_fault(subject: Subject, form: str) -> str | None:
-    """Say what is wrong with the mask of one padded batch, or None."""
+    """Return what is wrong with the mask of one padded batch, or None."""
     examples = [subject.examples[position] for position in subject.positions(form)]
     if len(examples) < 2:
         return None
     padded = encode(subject.processor, examples, "right")
     if padded.get("attention_mask") is None:
-        return "no attention mask in a padded batch: nothing tells prompts from padding"
+        return "no attention mask in a padded batch: prompts and padding cannot be told apart"
     for row, example in enumerate(examples):
         alone = encode(subject.processor, [example])["input_ids"][0].tolist()
         real = padded["attention_mask"][row].ne(0)
@@ -109,7 +111,15 @@ def _mask_fault(subject: Subject, form: str) -> str | None:
 
 
 def check_padding(subject: Subject, side: Side) -> Check:
-    """Read prompts of different length padded to one batch, by the independent reading."""
+    """Read prompts of different length padded to one batch, by the independent reading.
+
+    Parameters
+    ----------
+    subject : Subject
+        What is examined.
+    side : {"left", "right"}
+        Where the padding goes.
+    """
     name = f"padded on the {side}"
     if not can_pad(subject.processor):
         return Check(name, "skipped", note="the tokenizer has no pad token; savs pads by itself")
@@ -129,7 +139,15 @@ def check_padding(subject: Subject, side: Side) -> Check:
 
 
 def check_batches(subject: Subject, sizes: Sequence[int]) -> list[Check]:
-    """Read the probes in batches of several sizes."""
+    """Read the probes in batches of several sizes.
+
+    Parameters
+    ----------
+    subject : Subject
+        What is examined.
+    sizes : sequence of int
+        Examples per batch.
+    """
     return [
         subject.judge(f"batches of {size}", partial(subject.extract, subject.examples, size))
         for size in sizes
@@ -137,7 +155,15 @@ def check_batches(subject: Subject, sizes: Sequence[int]) -> list[Check]:
 
 
 def check_shuffled(subject: Subject, size: int) -> Check:
-    """Read the probes in another order, so that each has other neighbors."""
+    """Read the probes in another order, so that each has other neighbors.
+
+    Parameters
+    ----------
+    subject : Subject
+        What is examined.
+    size : int
+        Examples per batch.
+    """
     order = np.random.default_rng(0).permutation(len(subject.examples))
     examples = [subject.examples[position] for position in order]
     return subject.judge("shuffled", lambda: subject.extract(examples, size), subject.reference[order])
@@ -155,30 +181,34 @@ def check_mixed(subject: Subject) -> Check:
     return subject.judge(name, lambda: subject.extract(examples, 4), subject.reference[positions])
 
 
-# Whether reading a common beginning once gives the same vectors as reading every prompt in full.
-
-_REUSE_NAME = "prefix reuse"
-
-
 def reuse_probes(subject: Subject) -> list[Probe]:
     """Return the prompts with a common beginning that the backbone can read."""
     candidates = prefix_probes(subject.backbone.modalities)
-    backbone = variant(subject.backbone, 1)
-    found = backbone.extract([probe.example for probe in candidates], max_errors=-1)
-    return [candidates[index] for index in found.indices.tolist()]
+    backbone = subject.variant(1)
+    extraction = backbone.extract([probe.example for probe in candidates], max_errors=-1)
+    return [candidates[index] for index in extraction.indices.tolist()]
 
 
 def check_reuse(subject: Subject, asked: list[Probe], batch_size: int) -> Check:
     """Read prompts with a common beginning with prefix reuse, and each alone.
 
     "differs" if the backbone's own check has refused to share, which is safe: every prompt was read in full.
+
+    Parameters
+    ----------
+    subject : Subject
+        What is examined.
+    asked : list of Probe
+        Prompts with a common beginning, from `reuse_probes`.
+    batch_size : int
+        Examples per batch.
     """
     examples = [probe.example for probe in asked]
     if not examples:
         return Check(
             _REUSE_NAME, "skipped", note="does not apply: no prompts with a common beginning can be read"
         )
-    backbone = variant(subject.backbone, batch_size, prefix_reuse=True)
+    backbone = subject.variant(batch_size, prefix_reuse=True)
 
     def rows() -> Rows:
         with without_remarks():
@@ -188,16 +218,16 @@ def check_reuse(subject: Subject, asked: list[Probe], batch_size: int) -> Check:
         reference = read(subject.model, subject.processor, subject.sites, examples)
     except SAVsError as error:
         return Check(_REUSE_NAME, "unsafe", note=f"fails: {error}")
-    found = subject.judge(_REUSE_NAME, rows, reference)
-    if found.verdict != "ok":
-        return found
+    check = subject.judge(_REUSE_NAME, rows, reference)
+    if check.verdict != "ok":
+        return check
     report = backbone.report
     if report.prefix_failure:
         return Check(_REUSE_NAME, "differs", note=f"{report.prefix_failure}; savs reads every prompt in full")
     if not report.n_reused:
         return Check(_REUSE_NAME, "skipped", note="does not apply: no beginning was shared")
     note = f"{report.n_reused} of {report.n_examples} prompts on {report.n_prefixes} beginnings"
-    return replace(found, note=note)
+    return replace(check, note=note)
 
 
 @contextmanager
@@ -212,15 +242,18 @@ def without_remarks() -> Iterator[None]:
         logger.setLevel(level)
 
 
-# Whether a model gives the same vectors in another dtype; on a copy, never on the caller's model.
-
-DTYPES = ("float32", "bfloat16", "float16")
-LARGEST_COPY = 4 * 2**30
-"""Bytes that a second copy of a model may take."""
-
-
 def check_dtype(subject: Subject, dtype: str) -> Check:
-    """Read the probes, each alone, with the same weights in another dtype; "differs" beyond rounding."""
+    """Read the probes, each alone, with the same weights in another dtype; "differs" beyond rounding.
+
+    The weights are those of a copy; the caller's model is never changed.
+
+    Parameters
+    ----------
+    subject : Subject
+        What is examined.
+    dtype : str
+        One of `DTYPES`.
+    """
     name, model = f"dtype {dtype}", subject.model
     device = input_device(model).type
     limit = max(tolerance(dtype, device), subject.tolerance)
@@ -243,9 +276,9 @@ def check_dtype(subject: Subject, dtype: str) -> Check:
 
 
 def _no_copy(model: Any, dtype: str) -> str | None:
-    """Say why a second copy cannot be made, or None."""
+    """Return why the model cannot be copied, or None."""
     if getattr(model, "hf_device_map", None) or getattr(model, "is_quantized", False):
-        return f"the model is spread over devices or quantised; load it with dtype {dtype} to examine it"
+        return f"the model is spread over devices or quantized; load it with dtype {dtype} to examine it"
     parameters = list(model.parameters())
     if any(parameter.is_meta for parameter in parameters):
         return "parts of the model are offloaded"
@@ -272,11 +305,7 @@ def _converted(model: Any, dtype: torch.dtype) -> Any:
 
 
 def _saved_tensors(model: Any) -> Iterator[tuple[str, torch.Tensor]]:
-    yield from model.named_parameters()
-    for prefix, module in model.named_modules():
-        for name, buffer in module._buffers.items():
-            if buffer is not None and name not in module._non_persistent_buffers_set:
-                yield f"{prefix}.{name}", buffer
+    yield from model.state_dict(keep_vars=True).items()
 
 
 def _kept_in_float32(model: Any) -> set[str]:
@@ -284,11 +313,6 @@ def _kept_in_float32(model: Any) -> set[str]:
     for attribute in ("_keep_in_fp32_modules", "_keep_in_fp32_modules_strict"):
         names |= set(getattr(model, attribute, None) or ())
     return names
-
-
-# Which attention kernels run a model here, and whether they give the same vectors.
-
-KERNELS = ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")
 
 
 def kernel_in_use(model: Any) -> str | None:
@@ -302,6 +326,15 @@ def check_kernel(subject: Subject, kernel: str, batch_size: int) -> Check:
 
     A kernel that is not in use and disagrees "differs"; if eager, which is the definition, disagrees with the
     one in use, that one is "unsafe".
+
+    Parameters
+    ----------
+    subject : Subject
+        What is examined.
+    kernel : str
+        One of `KERNELS`.
+    batch_size : int
+        Examples per batch, for the reading in batches.
     """
     name, in_use = f"kernel {kernel}", kernel_in_use(subject.model)
     if kernel == in_use:
@@ -337,6 +370,13 @@ class KernelError(Exception):
 def under_kernel(model: Any, kernel: str | None) -> Iterator[None]:
     """Run the block under an attention kernel, and put every configuration of the model back afterwards.
 
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+        Its configurations change during the block alone.
+    kernel : str or None
+        None for the one in use.
+
     Raises
     ------
     KernelError
@@ -355,10 +395,6 @@ def under_kernel(model: Any, kernel: str | None) -> Iterator[None]:
                 vars(config).pop(_KERNEL_NAME, None)
             else:
                 vars(config)[_KERNEL_NAME] = value
-
-
-_KERNEL_NAME = "_attn_implementation_internal"
-_ABSENT = object()
 
 
 def _set(model: Any, kernel: str) -> None:
@@ -380,14 +416,14 @@ def _brief(error: Exception) -> str:
 
 def _configs(model: Any) -> list[Any]:
     """Return every configuration object of a model and its parts, each once."""
-    found: dict[int, Any] = {}
+    configs: dict[int, Any] = {}
     waiting = [module.config for module in model.modules() if hasattr(module, "config")]
     while waiting:
         config = waiting.pop()
-        if id(config) in found or not hasattr(config, "__dict__"):
+        if id(config) in configs or not hasattr(config, "__dict__"):
             continue
-        found[id(config)] = config
+        configs[id(config)] = config
         waiting += [
             sub for name in getattr(config, "sub_configs", ()) if (sub := getattr(config, name, None))
         ]
-    return list(found.values())
+    return list(configs.values())

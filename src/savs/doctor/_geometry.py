@@ -56,7 +56,7 @@ def check_geometry(subject: Subject) -> Check:
     wrong = next((fault for _, fault in seen if fault), None)
     if wrong:
         return Check("geometry", "unsafe", note=wrong)
-    counts = {how: sum(found == how for found, _ in seen) for how in ("interface", "softmax", "width")}
+    counts = {how: sum(way == how for way, _ in seen) for how in ("interface", "softmax", "width")}
     if counts["width"] == len(seen):
         return Check("geometry", "skipped", note="neither the attention interface nor a softmax was called")
     said = [f"{n} by the {how}" for how, n in counts.items() if n]
@@ -101,9 +101,9 @@ def _verdict(site: AttentionSite, witness: _Witness, owners: dict[int, list[int]
     return "softmax", None
 
 
-def _call(found: dict[int, list[Any]], key: int, number: int) -> Any:
-    made = found.get(key, [])
-    return made[number] if number < len(made) else None
+def _call(calls: dict[int, list[Any]], key: int, number: int) -> Any:
+    of_module = calls.get(key, [])
+    return of_module[number] if number < len(of_module) else None
 
 
 def _interface_fault(site: AttentionSite, output: torch.Tensor, entered: torch.Tensor) -> str | None:
@@ -122,13 +122,13 @@ def _interface_fault(site: AttentionSite, output: torch.Tensor, entered: torch.T
 
 def _owners(model: Any, sites: Sequence[AttentionSite]) -> dict[int, list[int]]:
     """Return, by the id of a projection, the ids of the modules that it is in, innermost first."""
-    wanted = {id(site.projection) for site in sites}
-    found: dict[int, list[int]] = {key: [] for key in wanted}
+    projections = {id(site.projection) for site in sites}
+    owners: dict[int, list[int]] = {key: [] for key in projections}
     for module in model.modules():
         for child in module.modules():
-            if id(child) in wanted:
-                found[id(child)].insert(0, id(module))
-    return found
+            if id(child) in projections:
+                owners[id(child)].insert(0, id(module))
+    return owners
 
 
 @contextmanager

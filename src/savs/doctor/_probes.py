@@ -20,42 +20,12 @@ if TYPE_CHECKING:
     from PIL import Image as PILImage
     from PIL import ImageDraw
 
-
-# Tones and short videos to examine backbones that hear or take videos: made on the spot, no files.
-
 _RATE = 16_000
 _FRAMES_PER_SECOND = 4
-
-
-def tone(hertz: float, seconds: float) -> Audio:
-    """Return a tone that fades away, at 16 kHz."""
-    times = np.arange(round(_RATE * seconds)) / _RATE
-    wave = 0.5 * np.sin(2 * np.pi * hertz * times) * np.exp(-times / seconds)
-    return Audio(wave.astype(np.float32), _RATE)
-
-
-def clip(images: Sequence[PILImage.Image]) -> Video:
-    """Return a video of images of one size, four a second, every one of them to be read."""
-    import av
-
-    file = io.BytesIO()
-    with av.open(file, "w", format="mp4") as container:
-        stream: Any = container.add_stream("mpeg4", rate=_FRAMES_PER_SECOND)
-        stream.width, stream.height, stream.pix_fmt = *images[0].size, "yuv420p"
-        frames: Any = av.VideoFrame  # partly untyped
-        for image in images:
-            container.mux(stream.encode(frames.from_image(image)))
-        container.mux(stream.encode(None))
-    return Video(file.getvalue(), len(images))
-
-
-# Images, videos, tones and short texts on which a backbone is examined: the same everywhere, no files.
-
 CLASSES = ("red", "green", "blue")
 _RGB = {"red": (214, 40, 34), "green": (30, 160, 60), "blue": (36, 70, 214), "grey": (128, 128, 128)}
 _HERTZ = {"red": 220.0, "green": 660.0, "blue": 1760.0}
 _SIZES = ((96, 64), (64, 64), (56, 112), (128, 80))
-
 _QUESTIONS = (
     "Colour?",
     "Which colour has it?",
@@ -87,7 +57,7 @@ _ASKED = (
 class Probe:
     """An example, its class, and what kind of prompt it is.
 
-    Kinds: ``"text"``, ``"one image"``, ``"two images"``, ``"one audio"``, ``"one video"``.
+    Kinds: ``"text"``, ``"one image"``, ``"two images"``, ``"one audio clip"``, ``"one video"``.
     """
 
     example: Example
@@ -103,32 +73,32 @@ def probes(modalities: AbstractSet[str]) -> list[Probe]:
     modalities : set of str
         What the backbone takes: ``"text"``, ``"image"``, ``"audio"``, ``"video"``.
     """
-    found = [Probe(question(text), label, "text") for label in CLASSES for text in _TEXTS[label]]
+    result = [Probe(question(text), label, "text") for label in CLASSES for text in _TEXTS[label]]
     if "audio" in modalities:
-        found += _audio_probes()
+        result += _audio_probes()
     if "image" not in modalities:
-        return found + [
+        return result + [
             Probe(question(f"{text} {_QUESTIONS[1]}"), label, "text")
             for label in CLASSES
             for text in _TEXTS[label]
         ]
-    return found + _image_probes() + (_video_probes() if "video" in modalities else [])
+    return result + _image_probes() + (_video_probes() if "video" in modalities else [])
 
 
 def _image_probes() -> list[Probe]:
-    found = []
+    result = []
     for number, label in enumerate(CLASSES):
         first, second = (draw(label, _SIZES[(number + shift) % 4], shift) for shift in (0, 1))
-        found.append(Probe(question(first, _QUESTIONS[number]), label, "one image"))
-        found.append(Probe(question(second, _QUESTIONS[2 - number]), label, "one image"))
+        result.append(Probe(question(first, _QUESTIONS[number]), label, "one image"))
+        result.append(Probe(question(second, _QUESTIONS[2 - number]), label, "one image"))
         other = draw("grey", _SIZES[(number + 2) % 4], 2)
-        found.append(Probe(question(other, second, _QUESTIONS[1]), label, "two images"))
-    return found
+        result.append(Probe(question(other, second, _QUESTIONS[1]), label, "two images"))
+    return result
 
 
 def _audio_probes() -> list[Probe]:
     return [
-        Probe(question(tone(_HERTZ[label], 0.4 + 0.3 * number), asked), label, "one sound")
+        Probe(question(tone(_HERTZ[label], 0.4 + 0.3 * number), asked), label, "one audio clip")
         for number, (label, asked) in enumerate(zip(CLASSES, _QUESTIONS, strict=True))
     ]
 
@@ -142,28 +112,28 @@ def _video_probes() -> list[Probe]:
 
 def _video(label: str, size: tuple[int, int]) -> Image:
     return clip(
-        [draw(colour, size, shape) for colour, shape in (("grey", 2), ("grey", 1), (label, 0), (label, 1))]
+        [draw(color, size, shape) for color, shape in (("grey", 2), ("grey", 1), (label, 0), (label, 1))]
     )
 
 
 def prefix_probes(modalities: AbstractSet[str]) -> list[Probe]:
     """Return prompts that begin alike: questions on one image or audio clip, questions after one opening."""
-    found: list[Probe] = []
+    result: list[Probe] = []
     if "audio" in modalities:
         audio = tone(_HERTZ["green"], 1.0)
-        found += [
-            Probe(question(audio, f"{_OPENING[:40]}{text}"), CLASSES[i], "one sound")
+        result += [
+            Probe(question(audio, f"{_OPENING[:40]}{text}"), CLASSES[i], "one audio clip")
             for i, text in enumerate(_ASKED[:3])
         ]
     if "image" not in modalities:
-        return found + [
+        return result + [
             Probe(question(f"{_OPENING}{text}"), CLASSES[i % 3], "text") for i, text in enumerate(_ASKED)
         ]
-    found += [Probe(question(f"{_OPENING}{text}"), CLASSES[i], "text") for i, text in enumerate(_ASKED[:3])]
+    result += [Probe(question(f"{_OPENING}{text}"), CLASSES[i], "text") for i, text in enumerate(_ASKED[:3])]
     for label, size, asked in (("red", _SIZES[0], _ASKED), ("blue", _SIZES[2], _ASKED[-2:])):
         image = draw(label, size)
-        found += [Probe(question(image, f"{_OPENING[:40]}{text}"), label, "one image") for text in asked]
-    return found
+        result += [Probe(question(image, f"{_OPENING[:40]}{text}"), label, "one image") for text in asked]
+    return result
 
 
 def contrasts(modalities: AbstractSet[str], reads_text: bool) -> dict[str, tuple[Example, Example]]:
@@ -183,16 +153,16 @@ def contrasts(modalities: AbstractSet[str], reads_text: bool) -> dict[str, tuple
     red, blue, grey = draw("red", size), draw("blue", size, 1), draw("grey", size, 2)
     shown = () if reads_text else (grey,)
     red_text, green_text = (question(*shown, _TEXTS[label][0]) for label in ("red", "green"))
-    found = {"text changed": (red_text, green_text)}
+    pairs = {"text changed": (red_text, green_text)}
     if "audio" in modalities:
         low, high = (question(tone(_HERTZ[label], 1.0), asked) for label in ("red", "blue"))
-        found |= {"sound absent": (low, question(asked)), "sound swapped": (low, high)}
+        pairs |= {"audio clip absent": (low, question(asked)), "audio clip swapped": (low, high)}
     if "image" not in modalities:
-        return found
+        return pairs
     if "video" in modalities:
         first, second = (question(_video(label, size), asked) for label in ("red", "blue"))
-        found |= {"video absent": (first, question(asked)), "video swapped": (first, second)}
-    return found | {
+        pairs |= {"video absent": (first, question(asked)), "video swapped": (first, second)}
+    return pairs | {
         "image absent": (question(red, asked), question(asked)),
         "image swapped": (question(red, asked), question(blue, asked)),
         "first of two swapped": (question(red, grey, asked), question(blue, grey, asked)),
@@ -211,21 +181,43 @@ def _part(part: PILImage.Image | Image | Audio | str) -> Text | Image | Audio:
     return part if isinstance(part, Image | Audio) else Image(part)
 
 
-def draw(colour: str, size: tuple[int, int], shape: int = 0) -> PILImage.Image:
-    """Draw a disc (0), stripes (1) or a frame (2) of a colour on white.
+def tone(hertz: float, seconds: float) -> Audio:
+    """Return a tone that fades away, at 16 kHz."""
+    times = np.arange(round(_RATE * seconds)) / _RATE
+    wave = 0.5 * np.sin(2 * np.pi * hertz * times) * np.exp(-times / seconds)
+    return Audio(wave.astype(np.float32), _RATE)
+
+
+def clip(images: Sequence[PILImage.Image]) -> Video:
+    """Return a video of images of one size, four a second, every one of them to be read."""
+    import av
+
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream: Any = container.add_stream("mpeg4", rate=_FRAMES_PER_SECOND)
+        stream.width, stream.height, stream.pix_fmt = *images[0].size, "yuv420p"
+        frames: Any = av.VideoFrame  # partly untyped
+        for image in images:
+            container.mux(stream.encode(frames.from_image(image)))
+        container.mux(stream.encode(None))
+    return Video(file.getvalue(), len(images))
+
+
+def draw(color: str, size: tuple[int, int], shape: int = 0) -> PILImage.Image:
+    """Draw a disc (0), stripes (1) or a frame (2) of a color on white.
 
     Parameters
     ----------
-    colour : str
+    color : {"red", "green", "blue", "grey"}
     size : (int, int)
         Width and height in pixels.
-    shape : int
+    shape : {0, 1, 2}
     """
     from PIL import Image as PILImage
     from PIL import ImageDraw
 
     image = PILImage.new("RGB", size, (250, 250, 245))
-    _SHAPES[shape](ImageDraw.Draw(image), size, _RGB[colour])
+    _SHAPES[shape](ImageDraw.Draw(image), size, _RGB[color])
     return image
 
 

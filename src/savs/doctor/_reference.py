@@ -26,97 +26,12 @@ from savs.media import load_image
 from savs.media.audio import load_audio
 from savs.media.video import decode_video
 
-# How far vectors are from the reference: in their entries, in their directions, and in answers.
-
 CHANGE = 1e-5
 """The smallest `Difference.max_difference` that counts as a change, whatever the dtype: the two prompts of a
 contrast have the same shapes, so that nothing but their content can make a difference."""
-
 _TOLERANCES = {"float64": 1e-4, "float32": 1e-4, "float16": 0.03, "bfloat16": 0.25}
 _FLOAT32_ON_CUDA = 2e-3
 _NEGLIGIBLE = 1e-3
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Largest relative difference of an entry, smallest cosine of a head; see `savs.doctor.report.Check`."""
-
-    max_difference: float
-    min_cosine: float
-
-
-def tolerance(dtype: str, device: str) -> float:
-    """Return the largest relative difference that counts as rounding.
-
-    float32: sums in another order move vectors by about 1e-6 of their size, a wrong position or mask by more
-    than 0.1. The half precisions get 32 steps of their rounding (2^-7 and 2^-10). On CUDA, convolutions of
-    float32 images run in TF32 unless the user forbids it.
-
-    Parameters
-    ----------
-    dtype : str
-        Such as ``"float32"``.
-    device : str
-        Type of the device.
-    """
-    if dtype == "float32" and device == "cuda":
-        return _FLOAT32_ON_CUDA
-    return _TOLERANCES.get(dtype, _TOLERANCES["bfloat16"])
-
-
-def compare(layout: HeadLayout, rows: NDArray[np.float32], reference: NDArray[np.float32]) -> Difference:
-    """Compare feature rows with those of the same examples in the reference.
-
-    Parameters
-    ----------
-    layout : HeadLayout
-    rows, reference : ndarray of float32, shape (n_examples, layout.width)
-    """
-    found, expected = rows.astype(np.float64), reference.astype(np.float64)
-    floor = _NEGLIGIBLE * float(np.abs(expected).max(initial=0.0))
-    worst, cosine = 0.0, 1.0
-    for group in layout.groups:
-        a, b = found[:, group.columns], expected[:, group.columns]  # (n_examples, n_group_heads, head_dim)
-        scale = np.maximum(np.abs(b).max(axis=(0, 2)), max(floor, 1e-30))
-        worst = max(worst, float((np.abs(a - b).max(axis=(0, 2)) / scale).max()))
-        cosine = min(cosine, float(_cosines(a, b).min()))
-    return Difference(worst, cosine)
-
-
-def _cosines(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return cosines over the last axis; two zero vectors are alike."""
-    lengths = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
-    both_zero = ~a.any(axis=-1) & ~b.any(axis=-1)
-    cosines = (a * b).sum(axis=-1) / np.where(lengths > 0, lengths, 1.0)
-    result: NDArray[np.float64] = np.where(both_zero, 1.0, np.clip(cosines, -1.0, 1.0))
-    return result
-
-
-def flips(
-    layout: HeadLayout,
-    shots: NDArray[np.float32],
-    labels: Sequence[str],
-    pairs: tuple[NDArray[np.float32], NDArray[np.float32]],
-) -> int:
-    """Return how many examples a classifier, fitted on reference vectors, answers differently on other rows.
-
-    Parameters
-    ----------
-    layout : HeadLayout
-    shots : ndarray of float32, shape (n_shots, layout.width)
-        Reference vectors of the probes.
-    labels : sequence of str
-        Their classes, at least two.
-    pairs : two ndarrays of float32, shape (n_examples, layout.width)
-        Rows of the same examples.
-    """
-    classifier = SAVClassifier(layout=layout).fit(shots, labels)
-    found, expected = (classifier.predict(rows) for rows in pairs)
-    return int((found != expected).sum())
-
-
-# An independent way to head vectors: the processor's own call, the whole forward pass, plain hooks.
-
 Side = Literal["left", "right"]
 
 
@@ -158,7 +73,17 @@ def read(
 
 
 def encode(processor: Any, examples: Sequence[Example], side: Side | None = None) -> dict[str, Any]:
-    """Return what the processor makes of some prompts, padded on a side if one is given."""
+    """Return what the processor makes of some prompts, padded on a side if one is given.
+
+    Parameters
+    ----------
+    processor : transformers processor or tokenizer
+        The model's.
+    examples : sequence of Example
+        Rendered together.
+    side : {"left", "right"}, optional
+        Where to pad; by default nothing is padded.
+    """
     rendered = [render(processor, example) for example in examples]
     images = [[load_image(image.source) for image in prompt.images] for prompt in rendered]
     options: dict[str, Any] = {
@@ -242,10 +167,10 @@ def seen_at(sites: Sequence[AttentionSite]) -> Iterator[list[torch.Tensor]]:
         for handle in handles:
             handle.remove()
     for site in sites:
-        made = calls.get(id(site.projection), [])
-        if len(made) <= site.call:
+        of_projection = calls.get(id(site.projection), [])
+        if len(of_projection) <= site.call:
             raise BackboneError(f"the attention layer {site.path} did not run")
-        seen.append(made[site.call])
+        seen.append(of_projection[site.call])
 
 
 def _at(
@@ -264,3 +189,81 @@ def _at(
 def can_pad(processor: Any) -> bool:
     """Return whether the tokenizer has a token to pad with."""
     return tokenizer_of(processor).pad_token_id is not None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Largest relative difference of an entry, smallest cosine of a head; see `savs.doctor.report.Check`."""
+
+    max_difference: float
+    min_cosine: float
+
+
+def tolerance(dtype: str, device: str) -> float:
+    """Return the largest relative difference that counts as rounding.
+
+    float32: sums in another order move vectors by about 1e-6 of their size, a wrong position or mask by more
+    than 0.1. The half precisions get 32 steps of their rounding (2^-7 and 2^-10). On CUDA, convolutions of
+    float32 images run in TF32 unless the user forbids it.
+
+    Parameters
+    ----------
+    dtype : str
+        Such as ``"float32"``.
+    device : str
+        Type of the device.
+    """
+    if dtype == "float32" and device == "cuda":
+        return _FLOAT32_ON_CUDA
+    return _TOLERANCES.get(dtype, _TOLERANCES["bfloat16"])
+
+
+def compare(layout: HeadLayout, rows: NDArray[np.float32], reference: NDArray[np.float32]) -> Difference:
+    """Compare feature rows with those of the same examples in the reference.
+
+    Parameters
+    ----------
+    layout : HeadLayout
+    rows, reference : ndarray of float32, shape (n_examples, layout.width)
+    """
+    actual, expected = rows.astype(np.float64), reference.astype(np.float64)
+    floor = _NEGLIGIBLE * float(np.abs(expected).max(initial=0.0))
+    worst, cosine = 0.0, 1.0
+    for group in layout.groups:
+        a, b = actual[:, group.columns], expected[:, group.columns]  # (n_examples, n_group_heads, head_dim)
+        scale = np.maximum(np.abs(b).max(axis=(0, 2)), max(floor, 1e-30))
+        worst = max(worst, float((np.abs(a - b).max(axis=(0, 2)) / scale).max()))
+        cosine = min(cosine, float(_cosines(a, b).min()))
+    return Difference(worst, cosine)
+
+
+def _cosines(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return cosines over the last axis; two zero vectors are alike."""
+    lengths = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
+    both_zero = ~a.any(axis=-1) & ~b.any(axis=-1)
+    cosines = (a * b).sum(axis=-1) / np.where(lengths > 0, lengths, 1.0)
+    result: NDArray[np.float64] = np.where(both_zero, 1.0, np.clip(cosines, -1.0, 1.0))
+    return result
+
+
+def flips(
+    layout: HeadLayout,
+    shots: NDArray[np.float32],
+    labels: Sequence[str],
+    pairs: tuple[NDArray[np.float32], NDArray[np.float32]],
+) -> int:
+    """Return how many examples a classifier, fitted on reference vectors, answers differently on other rows.
+
+    Parameters
+    ----------
+    layout : HeadLayout
+    shots : ndarray of float32, shape (n_shots, layout.width)
+        Reference vectors of the probes.
+    labels : sequence of str
+        Their classes, at least two.
+    pairs : two ndarrays of float32, shape (n_examples, layout.width)
+        Rows of the same examples.
+    """
+    classifier = SAVClassifier(layout=layout).fit(shots, labels)
+    actual, expected = (classifier.predict(rows) for rows in pairs)
+    return int((actual != expected).sum())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 from savs.backbones import TransformersBackbone
 from savs.backbones._attention_sites import AttentionSite
 from savs.backbones._forward import input_device
-from savs.backbones._memory import BatchSize
 from savs.data import Example
 from savs.doctor._probes import Probe, probes
 from savs.doctor._reference import compare, flips, read, tolerance
@@ -70,7 +68,7 @@ class Subject:
     @property
     def sites(self) -> tuple[AttentionSite, ...]:
         """Its attention sites."""
-        return self.backbone._anatomy.sites
+        return self.backbone.anatomy.sites
 
     @property
     def examples(self) -> list[Example]:
@@ -81,9 +79,29 @@ class Subject:
         """Return which probes are of the given forms."""
         return [position for position, probe in enumerate(self.probes) if probe.form in forms]
 
+    def variant(self, batch_size: int, *, prefix_reuse: bool = False) -> TransformersBackbone:
+        """Return the same backbone, on the same model, with another batch size and use of prefixes.
+
+        Parameters
+        ----------
+        batch_size : int
+            Examples per forward pass.
+        prefix_reuse : bool, default=False
+            Read what prompts have in common once.
+        """
+        return self.backbone.in_mode(batch_size, prefix_reuse=prefix_reuse)
+
     def extract(self, examples: Sequence[Example], batch_size: int = 1) -> Rows:
-        """Return vectors as `savs` reads them, without prefix reuse."""
-        return variant(self.backbone, batch_size).extract(examples).features
+        """Return vectors as `savs` reads them, without prefix reuse.
+
+        Parameters
+        ----------
+        examples : sequence of Example
+            Prompts.
+        batch_size : int, default=1
+            Examples per forward pass.
+        """
+        return self.variant(batch_size).extract(examples).features
 
     def judge(
         self,
@@ -100,15 +118,17 @@ class Subject:
         Parameters
         ----------
         name : str
+            Of the check.
         read_rows : callable
             Reads them; if it fails, the check has the verdict `wrong`.
-        reference : ndarray, optional
+        reference : ndarray of float32, shape (n_rows, layout.width), optional
             By default that of all probes.
         wrong : {"unsafe", "differs"}
             The verdict where they do not.
         limit : float, optional
-            By default the tolerance of the backbone's dtype.
+            Largest difference that counts as rounding; by default the tolerance of the backbone's dtype.
         note : str
+            For the report.
         """
         reference = self.reference if reference is None else reference
         limit = self.tolerance if limit is None else limit
@@ -118,10 +138,10 @@ class Subject:
             return Check(name, wrong, tolerance=limit, note=f"fails: {error}")
         if not np.isfinite(rows).all():
             return Check(name, wrong, tolerance=limit, note="gives NaN or infinite values")
-        found = compare(self.layout, rows, reference)
+        difference = compare(self.layout, rows, reference)
         changed = flips(self.layout, self.reference, self.labels, (rows, reference))
-        verdict: Verdict = "ok" if found.max_difference <= limit else wrong
-        return Check(name, verdict, found.max_difference, found.min_cosine, changed, limit, note)
+        verdict: Verdict = "ok" if difference.max_difference <= limit else wrong
+        return Check(name, verdict, difference.max_difference, difference.min_cosine, changed, limit, note)
 
 
 def admit(backbone: TransformersBackbone) -> Subject:
@@ -133,27 +153,17 @@ def admit(backbone: TransformersBackbone) -> Subject:
         If it cannot read any.
     """
     candidates = probes(backbone.modalities)
-    found = variant(backbone, 1).extract([probe.example for probe in candidates], max_errors=-1)
-    kept = [candidates[index] for index in found.indices.tolist()]
-    failed = [i for i in range(len(candidates)) if i not in set(found.indices.tolist())]
+    single = backbone.in_mode(1, prefix_reuse=False)
+    extraction = single.extract([probe.example for probe in candidates], max_errors=-1)
+    readable = extraction.indices.tolist()
+    kept = [candidates[index] for index in readable]
+    failed = sorted(set(range(len(candidates))) - set(readable))
     refused: dict[str, str] = {}
-    for index, error in zip(failed, found.errors, strict=True):
+    for index, error in zip(failed, extraction.errors, strict=True):
         refused.setdefault(candidates[index].form, error.message)
     if len({probe.label for probe in kept}) < 2:
         raise BackboneError(f"the backbone reads none of the probes: {next(iter(refused.values()))}")
     model = backbone.model
     dtype = str(model.dtype).removeprefix("torch.")
-    rows = read(model, backbone.processor, backbone._anatomy.sites, [probe.example for probe in kept])
+    rows = read(model, backbone.processor, backbone.anatomy.sites, [probe.example for probe in kept])
     return Subject(backbone, kept, refused, rows, tolerance(dtype, input_device(model).type))
-
-
-def variant(
-    backbone: TransformersBackbone, batch_size: int, prefix_reuse: bool = False
-) -> TransformersBackbone:
-    """Return the same backbone, on the same model, with another batch size, with or without prefix reuse."""
-    other = copy.copy(backbone)  # not made anew: the sites under examination are those of this very backbone
-    other.batch_size = batch_size
-    other.prefix_reuse = prefix_reuse
-    other._size = BatchSize(batch_size, input_device(backbone.model).type)
-    other._prefix_failure = None
-    return other

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import groupby
 
-from savs.backbones import JSONValue, TransformersBackbone
+from savs.backbones import Backbone, JSONValue, TransformersBackbone
 from savs.backbones._modes import Mode, checked_versions, remove_mode, store_mode
 from savs.backbones._rendering import chat_template, tokenizer_of
 from savs.data import Example
@@ -34,169 +34,30 @@ from savs.doctor._checks import (
 )
 from savs.doctor._geometry import check_geometry
 from savs.doctor._probes import Probe
-from savs.doctor._subject import Subject, admit, variant
+from savs.doctor._subject import Subject, admit
 from savs.doctor.report import Check, Report, Timing
+from savs.errors import BackboneError
 
-__all__ = ["facts", "usable", "best_mode", "time_modes", "examine"]
+__all__ = ["best_mode", "examine", "facts", "time_modes", "usable"]
 
-
-# What a backbone is, as facts for people and for `--json`.
-
-
-def facts(subject: Subject, checks: Sequence[Check]) -> dict[str, JSONValue]:
-    """Return the facts; the checks tell which kernels and dtypes run."""
-    backbone, processor, model = subject.backbone, subject.processor, subject.model
-    images = getattr(processor, "image_processor", None)
-    return {
-        "source": backbone._origin["source"],
-        "model_class": type(model).__name__,
-        **_anatomy(subject),
-        "modalities": [*sorted(backbone.modalities)],
-        "refused_prompts": dict(subject.refused),
-        "processor_class": type(processor).__name__,
-        "image_processor_class": None if images is None else type(images).__name__,
-        "image_backend": None if images is None else str(getattr(images, "backend", "unknown")),
-        "chat_template": chat_template(processor)[0] is not None,
-        "padding_side": str(getattr(tokenizer_of(processor), "padding_side", None)),
-        "device": str(model.device),
-        "dtype": str(model.dtype).removeprefix("torch."),
-        "attn_implementation": kernel_in_use(model),
-        "kernels": usable(checks, "kernel "),
-        "dtypes": usable(checks, "dtype "),
-    }
-
-
-def usable(checks: Sequence[Check], prefix: str) -> list[JSONValue]:
-    """Return the kernels or dtypes that ran, right or wrong."""
-    return [
-        check.name.removeprefix(prefix)
-        for check in checks
-        if check.name.startswith(prefix) and check.verdict != "skipped"
-    ]
-
-
-def _anatomy(subject: Subject) -> dict[str, JSONValue]:
-    anatomy = subject.backbone._anatomy
-    described = anatomy.describe()
-    return {
-        "n_layers": anatomy.n_layers,
-        "n_heads": subject.layout.n_heads,
-        "heads_per_layer": _per_layer(subject),
-        "gated_layers": [*sorted({site.layer for site in subject.sites if site.gated})],
-        "skipped": described["skipped"],
-        "sites_from": described["sites_from"],
-    }
-
-
-def _per_layer(subject: Subject) -> list[JSONValue]:
-    """Return ``[first layer, last layer, heads, head_dim]`` of every run of alike layers."""
-    runs: list[JSONValue] = []
-    shapes = [(site.layer, site.n_heads, site.head_dim) for site in subject.sites]
-    for (n_heads, head_dim), run in groupby(shapes, key=lambda shape: shape[1:]):
-        layers = [layer for layer, _, _ in run]
-        runs.append([layers[0], layers[-1], n_heads, head_dim])
-    return runs
-
-
-# The fastest of the safe modes, by the clock, on the probes.
-
+_STAGES = 7
 _ROUNDS = 3
 _LONG = 6.0  # seconds after which no further round begins
 _CLEARLY_FASTER = 1.1  # a clock on a busy machine wavers by more than a few percent
 
 
-def time_modes(subject: Subject, sizes: Sequence[int], kernels: Iterable[str | None]) -> list[Timing]:
-    """Time every batch size under every kernel, the smallest first."""
-    wanted = [(size, kernel) for kernel in kernels for size in sorted(sizes)]
-    return _timed(subject, subject.examples, [(size, None, kernel) for size, kernel in wanted])
-
-
-def best_mode(
-    subject: Subject, timings: Sequence[Timing], asked: Sequence[Probe], reuse: str
-) -> tuple[Mode, list[Timing]]:
-    """Return the fastest mode, and the timings with and without prefix reuse that decided on that.
-
-    Parameters
-    ----------
-    subject : Subject
-    timings : sequence of Timing
-        Of safe modes, at least one. A later one must be clearly faster to be preferred.
-    asked : sequence of Probe
-        Prompts with a common beginning.
-    reuse : {"ok", "unsafe", "differs", "skipped"}
-        Verdict on prefix reuse. Where it could not be tried it stays on, as the backbone checks it by itself.
-    """
-    best = timings[0]
-    for timing in timings[1:]:
-        if timing.examples_per_second > best.examples_per_second * _CLEARLY_FASTER:
-            best = timing
-    compared: list[Timing] = []
-    on = reuse == "skipped"
-    if reuse == "ok":
-        examples = _one_family(asked)
-        size, kernel = best.batch_size, best.attn_implementation
-        compared = _timed(subject, examples, [(size, True, kernel), (size, False, kernel)])
-        on = compared[0].examples_per_second * _CLEARLY_FASTER > compared[1].examples_per_second
-    return Mode(best.batch_size, on, best.attn_implementation, checked_versions()), compared
-
-
-def _one_family(asked: Sequence[Probe]) -> list[Example]:
-    """Return the largest set of questions on one image, or on one opening where there are no images."""
-    families: dict[int, list[Example]] = {}
-    for probe in asked:
-        images = probe.example.images
-        families.setdefault(id(images[0].source) if images else 0, []).append(probe.example)
-    return max(families.values(), key=len)
-
-
-def _timed(
-    subject: Subject, examples: Sequence[Example], modes: Sequence[tuple[int, bool | None, str | None]]
-) -> list[Timing]:
-    """Time (batch size, prefix reuse, kernel) in turns: what else the machine does hits them alike."""
-    works = [partial(_run, subject, examples, *mode) for mode in modes]
-    best = [math.inf] * len(works)
-    started = time.perf_counter()
-    for _ in range(_ROUNDS):
-        best = [min(shortest, work()) for shortest, work in zip(best, works, strict=True)]
-        if time.perf_counter() - started > _LONG:
-            break
-    in_use = kernel_in_use(subject.model)
-    return [
-        Timing(size, reuse, kernel or in_use, round(len(examples) / max(seconds, 1e-9), 2))
-        for (size, reuse, kernel), seconds in zip(modes, best, strict=True)
-    ]
-
-
-def _run(
-    subject: Subject, examples: Sequence[Example], batch_size: int, reuse: bool | None, kernel: str | None
-) -> float:
-    """Return the seconds that the examples take."""
-    backbone = variant(subject.backbone, batch_size, bool(reuse))
-    with under_kernel(subject.model, kernel), without_remarks():
-        started = time.perf_counter()
-        backbone.extract(examples)
-        return time.perf_counter() - started
-
-
-# `examine`: all checks on one backbone, in the order in which they build on one another.
-
-_STAGES = 7
-
-
-def examine(
-    backbone: TransformersBackbone, *, batch_size: int = 8, store: bool = True, progress: bool = False
-) -> Report:
+def examine(backbone: Backbone, *, batch_size: int = 8, store: bool = True, progress: bool = False) -> Report:
     """Find out whether a backbone's head vectors can be trusted, and how it runs fastest while they can.
 
     Parameters
     ----------
     backbone : TransformersBackbone
-        Its model, processor and settings are afterwards as before.
+        Its model, processor and settings are unchanged afterwards.
     batch_size : int, default=8
         The largest batch that is tried.
     store : bool, default=True
         Keep the fastest safe mode for `savs.backbones.load_backbone`; where even one example alone is not
-        read rightly, remove the mode that is kept, unless the sites were named by the user.
+        read correctly, remove the mode that is kept, unless the sites were named by the user.
     progress : bool, default=False
         Show a progress bar on stderr if that is a terminal.
 
@@ -207,12 +68,16 @@ def examine(
     Raises
     ------
     BackboneError
-        If the backbone reads nothing at all.
+        If it is not a `TransformersBackbone`, whose model and heads are looked into, or reads nothing at all.
     ValueError
         If `batch_size` is not positive.
     """
     if batch_size < 1:
-        raise ValueError(f"the largest batch must be positive, not {batch_size}")
+        raise ValueError(f"batch_size must be positive, got {batch_size}")
+    if not isinstance(backbone, TransformersBackbone):
+        raise BackboneError(
+            f"the doctor examines transformers models (TransformersBackbone), got {type(backbone).__name__}"
+        )
     with _stages(progress) as stage:
         stage("probes")
         subject = admit(backbone)
@@ -277,7 +142,7 @@ def _choose(
 
 
 def _keep(subject: Subject, mode: Mode | None) -> tuple[str | None, str | None]:
-    if mode is None and subject.backbone._anatomy.named:
+    if mode is None and subject.backbone.anatomy.named:
         return None, None  # the fault may be in the sites that were named, not in the model
     if mode is None:
         removed = remove_mode(subject.model, subject.processor)
@@ -297,3 +162,158 @@ def _stages(progress: bool) -> Iterator[Callable[[str], None]]:
             bar.update(0 if name == "probes" else 1)
 
         yield stage
+
+
+def time_modes(subject: Subject, sizes: Sequence[int], kernels: Iterable[str | None]) -> list[Timing]:
+    """Time every batch size under every kernel, the smallest first.
+
+    Parameters
+    ----------
+    subject : Subject
+        What is examined.
+    sizes : sequence of int
+        Examples per batch.
+    kernels : iterable of str or None
+        Attention kernels; None for the one in use.
+    """
+    modes = [(size, None, kernel) for kernel in kernels for size in sorted(sizes)]
+    return _timed(subject, subject.examples, modes)
+
+
+def best_mode(
+    subject: Subject, timings: Sequence[Timing], asked: Sequence[Probe], reuse: str
+) -> tuple[Mode, list[Timing]]:
+    """Return the fastest mode, and the timings with and without prefix reuse that decided on that.
+
+    Parameters
+    ----------
+    subject : Subject
+        What is examined.
+    timings : sequence of Timing
+        Of safe modes, at least one. A later one must be clearly faster to be preferred.
+    asked : sequence of Probe
+        Prompts with a common beginning.
+    reuse : {"ok", "unsafe", "differs", "skipped"}
+        Verdict on prefix reuse. Where it could not be tried it stays on, as the backbone checks it by itself.
+    """
+    best = timings[0]
+    for timing in timings[1:]:
+        if timing.examples_per_second > best.examples_per_second * _CLEARLY_FASTER:
+            best = timing
+    compared: list[Timing] = []
+    on = reuse == "skipped"
+    if reuse == "ok":
+        examples = _one_family(asked)
+        size, kernel = best.batch_size, best.attn_implementation
+        compared = _timed(subject, examples, [(size, True, kernel), (size, False, kernel)])
+        on = compared[0].examples_per_second * _CLEARLY_FASTER > compared[1].examples_per_second
+    return Mode(best.batch_size, on, best.attn_implementation, checked_versions()), compared
+
+
+def _one_family(asked: Sequence[Probe]) -> list[Example]:
+    """Return the largest set of questions on one image, or on one opening where there are no images."""
+    families: dict[int, list[Example]] = {}
+    for probe in asked:
+        images = probe.example.images
+        families.setdefault(id(images[0].source) if images else 0, []).append(probe.example)
+    return max(families.values(), key=len)
+
+
+def _timed(
+    subject: Subject, examples: Sequence[Example], modes: Sequence[tuple[int, bool | None, str | None]]
+) -> list[Timing]:
+    """Time (batch size, prefix reuse, kernel) in turns: what else the machine does hits them alike."""
+    works = [partial(_run, subject, examples, *mode) for mode in modes]
+    best = [math.inf] * len(works)
+    started = time.perf_counter()
+    for _ in range(_ROUNDS):
+        best = [min(shortest, work()) for shortest, work in zip(best, works, strict=True)]
+        if time.perf_counter() - started > _LONG:
+            break
+    in_use = kernel_in_use(subject.model)
+    return [
+        Timing(size, reuse, kernel or in_use, round(len(examples) / max(seconds, 1e-9), 2))
+        for (size, reuse, kernel), seconds in zip(modes, best, strict=True)
+    ]
+
+
+def _run(
+    subject: Subject, examples: Sequence[Example], batch_size: int, reuse: bool | None, kernel: str | None
+) -> float:
+    """Return the seconds that the examples take."""
+    backbone = subject.variant(batch_size, prefix_reuse=bool(reuse))
+    with under_kernel(subject.model, kernel), without_remarks():
+        started = time.perf_counter()
+        backbone.extract(examples)
+        return time.perf_counter() - started
+
+
+def facts(subject: Subject, checks: Sequence[Check]) -> dict[str, JSONValue]:
+    """Return what a backbone is, for people and for ``--json``.
+
+    Parameters
+    ----------
+    subject : Subject
+        What was examined.
+    checks : sequence of Check
+        All of them: they show which kernels and dtypes run.
+    """
+    backbone, processor, model = subject.backbone, subject.processor, subject.model
+    images = getattr(processor, "image_processor", None)
+    return {
+        "source": backbone.source,
+        "model_class": type(model).__name__,
+        **_anatomy(subject),
+        "modalities": [*sorted(backbone.modalities)],
+        "refused_prompts": dict(subject.refused),
+        "processor_class": type(processor).__name__,
+        "image_processor_class": None if images is None else type(images).__name__,
+        "image_backend": None if images is None else str(getattr(images, "backend", "unknown")),
+        "chat_template": chat_template(processor)[0] is not None,
+        "padding_side": str(getattr(tokenizer_of(processor), "padding_side", None)),
+        "device": str(model.device),
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "attn_implementation": kernel_in_use(model),
+        "kernels": usable(checks, "kernel "),
+        "dtypes": usable(checks, "dtype "),
+    }
+
+
+def usable(checks: Sequence[Check], prefix: str) -> list[JSONValue]:
+    """Return the kernels or dtypes that ran, right or wrong.
+
+    Parameters
+    ----------
+    checks : sequence of Check
+        All of them.
+    prefix : str
+        ``"kernel "`` or ``"dtype "``.
+    """
+    return [
+        check.name.removeprefix(prefix)
+        for check in checks
+        if check.name.startswith(prefix) and check.verdict != "skipped"
+    ]
+
+
+def _anatomy(subject: Subject) -> dict[str, JSONValue]:
+    anatomy = subject.backbone.anatomy
+    described = anatomy.describe()
+    return {
+        "n_layers": anatomy.n_layers,
+        "n_heads": subject.layout.n_heads,
+        "heads_per_layer": _per_layer(subject),
+        "gated_layers": [*sorted({site.layer for site in subject.sites if site.gated})],
+        "skipped": described["skipped"],
+        "sites_from": described["sites_from"],
+    }
+
+
+def _per_layer(subject: Subject) -> list[JSONValue]:
+    """Return ``[first layer, last layer, heads, head_dim]`` of every run of alike layers."""
+    runs: list[JSONValue] = []
+    shapes = [(site.layer, site.n_heads, site.head_dim) for site in subject.sites]
+    for (n_heads, head_dim), run in groupby(shapes, key=lambda shape: shape[1:]):
+        layers = [layer for layer, _, _ in run]
+        runs.append([layers[0], layers[-1], n_heads, head_dim])
+    return runs

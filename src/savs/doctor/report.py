@@ -82,7 +82,7 @@ class Report:
     timings : tuple of Timing
         Of the safe modes, in the order in which they were tried.
     mode : Mode or None
-        The fastest safe mode, or None if even one example alone is not read rightly.
+        The fastest safe mode, or None if even one example alone is not read correctly.
     stored : str or None
         The file in which it is kept.
     removed : str or None

@@ -10,6 +10,7 @@ from typing import Any
 
 from savs.artifact import Artifact, check_backbone
 from savs.backbones import Backbone, load_backbone
+from savs.backbones.loading import saved_options
 from savs.cache import Counts, StoredBackbone, with_store
 from savs.errors import BackboneError
 
@@ -89,16 +90,7 @@ class Saved:
             raise BackboneError(
                 "the classifier was fitted on a model object: hand the same one in as backbone="
             )
-        options: dict[str, Any] = {
-            name: saved.get(name) for name in ("dtype", "attn_implementation", "sites")
-        }
-        quantization = saved.get("quantization")
-        if isinstance(quantization, dict) and quantization.get("method") is not None:
-            options["quantization"] = quantization
-        if saved.get("processor_backend") in {"pil", "torchvision"}:
-            options["image_backend"] = saved["processor_backend"]
-        if self.backbone is None:
-            options["revision"] = saved.get("commit") or saved.get("revision")
+        options = saved_options(saved, self.backbone)
         try:
             return load_backbone(source, **{**options, **self.options})
         except BackboneError as error:
