@@ -466,7 +466,7 @@ class TestEvaluate:
         data = rows({"image": "broken.png", "label": "red"})
         code, text, _ = savs("evaluate", classifier, data, "--max-errors", "-1")
         assert code == 3
-        assert "accuracy: none" in text
+        assert "no accuracy: no example could be classified" in text
 
     def test__no_labels__one_line(self, classifier, rows, savs):
         code, _, error = savs("evaluate", classifier, rows({"image": "red.png"}))

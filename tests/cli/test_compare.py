@@ -36,7 +36,7 @@ def test__table__names_methods_rivals_and_what_was_asked(train, backbone, savs, 
         "last_layer",
         "ensemble",
         "+- sav",
-        "zero_shot: 3 test items asked",
+        "zero_shot: 3 test items, ",
     ):
         assert words in text
 
@@ -120,7 +120,7 @@ def test__several_data_sets__each_has_its_table_and_the_means_follow(savs, backb
             path.parent.mkdir(exist_ok=True)
             path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     data = [tmp_path / name / "train.jsonl" for name in ("one", "two")]
-    command = ["compare", *data, "-b", backbone, "--shots", "2,3", "--draws", "2", "--methods", "sav,soft"]
+    command = ["compare", *data, "-b", backbone, "--shots", "2,3", "--draws", "2", "--methods", "sav,mean_proba"]
     code, text, error = savs(*command, "--test", "test.jsonl", "--json")
     assert (code, error) == (0, "")
     found = json.loads(text)

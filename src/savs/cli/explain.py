@@ -93,7 +93,7 @@ def _read_one(data: Path | str, wanted: str | None, max_errors: int, reading: Re
     for _, example in iter_examples(data, ledger=ErrorLedger(max_errors), **vars(reading)):
         if wanted is None or example.id == wanted:
             return example
-    raise DataError(f"{data} has no example" + ("" if wanted is None else f" with the id {wanted!r}"))
+    raise DataError(f"{data} has no example" + ("" if wanted is None else f" with id {wanted!r}"))
 
 
 def _show(explanation: Explanation) -> None:
