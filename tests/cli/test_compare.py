@@ -120,7 +120,18 @@ def test__several_data_sets__each_has_its_table_and_the_means_follow(savs, backb
             path.parent.mkdir(exist_ok=True)
             path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     data = [tmp_path / name / "train.jsonl" for name in ("one", "two")]
-    command = ["compare", *data, "-b", backbone, "--shots", "2,3", "--draws", "2", "--methods", "sav,mean_proba"]
+    command = [
+        "compare",
+        *data,
+        "-b",
+        backbone,
+        "--shots",
+        "2,3",
+        "--draws",
+        "2",
+        "--methods",
+        "sav,mean_proba",
+    ]
     code, text, error = savs(*command, "--test", "test.jsonl", "--json")
     assert (code, error) == (0, "")
     found = json.loads(text)
