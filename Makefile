@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 .PHONY: help install demo test lint unit sweep benchmark backbone clean
 
 help:
-	@echo "make demo      run Sparse Attention Vectors on real pictures (about two minutes after installation)"
+	@echo "make demo      run Sparse Attention Vectors on real images (about two minutes after installation)"
 	@echo "make test      lint, types, import contract and all tests"
 	@echo "make sweep     build every architecture of transformers small and check its heads (about two minutes)"
 	@echo "make benchmark measure extraction against the published procedure (half an hour on two cores)"
@@ -22,7 +22,7 @@ $(VENV)/made:
 
 $(VENV)/installed: $(VENV)/made pyproject.toml constraints.txt
 	@echo "installing savs and its pinned dependencies into $(VENV) (once) ..."
-	$(PIP) --editable .
+	$(PIP) --editable '.[demo]'
 	@touch $@
 
 $(VENV)/installed-test: $(VENV)/installed

@@ -28,7 +28,7 @@ from savs.layout import HeadLayout
 import savs.backbones
 if sys.argv.pop(1) == "fake":
     savs.backbones.load_backbone = lambda *_, **__: FakeBackbone(HeadLayout.uniform(28, 8, 32))
-from savs.cli import progress
+from savs.cli import _progress as progress
 plain = progress.Progress.advance
 def advance(self, n_rows):
     plain(self, n_rows)

@@ -1,8 +1,20 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
-from savs.errors import ArtifactError, DataError, ExampleError, MediaError, SAVsError
+from savs import errors
+from savs.errors import (
+    ArtifactError,
+    DataError,
+    ExampleError,
+    MediaError,
+    MissingDependencyError,
+    NotFittedError,
+    SAVsError,
+)
 
 HOSTILE = ["a\x1b[31mb", "a\x00b", "a\ud800b", "a\u202eb", "a\rb", "a\u2028b"]
 
@@ -33,3 +45,24 @@ def test__message__plain__stays_as_it_is():
 def test__message__as_long_as_the_data__is_cut():
     assert len(str(DataError("x" * 10**6))) <= 4000
     assert len(str(MediaError("\n" * 10**6, code="x"))) <= 4000
+
+
+def test__not_fitted_error__is_scikit_learns_too__imported_only_when_used():
+    from sklearn import exceptions
+
+    assert issubclass(NotFittedError, SAVsError)
+    assert issubclass(NotFittedError, exceptions.NotFittedError)
+    code = "import sys, savs.errors; sys.exit('sklearn' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test__missing_dependency_error__names_the_extra_and_is_an_import_error():
+    error = MissingDependencyError("videos need PyAV", "video", "av")
+    assert str(error) == "videos need PyAV: pip install 'savs[video]'"
+    assert isinstance(error, ImportError)
+    assert (error.extra, error.name) == ("video", "av")
+
+
+def test__tree_at_the_top_of_the_module__names_every_public_error():
+    for name in errors.__all__:
+        assert name in errors.__doc__ or name == "ItemErrorRecord"

@@ -3,26 +3,34 @@
 ::
 
     SAVsError
-    ├── ItemError               one example: bad image, bad text, non-finite activation
-    │   ├── ExampleError        the example cannot be built or rendered
-    │   ├── MediaError          its image cannot be used
-    │   ├── ActivationError     the backbone gave NaN or Inf for it
-    │   └── CapacityError       it does not fit into memory, even alone
-    ├── DataError               a data file or a set of labels as a whole
-    ├── BackboneError           a model cannot be loaded, located or run
-    ├── ArtifactError           a saved classifier cannot be read or written
-    │   └── BackboneMismatchError   ... or belongs to another backbone
-    └── StoreError              a feature store cannot be read or written
-        └── StoreMismatchError  ... or holds the features of another backbone
+    ├── ItemError                   one example cannot be used; the others are not affected
+    │   ├── ExampleError            it cannot be built or rendered as a prompt
+    │   ├── MediaError              its image, audio clip or video cannot be used
+    │   ├── ActivationError         the backbone gave NaN or infinity for it
+    │   └── CapacityError           it does not fit into the device's memory, even alone
+    ├── DataError                   a data file, or a set of labels as a whole, cannot be used
+    ├── BackboneError               a model cannot be loaded, located or run
+    ├── ArtifactError               a saved classifier cannot be read or written
+    │   └── BackboneMismatchError   it belongs to another backbone
+    ├── StoreError                  a feature store cannot be read or written
+    │   └── StoreMismatchError      it holds the features of another backbone
+    ├── NotFittedError              a model is used before it is fitted
+    └── MissingDependencyError      an optional package is not installed
 
-Messages say which item, what is wrong and what to do, in one line. They never echo a decoder's own text, a
+`ItemError` and `DataError` are also `ValueError`, `MissingDependencyError` is also `ImportError`, and
+`NotFittedError` is also scikit-learn's class of that name.
+
+Messages say which item, what is wrong and what to do, in one line. They never repeat a decoder's own text, a
 memory address, a token or a base64 body.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
+
+if TYPE_CHECKING:
+    from sklearn.exceptions import NotFittedError as _SklearnNotFittedError
 
 __all__ = [
     "ActivationError",
@@ -35,6 +43,8 @@ __all__ = [
     "ItemError",
     "ItemErrorRecord",
     "MediaError",
+    "MissingDependencyError",
+    "NotFittedError",
     "SAVsError",
     "StoreError",
     "StoreMismatchError",
@@ -46,8 +56,9 @@ _LONGEST = 4000
 class SAVsError(Exception):
     """Base of every error that savs raises on purpose; its message is one line, meant for users.
 
-    What it quotes from data (ids, names, versions) cannot steer a terminal: what is not printable is escaped,
-    and what is too long is cut. Only a list of bad files, one on each line, keeps its line feeds.
+    A message may quote data (ids, names, versions). Characters that are not printable are escaped, so that
+    they cannot control a terminal, and a long message is cut. Only a list of bad files, one per line, keeps
+    its line feeds.
     """
 
     def __str__(self) -> str:
@@ -55,7 +66,19 @@ class SAVsError(Exception):
 
 
 class ItemErrorRecord(TypedDict):
-    """What is written to logs and ``--json`` output about one failed example."""
+    """One failed example, as it is written to logs and ``--json`` output.
+
+    Attributes
+    ----------
+    id : str
+        The example's id; empty if it is not known.
+    stage : str
+        Where it failed: ``"example"``, ``"media"`` or ``"features"``.
+    code : str
+        Stable machine-readable name, such as ``"image_undecodable"``.
+    message : str
+        What is wrong and what to do, in one line, without the id.
+    """
 
     id: str
     stage: str
@@ -72,8 +95,15 @@ class ItemError(SAVsError, ValueError):
         What is wrong and what to do, in one line, without the item's id.
     code : str
         Stable machine-readable name, such as ``"image_undecodable"``.
-    id : str or None
-        The example's id; filled in by whoever knows it.
+    id : str, optional
+        The example's id, where it is known; it may be set later.
+
+    Attributes
+    ----------
+    message, code, id
+        As given.
+    stage : str
+        Where the example failed: ``"example"``, ``"media"`` or ``"features"``; one per class.
     """
 
     stage = "example"
@@ -88,7 +118,7 @@ class ItemError(SAVsError, ValueError):
         return _printable(self.message if self.id is None else f"{self.id}: {self.message}")
 
     def record(self) -> ItemErrorRecord:
-        """Return the error as a JSON-able record."""
+        """Return the error as a record that can be written as JSON."""
         message = _printable(self.message)
         return {"id": self.id or "", "stage": self.stage, "code": self.code, "message": message}
 
@@ -100,7 +130,7 @@ class ExampleError(ItemError):
 
 
 class MediaError(ItemError):
-    """The example's image cannot be used."""
+    """The example's image, audio clip or video cannot be used."""
 
     stage = "media"
 
@@ -132,10 +162,17 @@ class ArtifactError(SAVsError):
 class BackboneMismatchError(ArtifactError):
     """A saved classifier belongs to another backbone, revision, processor or dtype.
 
+    Parameters
+    ----------
+    message : str
+        What differs and what to do.
+    entries : iterable of str
+        The entries of the fingerprint that differ, and ``"layout"`` if the heads differ.
+
     Attributes
     ----------
     entries : tuple of str
-        The entries of the fingerprint that were refused, and ``"layout"`` if the heads are others.
+        As given.
     """
 
     def __init__(self, message: str, entries: Iterable[str] = ()) -> None:
@@ -149,6 +186,50 @@ class StoreError(SAVsError):
 
 class StoreMismatchError(StoreError):
     """A feature store holds the features of another backbone, layout or dtype."""
+
+
+class MissingDependencyError(SAVsError, ImportError):
+    """A package that only some uses of savs need is not installed.
+
+    Parameters
+    ----------
+    need : str
+        What needs which package: ``"videos need PyAV"``.
+    extra : str
+        The extra of savs that installs it: ``"video"``.
+    module : str
+        The module that cannot be imported: ``"av"``.
+
+    Attributes
+    ----------
+    extra : str
+        As given.
+    name : str
+        The module, as in every `ImportError`.
+    """
+
+    def __init__(self, need: str, extra: str, module: str) -> None:
+        super().__init__(f"{need}: pip install 'savs[{extra}]'", name=module)
+        self.extra = extra
+
+
+if TYPE_CHECKING:
+
+    class NotFittedError(SAVsError, _SklearnNotFittedError):  # type: ignore[misc]
+        """A model is used before it is fitted; call ``fit`` first."""
+
+
+def __getattr__(name: str) -> Any:
+    """Make `NotFittedError` when it is first used: importing scikit-learn takes longer than all of savs."""
+    if name != "NotFittedError":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from sklearn import exceptions
+
+    bases = (SAVsError, exceptions.NotFittedError)
+    doc = "A model is used before it is fitted; call ``fit`` first."
+    error = type("NotFittedError", bases, {"__module__": __name__, "__doc__": doc})
+    globals()["NotFittedError"] = error
+    return error
 
 
 def _printable(message: str) -> str:

@@ -186,10 +186,10 @@ class TestFit:
         assert code == 0
         assert len(error_lines(error)) == 1
         assert error.startswith("savs: warning: every class has one shot: no head can be scored")
-        assert "4 of 12 heads in use; no head was scored" in text
+        assert "4 of 12 heads in use; heads are not scored" in text
         code, shown, _ = savs("inspect", tmp_path / "c")
         assert code == 0
-        assert "no head was scored" in shown
+        assert "heads are not scored" in shown
         for meaningless in ("0/0", "\u25c6", "\u2588"):
             assert meaningless not in text + shown
 
@@ -201,7 +201,7 @@ class TestFit:
         assert error_lines(error) == [
             "savs: warning: n_heads is 20, but the backbone has 12 heads: all of them vote, none is picked"
         ]
-        assert "20 heads were asked for, but the backbone has no more" in savs("inspect", tmp_path / "c")[1]
+        assert "20 heads were set, but the backbone has no more" in savs("inspect", tmp_path / "c")[1]
         assert only_object(savs("inspect", tmp_path / "c", "--json")[1])["n_wanted"] == 20
 
 
@@ -400,7 +400,7 @@ class TestEvaluate:
         code, text, _ = savs("evaluate", classifier, data)
         assert code == 0
         assert "accuracy 50.0 %" in text
-        assert "1 x blue taken for red" in text
+        assert "1 x blue classified as red" in text
 
     def test__fault_15__text_labels_that_look_like_the_classes__are_told_apart(
         self, backbone, rows, tmp_path, savs
@@ -410,13 +410,13 @@ class TestEvaluate:
         code, text, error = savs("evaluate", tmp_path / "c", rows({"image": "red.png", "label": "1"}))
         assert code == 0
         assert "accuracy 0.0 %" in text
-        assert "1 x '1' taken for 1\n" in text
+        assert "1 x '1' classified as 1\n" in text
         assert "the classes are of type int, these labels are not" in error
         (tmp_path / "same.csv").write_text("image,label\nred.png,1\nblue.png,2\n")
         code, text, error = savs("evaluate", tmp_path / "c", tmp_path / "same.csv")
         assert code == 0
         assert "accuracy 100.0 %" in text
-        assert "does not know" not in error
+        assert "not a class of the classifier" not in error
 
     def test__fault_14__shots_in_the_test_set__are_counted_and_warned_of(
         self, classifier, train, test_folder, tmp_path, savs
@@ -430,7 +430,7 @@ class TestEvaluate:
         assert len(error_lines(error)) == 1
         assert error.startswith("savs: warning: 1 of 7 test examples are shots too")
         assert (
-            "accuracy without the shots among them (1): 100.0 %"
+            "accuracy without the 1 test examples that are also shots: 100.0 %"
             in savs("evaluate", classifier, tmp_path / "t")[1]
         )
         assert savs("evaluate", classifier, tmp_path / "t", "--json", "--quiet")[2] == ""
@@ -442,7 +442,7 @@ class TestEvaluate:
         assert code == 0
         assert report["unknown_labels"] == {"mauve": 1}
         assert report["accuracy"] == 0.5
-        assert "1 of 2 test examples have a label that the classifier does not know (mauve)" in error
+        assert "1 of 2 test examples have a label that is not a class of the classifier (mauve)" in error
 
     def test__item_errors__are_listed_not_counted_and_exit_3(self, classifier, rows, savs):
         data = rows({"image": "red.png", "label": "red"}, {"image": "broken.png", "label": "red", "id": "b"})
@@ -466,7 +466,7 @@ class TestEvaluate:
         data = rows({"image": "broken.png", "label": "red"})
         code, text, _ = savs("evaluate", classifier, data, "--max-errors", "-1")
         assert code == 3
-        assert "accuracy: none" in text
+        assert "no accuracy: no example could be classified" in text
 
     def test__no_labels__one_line(self, classifier, rows, savs):
         code, _, error = savs("evaluate", classifier, rows({"image": "red.png"}))
@@ -540,4 +540,4 @@ class TestFailures:
         monkeypatch.setattr("savs.artifact.load_artifact", broken)
         code, _, error = savs("inspect", classifier)
         assert code == 1
-        assert error == "savs: error: RuntimeError: two lines (a fault in savs; --verbose shows where)\n"
+        assert error == "savs: error: RuntimeError: two lines (a bug in savs; --verbose shows where)\n"

@@ -36,7 +36,7 @@ def test__table__names_methods_rivals_and_what_was_asked(train, backbone, savs, 
         "last_layer",
         "ensemble",
         "+- sav",
-        "zero_shot: 3 test items asked",
+        "zero_shot: 3 test items, ",
     ):
         assert words in text
 
@@ -59,8 +59,8 @@ def test__fixed_test_of_the_same_images__warns(train, backbone, savs):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--methods", "sav,best"), "'best'; there are sav, votes, "),
-        (("--methods", ","), "no method is named"),
+        (("--methods", "sav,best"), "'best'; available are sav, votes, "),
+        (("--methods", ","), "at least one method is required"),
         (("--shots", "5,x"), "such as 5 or 5,10,20"),
         (("--shots", "0"), "positive numbers"),
         (("--draws", "0"), "--draws"),
@@ -120,18 +120,29 @@ def test__several_data_sets__each_has_its_table_and_the_means_follow(savs, backb
             path.parent.mkdir(exist_ok=True)
             path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     data = [tmp_path / name / "train.jsonl" for name in ("one", "two")]
-    command = ["compare", *data, "-b", backbone, "--shots", "2,3", "--draws", "2", "--methods", "sav,soft"]
+    command = [
+        "compare",
+        *data,
+        "-b",
+        backbone,
+        "--shots",
+        "2,3",
+        "--draws",
+        "2",
+        "--methods",
+        "sav,mean_proba",
+    ]
     code, text, error = savs(*command, "--test", "test.jsonl", "--json")
     assert (code, error) == (0, "")
     found = json.loads(text)
-    assert list(found["data_sets"]) == [str(path) for path in data]
+    assert list(found["datasets"]) == [str(path) for path in data]
     for shots in ("2", "3"):
-        means = [one["methods"]["mean_proba"]["mean"][shots] for one in found["data_sets"].values()]
+        means = [one["methods"]["mean_proba"]["mean"][shots] for one in found["datasets"].values()]
         assert found["overall"][shots]["mean_proba"]["mean"] == pytest.approx(sum(means) / 2)
     alone = json.loads(
         savs("compare", data[0], *command[3:], "--test", data[0].parent / "test.jsonl", "--json")[1]
     )
-    first = found["data_sets"][str(data[0])]
+    first = found["datasets"][str(data[0])]
     assert alone["methods"]["sav"]["accuracy"] == first["methods"]["sav"]["accuracy"]
     text = savs(*command, "--test", "test.jsonl")[1]
     assert "mean over 2 datasets, 3 shots per class" in text

@@ -17,7 +17,7 @@ def test__lines__shade_by_score_and_mark_kept_heads():
         "   0    ..--",
         "   1  ------",
         "   2  *#::",
-        "* kept; . 0 to # 4 hits",
+        "* kept; . 0 to # 4 correct shots",
     ]
 
 

@@ -1,12 +1,17 @@
 """Commands on Parquet, saved datasets and ``hf://`` addresses, with their options."""
 
+import dataclasses
+import inspect
 import io
 import json
 
+import click
 import pytest
 from tests.data.tables import quietly
 
-from savs.cli._inputs import split_options
+from savs.cli._inputs import ReadOptions
+from savs.cli._options import backbone_options, data_options
+from savs.data import iter_examples
 
 NAMED = ["--image-column", "photo", "--label-column", "kind"]
 
@@ -102,9 +107,21 @@ def test__fault_17__wrong_source_or_option__one_line_with_the_place(
     assert words in line
 
 
-def test__split_options__several_image_columns_and_the_revision_of_the_data() -> None:
-    data, load = split_options(
-        {"image_column": ("a", "b"), "data_revision": "v1", "revision": "main", "split": None, "device": None}
-    )
-    assert data == {"image_column": ("a", "b"), "revision": "v1", "split": None}
-    assert load == {"revision": "main"}
+@click.command()
+@data_options()
+@backbone_options()
+def show_options(reading: ReadOptions, loading: dict[str, object]) -> tuple[ReadOptions, dict[str, object]]:
+    return reading, loading
+
+
+def test__data_and_backbone_options__each_reach_the_command_as_one_value() -> None:
+    arguments = ["--image-column", "a", "--image-column", "b", "--data-revision", "v1", "--revision", "main"]
+    reading, loading = show_options.main(arguments, standalone_mode=False)
+    assert reading == ReadOptions(image_column=("a", "b"), revision="v1")
+    assert loading == {"revision": "main"}
+
+
+def test__read_options__fields__are_keywords_of_read_examples_with_the_same_defaults() -> None:
+    keywords = inspect.signature(iter_examples).parameters
+    for field in dataclasses.fields(ReadOptions):
+        assert keywords[field.name].default == field.default

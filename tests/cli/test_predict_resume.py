@@ -63,7 +63,7 @@ def interrupted(place, classifier, savs, tmp_path, monkeypatch):
         patch.setattr(SAVModel, "predict_each", stops)
         code, _, error = savs(*command)
     assert code == 130
-    assert "the same command goes on with them" in error
+    assert "the same command continues from there" in error
     assert len((tmp_path / "out.partial").read_text().splitlines()) == 3 * CHUNK
     return command
 
@@ -89,7 +89,7 @@ def test__fault_23__interrupted_predict__goes_on_and_ends_with_the_same_bytes(
     code, text, error = savs(*interrupted, "--json")
     assert code == 3
     assert json.loads(text) == {"output": str(tmp_path / "out"), "n": N_ROWS, "n_errors": 2}
-    assert f"going on after {3 * CHUNK} rows" in error
+    assert f"continuing after {3 * CHUNK} rows" in error
     assert asked == [f"r{index}" for index in range(3 * CHUNK, N_ROWS)]
     assert (tmp_path / "out").read_bytes() == (place / "whole").read_bytes()
     assert not list(tmp_path.glob("*.partial*"))
@@ -224,7 +224,7 @@ def test__fault_23__predict_with_a_store_killed__goes_on_and_the_store_is_whole(
     assert 64 <= n_kept < N_STORED
     code, text, error = savs(*command, "--json")
     assert code == 0
-    assert f"going on after {n_kept} rows" in error
+    assert f"continuing after {n_kept} rows" in error
     counts = json.loads(text)["store"]
     assert counts["from_store"] + counts["computed"] == N_STORED - n_kept
     parts = list((tmp_path / "store" / "parts").glob("*.parquet"))
@@ -249,7 +249,7 @@ def test__something_else_where_rows_are_kept__one_line_and_untouched(classifier,
         "predict", classifier, rows({"image": "red.png"}), "-o", tmp_path / "answers.jsonl"
     )
     assert (code, text, error.count("\n")) == (1, "", 1)
-    assert "is no file; name another output" in error
+    assert "not a regular file; name another output" in error
     assert other.read_text() == "somebody's"
     assert not (tmp_path / "answers.jsonl").exists()
     assert not (tmp_path / "nowhere").exists()

@@ -79,7 +79,7 @@ def test__predict__output_inside_the_classifier__refused_and_nothing_lost(
     before = {path: path.read_bytes() for path in classifier.iterdir()}
     code, text, error = savs("predict", classifier, test_folder, "-o", classifier / inside)
     assert (code, text) == (2, "")
-    assert "savs keeps itself" in " ".join(error.split())
+    assert "only savs writes files" in " ".join(error.split())
     code, _, error = savs("explain", classifier, test_folder, "--plot", classifier / inside)
     assert code == 2
     assert "--plot" in error
@@ -128,7 +128,7 @@ def test__fault_35__signal_during_predict__whole_rows_kept_beside_the_output(
     assert process.returncode == code
     assert text == ""
     lines = [line for line in error.splitlines() if line]
-    kept = f"savs: the rows written so far are in {partial}; the same command goes on with them"
+    kept = f"savs: the rows written so far are in {partial}; the same command continues from there"
     assert lines[0] == kept
     assert lines[1:] == [{130: "savs: interrupted", 143: "savs: terminated"}[code]]
     assert target.read_text() == "old\n"

@@ -63,7 +63,7 @@ def test__fault_27__verify_of_a_damaged_part__exit_1_once_then_whole(savs, store
         assert bad["part"] == name
     code, out, err = savs("store", "verify", store)
     assert (code, err) == (0, "")
-    assert "1 damaged parts lie in quarantine/" in out
+    assert "1 damaged parts are in quarantine/" in out
 
 
 def test__prune__merges_small_parts_and_empties_the_quarantine(savs, store):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from savs.cli import _inputs as streaming
-from savs.cli._inputs import Source, in_chunks
+from savs.cli._inputs import ReadOptions, Source, in_chunks
 from savs.data import ErrorLedger, as_examples
 from savs.errors import DataError, ExampleError, ItemError
 
@@ -49,33 +49,33 @@ def data(folder, n_rows, **columns):
     return path
 
 
-def test__look_through__counts_rows_of_limit_and_shard(tmp_path):
+def test__check__counts_rows_of_limit_and_shard(tmp_path):
     path = data(tmp_path, 11)
-    assert Source(path).look_through(0) == 11
-    assert Source(path, limit=7).look_through(0) == 7
-    assert Source(path, limit=7, shard=(1, 3)).look_through(0) == 2
-    assert Source(path, shard=(1, 3)).look_through(0) == 4
+    assert Source(path).check(0) == 11
+    assert Source(path, limit=7).check(0) == 7
+    assert Source(path, limit=7, shard=(1, 3)).check(0) == 2
+    assert Source(path, shard=(1, 3)).check(0) == 4
 
 
 @pytest.mark.parametrize(("limit", "shard", "n_rows"), [(None, None, 700), (601, (0, 4), 151), (9, None, 9)])
-def test__look_through__no_time__number_of_rows_all_the_same(tmp_path, monkeypatch, limit, shard, n_rows):
-    monkeypatch.setattr(streaming, "_LOOKED_THROUGH", -1.0)
-    assert Source(data(tmp_path, 700), {}, limit, shard).look_through(0) == n_rows
+def test__check__no_time__number_of_rows_all_the_same(tmp_path, monkeypatch, limit, shard, n_rows):
+    monkeypatch.setattr(streaming, "_CHECK_SECONDS", -1.0)
+    assert Source(data(tmp_path, 700), ReadOptions(), limit, shard).check(0) == n_rows
 
 
-def test__look_through__missing_files__listed_up_to_twenty(tmp_path):
+def test__check__missing_files__listed_up_to_twenty(tmp_path):
     path = data(tmp_path, 23, image="gone.png")
     with pytest.raises(DataError, match="23 of 23 examples name a file that cannot be used") as raised:
-        Source(path).look_through(22)
+        Source(path).check(22)
     assert str(raised.value).endswith("... and 3 more")
     assert len(str(raised.value).splitlines()) == 22
-    assert Source(path).look_through(23) == 23
-    assert Source(path).look_through(-1) == 23
+    assert Source(path).check(23) == 23
+    assert Source(path).check(-1) == 23
 
 
-def test__look_through__missing_files_and_rows_that_are_none__both_counted(tmp_path):
+def test__check__missing_files_and_rows_that_are_none__both_counted(tmp_path):
     path = data(tmp_path, 3, image="gone.png")
     path.write_text(path.read_text() + '{"label": 1}\n' * 2)
-    with pytest.raises(DataError, match=r"3 of 5 examples .* used, beside 2 more that are no example:"):
-        Source(path).look_through(4)
-    assert Source(path).look_through(5) == 5
+    with pytest.raises(DataError, match=r"3 of 5 examples .* used, and 2 more rows are not examples:"):
+        Source(path).check(4)
+    assert Source(path).check(5) == 5

@@ -47,7 +47,7 @@ def test__render_table__where_another_method_is_better__says_so(result: dict[str
 def test__render_table__answers_without_a_class__are_quoted(result: dict[str, Any]) -> None:
     task = {**result["tasks"][0], "unparsed": 5, "n_zero_shot": 6, "said": {"a [red] cat": 5, "9": 1}}
     text = rendered({**result, "tasks": [task]}, 200)
-    assert "5 of 6 answers name no class and count as wrong; it says “a [red] cat”" in text
+    assert "5 of 6 answers name no class and count as wrong; it answers “a [red] cat”" in text
 
 
 def test__render_table__new_files__come_with_their_command(result: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from savs.media import Fetcher, UrlPolicy
 from savs.media.addresses import tls_context
 
 CERTIFICATES = Path(__file__).parent / "certificates"
-HOST = "images.example.org"
+HOST = "pictures.example.org"  # the certificate names it
 
 Page = Callable[[ssl.SSLSocket], None]
 
@@ -88,7 +88,7 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(certificate: str = "images.pem") -> Iterator[Server]:
+def serving(certificate: str = "pictures.pem") -> Iterator[Server]:
     server = Server(certificate)
     try:
         yield server

@@ -304,7 +304,7 @@ def test__fetcher__authority_not_the_systems__refused(server: Server) -> None:
 
 def test__fetcher__name_below_an_allowed_one__its_own_certificate(server: Server) -> None:
     with fetcher_for(server, (f"*.example.org:{server.port}",)) as fetch:
-        assert fetch(server.url("/a", answer(BODY), "sub.images.example.org"), "image").is_file()
+        assert fetch(server.url("/a", answer(BODY), "sub.pictures.example.org"), "image").is_file()
         with pytest.raises(MediaError) as caught:
             fetch(server.url("/a", host="elsewhere.example.org"), "image")
         assert caught.value.code == "url_certificate"

@@ -8,7 +8,6 @@ dies, so a temporary file whose lock is free belongs to nobody.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import secrets
 import stat
@@ -17,6 +16,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+from savs._posix import lock_file
 
 _TEMPORARY = ".tmp-"
 _A_DAY = 86400.0
@@ -155,7 +156,7 @@ def _temporary(folder: Path) -> tuple[int, Path]:
         path = folder / f"{_TEMPORARY}{secrets.token_hex(8)}"
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         with suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_file(descriptor)
         # Between the two calls it looked like nobody's, and another process may have removed it.
         if os.fstat(descriptor).st_nlink:
             return descriptor, path
@@ -165,7 +166,7 @@ def _temporary(folder: Path) -> tuple[int, Path]:
 def _remove_if_stale(path: Path) -> bool:
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock_file(descriptor)
         stale = True
     except BlockingIOError:
         stale = False
@@ -183,7 +184,7 @@ def _lock_within(descriptor: int, patience: float) -> bool:
     end = time.monotonic() + patience
     while True:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_file(descriptor)
         except BlockingIOError:
             if time.monotonic() >= end:
                 return False

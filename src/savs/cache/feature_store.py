@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from savs._posix import require_posix
 from savs.cache._description import FILE_NAME, KEY_BYTES, Description, read_description, write_description
 from savs.cache._files import locked, remove_stale
 from savs.cache._parquet import LARGEST_PAGE
@@ -71,6 +72,7 @@ class FeatureStore:
         on_full: Literal["warn", "raise"] = "warn",
         part_rows: int | None = None,
     ) -> None:
+        require_posix("a feature store")
         if on_full not in {"warn", "raise"}:
             raise ValueError(f"on_full is 'warn' or 'raise', not {on_full!r}")
         most = min(_MOST_PART_ROWS, LARGEST_PAGE // max(c.n_bytes for c in description.columns.values()))

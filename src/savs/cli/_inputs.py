@@ -1,10 +1,10 @@
-"""Data for a command: looked through before any model is loaded, then read."""
+"""The data of a command: how it is read, and a check of every row before a model is loaded."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,40 +16,82 @@ if TYPE_CHECKING:
     from savs.data import ErrorLedger, Example
     from savs.errors import ItemError
     from savs.media import Fetcher
+    from savs.model import SAVModel
 
 
-# Data for a command: read it, and find missing files before any model is loaded.
-
-DATA_OPTIONS = {
-    "image_column": "image_column",
-    "video_column": "video_column",
-    "audio_column": "audio_column",
-    "video_frames": "video_frames",
-    "video_fps": "video_fps",
-    "text_column": "text_column",
-    "label_column": "label_column",
-    "id_column": "id_column",
-    "root": "root",
-    "allow_outside": "allow_outside",
-    "split": "split",
-    "config": "config",
-    "data_revision": "revision",  # --revision is the backbone's
-}
+# How data is read.
 
 
-def split_options(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the options of `read_examples` and those of `load_backbone` that were given.
+@dataclass(frozen=True)
+class ReadOptions:
+    """How a file, folder or dataset is read: the keywords of `savs.data.read_examples`.
+
+    Attributes
+    ----------
+    image_column, video_column, audio_column : sequence of str, optional
+        Columns with media.
+    text_column, label_column, id_column : str, optional
+        Columns with the text, the label and the id.
+    video_frames : int, optional
+        Frames to read from each video.
+    video_fps : float, optional
+        Frames to read per second of video.
+    root : Path, optional
+        Folder that media paths are relative to.
+    allow_outside : bool, default=False
+        Accept media files outside `root`.
+    split, config, revision : str, optional
+        Part, configuration and revision of a dataset.
+    fetch : Fetcher, optional
+        Downloads media; without it addresses are refused.
+    """
+
+    image_column: Sequence[str] | None = None
+    text_column: str | None = None
+    label_column: str | None = None
+    id_column: str | None = None
+    video_column: Sequence[str] | None = None
+    audio_column: Sequence[str] | None = None
+    video_frames: int | None = None
+    video_fps: float | None = None
+    root: Path | None = None
+    allow_outside: bool = False
+    split: str | None = None
+    config: str | None = None
+    revision: str | None = None
+    fetch: Fetcher | None = None
+
+
+def pop_read_options(values: dict[str, Any]) -> ReadOptions:
+    """Take the options of `data_options` out of the values of a command line.
 
     Raises
     ------
     click.BadParameter
-        If an allowed host is none.
+        If an allowed host is not a host name.
     """
-    hosts = options.pop("allow_host", ())
-    data = {DATA_OPTIONS[name]: value for name, value in options.items() if name in DATA_OPTIONS}
-    load = {name: value for name, value in options.items() if name not in DATA_OPTIONS and value is not None}
-    # One for all data of a command: each address is fetched once.
-    return (data | {"fetch": _fetcher(hosts)} if hosts else data), load
+    hosts = values.pop("allow_host")
+    fields = {name: values.pop(name) for name in _SAME_NAMES}
+    # One fetcher for all data of a command: each address is downloaded once.
+    fetch = _fetcher(hosts) if hosts else None
+    return ReadOptions(**fields, revision=values.pop("data_revision"), fetch=fetch)
+
+
+_SAME_NAMES = (
+    "image_column",
+    "video_column",
+    "audio_column",
+    "video_frames",
+    "video_fps",
+    "text_column",
+    "label_column",
+    "id_column",
+    "root",
+    "allow_outside",
+    "split",
+    "config",
+)
+"""Options called like the field that they fill; --data-revision differs, as --revision is the backbone's."""
 
 
 def _fetcher(hosts: tuple[str, ...]) -> Fetcher:
@@ -61,53 +103,87 @@ def _fetcher(hosts: tuple[str, ...]) -> Fetcher:
         raise click.BadParameter(str(error), param_hint="--allow-host") from None
 
 
-def unusable(n_bad: int, n_rows: int, n_errors: int, listed: str) -> DataError:
-    """Return the error for files that cannot be used; `n_errors` other rows failed before files were seen."""
-    more = f", beside {n_errors} more that {'is' if n_errors == 1 else 'are'} no example" if n_errors else ""
-    return DataError(f"{n_bad} of {n_rows} examples name a file that cannot be used{more}:\n{listed}")
+def with_sampling_of(model: SAVModel, reading: ReadOptions) -> ReadOptions:
+    """Return options that read videos as the shots of a classifier were read, unless others were given."""
+    sampling = model.video_sampling_
+    if sampling is None or reading.video_frames is not None or reading.video_fps is not None:
+        return reading
+    return replace(reading, video_frames=sampling.n_frames, video_fps=sampling.fps)
+
+
+# All data at once.
 
 
 def read_data(
-    source: Path | str, ledger: ErrorLedger | None = None, *, require_labels: bool = False, **options: Any
+    source: Path | str,
+    reading: ReadOptions,
+    ledger: ErrorLedger | None = None,
+    *,
+    require_labels: bool = False,
 ) -> list[Example]:
-    """Return the examples of a file, folder or dataset; the errors of rows that are none go to the ledger.
+    """Return the examples of a file, folder or dataset, after a check that their media files exist.
 
-    Without a ledger the first error is raised. The options are those of `read_examples`.
+    Parameters
+    ----------
+    source : Path or str
+        What `savs.data.read_examples` reads.
+    reading : ReadOptions
+    ledger : ErrorLedger, optional
+        Notes the rows that are not examples; without it the first one is raised.
+    require_labels : bool, default=False
+        Refuse examples without a label.
 
     Raises
     ------
     DataError
-        If more media files cannot be used than the ledger takes (up to 20 listed, one per line).
+        If more media files are unusable than the ledger allows (up to 20 are listed, one per line).
     ItemError
-        If more rows are no examples than the ledger takes.
+        If more rows are not examples than the ledger allows.
     """
     from savs.data import ErrorLedger, describe_errors, preflight, read_examples
 
     ledger = ledger or ErrorLedger()
-    examples = read_examples(source, require_labels=require_labels, ledger=ledger, **options)
+    examples = read_examples(source, require_labels=require_labels, ledger=ledger, **vars(reading))
     bad = preflight(examples)
     if 0 <= ledger.left < len(bad):
         n_rows = len(examples) + ledger.n_errors
-        raise unusable(len(bad), n_rows, ledger.n_errors, describe_errors(bad))
+        raise unusable_files(len(bad), n_rows, ledger.n_errors, describe_errors(bad))
     return examples
 
 
-# Data for a long run: looked through before the model is loaded, then read row by row in flat memory.
+def unusable_files(n_bad: int, n_rows: int, n_errors: int, listed: str) -> DataError:
+    """Return the error for media files that cannot be used.
+
+    Parameters
+    ----------
+    n_bad, n_rows : int
+        Examples with such a file, and all rows.
+    n_errors : int
+        Rows that are not examples at all.
+    listed : str
+        The files and what is wrong with them, one per line.
+    """
+    rows = f"{n_errors} more {'row is not an example' if n_errors == 1 else 'rows are not examples'}"
+    more = f", and {rows}" if n_errors else ""
+    return DataError(f"{n_bad} of {n_rows} examples name a file that cannot be used{more}:\n{listed}")
+
+
+# Data of any size: checked before the model is loaded, then read row by row in constant memory.
 
 if TYPE_CHECKING:
     Chunk = dict[int, Example | ItemError]
-    """Rows by position: examples, and the errors of those that are none."""
+    """Rows by position: examples, and the errors of rows that are not examples."""
 
 
 ROWS_PER_CHUNK = 64
 """Rows that are read, computed and written together; questions on one image share a pass within them."""
 
-_LOOKED_THROUGH = 30.0  # seconds
+_CHECK_SECONDS = 30.0
 _LISTED = 20
 
 
 class _Shard(click.ParamType["tuple[int, int]"]):
-    """Which of how many pieces, counted from 0."""
+    """``I/N``: shard I of N, counted from 0."""
 
     name = "I/N"
 
@@ -122,7 +198,7 @@ class _Shard(click.ParamType["tuple[int, int]"]):
             self.fail(f"{value!r} is not I/N, such as 0/4", param, ctx)
         index, count = int(first), int(second)
         if index >= count:
-            self.fail(f"the pieces of {count} are 0/{count} to {max(count - 1, 0)}/{count}", param, ctx)
+            self.fail(f"{value!r} is not a shard: I must be smaller than N, as in 0/4", param, ctx)
         return index, count
 
 
@@ -137,8 +213,7 @@ class Source:
     ----------
     data : Path or str
         What `savs.data.iter_examples` reads.
-    reading : dict
-        Its options.
+    reading : ReadOptions
     limit : int or None
         Only the first so many rows.
     shard : (int, int) or None
@@ -146,52 +221,58 @@ class Source:
     """
 
     data: Path | str
-    reading: dict[str, Any] = field(default_factory=dict)
+    reading: ReadOptions = ReadOptions()
     limit: int | None = None
     shard: tuple[int, int] | None = None
 
     def rows(self, ledger: ErrorLedger) -> Iterator[tuple[int, Example]]:
-        """Yield positions and examples; rows that are none go to the ledger."""
+        """Yield positions and examples; the ledger notes the rows that are not examples."""
         from savs.data import iter_examples
 
-        return iter_examples(self.data, limit=self.limit, shard=self.shard, ledger=ledger, **self.reading)
+        options = vars(self.reading) | {"limit": self.limit, "shard": self.shard}
+        return iter_examples(self.data, ledger=ledger, **options)
 
-    def look_through(self, max_errors: int) -> int | None:
-        """Find wrong files and rows before a model is loaded, and return the number of rows, if it is known.
+    def check(self, max_errors: int) -> int | None:
+        """Check rows and media files for half a minute, and return the number of rows, if it is known.
 
-        What cannot be looked through in half a minute is found when its turn comes.
+        What is wrong later in the data shows when its turn comes.
+
+        Parameters
+        ----------
+        max_errors : int
+            Examples that may fail; -1 for any number.
 
         Raises
         ------
         DataError
-            If the data cannot be read, or more media files cannot be used than may fail (up to 20 listed).
+            If the data cannot be read, or more media files are unusable than may fail (up to 20 are listed).
         ItemError
-            If more rows are no examples than may fail.
+            If more rows are not examples than may fail.
         """
         from savs.data import ErrorLedger, describe_errors, preflight
 
         bad: list[ItemError] = []
         ledger, n_rows, n_bad = ErrorLedger(max_errors), 0, 0
-        end = time.monotonic() + _LOOKED_THROUGH
+        end = time.monotonic() + _CHECK_SECONDS
         for _, example in self.rows(ledger):
             n_rows += 1
             found = preflight([example])
             n_bad += len(found)
             bad += found[: max(_LISTED - len(bad), 0)]
             if time.monotonic() > end:
-                return self._counted()
+                return self._count_rows()
             ledger.hand_over()
         n_rows += ledger.n_errors
         if 0 <= ledger.left < n_bad:
             listed = describe_errors(bad) + (f"\n... and {n_bad - len(bad)} more" if n_bad > len(bad) else "")
-            raise unusable(n_bad, n_rows, ledger.n_errors, listed)
+            raise unusable_files(n_bad, n_rows, ledger.n_errors, listed)
         return n_rows
 
-    def _counted(self) -> int | None:
+    def _count_rows(self) -> int | None:
         from savs.data import count_rows
 
-        where = {name: self.reading[name] for name in ("split", "config", "revision") if name in self.reading}
-        n_rows = count_rows(self.data, **where)
+        where = self.reading
+        n_rows = count_rows(self.data, split=where.split, config=where.config, revision=where.revision)
         if n_rows is None:
             return None
         n_rows = n_rows if self.limit is None else min(n_rows, self.limit)
@@ -201,14 +282,14 @@ class Source:
 def in_chunks(
     rows: Iterator[tuple[int, Example]], ledger: ErrorLedger, size: int = ROWS_PER_CHUNK
 ) -> Iterator[Chunk]:
-    """Yield rows by position, so many at a time, with the errors that the ledger was told in their places."""
+    """Yield rows by position, `size` at a time, with the errors of the ledger in their places."""
     waiting: Chunk = {}
     for position, example in rows:
         waiting |= ledger.hand_over()
         waiting[position] = example
         while len(waiting) >= size:
             ready = sorted(waiting)[:size]
-            # A reader may know of errors further on than it has come.
+            # A reader may note errors of rows that it has not reached yet.
             if ready[-1] > position:
                 break
             yield {index: waiting.pop(index) for index in ready}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from savs.layout import HeadLayout
 
 
-# What commands print: JSON for machines, tables for people.
+# JSON, text and tables.
 
 
 def print_json(value: Mapping[str, Any]) -> None:
@@ -35,7 +35,7 @@ def show(*renderables: RenderableType) -> None:
     console = Console(highlight=False)
     for renderable in renderables:
         if isinstance(renderable, str):
-            # A label or path in square brackets is no markup.
+            # Brackets in a label or path are not markup.
             console.print(Text(printable(renderable)), soft_wrap=True)
         else:
             console.print(renderable)
@@ -66,18 +66,18 @@ def percents(interval: tuple[float, float] | list[float]) -> str:
 
 
 def printable(text: str) -> str:
-    """Return text with control characters spelled out: a label cannot steer the terminal."""
+    """Return text with control characters escaped, so that a label cannot control the terminal."""
     return "".join(
         char if char.isprintable() or char == " " else char.encode("unicode_escape").decode() for char in text
     )
 
 
-def speaks_unicode() -> bool:
-    """Whether stdout takes characters beyond ASCII."""
+def stdout_is_unicode() -> bool:
+    """Whether stdout can print characters beyond ASCII."""
     return (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "").startswith("utf")
 
 
-# A small layer x head map for the terminal: darker is better, kept heads are marked.
+# A map of layers and heads for the terminal: darker is better, kept heads are marked.
 
 UNICODE = (" ░▒▓█", "◆")
 ASCII = (" .:=#", "*")
@@ -85,7 +85,7 @@ WIDTH = 80
 
 
 def head_map(layout: HeadLayout, scores: Sequence[int]) -> list[list[int | None]]:
-    """Return scores as one list per layer, None where a layer has fewer heads or none."""
+    """Return scores as one list per layer, with None where there is no head."""
     n_columns = max(head.index for head in layout.heads) + 1
     n_rows = max(head.layer for head in layout.heads) + 1
     rows: list[list[int | None]] = [[None] * n_columns for _ in range(n_rows)]
@@ -99,8 +99,18 @@ def head_map_lines(
 ) -> list[str]:
     """Return the map as lines of text: one row per layer, then a legend.
 
-    A head takes two characters where they fit into eighty columns, else one; a kept head's first one is the
-    mark.
+    A head takes two characters where they fit into eighty columns, else one; the first one of a kept head is
+    the mark.
+
+    Parameters
+    ----------
+    layout : HeadLayout
+    scores : sequence of int, length n_heads
+        Correct shots of each head, in the order of the layout.
+    kept : collection of (layer, index)
+        Heads in use.
+    unicode : bool
+        Whether characters beyond ASCII can be printed.
     """
     shades, mark = UNICODE if unicode else ASCII
     low, high = min(scores), max(scores)
@@ -113,7 +123,7 @@ def head_map_lines(
             for index, score in enumerate(row)
         )
         lines.append(f"{layer:>4}  {''.join(cells)}".rstrip())
-    legend = f"{mark} kept; {shades[1]} {low} to {shades[-1]} {high} hits"
+    legend = f"{mark} kept; {shades[1]} {low} to {shades[-1]} {high} correct shots"
     return ["layer (down) x head (across)", *lines, legend]
 
 
@@ -123,13 +133,13 @@ def _shade(score: int | None, low: int, high: int, shades: str) -> str:
     return shades[-1] if high == low else shades[round((score - low) / (high - low) * (len(shades) - 1))]
 
 
-# What `savs fit` and `savs inspect` both say of a classifier.
+# Lines that `savs fit` and `savs inspect` share.
 
-NOT_SCORED = "no head was scored, as no class has two shots: the first ones vote"
+NOT_SCORED = "heads are not scored, as no class has two shots; the first ones vote"
 
 
 def n_scored(shots: Iterable[Shot]) -> int:
-    """Return how many shots a head could hit: the only shot of a class is not scored on itself."""
+    """Return the number of shots that heads are scored on: the only shot of a class does not count."""
     return sum(count for count in Counter(shot.label for shot in shots).values() if count > 1)
 
 
@@ -145,25 +155,25 @@ def scored_heads(
     return [
         [layer, index, None if scores is None else scores[layout.position((layer, index))]]
         for layer, index in heads
-        if index >= 0  # the final state is no head
+        if index >= 0  # the final state is not a head
     ]
 
 
 def wanted_heads(classifier: Any) -> int | None:
-    """Return how many heads were asked for; None where the method chose or does not keep any."""
+    """Return the number of heads that was set; None where the method chooses it or keeps none."""
     wanted = getattr(classifier, "n_heads", None)
     return wanted if isinstance(wanted, int) else None
 
 
 def chosen_methods(report: dict[str, Any] | None) -> str:
-    """Return what an automatic choice came to, for a line of text."""
+    """Return the result of an automatic choice, for a line of text."""
     return f": {', '.join(report['chosen'])} ({report['why']})" if report and "chosen" in report else ""
 
 
 def estimate_lines(estimate: dict[str, Any] | None) -> list[str]:
-    """Return what to expect of a classifier, in words."""
+    """Return the accuracy to expect of a classifier, as lines of text."""
     if estimate is None:
-        return ["estimated accuracy: none, as no class has two shots"]
+        return ["no estimate of accuracy: no class has two shots"]
     line = (
         f"estimated accuracy {percent(estimate['accuracy'])} (from {estimate['n']} held-out shots, "
         f"95 % interval {percents(estimate['interval'])})"

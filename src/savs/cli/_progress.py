@@ -1,4 +1,4 @@
-"""Progress of a long run with rate and time left: a bar on a terminal, a line now and then elsewhere."""
+"""Progress of a long run with rate and time left: a bar on a terminal, a line every 30 seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing import Self
 
 EVERY = 30.0
-"""Seconds from one line to the next."""
+"""Seconds between lines."""
 
 
 class Progress:
@@ -22,11 +22,11 @@ class Progress:
     Parameters
     ----------
     total : int or None
-        Rows in all, if that is known.
+        Number of rows, if it is known.
     shown : bool
-        Whether anything is shown at all.
+        Whether to show progress.
     done : int, default=0
-        Rows of an earlier run that this one goes on with; they do not count for the rate.
+        Rows of an earlier run that this one continues; they do not count for the rate.
     """
 
     def __init__(self, total: int | None, *, shown: bool, done: int = 0) -> None:
@@ -50,7 +50,7 @@ class Progress:
             self._bar.close()
 
     def advance(self, n_rows: int) -> None:
-        """Note that so many more rows are done."""
+        """Add to the number of rows that are done."""
         self.done += n_rows
         if self._bar is not None:
             self._bar.update(n_rows)

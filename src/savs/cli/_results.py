@@ -1,13 +1,12 @@
-"""Where answers go: checked before a model is loaded, written row by row, continued by the next run.
+"""Answers of a saved classifier, and the file they go to: checked early, written row by row, resumable.
 
 ``answers.jsonl.partial`` holds the rows, ``answers.jsonl.partial.json`` what they were made from. The file
-gets its name when everything is written. A run that was killed may leave a torn line: rows count in whole
-chunks.
+gets its name when everything is written. A run that was killed may leave an incomplete last line, so only
+whole chunks of rows are kept.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 import click
 
+from savs._posix import lock_file, require_posix
 from savs.cli._session import Session, remark
 from savs.errors import DataError
 
@@ -28,19 +28,28 @@ if TYPE_CHECKING:
     from savs.model import AbstentionPolicy, Abstentions, SAVModel
 
 
-# What a run comes to: answers and errors, each at the position of its example, and what the store spared.
+# Answers and errors, each at the position of its example.
 
 
-def placed(examples: list[Example], ledger: ErrorLedger) -> dict[int, Example]:
-    """Return examples by their position among all rows of the data, those that were not read included."""
+def by_position(examples: list[Example], ledger: ErrorLedger) -> dict[int, Example]:
+    """Return examples by their position among all rows of the data, unreadable rows included."""
     return dict(zip(ledger.kept(len(examples)), examples, strict=True))
 
 
 class Answer(NamedTuple):
-    """Label and probabilities of one example, and what holds the answer back, by name in a row of output."""
+    """The answer for one example.
+
+    Attributes
+    ----------
+    label : label
+    proba : list of float
+        One probability per class.
+    abstentions : dict
+        Values of ``"set"``, ``"flag"`` and ``"out_of_distribution"``, those that were asked for.
+    """
 
     label: Label
-    shares: list[float]
+    proba: list[float]
     abstentions: dict[str, Any]
 
 
@@ -52,18 +61,31 @@ def answer(
     abstention_policy: AbstentionPolicy | None = None,
     progress: bool = False,
 ) -> dict[int, Answer]:
-    """Return answers by position; the errors of the others go to the ledger."""
+    """Return answers by position; the ledger notes the errors of the other examples.
+
+    Parameters
+    ----------
+    model : SAVModel
+    examples : mapping of int to Example
+        By position.
+    ledger : ErrorLedger
+        Raises the error that is one too many.
+    abstention_policy : AbstentionPolicy, optional
+        When to abstain.
+    progress : bool, default=False
+        Show a progress bar.
+    """
     if not examples:
         return {}
     items = list(examples.values())
-    found = model.predict_each(
+    predictions = model.predict_each(
         items, max_errors=ledger.left, abstention_policy=abstention_policy, progress=progress
     )
-    indices = list(examples)
-    answered = [indices[row] for row in found.indices.tolist()]
-    ledger.note_rest(examples, set(answered), found.errors)
-    held_back = _by_row(found.abstentions, len(answered))
-    answers = map(Answer, found.labels, found.proba.tolist(), held_back)
+    positions = list(examples)
+    answered = [positions[row] for row in predictions.indices.tolist()]
+    ledger.note_rest(examples, set(answered), predictions.errors)
+    abstentions = _by_row(predictions.abstentions, len(answered))
+    answers = map(Answer, predictions.labels, predictions.proba.tolist(), abstentions)
     return dict(zip(answered, answers, strict=True))
 
 
@@ -72,24 +94,27 @@ def _by_row(abstentions: Abstentions, n_rows: int) -> list[dict[str, Any]]:
         None if abstentions.out_of_distribution is None else abstentions.out_of_distribution.tolist()
     )
     columns = {"set": abstentions.sets, "flag": abstentions.flags, "out_of_distribution": out_of_distribution}
-    asked = {name: values for name, values in columns.items() if values is not None}
-    return [{name: values[row] for name, values in asked.items()} for row in range(n_rows)]
+    present = {name: values for name, values in columns.items() if values is not None}
+    return [{name: values[row] for name, values in present.items()} for row in range(n_rows)]
 
 
-def held(backbone: Backbone) -> AbstractContextManager[None]:
-    """Return a block within which a backbone's store, if it has one, fills its parts from call to call."""
+# The feature store of a command.
+
+
+def filling_parts(backbone: Backbone) -> AbstractContextManager[None]:
+    """Return a block in which the backbone's store, if any, collects rows of several calls in one part."""
     from savs.cache import StoredBackbone
 
     return backbone.holding() if isinstance(backbone, StoredBackbone) else nullcontext()
 
 
 def report_store(model: SAVModel, session: Session) -> dict[str, dict[str, int]]:
-    """Say how many examples the store spared, and return it for ``--json``; nothing without a store."""
+    """Print how many examples came from the store, and return it for ``--json``; empty without a store."""
     return report_counts(model.store_counts, session)
 
 
 def report_counts(counts: Counts | None, session: Session) -> dict[str, dict[str, int]]:
-    """Do the same with the counts themselves."""
+    """Print counts of a store, and return them for ``--json``; empty without a store."""
     if counts is None:
         return {}
     if not session.quiet:
@@ -116,17 +141,24 @@ def check_writable(target: Path) -> None:
 def check_new_file(
     output: Path, *inputs: Path | str, option: str = "--output", outside: Sequence[Path] = ()
 ) -> None:
-    """Refuse an output that cannot be written, would replace an input, or stands in a folder that savs keeps.
+    """Refuse an output that cannot be written, would replace an input, or is inside a folder of savs.
 
     Parameters
     ----------
     output : Path
     *inputs : Path or str
-        What is read.
+        The data.
     option : str, default="--output"
         The option that names the output.
     outside : sequence of Path
-        Folders whose files only savs itself may write: a store, a classifier.
+        Folders whose files only savs may write: a store, a classifier.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be created.
+    click.BadParameter
+        If it would replace an input, or is inside one of these folders.
     """
     check_writable(output)
     place = output.resolve()
@@ -135,12 +167,12 @@ def check_new_file(
     for folder in outside:
         if place.is_relative_to(folder.resolve()):
             raise click.BadParameter(
-                f"{output} is inside {folder}, whose files savs keeps itself; name another file",
+                f"{output} is inside {folder}, where only savs writes files; name another file",
                 param_hint=option,
             )
 
 
-# Rows on their way to a file: kept beside it when a run ends early, and gone on with by the next run.
+# The rows of an unfinished run: kept beside the output, and continued by the next run.
 
 _FORMAT = "savs predict 1"
 _SHOWN = 60
@@ -181,19 +213,22 @@ def resumable(
     ----------
     output : Path
     made_from : mapping of str to JSON value
-        What decides the rows; an unfinished run made from something else is not gone on with.
+        Everything that decides the rows; an unfinished run made from something else is not continued.
     resume : bool
-        Whether to go on with an unfinished run at all.
+        Whether to continue an unfinished run.
     rows_per_chunk : int
-        Rows that are written together; of a chunk that is not whole none is kept.
+        Rows that are written together; an incomplete chunk is dropped.
 
     Raises
     ------
     DataError
-        If the unfinished run was made from something else (naming what), or is still running.
+        If the unfinished run was made from something else (the message names it), or is still running.
     OSError
         If the files cannot be written.
+    SAVsError
+        On a system without file locks.
     """
+    require_posix("savs predict --output")
     output = output.resolve()
     output.parent.mkdir(parents=True, exist_ok=True)
     path, beside = (output.with_name(output.name + end) for end in (".partial", ".partial.json"))
@@ -201,9 +236,9 @@ def resumable(
         partial = Partial(path, stream)
         try:
             if resume and path.stat().st_size:
-                _go_on(partial, beside, made_from, rows_per_chunk)
+                _continue(partial, beside, made_from, rows_per_chunk)
             if not partial.n_rows:
-                _begin(partial, beside, made_from)
+                _start(partial, beside, made_from)
             yield partial
             stream.flush()
             os.fsync(stream.fileno())
@@ -216,39 +251,39 @@ def resumable(
 
 @contextmanager
 def _locked(path: Path) -> Iterator[TextIO]:
-    """Open a file that no other run is writing; a link is not followed, lest another file be overwritten."""
+    """Open a file that no other run is writing; a link is not followed, as it may lead to another file."""
     if path.is_symlink() or (path.exists() and not path.is_file()):
-        raise DataError(f"{path} stands where unfinished rows are kept and is no file; name another output")
+        raise DataError(f"unfinished rows go to {path}, which is not a regular file; name another output")
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
     while True:
         with open(os.open(path, flags, 0o644), "r+", encoding="utf-8") as stream:  # noqa: PTH123
             try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock_file(stream)
             except BlockingIOError:
                 raise DataError(
                     f"another run is writing {path}; wait for it, or name another output"
                 ) from None
-            # Before the lock was ours, the other run may have finished and given the file its name.
+            # The other run may have finished, and renamed the file, before this one got the lock.
             if path.exists() and path.stat().st_ino == os.fstat(stream.fileno()).st_ino:
                 yield stream
                 return
 
 
-def _begin(partial: Partial, beside: Path, made_from: Mapping[str, Any]) -> None:
+def _start(partial: Partial, beside: Path, made_from: Mapping[str, Any]) -> None:
     partial.stream.seek(0)
     partial.stream.truncate()
     temporary = beside.with_name(beside.name + ".tmp")
     temporary.unlink(missing_ok=True)
-    with temporary.open("x", encoding="utf-8") as file:  # made anew: never written through a link
+    with temporary.open("x", encoding="utf-8") as file:  # a new file: never written through a link
         file.write(json.dumps({"format": _FORMAT, **made_from}) + "\n")
     temporary.replace(beside)
 
 
-def _go_on(partial: Partial, beside: Path, made_from: Mapping[str, Any], rows_per_chunk: int) -> None:
+def _continue(partial: Partial, beside: Path, made_from: Mapping[str, Any], rows_per_chunk: int) -> None:
     """Keep the whole chunks of an earlier run of the same kind."""
     before = _header(beside)
     if before is None:
-        remark(f"{partial.path} does not say what it was made from: starting over")
+        remark(f"{partial.path} does not record what it was made from; starting over")
         return
     wanted = json.loads(json.dumps(dict(made_from)))
     names = [name for name in dict.fromkeys([*before, *wanted]) if before.get(name) != wanted.get(name)]
@@ -258,7 +293,7 @@ def _go_on(partial: Partial, beside: Path, made_from: Mapping[str, Any], rows_pe
         )
         raise DataError(
             f"{partial.path} was made from something else ({differences}); --no-resume starts over, "
-            "another --output leaves it"
+            "another --output keeps it"
         )
     offset = _count(partial, rows_per_chunk)
     partial.stream.seek(offset)
@@ -267,14 +302,14 @@ def _go_on(partial: Partial, beside: Path, made_from: Mapping[str, Any], rows_pe
 
 def _header(beside: Path) -> dict[str, Any] | None:
     try:
-        found = json.loads(beside.read_bytes()[: 2**20]) if beside.is_file() else None  # a pipe would block
+        header = json.loads(beside.read_bytes()[: 2**20]) if beside.is_file() else None  # a pipe would block
     except (OSError, ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) and found.pop("format", None) == _FORMAT else None
+    return header if isinstance(header, dict) and header.pop("format", None) == _FORMAT else None
 
 
 def _count(partial: Partial, rows_per_chunk: int) -> int:
-    """Note the rows of whole chunks, and return how many bytes they take."""
+    """Count the rows of whole chunks, and return how many bytes they take."""
     n_rows = n_errors = offset = kept = 0
     with partial.path.open("rb") as file:
         for line in file:
@@ -297,7 +332,7 @@ def _row(line: bytes) -> dict[str, Any] | None:
 
 def _keep_or_drop(stream: TextIO, path: Path, beside: Path) -> None:
     if path.exists() and os.fstat(stream.fileno()).st_size:
-        remark(f"the rows written so far are in {path}; the same command goes on with them")
+        remark(f"the rows written so far are in {path}; the same command continues from there")
     else:
         path.unlink(missing_ok=True)
         beside.unlink(missing_ok=True)

@@ -6,13 +6,13 @@ code  meaning
 0     done
 1     failure: one ``savs: error:`` line
 2     wrong usage
-3     finished, but some examples could not be answered
+3     finished, but some examples failed
 130   interrupted (SIGINT)
 143   terminated (SIGTERM)
 ====  ==========================================================
 
-With ``--json`` a failure or wrong usage also prints ``{"error": {"code", "message"}}`` on stdout, and
-``"entries"`` with the names of what differs if the backbone is not the classifier's.
+With ``--json`` a failure or wrong usage also prints ``{"error": {"code", "message"}}`` on stdout. If the
+backbone is not the classifier's, ``"entries"`` names what differs.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ import click
 from savs.cli._output import print_json, printable
 from savs.errors import BackboneMismatchError, ItemError, SAVsError
 
-# How one run of the command line shows its results; known before and after the command itself runs.
+# How a run shows its results; known before and after the command itself runs.
 
 
 def _debugging() -> bool:
@@ -42,16 +42,16 @@ def _debugging() -> bool:
 
 @dataclass
 class Session:
-    """What the user asked about the output.
+    """How a command prints its output.
 
     Attributes
     ----------
     as_json : bool
         One JSON object on stdout and nothing else; errors too.
     quiet : bool
-        No progress, no warnings, no remarks: results and errors only.
+        Results and errors only: no progress, warnings or notes.
     verbose : bool
-        Tracebacks, and what transformers and Python have to say.
+        Also tracebacks, and the messages of transformers and Python.
     """
 
     as_json: bool = False
@@ -60,7 +60,7 @@ class Session:
 
     @property
     def progress(self) -> bool:
-        """Whether progress bars are wanted (they go to stderr, and only to a terminal)."""
+        """Whether to show progress, on stderr."""
         return not self.quiet
 
 
@@ -73,7 +73,7 @@ def current_session(context: click.Context) -> Session:
 
 
 def remember(context: click.Context, option: click.Parameter, value: bool) -> None:
-    """Note a flag in the session (callback of the output options)."""
+    """Record a flag in the session (callback of the output options)."""
     session = current_session(context)
     if value:
         setattr(session, str(option.name), True)
@@ -90,7 +90,7 @@ SIGTERM_CODE = 143
 
 
 class Terminated(BaseException):
-    """SIGTERM arrived; not an `Exception`, so that nothing on the way out takes it for a fault."""
+    """SIGTERM arrived; not an `Exception`, so that no handler of errors catches it."""
 
 
 def catch_sigterm() -> None:
@@ -109,7 +109,7 @@ FAILED, USAGE, ITEM_ERRORS = 1, 2, 3
 
 
 def report_failure(error: BaseException, session: Session) -> int:
-    """Tell the user what went wrong and return the exit code."""
+    """Print what went wrong, and return the exit code."""
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
         remark("interrupted")
         return SIGINT_CODE
@@ -125,7 +125,7 @@ def report_failure(error: BaseException, session: Session) -> int:
         for line in message.splitlines():
             remark(f"error: {line}")
     if session.as_json:
-        # A stdout that cannot be written to may be the very error.
+        # The error may be that stdout cannot be written to.
         with suppress(OSError):
             print_json({"error": {"code": code, "message": message, **_entries(error)}})
     return USAGE if isinstance(error, click.UsageError) else FAILED
@@ -151,11 +151,11 @@ def _described(error: BaseException) -> tuple[str, str]:
         where = f": {error.filename}" if error.filename else ""
         return "os_error", f"{error.strerror or type(error).__name__}{where}"
     text = " ".join(f"{type(error).__name__}: {error}".split())
-    return "internal_error", f"{text[:500]} (a fault in savs; --verbose shows where)"
+    return "internal_error", f"{text[:500]} (a bug in savs; --verbose shows where)"
 
 
 def _with_options(error: BackboneMismatchError) -> str:
-    """Return the message with the command line's own way to accept the difference."""
+    """Return the message with the options that accept the difference."""
     options = " ".join(f"--allow-mismatch {entry}" for entry in error.entries)
     return str(error).replace(f"allow_mismatch={list(error.entries)!r}", options)
 
@@ -165,7 +165,7 @@ def _snake_case(name: str) -> str:
 
 
 def remark(text: str) -> None:
-    """Print one line about the run to stderr, above a progress bar if there is one."""
+    """Print one line to stderr, above a progress bar if there is one."""
     line = printable(f"savs: {' '.join(text.split())}")
     if "tqdm" in sys.modules:
         from tqdm import tqdm
@@ -177,10 +177,10 @@ def remark(text: str) -> None:
 
 @contextmanager
 def warnings_as_lines(session: Session) -> Iterator[None]:
-    """Show each warning of savs once, as one line; those of other packages only when verbose."""
-    said: set[str] = set()
+    """Show each warning of savs once, as one line; warnings of other packages only with --verbose."""
+    shown: set[str] = set()
     with warnings.catch_warnings():
-        # What is shown is decided here, so nothing may be dropped or raised before.
+        # Every warning must get here, whatever filters Python was started with.
         warnings.simplefilter("always")
         others = warnings.showwarning
 
@@ -188,8 +188,8 @@ def warnings_as_lines(session: Session) -> Iterator[None]:
             ours = category.__module__.partition(".")[0] == "savs"
             if session.verbose and not ours:
                 others(message, category, *place)  # type: ignore[arg-type]
-            elif ours and not session.quiet and str(message) not in said:
-                said.add(str(message))
+            elif ours and not session.quiet and str(message) not in shown:
+                shown.add(str(message))
                 remark(f"warning: {message}")
 
         warnings.showwarning = show  # type: ignore[assignment]

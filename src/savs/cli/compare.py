@@ -1,4 +1,4 @@
-"""``savs compare``: methods and baselines on the same draws, from one forward pass."""
+"""``savs compare``: methods and baselines on the same random draws of shots, from one forward pass."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ from savs.cli._options import (
     data_options,
     error_options,
     example_help,
-    load_options,
     output_options,
-    store_option,
 )
 from savs.cli._output import percent, print_json, show, table
 from savs.cli._results import report_counts
@@ -26,31 +24,270 @@ from savs.cli._session import ITEM_ERRORS, Session, pass_session
 
 if TYPE_CHECKING:
     from savs.backbones import Backbone
+    from savs.cli._inputs import ReadOptions
     from savs.data import ErrorLedger, Example
     from savs.errors import ItemError
     from savs.evaluation.results import Comparison, Overall
 
-__all__ = ["show_comparison", "show_overall", "compare"]
+__all__ = ["compare"]
 
 
-# What `savs compare` shows: a table for each dataset and number of shots, and one over all datasets.
+@click.command(
+    short_help="Compare methods on the same draws of the shots.",
+    epilog=example_help(
+        'savs compare images/ -b tiny --prompt "What is in this picture?" --shots 5,10 --draws 5'
+    ),
+)
+@click.argument("data", type=DATA, nargs=-1, required=True)
+@click.option(
+    "--backbone",
+    "-b",
+    required=True,
+    metavar="NAME",
+    help="tiny, a model folder, a hub id or a registered name.",
+)
+@click.option(
+    "--methods",
+    metavar="A,B,...",
+    help="Methods of docs/methods.md or installed packages, and the baselines majority, last_layer and "
+    "zero_shot [default: a selection].",
+)
+@click.option(
+    "--shots", default="5", show_default=True, metavar="N,...", help="Shots per class; one table for each."
+)
+@click.option(
+    "--draws", type=click.IntRange(1), default=5, show_default=True, help="Random draws of the shots."
+)
+@click.option(
+    "--test",
+    type=DATA,
+    help="Fixed test set [default: the examples of DATA that are not drawn as shots].",
+)
+@click.option("--prompt", metavar="TEXT", help="Question for the model, as in savs fit.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the draws.")
+@click.option(
+    "--zero-shot-items",
+    type=click.IntRange(1),
+    default=100,
+    show_default=True,
+    metavar="N",
+    help="Number of test examples that zero_shot asks the model about, at most.",
+)
+@error_options()
+@data_options()
+@backbone_options()
+@output_options()
+@pass_session
+def compare(
+    session: Session,
+    /,
+    data: tuple[Path | str, ...],
+    backbone: str,
+    methods: str | None,
+    shots: str,
+    draws: int,
+    test: Path | str | None,
+    prompt: str | None,
+    seed: int,
+    zero_shot_items: int,
+    max_errors: int,
+    reading: ReadOptions,
+    loading: dict[str, Any],
+) -> int:
+    """Fit every method on the same random shots, and measure it on the same test examples.
+
+    DATA is read like the data of savs fit. Every example passes the model once. A test example is never a
+    shot of the same draw, nor a copy of one. There are 95 % intervals for the mean over draws (Student's t),
+    and for the differences to the published rule sav and to the best baseline (paired bootstrap over test
+    examples). With --store, a second run with other methods, shots or draws needs no forward pass, except
+    for zero_shot.
+
+    Several DATA are compared one after the other, with a table of means at the end; --test is then the name
+    of a file beside each. --json prints the figures of each under "datasets" and the means under "overall".
+    """
+    from savs.backbones import load_backbone
+    from savs.cache import StoredBackbone
+    from savs.evaluation.comparison import check_request, compare_methods
+
+    started = time.perf_counter()
+    names, counts = _names(methods), _counts(shots)
+    _check_different(data)
+    store, left = loading.pop("store", None), max_errors
+    sets = []
+    for one in data:
+        sets.append(_read_set(one, _beside(test, one, len(data)), prompt, reading, left))
+        check_request(sets[-1].pool, names, counts, fixed_test=test is not None, draws=draws)
+        left = _left(left, sets[-1].errors)
+    model = _with_store(load_backbone(backbone, progress=session.progress, **loading), store)
+    comparisons: dict[str, Comparison] = {}
+    for one_set in sets:
+        comparison = compare_methods(
+            model,
+            one_set.pool,
+            methods=names,
+            shots=counts,
+            draws=draws,
+            test=one_set.test,
+            seed=seed,
+            prompt=prompt,
+            zero_shot_items=zero_shot_items,
+            max_errors=left,
+            progress=session.progress,
+        )
+        left = _left(left, comparison.errors)
+        comparison.errors[:0] = one_set.errors
+        comparisons[str(one_set.name)] = comparison
+    counts_of_store = report_counts(model.total if isinstance(model, StoredBackbone) else None, session)
+    if session.as_json:
+        seconds = {"seconds": round(time.perf_counter() - started, 2)}
+        print_json({**_record(comparisons, test), **seconds, **counts_of_store})
+    else:
+        _show(comparisons, brief=session.quiet)
+    return ITEM_ERRORS if any(one.errors for one in comparisons.values()) else 0
 
 
-def show_comparison(found: Comparison, *, brief: bool) -> None:
-    """Show one table for each number of shots, what the model was asked, and what could not be read."""
+class _Set(NamedTuple):
+    """A dataset with the prompt applied, and the errors of rows that are not examples."""
+
+    name: Path | str
+    pool: list[Example]
+    test: list[Example]
+    errors: list[ItemError]
+
+
+def _check_different(data: Sequence[Path | str]) -> None:
+    """Refuse the same dataset twice: it would count twice in the means."""
+    seen: dict[Path | str, Path | str] = {}
+    for one in data:
+        place = Path(os.path.realpath(one)) if isinstance(one, Path) else one
+        if place in seen:
+            raise click.BadParameter(
+                f"{seen[place]} and {one} are the same dataset; name each once", param_hint="DATA"
+            )
+        seen[place] = one
+
+
+def _read_set(
+    data: Path | str, test: Path | str | None, prompt: str | None, reading: ReadOptions, left: int
+) -> _Set:
+    from savs.data import ErrorLedger
+
+    ledger = ErrorLedger(left)
+    pool = _read(data, ledger, prompt, reading)
+    later = ErrorLedger(ledger.left)
+    items = [] if test is None else _test_set(test, later, prompt, reading, pool)
+    return _Set(data, pool, items, [*ledger.errors, *later.errors])
+
+
+def _left(allowed: int, errors: Sequence[ItemError]) -> int:
+    return allowed if allowed < 0 else allowed - len(errors)
+
+
+def _beside(test: Path | str | None, data: Path | str, n_data: int) -> Path | str | None:
+    """Return the test set of a dataset: where there are several, a file of that name beside each."""
+    if n_data == 1 or test is None:
+        return test
+    if not isinstance(data, Path) or not isinstance(test, Path) or test.is_absolute():
+        raise click.BadParameter(
+            "with several DATA, give the name of a file that is beside each of them", param_hint="--test"
+        )
+    return data.parent / test
+
+
+def _record(found: dict[str, Comparison], test: Path | str | None) -> dict[str, Any]:
+    from savs.evaluation.results import overall, record_overall
+
+    named = {"test": None if test is None else str(test)}
+    if len(found) == 1:
+        (name, one), *_ = found.items()
+        return {"data": name, **named, **one.record()}
+    sets = {name: one.record() for name, one in found.items()}
+    return {**named, "datasets": sets, "overall": record_overall(overall(found))}
+
+
+def _with_store(backbone: Backbone, store: Path | None) -> Backbone:
+    from savs.cache import with_store
+
+    return backbone if store is None else with_store(backbone, store)
+
+
+def _names(text: str | None) -> list[str]:
+    from savs.evaluation.contenders import DEFAULT_CONTENDERS, KNOWN
+
+    if text is None:
+        return list(DEFAULT_CONTENDERS)
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in names if name not in KNOWN]
+    if unknown or not names:
+        wrong = f"no method named {unknown[0]!r}" if unknown else "at least one method is required"
+        raise click.BadParameter(f"{wrong}; available are {', '.join(KNOWN)}", param_hint="--methods")
+    return list(dict.fromkeys(names))
+
+
+def _counts(text: str) -> list[int]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdecimal() and len(part) < 10 and int(part) for part in parts):
+        raise click.BadParameter(
+            f"{text!r} is not one or more positive numbers, such as 5 or 5,10,20", param_hint="--shots"
+        )
+    return list(dict.fromkeys(int(part) for part in parts))
+
+
+def _read(path: Path | str, ledger: ErrorLedger, prompt: str | None, reading: ReadOptions) -> list[Example]:
+    """Return the examples of a data file with the prompt applied; the ledger takes those that cannot be."""
+    from savs.backbones import PromptTemplate
+    from savs.cli._inputs import read_data
+    from savs.cli._results import by_position
+
+    examples = by_position(read_data(path, reading, ledger, require_labels=True), ledger)
+    if prompt is None:
+        return list(examples.values())
+    return list(ledger.collect(PromptTemplate(prompt).apply, examples).values())
+
+
+def _test_set(
+    path: Path | str, ledger: ErrorLedger, prompt: str | None, reading: ReadOptions, pool: list[Example]
+) -> list[Example]:
+    from savs.data import adopt_label_type
+    from savs.errors import DataError
+
+    classes = {example.label for example in pool if example.label is not None}
+    items = adopt_label_type(_read(path, ledger, prompt, reading), path, list(classes))
+    if not items:
+        raise DataError(f"{path}: no test example can be used")
+    return items
+
+
+# The tables: one for each dataset and number of shots, and one over all datasets.
+
+
+def _show(found: dict[str, Comparison], *, brief: bool) -> None:
+    from savs.cli._output import show
+    from savs.evaluation.results import overall
+
+    for name, one in found.items():
+        if len(found) > 1:
+            show("", name)
+        _show_comparison(one, brief=brief)
+    if len(found) > 1:
+        _show_overall(overall(found), len(found))
+
+
+def _show_comparison(found: Comparison, *, brief: bool) -> None:
+    """Show one table for each number of shots, a line on zero-shot answers, and unreadable examples."""
     for shots in found.shots:
         _show_table(found, shots)
     if found.answers is not None:
         said = list(found.answers.by_row.values())
         unparsed = sum(label is None for label in said)
-        show(f"zero_shot: {len(said)} test items asked, {unparsed} answers name no class and count as wrong")
+        show(f"zero_shot: {len(said)} test items, {unparsed} answers name no class and count as wrong")
     if not brief:
-        show("accuracy: mean over draws, with its 95 % interval; +-: points against another method, 95 %")
+        show("accuracy: mean over draws (95 % interval); +-: difference in points (95 % interval)")
         for error in found.errors:
             show(f"not read: {error.id}: {error.message}")
 
 
-def show_overall(figures: Mapping[int, Mapping[str, Overall]], n_data: int) -> None:
+def _show_overall(figures: Mapping[int, Mapping[str, Overall]], n_data: int) -> None:
     """Show one table for each number of shots, over all datasets."""
     for shots, by_name in figures.items():
         rows = [
@@ -99,238 +336,3 @@ def _points(difference: dict[str, Any] | None) -> str:
 
 def _or_dash(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)
-
-
-# `savs compare`: methods and baselines on the same draws, from one forward pass.
-
-
-@click.command(
-    short_help="Compare methods on the same draws of the shots.",
-    epilog=example_help(
-        'savs compare pictures/ -b tiny --prompt "What is in this picture?" --shots 5,10 --draws 5'
-    ),
-)
-@click.argument("data", type=DATA, nargs=-1, required=True)
-@click.option("--backbone", "-b", required=True, metavar="NAME", help="tiny, a model folder or a hub id.")
-@click.option(
-    "--methods", metavar="A,B,...", help="Names from docs/methods.md, majority, last_layer and zero_shot."
-)
-@click.option(
-    "--shots", default="5", show_default=True, metavar="N,...", help="Shots per class; one table for each."
-)
-@click.option(
-    "--draws", type=click.IntRange(1), default=5, show_default=True, help="Random draws of the shots."
-)
-@click.option(
-    "--test",
-    type=DATA,
-    help="Fixed test set [default: what of DATA the draw leaves].",
-)
-@click.option("--prompt", metavar="TEXT", help="Question put to the model, as in savs fit.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the draws.")
-@click.option(
-    "--zero-shot-items",
-    type=click.IntRange(1),
-    default=100,
-    show_default=True,
-    metavar="N",
-    help="Test items that zero_shot puts to the model at most.",
-)
-@error_options()
-@data_options()
-@backbone_options()
-@load_options()
-@store_option()
-@output_options()
-@pass_session
-def compare(
-    session: Session,
-    /,
-    data: tuple[Path | str, ...],
-    backbone: str,
-    methods: str | None,
-    shots: str,
-    draws: int,
-    test: Path | str | None,
-    prompt: str | None,
-    seed: int,
-    zero_shot_items: int,
-    max_errors: int,
-    **options: Any,
-) -> int:
-    """Fit every method on the same random shots and judge it on the same test items.
-
-    DATA is read like the data of savs fit. All examples pass the model once; a test item is never a shot of
-    the draw, nor a copy of one. Intervals: of the mean over draws (Student's t), and of the difference to the
-    published rule sav and to the best baseline (paired bootstrap over test items). With --store, a second run
-    with other methods, shots or draws needs no forward pass; only zero_shot asks the model each time.
-
-    Several DATA are compared one by one, with a table of means over them at the end; --test is then a file's
-    name beside each. With --json each has its figures under "data_sets", and the means are under "overall".
-    """
-    from savs.backbones import load_backbone
-    from savs.cli._inputs import split_options
-    from savs.evaluation.comparison import check_request, compare_methods
-
-    started = time.perf_counter()
-    names, counts = _names(methods), _counts(shots)
-    _check_different(data)
-    reading, load = split_options(options)
-    store, left = load.pop("store", None), max_errors
-    sets = []
-    for one in data:
-        sets.append(_read_set(one, _beside(test, one, len(data)), prompt, reading, left))
-        check_request(sets[-1].pool, names, counts, fixed_test=test is not None, draws=draws)
-        left = _left(left, sets[-1].errors)
-    model = _with_store(load_backbone(backbone, progress=session.progress, **load), store)
-    found: dict[str, Comparison] = {}
-    for given in sets:
-        compared = compare_methods(
-            model,
-            given.pool,
-            methods=names,
-            shots=counts,
-            draws=draws,
-            test=given.test,
-            seed=seed,
-            prompt=prompt,
-            zero_shot_items=zero_shot_items,
-            max_errors=left,
-            progress=session.progress,
-        )
-        left = _left(left, compared.errors)
-        compared.errors[:0] = given.errors
-        found[str(given.name)] = compared
-    spared = report_counts(getattr(model, "total", None), session)
-    if session.as_json:
-        seconds = {"seconds": round(time.perf_counter() - started, 2)}
-        print_json({**_record(found, test), **seconds, **spared})
-    else:
-        _show(found, brief=session.quiet)
-    return ITEM_ERRORS if any(one.errors for one in found.values()) else 0
-
-
-class _Set(NamedTuple):
-    """A dataset with the prompt applied, and the errors of rows that are no examples."""
-
-    name: Path | str
-    pool: list[Example]
-    test: list[Example]
-    errors: list[ItemError]
-
-
-def _check_different(data: Sequence[Path | str]) -> None:
-    """Refuse a dataset that is given twice: it would count twice in the means."""
-    seen: dict[Path | str, Path | str] = {}
-    for one in data:
-        place = Path(os.path.realpath(one)) if isinstance(one, Path) else one
-        if place in seen:
-            raise click.BadParameter(
-                f"{seen[place]} and {one} are the same dataset; name each once", param_hint="DATA"
-            )
-        seen[place] = one
-
-
-def _read_set(
-    data: Path | str, test: Path | str | None, prompt: str | None, reading: dict[str, Any], left: int
-) -> _Set:
-    from savs.data import ErrorLedger
-
-    ledger = ErrorLedger(left)
-    pool = _read(data, ledger, prompt, reading)
-    later = ErrorLedger(ledger.left)
-    items = [] if test is None else _test_set(test, later, prompt, reading, pool)
-    return _Set(data, pool, items, [*ledger.errors, *later.errors])
-
-
-def _left(allowed: int, errors: Sequence[ItemError]) -> int:
-    return allowed if allowed < 0 else allowed - len(errors)
-
-
-def _beside(test: Path | str | None, data: Path | str, n_data: int) -> Path | str | None:
-    """Return the test set of a dataset: where there are several, a file of that name beside each."""
-    if n_data == 1 or test is None:
-        return test
-    if not isinstance(data, Path) or not isinstance(test, Path) or test.is_absolute():
-        raise click.BadParameter(
-            "with several DATA it is the name of a file beside each", param_hint="--test"
-        )
-    return data.parent / test
-
-
-def _record(found: dict[str, Comparison], test: Path | str | None) -> dict[str, Any]:
-    from savs.evaluation.results import overall, record_overall
-
-    named = {"test": None if test is None else str(test)}
-    if len(found) == 1:
-        (name, one), *_ = found.items()
-        return {"data": name, **named, **one.record()}
-    sets = {name: one.record() for name, one in found.items()}
-    return {**named, "data_sets": sets, "overall": record_overall(overall(found))}
-
-
-def _show(found: dict[str, Comparison], *, brief: bool) -> None:
-    from savs.cli._output import show
-    from savs.evaluation.results import overall
-
-    for name, one in found.items():
-        if len(found) > 1:
-            show("", name)
-        show_comparison(one, brief=brief)
-    if len(found) > 1:
-        show_overall(overall(found), len(found))
-
-
-def _with_store(backbone: Backbone, store: Path | None) -> Backbone:
-    from savs.cache import with_store
-
-    return backbone if store is None else with_store(backbone, store)
-
-
-def _names(text: str | None) -> list[str]:
-    from savs.evaluation.contenders import DEFAULT_CONTENDERS, KNOWN
-
-    if text is None:
-        return list(DEFAULT_CONTENDERS)
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in names if name not in KNOWN]
-    if unknown or not names:
-        wrong = f"no method is called {unknown[0]!r}" if unknown else "no method is named"
-        raise click.BadParameter(f"{wrong}; there are {', '.join(KNOWN)}", param_hint="--methods")
-    return list(dict.fromkeys(names))
-
-
-def _counts(text: str) -> list[int]:
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isascii() and part.isdecimal() and len(part) < 10 and int(part) for part in parts):
-        raise click.BadParameter(
-            f"{text!r} is not one or more positive numbers, such as 5 or 5,10,20", param_hint="--shots"
-        )
-    return list(dict.fromkeys(int(part) for part in parts))
-
-
-def _read(
-    path: Path | str, ledger: ErrorLedger, prompt: str | None, reading: dict[str, Any]
-) -> list[Example]:
-    """Return the examples of a data file with the prompt applied; the ledger takes those that cannot be."""
-    from savs.backbones import PromptTemplate
-    from savs.cli._inputs import read_data
-    from savs.cli._results import placed
-
-    examples = placed(read_data(path, ledger, require_labels=True, **reading), ledger)
-    if prompt is None:
-        return list(examples.values())
-    return list(ledger.collect(PromptTemplate(prompt).apply, examples).values())
-
-
-def _test_set(
-    path: Path | str, ledger: ErrorLedger, prompt: str | None, reading: dict[str, Any], pool: list[Example]
-) -> list[Example]:
-    from savs.data import adopt_label_type
-    from savs.errors import DataError
-
-    classes = {example.label for example in pool if example.label is not None}
-    items = adopt_label_type(_read(path, ledger, prompt, reading), path, list(classes))
-    if not items:
-        raise DataError(f"{path}: no test example can be used")
-    return items

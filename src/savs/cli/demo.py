@@ -14,35 +14,35 @@ from savs.cli._session import Session, pass_session
 __all__ = ["demo"]
 
 QUICK_TESTED = 30
-"""Examples per class, beside the shots, of a quick run."""
+"""Test examples per class of a quick run."""
 
 
-@click.command(
-    short_help="Show it working on real images.", epilog=example_help("savs demo --output demo-results")
-)
+@click.command(short_help="Try it on real images.", epilog=example_help("savs demo --output demo-results"))
 @click.option(
     "--output",
     "-o",
     type=PathName(file_okay=False),
     default=Path("demo-results"),
     show_default=True,
-    help="Folder for results, classifiers and the image.",
+    help="Folder for results, classifiers and the plot.",
 )
 @click.option(
-    "--backbone", "-b", default="tiny", show_default=True, metavar="NAME", help="A model to try instead."
+    "--backbone", "-b", default="tiny", show_default=True, metavar="NAME", help="Another model to try."
 )
 @click.option("--shots", type=click.IntRange(1), default=20, show_default=True, help="Examples per class.")
-@click.option("--draws", type=click.IntRange(1), help="Draws of the shots [default: 5; 2 with --quick].")
 @click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of everything drawn."
+    "--draws", type=click.IntRange(1), help="Random draws of the shots [default: 5; 2 with --quick]."
 )
-@click.option("--quick", is_flag=True, help="Fewer test examples and draws: rougher numbers, sooner.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of all random draws."
+)
+@click.option("--quick", is_flag=True, help="Fewer test examples and draws: faster, less precise.")
 @output_options()
 @pass_session
 def demo(
     session: Session, /, output: Path, backbone: str, shots: int, draws: int | None, seed: int, quick: bool
 ) -> None:
-    """Classify handwritten digits, photos of unseen classes and more, next to other methods.
+    """Compare methods on handwritten digits, photographs of unseen classes and more (needs savs[demo]).
 
     --json prints {"tasks": [{"name", "shots", "n_test", "accuracy", "heads", ...}], "seconds", ...}.
     """

@@ -1,4 +1,4 @@
-"""``savs doctor``: whether a backbone's head vectors can be trusted, and its fastest safe mode."""
+"""``savs doctor``: checks of a backbone's head vectors, and its fastest safe mode."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from savs.cli._options import backbone_options, example_help, load_options, output_options
+from savs.cli._options import backbone_options, example_help, output_options
 from savs.cli._output import print_json, show, table
 from savs.cli._session import FAILED, Session, pass_session
 
@@ -21,41 +21,29 @@ __all__ = ["doctor"]
 LARGEST_BATCH = 8
 
 
-@click.command(
-    short_help="Check that a backbone's vectors can be trusted.", epilog=example_help("savs doctor tiny")
-)
+@click.command(short_help="Check the head vectors of a backbone.", epilog=example_help("savs doctor tiny"))
 @click.argument("backbone")
-@backbone_options()
-@load_options()
-@click.option("--no-store", is_flag=True, help="Do not keep the mode that is found.")
+@backbone_options(store=False)
+@click.option("--no-store", is_flag=True, help="Do not store the recommended mode.")
 @output_options()
 @pass_session
-def doctor(
-    session: Session,
-    /,
-    backbone: str,
-    batch_size: Any,
-    prefix_reuse: bool | None,
-    no_store: bool,
-    **load: Any,
-) -> int:
-    """Examine BACKBONE on drawn images and short texts: a folder, a hub name, or tiny.
+def doctor(session: Session, /, backbone: str, no_store: bool, loading: dict[str, Any]) -> int:
+    """Check BACKBONE, a folder, a hub id, a registered name or tiny, on generated images and short texts.
 
-    Head vectors must not depend on batching, padding, order, kernel or dtype beyond rounding, and images
-    must reach the heads. The fastest safe mode is kept, and used whenever this backbone is loaded again on
-    this machine. --batch-size is the largest that is tried.
+    Head vectors must not depend on batching, padding, order, kernel or dtype, except for rounding, and images
+    must change them. The fastest safe mode is stored, and used whenever this backbone is loaded on this
+    machine. --batch-size is the largest size to try.
 
-    The exit code is 1 if anything is unsafe. --json prints {"backbone", "checks": [{"name", "verdict",
+    The exit code is 1 if a check fails. --json prints {"backbone", "checks": [{"name", "verdict",
     "max_difference", "min_cosine", "label_flips", "tolerance", "note"}], "mode", "stored", "safe", ...}.
     """
     from savs.backbones import load_backbone
     from savs.doctor import examine
 
-    largest = batch_size if isinstance(batch_size, int) else LARGEST_BATCH
-    reuse = prefix_reuse is not False
-    loaded = load_backbone(
-        backbone, batch_size=largest, prefix_reuse=reuse, progress=session.progress, **load
-    )
+    size = loading.get("batch_size")
+    largest = size if isinstance(size, int) else LARGEST_BATCH
+    settings = {"prefix_reuse": True, **loading, "batch_size": largest}
+    loaded = load_backbone(backbone, progress=session.progress, **settings)
     report = examine(loaded, batch_size=largest, store=not no_store, progress=session.progress)
     if session.as_json:
         print_json(report.to_json())
@@ -152,7 +140,7 @@ def _verdict_lines(report: Report) -> Iterator[str]:
     yield "safe" if report.safe else f"UNSAFE: {', '.join(report.unsafe)}"
     mode = report.mode
     if mode is None:
-        yield "no mode can be recommended: not even one example alone gives vectors to trust"
+        yield "no mode is recommended: even the vectors of a single example are unsafe"
     else:
         reuse = "with" if mode.prefix_reuse else "without"
         yield (

@@ -1,4 +1,4 @@
-"""``savs evaluate``: a saved classifier against labeled examples it has not seen."""
+"""``savs evaluate``: accuracy of a saved classifier on labeled test examples."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from savs.cli._options import DATA, PathName, as_fitted, classifier_options, example_help, load_classifier
+from savs.cli._inputs import read_data, with_sampling_of
+from savs.cli._options import DATA, PathName, classifier_options, example_help, load_classifier
 from savs.cli._output import percent, percents, print_json, show, table
-from savs.cli._results import answer, placed, report_store
+from savs.cli._results import answer, by_position, report_store
 from savs.cli._session import ITEM_ERRORS, Session
 
 if TYPE_CHECKING:
+    from savs.cli._inputs import ReadOptions
     from savs.data import ErrorLedger, Example
     from savs.model import SAVModel
 
@@ -41,22 +43,22 @@ def evaluate(
     backbone: str | None,
     allow_mismatch: tuple[str, ...],
     max_errors: int,
-    **options: Any,
+    reading: ReadOptions,
+    loading: dict[str, Any],
 ) -> int:
-    """Report accuracy with its interval, per class, and the commonest confusions.
+    """Report accuracy with its 95 % interval, figures for each class, and the most frequent confusions.
 
-    TEST is read like the data of savs fit. Examples that cannot be read are listed and not counted. Shots
-    that are in the test set too are counted and warned of.
+    TEST is read like the data of savs fit. Examples that cannot be read are listed, and not counted. Shots
+    that are also in the test set are counted, with a warning.
+
+    --json prints {"accuracy", "interval", "n", "per_class", "confusion", "n_errors", "n_leaks", ...}.
     """
-    from savs.cli._inputs import read_data, split_options
     from savs.data import ErrorLedger, adopt_label_type
 
     started = time.perf_counter()
-    reading, load = split_options(options)
-    model = load_classifier(classifier, backbone, allow_mismatch, load)
-    reading = as_fitted(model, reading)
+    model = load_classifier(classifier, backbone, allow_mismatch, loading)
     ledger = ErrorLedger(max_errors)
-    examples = read_data(test, ledger, require_labels=True, **reading)
+    examples = read_data(test, with_sampling_of(model, reading), ledger, require_labels=True)
     examples = adopt_label_type(examples, test, model.classes_.tolist())
     report = _report(model, examples, ledger, progress=session.progress)
     report["seconds"] = round(time.perf_counter() - started, 2)
@@ -74,16 +76,16 @@ def _report(
     from savs.data import warn_of_test_leakage
     from savs.evaluation import accuracy_report
 
-    by_position = placed(examples, ledger)
-    answers = answer(model, by_position, ledger, progress=progress)
-    truth = {index: example.label for index, example in by_position.items() if example.label is not None}
+    positions = by_position(examples, ledger)
+    answers = answer(model, positions, ledger, progress=progress)
+    truth = {index: example.label for index, example in positions.items() if example.label is not None}
     classes = model.classes_.tolist()
-    labels = [found.label for found in answers.values()]
+    labels = [one.label for one in answers.values()]
     report = accuracy_report([truth[index] for index in answers], labels, classes)
     leaks = model.find_test_leakage(examples)
     warn_of_test_leakage(leaks, examples)
-    leaked = {list(by_position)[row] for row in leaks}
-    fresh = [truth[index] == found.label for index, found in answers.items() if index not in leaked]
+    leaked = {list(positions)[row] for row in leaks}
+    fresh = [truth[index] == one.label for index, one in answers.items() if index not in leaked]
     report["n_errors"] = len(ledger.errors)
     report["errors"] = [error.record() for error in ledger.errors]
     report["n_leaks"] = len(leaks)
@@ -93,7 +95,7 @@ def _report(
 
 
 def _warn_of_unknown(unknown: dict[str, int], n: int, classes: list[Any]) -> None:
-    """Name the labels that the classifier cannot answer."""
+    """Warn of test labels that are not classes of the classifier."""
     from savs.data import DataWarning
 
     if not unknown:
@@ -103,8 +105,8 @@ def _warn_of_unknown(unknown: dict[str, int], n: int, classes: list[Any]) -> Non
     lookalike = sorted(set(unknown) & {str(label) for label in classes})
     hint = f"; the classes are of type {kind}, these labels are not" if lookalike else ""
     warnings.warn(
-        f"{sum(unknown.values())} of {n} test examples have a label that the classifier does not know "
-        f"({names}): they count as wrong{hint}",
+        f"{sum(unknown.values())} of {n} test examples have a label that is not a class of the classifier "
+        f"({names}); they count as wrong{hint}",
         DataWarning,
         stacklevel=2,
     )
@@ -117,7 +119,7 @@ def _listed(names: Collection[str]) -> str:
 
 def _show(report: dict[str, Any], *, brief: bool) -> None:
     if report["accuracy"] is None:
-        show("accuracy: none, as no example could be answered")
+        show("no accuracy: no example could be classified")
     else:
         show(
             f"accuracy {percent(report['accuracy'])} (95 % interval {percents(report['interval'])}, "
@@ -125,29 +127,29 @@ def _show(report: dict[str, Any], *, brief: bool) -> None:
         )
     if report["n_leaks"]:
         fresh = percent(report["accuracy_without_leaks"])
-        show(f"accuracy without the shots among them ({report['n_leaks']}): {fresh}")
+        show(f"accuracy without the {report['n_leaks']} test examples that are also shots: {fresh}")
     if not brief:
         _show_classes(report["per_class"])
         for count, true, answer in _confusions(report["confusion"])[:CONFUSIONS_SHOWN]:
-            show(f"{count} x {true} taken for {answer}")
+            show(f"{count} x {true} classified as {answer}")
         for error in report["errors"]:
-            show(f"not answered: {error['id']}: {error['message']}")
+            show(f"not classified: {error['id']}: {error['message']}")
 
 
 def _show_classes(per_class: dict[str, dict[str, Any]]) -> None:
     shown = list(per_class.items())
     if len(shown) > CLASSES_SHOWN:
         shown = sorted(shown, key=lambda item: item[1]["f1"])[:CLASSES_SHOWN]
-        show(f"the {CLASSES_SHOWN} of {len(per_class)} classes with the lowest F1; --json gives all")
+        show(f"the {CLASSES_SHOWN} of {len(per_class)} classes with the lowest F1 (--json prints all)")
     rows = [
         (name, f["n"], f["correct"], percent(f["accuracy"]), percent(f["precision"]), percent(f["f1"]))
         for name, f in shown
     ]
-    show(table(["class", "n", "right", "accuracy", "precision", "F1"], rows))
+    show(table(["class", "n", "correct", "accuracy", "precision", "F1"], rows))
 
 
 def _confusions(confusion: dict[str, Any]) -> list[tuple[int, str, str]]:
-    """Return (count, true label, answer) of wrong answers, the commonest first."""
+    """Return (count, true label, answer) of wrong answers, the most frequent first."""
     matrix, labels = confusion["matrix"], [str(label) for label in confusion["labels"]]
     if len(set(labels)) < len(labels):
         labels = [repr(label) for label in confusion["labels"]]  # 1 and "1" are two labels

@@ -1,4 +1,4 @@
-"""``savs explain``: why a classifier answers as it does for one example."""
+"""``savs explain``: how a classifier comes to its answer for one example."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from savs.cli._options import DATA, PathName, as_fitted, classifier_options, example_help, load_classifier
+from savs._optional import import_optional
+from savs.cli._inputs import with_sampling_of
+from savs.cli._options import DATA, PathName, classifier_options, example_help, load_classifier
 from savs.cli._output import print_json, show, table
+from savs.cli._results import check_new_file
 from savs.cli._session import Session, remark
 
 if TYPE_CHECKING:
+    from savs.cli._inputs import ReadOptions
     from savs.data import Example
     from savs.model import Explanation
 
@@ -22,23 +26,23 @@ PIECES_SHOWN = 8
 
 
 @click.command(
-    short_help="Show why a classifier answers as it does.",
+    short_help="Explain the answer for one example.",
     epilog=example_help("savs explain my-classifier image.jpg --plot why.png"),
 )
 @click.argument("classifier", type=PathName())
 @click.argument("data", type=DATA)
-@click.option("--id", "wanted", metavar="ID", help="Which example of DATA [default: the first].")
+@click.option("--id", "wanted", metavar="ID", help="Id of the example in DATA [default: the first one].")
 @click.option(
     "--tiles",
     type=click.IntRange(0, 32),
     default=4,
     show_default=True,
-    help="Tiles along each side of an image that are hidden one by one; 0 for none.",
+    help="Tiles along each side of an image, hidden one by one; 0 hides none.",
 )
 @click.option(
     "--plot",
     type=PathName(dir_okay=False),
-    help="PNG with what each tile and word does to the answer.",
+    help="PNG file for a plot of the effect of each tile and word (needs savs[demo]).",
 )
 @classifier_options()
 def explain(
@@ -52,67 +56,69 @@ def explain(
     backbone: str | None,
     allow_mismatch: tuple[str, ...],
     max_errors: int,
-    **options: Any,
+    reading: ReadOptions,
+    loading: dict[str, Any],
 ) -> None:
-    """Show votes and margins of the heads, the nearest shots, and what the answer hangs on.
+    """Show votes and margins of the heads, the nearest shots, and the parts that the answer depends on.
 
-    DATA is read like the data of savs predict; one example of it is explained. It passes the model again
-    without each tile of its images and each word of its text. Nearest shots are known to a classifier that
-    was saved with savs fit --keep-shots.
+    DATA is read like the data of savs predict; one example of it is explained. The model runs again without
+    each tile of its images and without each word of its text. Nearest shots need a classifier that was saved
+    with savs fit --keep-shots.
+
+    --json prints {"id", "label", "proba", "heads", "nearest", "occlusion", ...}.
     """
-    from savs.cli._inputs import split_options
-    from savs.cli._results import check_new_file
-
-    reading, load = split_options(options)
-    model = load_classifier(classifier, backbone, allow_mismatch, load)
-    reading = as_fitted(model, reading)
+    model = load_classifier(classifier, backbone, allow_mismatch, loading)
     if plot is not None:
+        import_optional("matplotlib")
         check_new_file(plot, data, option="--plot", outside=[classifier])
-    example = _chosen(data, wanted, max_errors, reading)
-    found = model.explain(example, tiles=tiles, progress=session.progress)
+    example = _read_one(data, wanted, max_errors, with_sampling_of(model, reading))
+    explanation = model.explain(example, tiles=tiles, progress=session.progress)
     if plot is not None:
-        from savs.cli._explanation_image import draw_explanation
+        from savs.cli._explanation_plot import draw_explanation
 
-        draw_explanation(found, example, plot)
+        draw_explanation(explanation, example, plot)
     if session.as_json:
-        print_json({"id": example.id, **found.record()})
+        print_json({"id": example.id, **explanation.record()})
     elif not session.quiet:
-        _show(found)
+        _show(explanation)
         if plot is not None:
             remark(f"plot in {plot}")
 
 
-def _chosen(data: Path | str, wanted: str | None, max_errors: int, reading: dict[str, Any]) -> Example:
-    """Return the example to explain; rows before it that are none count as errors."""
+def _read_one(data: Path | str, wanted: str | None, max_errors: int, reading: ReadOptions) -> Example:
+    """Return the example to explain; rows before it that are not examples count as errors."""
     from savs.data import ErrorLedger, iter_examples
     from savs.errors import DataError
 
-    for _, example in iter_examples(data, ledger=ErrorLedger(max_errors), **reading):
+    for _, example in iter_examples(data, ledger=ErrorLedger(max_errors), **vars(reading)):
         if wanted is None or example.id == wanted:
             return example
-    raise DataError(f"{data}: there is no example" + ("" if wanted is None else f" with id {wanted!r}"))
+    raise DataError(f"{data} has no example" + ("" if wanted is None else f" with id {wanted!r}"))
 
 
-def _show(found: Explanation) -> None:
-    shares = sorted(found.proba.items(), key=lambda pair: -pair[1])
+def _show(explanation: Explanation) -> None:
+    shares = sorted(explanation.proba.items(), key=lambda pair: -pair[1])
     show(table(["class", "probability"], [(label, f"{share:.3f}") for label, share in shares]))
-    show(f"answer: {found.label}")
-    if found.heads:
-        votes = ", ".join(f"{label} {count}" for label, count in found.votes().items())
-        show(f"votes of {len(found.heads)} heads: {votes}; entropy {found.agreement_entropy:.2f} of 1")
+    show(f"answer: {explanation.label}")
+    if explanation.heads:
+        votes = ", ".join(f"{label} {count}" for label, count in explanation.votes().items())
+        entropy = explanation.agreement_entropy
+        show(f"votes of {len(explanation.heads)} heads: {votes}; entropy {entropy:.2f} of 1")
         rows = [
             (one.head.layer, one.head.index, one.vote, f"{one.margin:.3f}", _near(one.nearest))
-            for one in found.heads[:HEADS_SHOWN]
+            for one in explanation.heads[:HEADS_SHOWN]
         ]
-        show(table(["layer", "head", "vote", f"margin ({found.unit})", "nearest shot"], rows))
-    if found.nearest:
-        show(f"nearest shots: {', '.join(f'{n.id} ({n.label}, {n.cosine:.3f})' for n in found.nearest)}")
-    if found.occlusion:
-        show("", "what the answer hangs on (its log probability with, less without):")
+        show(table(["layer", "head", "vote", f"margin ({explanation.unit})", "nearest shot"], rows))
+    if explanation.nearest:
+        show(
+            f"nearest shots: {', '.join(f'{n.id} ({n.label}, {n.cosine:.3f})' for n in explanation.nearest)}"
+        )
+    if explanation.occlusion:
+        show("", "what the answer depends on (drop of its log probability without the part):")
         pieces = [
-            (_place(one.where), f"{one.drop:+.3f}", one.label) for one in found.occlusion[:PIECES_SHOWN]
+            (_place(one.where), f"{one.drop:+.3f}", one.label) for one in explanation.occlusion[:PIECES_SHOWN]
         ]
-        show(table(["without", "drop", "answer then"], pieces))
+        show(table(["without", "drop", "answer"], pieces))
 
 
 def _near(nearest: list[Any]) -> str:

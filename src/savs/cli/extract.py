@@ -1,4 +1,4 @@
-"""``savs extract``: examples in, head vectors in a feature store out."""
+"""``savs extract``: head vectors of examples, kept in a feature store."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from savs.cli._options import (
     data_options,
     error_options,
     example_help,
-    load_options,
     output_options,
 )
 from savs.cli._output import print_json
@@ -27,7 +26,7 @@ from savs.cli._session import ITEM_ERRORS, Session, Terminated, pass_session, re
 if TYPE_CHECKING:
     from savs.backbones import PromptTemplate
     from savs.cache import StoredBackbone
-    from savs.cli._inputs import Chunk
+    from savs.cli._inputs import Chunk, ReadOptions
     from savs.cli._progress import Progress
     from savs.data import ErrorLedger
     from savs.errors import ItemError
@@ -40,24 +39,30 @@ ERRORS_SHOWN = 20
 @click.command(
     short_help="Fill a feature store.",
     epilog=example_help(
-        'savs extract pictures/ -b tiny --prompt "What is in this picture?" -o my-store',
+        'savs extract images/ -b tiny --prompt "What is in this picture?" -o my-store',
         "savs extract large.jsonl -b tiny -o my-store --shard 0/8 --max-errors 100 --errors errors.jsonl",
     ),
 )
 @click.argument("data", type=DATA)
-@click.option("--backbone", "-b", required=True, metavar="NAME", help="tiny, a model folder or a hub id.")
+@click.option(
+    "--backbone",
+    "-b",
+    required=True,
+    metavar="NAME",
+    help="tiny, a model folder, a hub id or a registered name.",
+)
 @click.option(
     "--output",
     "-o",
     required=True,
     metavar="STORE",
     type=PathName(file_okay=False),
-    help="Folder of the feature store; made if missing.",
+    help="Folder of the feature store; created if missing.",
 )
-@click.option("--prompt", metavar="TEXT", help="Question put to the model, as in savs fit.")
+@click.option("--prompt", metavar="TEXT", help="Question for the model, as in savs fit.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N examples.")
 @click.option(
-    "--shard", type=SHARD, metavar="I/N", help="Only every N-th of them, from the I-th on, counted from 0."
+    "--shard", type=SHARD, metavar="I/N", help="Only every N-th example, starting with the I-th, from 0."
 )
 @error_options()
 @click.option(
@@ -70,18 +75,17 @@ ERRORS_SHOWN = 20
 @click.option(
     "--states/--no-states",
     default=True,
-    help="Keep the final hidden states too, which savs compare needs [default: yes].",
+    help="Store final hidden states too; savs compare needs them [default: yes].",
 )
 @click.option(
     "--part-rows",
     type=click.IntRange(1, 2**14),
     metavar="N",
-    help="Rows written together, what a killed run computes again at most "
-    "[default: 256, or what a minute brings].",
+    help="Rows written together; a killed run loses no more than these "
+    "[default: 256, or what a minute computes].",
 )
 @data_options()
-@backbone_options()
-@load_options()
+@backbone_options(store=False)
 @output_options()
 @pass_session
 def extract(
@@ -97,45 +101,44 @@ def extract(
     errors_file: Path | None,
     states: bool,
     part_rows: int | None,
-    **options: Any,
+    reading: ReadOptions,
+    loading: dict[str, Any],
 ) -> int:
-    """Compute head vectors of all examples, once, and keep them in a feature store.
+    """Compute the head vectors of all examples once, and keep them in a feature store.
 
-    DATA is read like the data of savs predict; labels are not needed. What the store has is not computed
-    again: the same command goes on where an interrupted one stopped, and savs fit, predict, evaluate and
-    compare with --store and the same prompt need no forward pass for these examples.
+    DATA is read like the data of savs predict; labels are not needed. Examples that are already in the store
+    are not computed again, so the same command continues an interrupted run. savs fit, predict, evaluate and
+    compare need no forward pass for these examples with --store and the same prompt.
 
     --json prints {"store", "n", "computed", "stored", "n_errors", "seconds", "examples_per_second"}.
     """
     from savs.backbones import PromptTemplate, load_backbone
     from savs.cache import with_store
     from savs.cache._part_catalog import check_folder
-    from savs.cli._inputs import split_options
     from savs.cli._progress import Progress
     from savs.cli._results import check_new_file, check_writable
     from savs.data import ErrorLedger
 
-    reading, load = split_options(options)
     template = None if prompt is None else PromptTemplate(prompt)
     check_folder(output)
     check_writable(output)
     if errors_file is not None:
         check_new_file(errors_file, data, option="--errors", outside=[output])
     source = Source(data, reading, limit, shard)
-    n_rows = source.look_through(max_errors)
-    model = load_backbone(backbone, progress=session.progress, **load)
+    n_rows = source.check(max_errors)
+    model = load_backbone(backbone, progress=session.progress, **loading)
     stored = with_store(model, output, on_full="raise", part_rows=part_rows)
     stored.keeps_states = states
     ledger = ErrorLedger(max_errors)
     with _failures(errors_file, session) as failures, Progress(n_rows, shown=session.progress) as progress:
         run = _Run(stored, template, ledger, failures)
         run.fill(in_chunks(source.rows(ledger), ledger, ROWS_PER_CHUNK), progress)
-    _tell(session, output, run, progress)
+    _report(session, output, run, progress)
     return ITEM_ERRORS if ledger.n_errors else 0
 
 
 class _Run:
-    """Fills a store chunk by chunk and tells the errors as they come."""
+    """Fills a store chunk by chunk and reports errors as they come."""
 
     def __init__(
         self,
@@ -148,7 +151,7 @@ class _Run:
         self._template, self._failures = template, failures
 
     def fill(self, chunks: Iterator[Chunk], progress: Progress) -> None:
-        """Compute what the store lacks; rows that are whole are on the disk at the end, however it comes."""
+        """Compute the rows that the store lacks; complete rows are on disk at the end, even an early one."""
         from savs.errors import ItemError
 
         try:
@@ -162,7 +165,7 @@ class _Run:
             raise
         except (KeyboardInterrupt, Terminated):
             store = self.stored.store
-            remark(f"{len(store)} rows are in {store.folder}; the same command goes on with them")
+            remark(f"{len(store)} rows are in {store.folder}; the same command continues from there")
             raise
 
     def _filled(self, chunk: Chunk) -> list[ItemError]:
@@ -183,7 +186,7 @@ class _Run:
 
 @contextmanager
 def _failures(path: Path | None, session: Session) -> Iterator[Callable[[ItemError], object]]:
-    """Yield what is told each error: it writes them to a file, or the first of them to stderr."""
+    """Yield a function that writes errors to a file, or the first of them to stderr."""
     if path is None:
         shown = iter(range(ERRORS_SHOWN))
 
@@ -203,7 +206,7 @@ def _failures(path: Path | None, session: Session) -> Iterator[Callable[[ItemErr
         yield write
 
 
-def _tell(session: Session, output: Path, run: _Run, progress: Progress) -> None:
+def _report(session: Session, output: Path, run: _Run, progress: Progress) -> None:
     n, computed, n_errors = progress.done, run.stored.total.computed, run.ledger.n_errors
     if session.as_json:
         print_json(

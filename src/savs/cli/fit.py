@@ -19,10 +19,8 @@ from savs.cli._options import (
     data_options,
     example_help,
     heads_of,
-    load_options,
     method_options,
     output_options,
-    store_option,
 )
 from savs.cli._output import (
     NOT_SCORED,
@@ -35,10 +33,11 @@ from savs.cli._output import (
     show,
     table,
 )
-from savs.cli._results import report_store
+from savs.cli._results import check_writable, report_store
 from savs.cli._session import Session, pass_session
 
 if TYPE_CHECKING:
+    from savs.cli._inputs import ReadOptions
     from savs.model import SAVModel
 
 __all__ = ["fit"]
@@ -48,27 +47,31 @@ CLASSES_SHOWN = 20
 
 
 @click.command(
-    short_help="Make a classifier from labeled examples.",
+    short_help="Fit a classifier to labeled examples.",
     epilog=example_help(
         'savs fit train/ -b tiny --prompt "What is in this picture?" --shots 20 -o my-classifier'
     ),
 )
 @click.argument("train", type=DATA)
-@click.option("--backbone", "-b", required=True, metavar="NAME", help="tiny, a model folder or a hub id.")
+@click.option(
+    "--backbone",
+    "-b",
+    required=True,
+    metavar="NAME",
+    help="tiny, a model folder, a hub id or a registered name.",
+)
 @click.option("--output", "-o", required=True, type=PathName(), help="Folder for the classifier.")
 @click.option(
     "--prompt",
     metavar="TEXT",
-    help="Question put to the model; {question} is the example's own text, {name} a column. "
-    "Without a placeholder it follows the own text [default: the own text alone].",
+    help="Question for the model. {question} stands for the example's text, {NAME} for a column; without "
+    "either, the prompt follows the text [default: the text alone].",
 )
 @method_options()
-@click.option("--shots", type=click.IntRange(1), help="Draw so many examples per class [default: take all].")
+@click.option("--shots", type=click.IntRange(1), help="Examples per class, drawn at random [default: all].")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the draw.")
 @data_options()
 @backbone_options()
-@load_options()
-@store_option()
 @output_options()
 @pass_session
 def fit(
@@ -86,29 +89,30 @@ def fit(
     keep_shots: bool,
     shots: int | None,
     seed: int,
-    **options: Any,
+    reading: ReadOptions,
+    loading: dict[str, Any],
 ) -> None:
-    """Learn from labeled examples through the model's attention heads, and save the classifier.
+    """Fit a classifier on the attention heads of a frozen model, and save it.
 
-    TRAIN is a .jsonl, .json, .csv, .tsv or .parquet file with image, question and label columns, a dataset
-    that the datasets library saved, hf://owner/name, or a folder with one folder of images per class. An
-    older classifier in the output folder is replaced.
+    TRAIN is a .jsonl, .json, .csv, .tsv or .parquet file with columns such as image, question and label; a
+    dataset saved by the datasets library; hf://owner/name; or a folder with one folder of images per class.
+    An older classifier in the output folder is replaced.
+
+    --json prints {"classifier", "classes", "method", "heads": [[layer, index, score], ...], "estimate", ...}.
     """
     from savs.artifact import check_target
-    from savs.cli._inputs import read_data, split_options
-    from savs.cli._results import check_writable
+    from savs.cli._inputs import read_data
     from savs.data import draw_positions
     from savs.model import SAVModel
 
     started = time.perf_counter()
     heads = heads_of(heads_from)
     check_method(method, n_heads, scoring, priors, heads)
-    data, load = split_options(options)
-    if "store" in load and load["store"].resolve() == output.resolve():
-        raise click.BadParameter("it is the output; name another folder", param_hint="--store")
+    if "store" in loading and loading["store"].resolve() == output.resolve():
+        raise click.BadParameter("it is the output folder; name another one", param_hint="--store")
     check_target(output)
     check_writable(output)
-    examples = read_data(train, require_labels=True, **data)
+    examples = read_data(train, reading, require_labels=True)
     if shots is not None:
         examples = [examples[position] for position in draw_positions(examples, shots, seed)]
     model = SAVModel.from_backbone(
@@ -121,7 +125,7 @@ def fit(
         heads=heads,
         lazy=True,
         progress=session.progress,
-        **load,
+        **loading,
     )
     model.fit(examples, progress=session.progress)
     model.save_pretrained(output, keep_shots=keep_shots)
@@ -160,7 +164,7 @@ def _show(summary: dict[str, Any]) -> None:
     classes = list(summary["shots_per_class"].items())
     show(table(["class", "shots"], classes[:CLASSES_SHOWN]))
     if len(classes) > CLASSES_SHOWN:
-        show(f"... and {len(classes) - CLASSES_SHOWN} more classes; {summary['n_shots']} shots in all")
+        show(f"... and {len(classes) - CLASSES_SHOWN} more classes, {summary['n_shots']} shots in total")
     show(
         f"method {summary['method']}{chosen_methods(summary['selection_report'])}",
         f"{len(summary['heads'])} of {summary['n_heads']} heads in use{_best(summary)}",

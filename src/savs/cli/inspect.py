@@ -1,4 +1,4 @@
-"""``savs inspect``: what a saved classifier is, without loading its backbone."""
+"""``savs inspect``: what a saved classifier consists of, without loading its backbone."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from savs.cli._output import (
     print_json,
     scored_heads,
     show,
-    speaks_unicode,
+    stdout_is_unicode,
     table,
     wanted_heads,
 )
@@ -35,28 +35,29 @@ __all__ = ["inspect"]
 CLASSES_SHOWN = 20
 
 
-@click.command(short_help="Show what a classifier is.", epilog=example_help("savs inspect my-classifier"))
+@click.command(short_help="Show a saved classifier.", epilog=example_help("savs inspect my-classifier"))
 @click.argument("classifier", type=PathName())
 @click.option(
     "--label-issues",
     is_flag=True,
-    help="List the shots whose label the others doubt (savs fit --keep-shots).",
+    help="List the shots whose label may be wrong (needs savs fit --keep-shots).",
 )
 @output_options()
 @pass_session
 def inspect(session: Session, /, classifier: Path, label_issues: bool) -> None:
-    """Show a classifier's backbone, prompt, classes, estimate and kept heads. No model is loaded.
+    """Show backbone, prompt, classes, estimated accuracy and heads of a classifier. No model is loaded.
 
-    --json prints {"heads": [[layer, index, hits], ...], "n_layers", "n_heads", "head_map", ...}.
+    --json prints {"heads": [[layer, index, score], ...], "n_layers", "n_heads", "head_map", ...}, and with
+    --label-issues "label_issues".
     """
     from savs.artifact import load_artifact
 
     artifact = load_artifact(classifier)
-    doubted = _label_issues(classifier) if label_issues else []
+    issues = _label_issues(classifier) if label_issues else []
     if session.as_json:
-        print_json(_summary(artifact) | ({"label_issues": doubted} if label_issues else {}))
+        print_json(_summary(artifact) | ({"label_issues": issues} if label_issues else {}))
     elif label_issues:
-        _show_label_issues(doubted, len(artifact.shots))
+        _show_label_issues(issues, len(artifact.shots))
     else:
         _show_facts(artifact)
         if not session.quiet:
@@ -94,25 +95,25 @@ def _label_issues(classifier: Path) -> list[dict[str, Any]]:
     return [one._asdict() for one in SAVModel.from_pretrained(classifier).find_label_issues()]
 
 
-def _show_label_issues(doubted: list[dict[str, Any]], n_shots: int) -> None:
+def _show_label_issues(issues: list[dict[str, Any]], n_shots: int) -> None:
     rows = [
         (one["id"], one["label"], percent(one["support"]), one["suggested"], percent(one["doubt"]))
-        for one in doubted
+        for one in issues
     ]
-    title = f"{len(rows)} of {n_shots} shots would get another label from most heads, left out"
-    show(table(["shot", "label", "heads for it", "suggested", "heads for that"], rows, title=title))
+    title = f"{len(rows)} of {n_shots} shots: most heads, fitted without the shot, answer another label"
+    show(table(["shot", "label", "heads for it", "suggested label", "heads for it"], rows, title=title))
 
 
 def _show_facts(artifact: Artifact) -> None:
     fingerprint = artifact.fingerprint
-    prompt = "(the example's own text)" if artifact.prompt is None else artifact.prompt
+    prompt = "(the text of the example)" if artifact.prompt is None else artifact.prompt
     counts = [f"{label} ({count})" for label, count in artifact.shots_per_class.items()]
     more = f" and {len(counts) - CLASSES_SHOWN} more" if len(counts) > CLASSES_SHOWN else ""
     show(
         f"method    {artifact.method.name}{chosen_methods(artifact.report)}",
         f"backbone  {fingerprint.get('source') or 'a model object'} ({fingerprint.get('model_class')}, "
         f"{fingerprint.get('dtype')})",
-        f"commit    {fingerprint.get('commit') or 'none: not from a hub; recognized by its weights'}",
+        f"commit    {fingerprint.get('commit') or 'none: not from a hub; identified by its weights'}",
         f"prompt    {prompt}",
         f"classes   {', '.join(counts[:CLASSES_SHOWN])}{more}",
         f"shots     {len(artifact.shots)}",
@@ -125,24 +126,24 @@ def _show_heads(artifact: Artifact) -> None:
     layout, scores = artifact.layout, artifact.head_scores
     heads = scored_heads(artifact.heads, layout, scores)
     if scores is None:
-        show(f"{len(heads)} of {layout.n_heads} heads are in use; this method does not rank them")
+        show(f"{len(heads)} of {layout.n_heads} heads are in use; this method does not score them")
         return
     published, scored = artifact.method.name == "sav", n_scored(artifact.shots)
     rows = [
         (rank, layer, index, hits(score, scored) if published else f"{score:.3f}")
         for rank, (layer, index, score) in enumerate(heads, start=1)
     ]
-    unit = "hits" if published else "score"
+    unit = "correct shots" if published else "score"
     show(
         "", table(["rank", "layer", "head", unit], rows, title=f"{len(heads)} of {layout.n_heads} heads vote")
     )
     if (wanted_heads(artifact.classifier) or 0) > len(heads):
-        show(f"{artifact.classifier.n_heads} heads were asked for, but the backbone has no more")
+        show(f"{artifact.classifier.n_heads} heads were set, but the backbone has no more")
     if not scored:
         show(NOT_SCORED)
     elif published:
         show(
             *head_map_lines(
-                layout, [int(score) for score in scores], set(artifact.heads), unicode=speaks_unicode()
+                layout, [int(score) for score in scores], set(artifact.heads), unicode=stdout_is_unicode()
             )
         )

@@ -1,4 +1,4 @@
-"""The ``savs`` command: its group, and how it starts and ends."""
+"""The ``savs`` command: its group of commands, and how a run starts and ends."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ COMMANDS = (
     "doctor",
     "store",
 )
-"""In the order a newcomer needs them; each is the module of that name."""
+"""In the order that a new user needs them; each is in the module of that name."""
 
 EPILOG = """\b
 Example:
   savs demo
   savs fit train/ -b tiny --prompt "What is in this picture?" -o my-classifier
-  savs predict my-classifier new-pictures/ -o answers.jsonl
+  savs predict my-classifier new-images/ -o answers.jsonl
 
 \b
 Exit codes:
-  0 done, 1 failure, 2 wrong usage, 3 finished but some examples had errors,
+  0 done, 1 failure, 2 wrong usage, 3 finished but some examples failed,
   130 interrupted, 143 terminated
 
 With --json a failure also prints {"error": {"code", "message"}} on stdout.
@@ -94,7 +94,7 @@ def _asks_for_json(arguments: Sequence[str]) -> bool:
 
 
 def _prepare_streams() -> None:
-    """Make any text printable on any terminal, and a closed stdout harmless."""
+    """Make any text printable on any terminal, and tolerate a closed stdout."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
@@ -104,7 +104,7 @@ def _prepare_streams() -> None:
 
 
 def _flushed(code: int) -> int:
-    """Flush stdout while its errors can still be told."""
+    """Flush stdout while its errors can still be reported."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:

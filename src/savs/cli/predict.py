@@ -1,4 +1,4 @@
-"""``savs predict``: a saved classifier and files in, one JSON row per example out."""
+"""``savs predict``: one JSON row per example, from a saved classifier."""
 
 from __future__ import annotations
 
@@ -14,35 +14,32 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from savs import __version__
-from savs.cli._inputs import ROWS_PER_CHUNK, SHARD, Source, in_chunks
+from savs.cli._inputs import ROWS_PER_CHUNK, SHARD, Source, in_chunks, with_sampling_of
 from savs.cli._options import (
     DATA,
     PathName,
     abstention_options,
-    as_fitted,
-    asked_abstention,
+    abstention_policy,
     classifier_options,
     example_help,
     load_classifier,
 )
 from savs.cli._output import print_json
-from savs.cli._results import answer, held, report_store
+from savs.cli._results import Partial, answer, check_new_file, filling_parts, report_store, resumable
 from savs.cli._session import ITEM_ERRORS, Session, remark
 
 if TYPE_CHECKING:
-    from savs.cli._inputs import Chunk
-    from savs.cli._results import Partial
+    from savs.cli._inputs import Chunk, ReadOptions
     from savs.data import ErrorLedger
     from savs.model import AbstentionPolicy, SAVModel
 
 __all__ = ["predict"]
 
-if TYPE_CHECKING:
-    Target = TextIO | Partial
+Target = TextIO | Partial
 
 
 @click.command(
-    short_help="Answer for new examples.",
+    short_help="Classify new examples.",
     epilog=example_help(
         "savs predict my-classifier new-images/ -o answers.jsonl",
         "savs predict my-classifier large.jsonl -o answers-0.jsonl --shard 0/8",
@@ -50,15 +47,17 @@ if TYPE_CHECKING:
 )
 @click.argument("classifier", type=PathName())
 @click.argument("data", type=DATA)
-@click.option("--output", "-o", type=PathName(dir_okay=False), help="JSONL file [default: stdout].")
+@click.option(
+    "--output", "-o", type=PathName(dir_okay=False), help="JSONL file for the rows [default: stdout]."
+)
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N examples.")
 @click.option(
-    "--shard", type=SHARD, metavar="I/N", help="Only every N-th of them, from the I-th on, counted from 0."
+    "--shard", type=SHARD, metavar="I/N", help="Only every N-th example, starting with the I-th, from 0."
 )
 @click.option(
     "--resume/--no-resume",
     default=True,
-    help="Go on with what an interrupted run to the same file has written [default: yes].",
+    help="Continue an interrupted run to the same file [default: yes].",
 )
 @abstention_options()
 @classifier_options()
@@ -77,41 +76,38 @@ def predict(
     backbone: str | None,
     allow_mismatch: tuple[str, ...],
     max_errors: int,
-    **options: Any,
+    reading: ReadOptions,
+    loading: dict[str, Any],
 ) -> int:
-    """Answer for every example: one JSON row with id, label and proba (vote shares for the method sav).
+    """Classify every example: one JSON row with id, label and proba (shares of votes for the method sav).
 
-    DATA is a .jsonl, .json, .csv or .tsv file, a folder of images, a folder with one folder per class, or
-    one image; it may be larger than memory. An example that cannot be read gets the label null and its
-    error; so does, with --out-of-distribution, one that lies too far from all shots, with
-    "out_of_distribution": true and no error.
-    --sets adds "set", the classes that an example may be; --flag adds "flag", the classes announced.
+    DATA is a .jsonl, .json, .csv, .tsv or .parquet file, a dataset, a folder of images with or without one
+    folder per class, or one image; it may be larger than memory. A row whose example cannot be read has the
+    label null and an "error".
 
-    A file named by --output appears when it is complete. A run that ends early leaves its rows in
-    FILE.partial, and the same command goes on with them. With --output, --json prints {"output", "n",
-    "n_errors"}, and "store" with --store.
+    --sets adds "set", the classes that an example may have. --flag adds "flag", the labels that it is flagged
+    as. --out-of-distribution adds "out_of_distribution"; where it is true, the label is null.
+
+    The file of --output appears when it is complete. A run that ends early keeps its rows in FILE.partial,
+    and the same command continues from there. With --output, --json prints {"output", "n", "n_errors"}, and
+    "store" with --store.
     """
-    from savs.cli._inputs import split_options
-    from savs.cli._results import check_new_file
     from savs.data import ErrorLedger
 
-    reading, load = split_options(options)
-    model = load_classifier(classifier, backbone, allow_mismatch, load)
-    reading = as_fitted(model, reading)
+    model = load_classifier(classifier, backbone, allow_mismatch, loading)
     if output is not None:
-        kept = [classifier, *filter(None, [load.get("store")])]
-        check_new_file(output, data, outside=kept)
-    source = Source(data, reading, limit, shard)
-    abstention_policy = asked_abstention(model, sets, flags, out_of_distribution)
-    n_rows = source.look_through(max_errors)
+        check_new_file(output, data, outside=[classifier, *filter(None, [loading.get("store")])])
+    source = Source(data, with_sampling_of(model, reading), limit, shard)
+    policy = abstention_policy(model, sets, flags, out_of_distribution)
+    n_rows = source.check(max_errors)
     ledger = ErrorLedger(max_errors)
-    asked = {"sets": sets, "flags": flags, "out_of_distribution": out_of_distribution}
-    made_from = partial(_made_from, classifier, source, backbone, allow_mismatch, asked)
+    abstaining = {"sets": sets, "flags": flags, "out_of_distribution": out_of_distribution}
+    made_from = partial(_made_from, classifier, source, backbone, allow_mismatch, abstaining)
     with _target(output, made_from, resume) as target:
-        done = _write(model, source, ledger, target, n_rows, abstention_policy, shown=session.progress)
-    spared = report_store(model, session)
+        done = _write(model, source, ledger, target, n_rows, policy, progress=session.progress)
+    counts = report_store(model, session)
     if output is not None and session.as_json:
-        print_json({"output": str(output), "n": done, "n_errors": ledger.n_errors, **spared})
+        print_json({"output": str(output), "n": done, "n_errors": ledger.n_errors, **counts})
     elif output is not None and not session.quiet:
         remark(f"{done} rows in {output}" + (f", {ledger.n_errors} with errors" if ledger.n_errors else ""))
     return ITEM_ERRORS if ledger.n_errors else 0
@@ -119,9 +115,7 @@ def predict(
 
 @contextmanager
 def _target(output: Path | None, made_from: Callable[[], dict[str, Any]], resume: bool) -> Iterator[Target]:
-    """Yield where rows go, with what an earlier run has left there."""
-    from savs.cli._results import resumable
-
+    """Yield where rows go, with the rows that an earlier run left there."""
     if output is None:
         yield sys.stdout
     elif output.exists() and not output.is_file():
@@ -129,8 +123,8 @@ def _target(output: Path | None, made_from: Callable[[], dict[str, Any]], resume
         with output.open("w", encoding="utf-8") as stream:
             yield stream
     else:
-        with resumable(output, made_from(), resume=resume, rows_per_chunk=ROWS_PER_CHUNK) as partial:
-            yield partial
+        with resumable(output, made_from(), resume=resume, rows_per_chunk=ROWS_PER_CHUNK) as rows:
+            yield rows
 
 
 def _made_from(
@@ -138,18 +132,18 @@ def _made_from(
     source: Source,
     backbone: str | None,
     allow_mismatch: tuple[str, ...],
-    asked: dict[str, Any],
+    abstaining: dict[str, Any],
 ) -> dict[str, Any]:
-    """Return what decides the rows, by names that a user knows."""
+    """Return everything that decides the rows, by names that a user knows."""
     data = source.data
     is_file = isinstance(data, Path) and data.is_file()
-    reading = {name: value for name, value in source.reading.items() if value not in (None, False, ())}
+    reading = {name: value for name, value in vars(source.reading).items() if value not in (None, False, ())}
     return {
         "savs": __version__,
         "classifier": _digest_of_folder(classifier),
         "backbone": backbone,
         "allow_mismatch": sorted(allow_mismatch),
-        **asked,
+        **abstaining,
         "data": str(data.resolve()) if isinstance(data, Path) else data,
         "sha256 of the data": _digest(data) if is_file and isinstance(data, Path) else None,
         "data options": json.loads(json.dumps(reading, default=str)),
@@ -161,10 +155,10 @@ def _made_from(
 def _digest_of_folder(folder: Path) -> str:
     if not folder.is_dir():
         return str(folder)
-    found = {
+    digests = {
         path.relative_to(folder).as_posix(): _digest(path) for path in folder.rglob("*") if path.is_file()
     }
-    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
 
 
 def _digest(path: Path) -> str:
@@ -178,30 +172,29 @@ def _write(
     ledger: ErrorLedger,
     target: Target,
     n_rows: int | None,
-    abstention_policy: AbstentionPolicy | None,
+    policy: AbstentionPolicy | None,
     *,
-    shown: bool,
+    progress: bool,
 ) -> int:
     """Write one row per row of the data, chunk by chunk, and return how many there are."""
     from savs.cli._progress import Progress
-    from savs.cli._results import Partial
 
-    partial, stream = (target, target.stream) if isinstance(target, Partial) else (None, target)
+    unfinished, stream = (target, target.stream) if isinstance(target, Partial) else (None, target)
     chunks, done = in_chunks(source.rows(ledger), ledger, ROWS_PER_CHUNK), 0
-    if partial is not None and partial.n_rows:
-        done = _skip(partial, chunks, ledger)
-        remark(f"going on after {done} rows in {partial.path}")
-    with held(model.backbone), Progress(n_rows, shown=shown, done=done) as progress:
+    if unfinished is not None and unfinished.n_rows:
+        done = _skip(unfinished, chunks, ledger)
+        remark(f"continuing after {done} rows in {unfinished.path}")
+    with filling_parts(model.backbone), Progress(n_rows, shown=progress, done=done) as shown:
         for chunk in chunks:
-            rows = _rows(model, chunk, ledger, abstention_policy)
+            rows = _rows(model, chunk, ledger, policy)
             stream.writelines(json.dumps(row, allow_nan=False) + "\n" for row in rows)
             stream.flush()
-            progress.advance(len(chunk))
-    return progress.done
+            shown.advance(len(chunk))
+    return shown.done
 
 
 def _skip(partial: Partial, chunks: Iterator[Chunk], ledger: ErrorLedger) -> int:
-    """Pass over the chunks whose rows are there, comparing ids, and return how many rows they have."""
+    """Skip the chunks whose rows are written, comparing ids, and return how many rows they have."""
     from savs.errors import DataError, ItemError
 
     ids, done, unread = partial.ids(), 0, 0
@@ -222,20 +215,20 @@ def _skip(partial: Partial, chunks: Iterator[Chunk], ledger: ErrorLedger) -> int
 
 
 def _rows(
-    model: SAVModel, chunk: Chunk, ledger: ErrorLedger, abstention_policy: AbstentionPolicy | None
+    model: SAVModel, chunk: Chunk, ledger: ErrorLedger, policy: AbstentionPolicy | None
 ) -> Iterator[dict[str, Any]]:
     from savs.data import Example
 
     examples = {index: item for index, item in chunk.items() if isinstance(item, Example)}
-    answers = answer(model, examples, ledger, abstention_policy=abstention_policy)
+    answers = answer(model, examples, ledger, abstention_policy=policy)
     errors: dict[int, Any] = {**chunk, **ledger.hand_over()}
     names = [str(label) for label in model.classes_.tolist()]
     for index, item in chunk.items():
         if index in answers:
-            found = answers[index]
-            proba = {name: round(share, 6) for name, share in zip(names, found.shares, strict=True)}
-            label = None if found.abstentions.get("out_of_distribution") else found.label
-            yield {"id": item.id, "label": label, "proba": proba, **found.abstentions}
+            label, shares, abstentions = answers[index]
+            proba = {name: round(share, 6) for name, share in zip(names, shares, strict=True)}
+            label_or_none = None if abstentions.get("out_of_distribution") else label
+            yield {"id": item.id, "label": label_or_none, "proba": proba, **abstentions}
         else:
             record = errors[index].record()
             error = {name: record[name] for name in ("stage", "code", "message")}

@@ -1,4 +1,4 @@
-"""``savs store``: what a feature store holds, whether it is whole, and putting it in order."""
+"""``savs store``: show, verify and clean up a feature store."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ __all__ = ["store"]
 
 
 @click.group(
-    short_help="Look at, check and tidy a feature store.",
+    short_help="Show, verify or clean up a feature store.",
     epilog=example_help(
         "savs store info my-store", "savs store verify my-store", "savs store prune my-store"
     ),
 )
 def store() -> None:
-    """Look at, check and tidy a feature store: head vectors on disk, computed once. No model is loaded."""
+    """Show, verify or clean up a feature store: head vectors on disk, computed once. No model is loaded."""
 
 
 @store.command(short_help="Show what a store holds.", epilog=example_help("savs store info my-store"))
@@ -32,7 +32,7 @@ def store() -> None:
 @output_options()
 @pass_session
 def info(session: Session, /, folder: Path) -> None:
-    """Show how many rows a store holds, of which backbone.
+    """Show the number of rows of a store, and the backbone they are from.
 
     --json prints {"rows", "parts", "bytes", "layers", "fingerprint", "dtype", "states_width", "duplicates",
     "quarantined"}.
@@ -54,16 +54,17 @@ def info(session: Session, /, folder: Path) -> None:
 
 
 @store.command(
-    short_help="Read every byte and compare it.", epilog=example_help("savs store verify my-store")
+    short_help="Verify the checksum of every part.", epilog=example_help("savs store verify my-store")
 )
 @click.argument("folder", metavar="STORE", type=PathName())
 @output_options()
 @pass_session
 def verify(session: Session, /, folder: Path) -> int:
-    """Read every byte of every part and set damaged ones aside; their rows are computed again when needed.
+    """Verify the checksum of every part, and move damaged ones to quarantine/.
 
-    The exit code is 1 when a part was bad. --json prints {"bad": [{"part", "reason"}, ...], "parts", "rows",
-    "quarantined"}, with what is left and how many damaged parts lie aside, those of earlier commands too.
+    Their rows are computed again when they are needed. The exit code is 1 if a part is damaged. --json prints
+    {"bad": [{"part", "reason"}, ...], "parts", "rows", "quarantined"}: the damaged parts, the numbers of
+    intact parts and rows, and the number of parts in quarantine, also from earlier commands.
     """
     from tqdm import tqdm
 
@@ -78,9 +79,9 @@ def verify(session: Session, /, folder: Path) -> int:
         print_json({"bad": listed, **{name: found[name] for name in ("parts", "rows", "quarantined")}})
     else:
         show(*(f"{part.name}: {part.reason}" for part in bad))
-        show(f"{len(bad)} parts were bad; {found['parts']} parts with {found['rows']} rows are whole")
+        show(f"{len(bad)} parts are damaged; {found['parts']} parts with {found['rows']} rows are intact")
         if found["quarantined"]:
-            show(f"{found['quarantined']} damaged parts lie in quarantine/; savs store prune deletes them")
+            show(f"{found['quarantined']} damaged parts are in quarantine/; savs store prune deletes them")
     return FAILED if bad else 0
 
 
@@ -91,17 +92,17 @@ def verify(session: Session, /, folder: Path) -> int:
 @output_options()
 @pass_session
 def prune(session: Session, /, folder: Path) -> None:
-    """Take out duplicates, put small parts together, delete damaged parts and leftovers of killed runs.
+    """Delete duplicates, damaged parts and leftovers of killed runs, and merge small parts.
 
-    Other processes may read and write meanwhile. --json prints {"duplicates", "parts_before", "parts_after",
-    "quarantined", "temporary"}.
+    Other processes may use the store at the same time. --json prints {"duplicates", "parts_before",
+    "parts_after", "quarantined", "temporary"}.
     """
     found = _open(folder).prune()
     if session.as_json:
         print_json(found._asdict())
         return
     show(
-        f"duplicates taken out   {found.duplicates}",
+        f"duplicates deleted     {found.duplicates}",
         f"parts                  {found.parts_before} -> {found.parts_after}",
         f"damaged parts deleted  {found.quarantined}",
         f"leftovers deleted      {found.temporary}",

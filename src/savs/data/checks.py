@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from savs._optional import import_optional
 from savs.data._labels import DataWarning, check_labels
 from savs.data.example import Example, Label, Part, Text
 from savs.errors import DataError, ItemError, MediaError
@@ -247,14 +248,23 @@ def preflight(examples: Sequence[Example], limits: MediaLimits = DEFAULT_LIMITS)
 
     Found are missing files, dangling links, folders, pipes and devices, unreadable, empty and too large
     files.
+
+    Raises
+    ------
+    MissingDependencyError
+        If an example has a video or an encoded audio clip, and the package that decodes it is not installed.
     """
     errors: list[ItemError] = []
     for example in examples:
         try:
             for image in example.images:
+                if isinstance(image, Video):
+                    import_optional("av")
                 if isinstance(image.source, Path):
                     check_media_file(image.source, _video_limits() if isinstance(image, Video) else limits)
             for audio in example.audios:
+                if isinstance(audio.source, Path | bytes):
+                    import_optional("soundfile")
                 if isinstance(audio.source, Path):
                     check_audio_file(audio.source)
         except MediaError as error:

@@ -1,4 +1,4 @@
-"""What came out of the demo's tasks: as data, as a table for a terminal, as one image."""
+"""Results of the demo: as data, as a table for the terminal, as one plot."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["METHODS", "Accuracy", "Exhibit", "Outcome", "render_table", "draw_results"]
 
 
-# What came out of one task: everything that the table, the image and the JSON show.
+# The results of one task: everything that the table, the plot and the JSON file show.
 
 METHODS: Mapping[str, str] = {
     "sav": "SAVs",
@@ -34,7 +34,7 @@ METHODS: Mapping[str, str] = {
     "majority": "majority class",
     "pixels": "pixels alone",
 }
-"""Methods in the order of tables and images, with their names there."""
+"""Methods in the order of the table, with their names there and in the plot."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Accuracy:
     Attributes
     ----------
     mean : float
-        Share of test items answered right, mean over the draws.
+        Share of test examples classified correctly, mean over the draws.
     interval : tuple of float
         95 %: Student's t over the draws; Wilson's for methods without shots and for a single draw.
     draws : tuple of float
@@ -58,7 +58,7 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Exhibit:
-    """A test item to show: its images, its note, the truth and the answer."""
+    """A test example to show: its images, its note, the true label and the answer."""
 
     images: tuple[PILImage.Image, ...]
     text: str
@@ -230,7 +230,7 @@ def _spread(mean: float, interval: Sequence[float]) -> str:
 
 
 def _remarks(tasks: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Say what the numbers do not: where SAVs are not best, and what zero-shot generation answered."""
+    """Return lines on tasks where SAVs are not best, and on zero-shot answers that name no class."""
     lines = []
     for task in tasks:
         shares = task["accuracy"]
@@ -245,7 +245,7 @@ def _remarks(tasks: Sequence[Mapping[str, Any]]) -> list[str]:
             said = ", ".join(f"“{answer}”" for answer in list(task["said"])[:3])
             lines.append(
                 f"Zero-shot on {task['title']}: {task['unparsed']} of {task['n_zero_shot']} answers name no "
-                f"class and count as wrong; it says {said}."
+                f"class and count as wrong; it answers {said}."
             )
     return lines
 
@@ -261,9 +261,9 @@ def _answer(answer: Mapping[str, Any]) -> str:
     return f"{answer['id']} → {answer['label']} ({100 * answer['share']:.0f} % of the votes; {verdict})"
 
 
-# One image of the demo's results: bars of all methods, a confusion matrix, examples, head maps.
+# The plot: bars of all methods, a confusion matrix, examples, head maps.
 
-COLOURS = {
+COLORS = {
     "sav": "#D55E00",
     "auto": "#E69F00",
     "zero_shot": "#0072B2",
@@ -271,7 +271,7 @@ COLOURS = {
     "pixels": "#999999",
     "majority": "#DDDDDD",
 }
-"""Okabe and Ito's palette, which colour-blind readers tell apart; grey for what needs no backbone."""
+"""Okabe and Ito's palette, which color-blind readers can distinguish; gray for methods without a backbone."""
 
 _ORDER = ("sav", "auto", "last_layer", "zero_shot", "pixels", "majority")
 _KEPT = "#D55E00"
@@ -280,7 +280,7 @@ _INK = "#222222"
 
 
 def draw_results(outcomes: Sequence[Outcome], file: Path, *, n_draws: int) -> None:
-    """Write the image as PNG, about 1600 x 960 pixels.
+    """Write the plot as PNG, about 1600 x 960 pixels.
 
     Parameters
     ----------
@@ -354,7 +354,7 @@ def _bars(axes: Axes, outcomes: Sequence[Outcome]) -> None:
         values = np.array([outcome.accuracy[method].mean for outcome in outcomes]) * 100
         ends = np.array([outcome.accuracy[method].interval for outcome in outcomes]).T * 100
         errors = np.abs(ends - values)
-        axes.bar(places, values, width * 0.92, color=COLOURS[method], label=METHODS[method], zorder=2)
+        axes.bar(places, values, width * 0.92, color=COLORS[method], label=METHODS[method], zorder=2)
         axes.errorbar(places, values, yerr=errors, fmt="none", ecolor=_INK, elinewidth=1, capsize=2, zorder=3)
         for place, value, top in zip(places, values, ends[1], strict=True):
             weight = "bold" if method in ("sav", "auto") else "normal"
@@ -377,8 +377,8 @@ def _confusion(axes: Axes, outcome: Outcome) -> None:
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for row, column in np.argwhere(shares >= 0.005):
         share = shares[row, column]
-        colour = "white" if share > 0.55 else _INK
-        axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", size=8, color=colour)
+        color = "white" if share > 0.55 else _INK
+        axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", size=8, color=color)
     names = [str(name) for name in outcome.classes]
     axes.set_xticks(range(len(names)), names)
     axes.set_yticks(range(len(names)), names)
@@ -421,7 +421,7 @@ def _caption(exhibit: Exhibit, right: bool) -> str:
 
 
 def _side_by_side(exhibit: Exhibit) -> NDArray[np.uint8]:
-    """Join the images, and a blank card for the note, shape (64, total width, 3)."""
+    """Join the images, and a blank card for the note, to shape (64, total width, 3)."""
     images = [np.asarray(image.convert("RGB").resize((_SIDE, _SIDE))) for image in exhibit.images]
     if exhibit.text:
         images.append(np.full((_SIDE, _CARD, 3), (255, 248, 220), dtype=np.uint8))
@@ -431,7 +431,7 @@ def _side_by_side(exhibit: Exhibit) -> NDArray[np.uint8]:
 
 
 def _head_map(axes: Axes, outcome: Outcome, *, labeled: bool) -> Any:
-    """Draw the share of shots that each head got right, layer by head; the kept ones framed."""
+    """Draw the share of shots that each head classifies correctly, layer by head; kept heads are framed."""
     from matplotlib.patches import Rectangle
 
     layout = outcome.layout

@@ -1,4 +1,4 @@
-"""Runs the demo: every task through all methods, a saved classifier for each, one image, one JSON file."""
+"""The demo: every task with all methods, a saved classifier for each task, one plot, one JSON file."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from savs._optional import import_optional
 from savs.backbones import Backbone, PromptTemplate, load_backbone
 from savs.baselines import last_layer, majority_class, zero_shot
 from savs.classifiers import AutoClassifier, SAVClassifier, wilson_interval
@@ -32,7 +33,7 @@ from savs.model import SAVModel
 __all__ = ["N_HEADS", "first_draw", "run_task", "show_new_files", "write_files", "run_demo"]
 
 
-# SAVs and what they are compared with on one task: features once, then every draw of the shots is free.
+# One task: SAVs and other methods. Features are computed once for all draws of the shots.
 
 N_HEADS = 20
 N_EXHIBITS = 4
@@ -50,7 +51,7 @@ def run_task(
     task : Task
         The problem.
     backbone : Backbone
-        The frozen model; every example passes it once, for its head vectors and its last-layer state.
+        The frozen model; every example passes it once, for its head vectors and its final hidden state.
     shots, n_draws, seed : int
         Shots per class, and number and seed of the draws, which are the same for all methods.
     zero_shot_items : int
@@ -109,7 +110,7 @@ def first_draw(task: Task, shots: int, seed: int) -> tuple[NDArray[np.intp], NDA
 
 @dataclass(frozen=True)
 class _Answers:
-    """What zero-shot generation said."""
+    """Answers of zero-shot generation."""
 
     accuracy: Accuracy
     n: int
@@ -179,7 +180,7 @@ def _exhibit(example: Example, answer: Any) -> Exhibit:
     return Exhibit(images, example.text, example.label, answer)
 
 
-# Saves a classifier, writes new examples as files, and answers them with the classifier read back.
+# A saved classifier, read back, classifies new examples that are written as files.
 
 AT_LEAST = 6
 
@@ -193,7 +194,7 @@ def show_new_files(
     *,
     n_heads: int,
 ) -> dict[str, Any]:
-    """Fit and save a classifier, write new files, answer them through the saved one.
+    """Fit and save a classifier, write new files, and classify them with the saved classifier.
 
     Parameters
     ----------
@@ -202,7 +203,7 @@ def show_new_files(
     backbone : Backbone
         The frozen model.
     shots, rest : sequence of Example
-        What the classifier is fitted on, and where the new files are taken from.
+        Examples to fit the classifier on, and examples to write as new files.
     out : Path
         The classifier goes to ``classifiers/<task>`` and the files to ``new_files/<task>`` below it.
     n_heads : int
@@ -234,10 +235,16 @@ def show_new_files(
 
 
 def write_files(examples: Sequence[Example], folder: Path) -> Path:
-    """Write examples as files and return what to hand to ``savs predict``.
+    """Write examples as files, and return the path that ``savs predict`` reads.
 
-    Single images without text become a folder per class, which is returned; everything else becomes
-    images and an ``examples.jsonl``.
+    Single images without text go to one folder per class; other examples become images and an
+    ``examples.jsonl``.
+
+    Parameters
+    ----------
+    examples : sequence of Example
+    folder : Path
+        Where to write.
     """
     if all(len(example.images) == 1 and not example.text for example in examples):
         for example in examples:
@@ -273,7 +280,7 @@ def _write_images(example: Example, folder: Path) -> list[str]:
     return names
 
 
-# Runs the demo: every task through all methods, a saved classifier for each, one image, one JSON file.
+# The whole demo.
 
 BATCH_SIZE = 32
 _IDENTITY = (
@@ -326,6 +333,8 @@ def run_demo(
 
     Raises
     ------
+    MissingDependencyError
+        If matplotlib is not installed.
     BackboneError
         If the backbone cannot be loaded.
     DataError
@@ -335,6 +344,7 @@ def run_demo(
     """
     from savs.demo.results import draw_results
 
+    import_optional("matplotlib")  # drawing comes last, and a missing package should show first
     started, folder = time.perf_counter(), Path(out)
     model = backbone if isinstance(backbone, Backbone) else load_backbone(backbone, batch_size=BATCH_SIZE)
     _prepare(folder)

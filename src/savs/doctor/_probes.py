@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from savs._optional import import_optional
 from savs.data import Example, Message, Text
 from savs.media import Audio, Image, Video
 
@@ -190,8 +191,7 @@ def tone(hertz: float, seconds: float) -> Audio:
 
 def clip(images: Sequence[PILImage.Image]) -> Video:
     """Return a video of images of one size, four a second, every one of them to be read."""
-    import av
-
+    av = import_optional("av")
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as container:
         stream: Any = container.add_stream("mpeg4", rate=_FRAMES_PER_SECOND)

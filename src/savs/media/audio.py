@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from savs._optional import import_optional
 from savs.errors import MediaError
 from savs.media._coercion import as_audio, settled_part
 from savs.media._paths import check_media_file, read_media_file
@@ -309,8 +310,7 @@ def blocks_of_file(data: bytes, limits: AudioLimits) -> Iterator[tuple[int, NDAr
             "join them (ffmpeg -i FILE file.wav)",
             code="audio_several",
         )
-    import soundfile
-
+    soundfile = import_optional("soundfile")
     try:
         with soundfile.SoundFile(_Reader(data)) as file:
             _check_header(file, limits)
@@ -495,17 +495,20 @@ def _blocks_of_array(
         yield rate, scaled.mean(axis=1).astype(np.float32)
 
 
+def _resampler(rate: int, wanted: int) -> Any:
+    soxr = import_optional("soxr")
+    return soxr.ResampleStream(rate, wanted, 1, dtype="float32", quality="HQ")
+
+
 def _resampled(
     blocks: Iterator[tuple[int, NDArray[np.float32]]], wanted: int, limits: AudioLimits
 ) -> NDArray[np.float32]:
-    import soxr
-
     pieces: list[NDArray[np.float32]] = []
     stream, n_read, rate = None, 0, wanted
     for rate, block in blocks:
         n_read += len(block)
         if rate != wanted:
-            stream = stream or soxr.ResampleStream(rate, wanted, 1, dtype="float32", quality="HQ")
+            stream = stream or _resampler(rate, wanted)
             pieces.append(stream.resample_chunk(block))
         else:
             pieces.append(block)

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from savs._optional import import_optional
 from savs.errors import MediaError
 from savs.media._paths import read_media_file
 from savs.media.limits import MediaLimits
@@ -134,8 +135,7 @@ class Listing:
 @contextmanager
 def opened(data: bytes) -> Iterator[Any]:
     """Open an encoded video; whatever FFmpeg raises in the block becomes `MediaError`."""
-    import av
-
+    av = import_optional("av")
     try:
         with av.open(io.BytesIO(data), options={"format_whitelist": _CONTAINERS}) as container:
             yield container

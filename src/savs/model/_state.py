@@ -120,7 +120,7 @@ class ModelState:
         try:
             return self._learned.classifier
         except AttributeError:
-            from sklearn.exceptions import NotFittedError
+            from savs.errors import NotFittedError
 
             raise NotFittedError("this SAVModel is not fitted yet: call fit with labeled examples") from None
 

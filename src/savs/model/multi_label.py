@@ -197,7 +197,7 @@ class MultiLabelModel:
         try:
             return self.models_
         except AttributeError:
-            from sklearn.exceptions import NotFittedError
+            from savs.errors import NotFittedError
 
             raise NotFittedError("this MultiLabelModel is not fitted yet: call fit") from None
 

@@ -1,4 +1,4 @@
-"""One image of an explanation: what each tile and word does to the answer, and how the heads vote."""
+"""The plot of an explanation: the effect of each tile and word on the answer, and the class probabilities."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from savs.model import Explanation, Occlusion
 
 FOR, AGAINST, INK = "#D55E00", "#0072B2", "#222222"
-"""Okabe and Ito's vermilion and blue, which color-blind readers tell apart."""
+"""Okabe and Ito's vermilion and blue, which color-blind readers can distinguish."""
 MOST_BARS = 12
 
 
 def draw_explanation(found: Explanation, example: Example, file: Path) -> None:
-    """Write the image as PNG.
+    """Write the plot as PNG.
 
     Parameters
     ----------
@@ -85,7 +85,9 @@ def _draw_tiles(axes: Axes, pixels: NDArray[np.uint8], pieces: Sequence[Occlusio
     from matplotlib.patches import Rectangle
 
     largest = max(abs(one.drop) for one in pieces) or 1.0
-    axes.imshow(170 + pixels.mean(axis=2) / 3, cmap="gray", vmin=0, vmax=255)  # pale, so that colors speak
+    axes.imshow(
+        170 + pixels.mean(axis=2) / 3, cmap="gray", vmin=0, vmax=255
+    )  # pale, so that the colors stand out
     for one in pieces:
         left, top, right, bottom = one.where.box
         strength = 0.85 * abs(one.drop) / largest
@@ -95,7 +97,7 @@ def _draw_tiles(axes: Axes, pixels: NDArray[np.uint8], pieces: Sequence[Occlusio
         )
         axes.add_patch(box)
     axes.set_title(
-        f"tiles: orange carries the answer,\nblue speaks against it (at most {largest:.2f})", fontsize=10
+        f"tiles: orange supports the answer,\nblue opposes it (at most {largest:.2f})", fontsize=10
     )
     axes.set_axis_off()
 

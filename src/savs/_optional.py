@@ -1,0 +1,48 @@
+"""Packages that only some uses of savs need, and the extra of savs that installs each one."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any, NamedTuple
+
+from savs.errors import MissingDependencyError
+
+__all__ = ["import_optional"]
+
+
+class _Need(NamedTuple):
+    """Why a module is needed, and the extra that installs it."""
+
+    reason: str
+    extra: str
+
+
+_NEEDS = {
+    "av": _Need("videos need PyAV", "video"),
+    "soundfile": _Need("audio files need soundfile", "audio"),
+    "soxr": _Need("audio at another sampling rate than the model's needs soxr", "audio"),
+    "matplotlib": _Need("plots need matplotlib", "demo"),
+}
+
+
+def import_optional(module: str) -> Any:
+    """Return an optional module.
+
+    Parameters
+    ----------
+    module : str
+        ``"av"``, ``"soundfile"``, ``"soxr"`` or ``"matplotlib"``.
+
+    Raises
+    ------
+    MissingDependencyError
+        If it is not installed, with the command that installs it.
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        # The package is there, but one that it needs is not: its own message says more.
+        if error.name != module:
+            raise
+        need = _NEEDS[module]
+        raise MissingDependencyError(need.reason, need.extra, module) from None
