@@ -55,24 +55,20 @@ class Item:
     rendered: Rendered
 
 
-@dataclass(frozen=True)
-class Failure:
-    """One example that cannot be read: its position and why."""
-
-    index: int
-    error: ItemError
+Errors = dict[int, ItemError]
+"""Why examples cannot be read, by the position of each."""
 
 
-def render_all(processor: Any, examples: Sequence[Example]) -> tuple[list[Item], list[Failure]]:
-    """Return the prompts, and the examples that have none."""
+def render_all(processor: Any, examples: Sequence[Example]) -> tuple[list[Item], Errors]:
+    """Return the prompts, and the errors of the examples without one."""
     items: list[Item] = []
-    failures: list[Failure] = []
+    errors: Errors = {}
     for index, example in enumerate(examples):
         try:
             items.append(Item(index, render(processor, example)))
         except ItemError as error:
-            failures.append(Failure(index, error))
-    return items, failures
+            errors[index] = error
+    return items, errors
 
 
 def by_length(items: Iterable[Item]) -> list[Item]:
@@ -223,18 +219,18 @@ class Loaded:
         return [image.size for image in (*self.images, *(f for video in self.videos for f in video.images))]
 
 
-def load(items: Sequence[Item], processor: Any) -> tuple[list[Loaded], list[Failure]]:
-    """Decode what some prompts show and play, as a processor wants it."""
+def load(items: Sequence[Item], processor: Any) -> tuple[list[Loaded], Errors]:
+    """Decode the media of some prompts as a processor takes them; return also the errors of the others."""
     loaded: list[Loaded] = []
-    failures: list[Failure] = []
+    errors: Errors = {}
     for item in items:
         try:
             audios = [_samples(audio, processor) for audio in item.rendered.audios]
             videos = [_frames(video) for video in item.rendered.videos]
             loaded.append(Loaded(item, _decoded(item.rendered.images), audios, videos))
         except ItemError as error:
-            failures.append(Failure(item.index, error))
-    return loaded, failures
+            errors[item.index] = error
+    return loaded, errors
 
 
 def _decoded(images: Sequence[Image]) -> list[PILImage.Image]:
@@ -387,26 +383,44 @@ class BatchEncoder:
 
     def encode(
         self, items: Sequence[Item], padding_side: PaddingSide = "right"
-    ) -> tuple[list[Batch], list[Failure]]:
-        """Return one batch of the items that can be encoded, or several if they cannot be padded together."""
-        loaded, failures = load(items, self.processor)
+    ) -> tuple[list[Batch], Errors]:
+        """Encode some prompts.
+
+        Parameters
+        ----------
+        items : sequence of Item
+        padding_side : {"right", "left"}
+
+        Returns
+        -------
+        batches : list of Batch
+            One, or several if the prompts cannot be padded together.
+        errors : dict of int to ItemError
+            Of the examples that cannot be encoded, by position.
+        """
+        loaded, errors = load(items, self.processor)
         batches: list[Batch] = []
         alone = not self._can_pad and (reads_images(self.processor) or reads_audio(self.processor))
         for group in [[entry] for entry in loaded] if alone else [loaded] if loaded else []:
             more, failed = self._encode(group, padding_side)
             batches += more
-            failures += failed
-        return batches, failures
+            errors |= failed
+        return batches, errors
 
-    def _encode(self, loaded: list[Loaded], padding_side: PaddingSide) -> tuple[list[Batch], list[Failure]]:
+    def _encode(self, loaded: list[Loaded], padding_side: PaddingSide) -> tuple[list[Batch], Errors]:
         """Encode together; if that fails, find the culprits one by one."""
         try:
-            return [self.encode_together(loaded, padding_side)], []
-        except Exception as error:
+            return [self.encode_together(loaded, padding_side)], {}
+        except Exception as error:  # a processor can fail in any way
             if len(loaded) == 1:
-                return [], [Failure(loaded[0].item.index, _refused(self.processor, error, loaded[0]))]
-        each = [self._encode([entry], padding_side) for entry in loaded]
-        return [batch for batches, _ in each for batch in batches], [f for _, failed in each for f in failed]
+                return [], {loaded[0].item.index: _refused(self.processor, error, loaded[0])}
+        batches: list[Batch] = []
+        errors: Errors = {}
+        for entry in loaded:
+            alone, failed = self._encode([entry], padding_side)
+            batches += alone
+            errors |= failed
+        return batches, errors
 
     def encode_together(
         self, loaded: Sequence[Loaded], padding_side: PaddingSide = "right", processor: Any = None

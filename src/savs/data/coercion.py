@@ -13,7 +13,8 @@ import numpy as np
 from savs.data._chat import MediaPlaceholder, as_messages, as_part, is_message, place_images, place_in_order
 from savs.data._error_ledger import ErrorLedger
 from savs.data._labels import as_label, check_labels, check_text
-from savs.data.example import Example, Message, Part, Text
+from savs.data._results import ErrorLimit
+from savs.data.example import Example, Message, Part, Text, is_trusted, trusted
 from savs.errors import DataError, ExampleError, ItemError
 from savs.media import Audio, Image
 from savs.media._coercion import (
@@ -237,11 +238,14 @@ def as_example(
     >>> as_example({"image_1": "a.png", "image_2": "b.png", "question": "<image> or <image>?"}).text
     '<image> or <image>?'
     """
+    if isinstance(item, Example) and is_trusted(item) and label is None and id is None:
+        return item
     try:
         example = settled(_coerce(item, root), fetch)
-        if label is not None:
-            example = replace(example, label=as_label(label))
-        return example if id is None else replace(example, id=as_id(id))
+        if label is not None or id is not None:
+            known = example.label if label is None else as_label(label)
+            example = replace(example, label=known, id=example.id if id is None else as_id(id))
+        return trusted(example)
     except ItemError as error:
         if error.id is None and isinstance(id, str):
             error.id = id
@@ -281,22 +285,61 @@ def as_examples(
     DataError
         If `items` is a single item, or the labels are not one per item, or mix types.
     """
-    given = _as_list(items)
-    classes = [None] * len(given) if labels is None else _one_per_item(labels, len(given))
-    pairs = dict(enumerate(zip(given, classes, strict=True)))
-    made = (ledger or ErrorLedger()).collect(
-        lambda pair: as_example(pair[0], label=pair[1], root=root, fetch=fetch), pairs
-    )
-    check_labels([example.label for example in made.values()])
-    return [
-        example if example.id is not None else replace(example, id=str(position))
-        for position, example in made.items()
+    errors = ErrorLedger() if ledger is None else ledger
+    examples: list[Example] = []
+    for position, result in enumerate(
+        example_results(items, labels, root=root, fetch=fetch, limit=ErrorLimit(errors.left))
+    ):
+        if isinstance(result, ItemError):
+            errors.add(position, None, result)
+        else:
+            examples.append(result)
+    return examples
+
+
+def example_results(
+    items: Iterable[Any],
+    labels: Iterable[Any] | None = None,
+    *,
+    root: Path | None = None,
+    fetch: Fetch | None = None,
+    limit: ErrorLimit | None = None,
+) -> list[Example | ItemError]:
+    """Return an example or an error for each item, in order; ids are by default the position as text.
+
+    Parameters
+    ----------
+    items, labels, root, fetch
+        As in `as_examples`.
+    limit : ErrorLimit, optional
+        Raises the error that is one too many; by default the first.
+
+    Raises
+    ------
+    ItemError, DataError
+        As by `as_examples`.
+    """
+    values = _as_list(items)
+    classes = [None] * len(values) if labels is None else _one_per_item(labels, len(values))
+    limit = ErrorLimit() if limit is None else limit
+    results = [
+        limit.attempt(lambda pair: _named(pair, root, fetch), (item, label, position), str(position))
+        for position, (item, label) in enumerate(zip(values, classes, strict=True))
     ]
+    check_labels([result.label for result in results if isinstance(result, Example)])
+    return results
+
+
+def _named(item: tuple[Any, Any, int], root: Path | None, fetch: Fetch | None) -> Example:
+    """Return the example of an item with its label and position; the position is its id if it has none."""
+    value, label, position = item
+    example = as_example(value, label=label, root=root, fetch=fetch)
+    return example if example.id is not None else trusted(replace(example, id=str(position)))
 
 
 def _coerce(item: Any, root: Path | None) -> Example:
     if isinstance(item, Example):
-        return _checked(item)
+        return item if is_trusted(item) else _checked(item)
     if isinstance(item, Mapping) and not is_medium(item):
         return row_to_example(item, root)
     if isinstance(item, list) and item and is_message(item[0]):
