@@ -64,13 +64,13 @@ class Rate(click.FloatRange):
 
 
 class DataSource(click.ParamType["Path | str"]):
-    """A path, or the address of a hub dataset, which stays a text."""
+    """A path, or an address such as that of a hub dataset, which stays a text."""
 
     name = "path|hf://owner/name"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path | str:
         """Return the path or the address."""
-        if isinstance(value, str) and value.startswith("hf://"):
+        if isinstance(value, str) and "://" in value:
             return value
         path: Path = PathName().convert(value, param, ctx)
         return path

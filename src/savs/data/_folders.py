@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from savs.data._labels import DataWarning, has_surrogate
-from savs.data.coercion import as_example
-from savs.data.example import Example
+from savs.data.example import Example, Message, trusted
 from savs.errors import DataError, ExampleError, ItemError
 from savs.media import resolve_media_path
-from savs.media._coercion import AUDIO_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from savs.media._coercion import AUDIO_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES, as_medium
 
 _DEEPEST = 32
 _SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES | AUDIO_SUFFIXES
@@ -58,7 +57,8 @@ class ImageFolder:
             _check_name(relative)
             resolved = resolve_media_path(relative, self.path, allow_outside=allow_outside)
             label = relative.parts[0] if self.labeled else None
-            return as_example(resolved, label=label, id=relative.as_posix())
+            message = Message("user", (as_medium(resolved),))
+            return trusted(Example((message,), label, relative.as_posix()))
         except ItemError as error:
             error.id = relative.as_posix().encode(errors="backslashreplace").decode()
             raise
