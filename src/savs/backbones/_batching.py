@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -71,8 +71,10 @@ def render_all(processor: Any, examples: Sequence[Example]) -> tuple[list[Item],
     return items, errors
 
 
-def by_length(items: Iterable[Item]) -> list[Item]:
+def by_length(items: Sequence[Item]) -> list[Item]:
     """Return them by number of images and by length, the longest first: what does not fit shows at once."""
+    if len(items) < 2:  # without reading the size of an image
+        return list(items)
     return sorted(items, key=lambda item: (*_kind(item.rendered), _length(item.rendered)), reverse=True)
 
 
@@ -107,7 +109,7 @@ def _length(rendered: Rendered) -> float:
 
 
 def families(processor: Any, items: Sequence[Item]) -> tuple[list[list[Item]], list[Item]]:
-    """Find the prompts that show and play the same and begin with the same text.
+    """Find the prompts that have the same media and begin with the same text.
 
     Parameters
     ----------
@@ -117,10 +119,12 @@ def families(processor: Any, items: Sequence[Item]) -> tuple[list[list[Item]], l
     Returns
     -------
     families : list of list of Item
-        Each of at least two; what their prompts have in common holds all their images and audio clips.
+        Each of at least two; their common beginning holds all their images, videos and audio clips.
     rest : list of Item
         All others.
     """
+    if len(items) < 2:
+        return [], list(items)
     tokens = image_token(processor), audio_token(processor), video_token(processor)
     found: list[list[Item]] = []
     for _, same in groupby(sorted(items, key=_sorting), key=lambda item: _media(item.rendered)):

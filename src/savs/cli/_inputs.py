@@ -13,7 +13,9 @@ import click
 from savs.errors import DataError
 
 if TYPE_CHECKING:
-    from savs.data import ErrorLedger, Example
+    from typing_extensions import TypeIs
+
+    from savs.data import ErrorLedger, Example, ReadOptions
     from savs.errors import ItemError
     from savs.media import Fetcher
 
@@ -70,7 +72,7 @@ def unusable(n_bad: int, n_rows: int, n_errors: int, listed: str) -> DataError:
 def read_data(
     source: Path | str, ledger: ErrorLedger | None = None, *, require_labels: bool = False, **options: Any
 ) -> list[Example]:
-    """Return the examples of a file, folder or dataset; the errors of rows that are none go to the ledger.
+    """Return the examples of a file, folder or dataset; the errors of the other rows go to the ledger.
 
     Without a ledger the first error is raised. The options are those of `read_examples`.
 
@@ -104,6 +106,7 @@ ROWS_PER_CHUNK = 64
 
 _LOOKED_THROUGH = 30.0  # seconds
 _LISTED = 20
+_MOST_KEPT, _MOST_KEPT_BYTES = 20_000, 2**26  # rows, and bytes of their contents
 
 
 class _Shard(click.ParamType["tuple[int, int]"]):
@@ -149,53 +152,104 @@ class Source:
     reading: dict[str, Any] = field(default_factory=dict)
     limit: int | None = None
     shard: tuple[int, int] | None = None
+    _kept: list[tuple[int, Example | ItemError]] = field(default_factory=list, init=False, repr=False)
 
     def rows(self, ledger: ErrorLedger) -> Iterator[tuple[int, Example]]:
-        """Yield positions and examples; rows that are none go to the ledger."""
-        from savs.data import iter_examples
+        """Yield positions and examples; the errors of the other rows go to the ledger.
 
-        return iter_examples(self.data, limit=self.limit, shard=self.shard, ledger=ledger, **self.reading)
+        What `look_through` kept is not read again.
+        """
+        for position, result in self._kept or self._results(-1):
+            if _is_error(result):
+                ledger.add(position, None, result)
+            else:
+                yield position, result
 
     def look_through(self, max_errors: int) -> int | None:
         """Find wrong files and rows before a model is loaded, and return the number of rows, if it is known.
 
-        What cannot be looked through in half a minute is found when its turn comes.
+        What cannot be looked through in half a minute is found when its turn comes. Data of usual size are
+        kept for `rows`; larger data are read again, so that memory stays flat.
 
         Raises
         ------
         DataError
             If the data cannot be read, or more media files cannot be used than may fail (up to 20 listed).
         ItemError
-            If more rows are no examples than may fail.
+            If more rows are not examples than may fail.
         """
-        from savs.data import ErrorLedger, describe_errors, preflight
+        from savs.data import describe_errors, preflight
 
         bad: list[ItemError] = []
-        ledger, n_rows, n_bad = ErrorLedger(max_errors), 0, 0
+        kept = _Kept()
+        n_rows = n_errors = n_bad = 0
         end = time.monotonic() + _LOOKED_THROUGH
-        for _, example in self.rows(ledger):
+        for position, result in self._results(max_errors):
             n_rows += 1
-            found = preflight([example])
-            n_bad += len(found)
-            bad += found[: max(_LISTED - len(bad), 0)]
+            kept.add(position, result)
+            if _is_error(result):
+                n_errors += 1
+                continue
+            errors = preflight([result])
+            n_bad += len(errors)
+            bad += errors[: max(_LISTED - len(bad), 0)]
             if time.monotonic() > end:
                 return self._counted()
-            ledger.hand_over()
-        n_rows += ledger.n_errors
-        if 0 <= ledger.left < n_bad:
+        if 0 <= max_errors < n_bad + n_errors and n_bad:
             listed = describe_errors(bad) + (f"\n... and {n_bad - len(bad)} more" if n_bad > len(bad) else "")
-            raise unusable(n_bad, n_rows, ledger.n_errors, listed)
+            raise unusable(n_bad, n_rows, n_errors, listed)
+        self._kept.extend(kept.rows)
         return n_rows
+
+    def _results(self, max_errors: int) -> Iterator[tuple[int, Example | ItemError]]:
+        from savs.data import ErrorLimit, iter_results
+
+        return iter_results(self.data, self._options, ErrorLimit(max_errors))
+
+    @property
+    def _options(self) -> ReadOptions:
+        from savs.data import ReadOptions
+
+        return ReadOptions(**self.reading, limit=self.limit, shard=self.shard)
 
     def _counted(self) -> int | None:
         from savs.data import count_rows
 
-        where = {name: self.reading[name] for name in ("split", "config", "revision") if name in self.reading}
-        n_rows = count_rows(self.data, **where)
-        if n_rows is None:
-            return None
-        n_rows = n_rows if self.limit is None else min(n_rows, self.limit)
-        return n_rows if self.shard is None else len(range(self.shard[0], n_rows, self.shard[1]))
+        return count_rows(self.data, self._options)
+
+
+class _Kept:
+    """Rows that were read, as long as they are few and small: none of them otherwise."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[int, Example | ItemError]] = []
+        self._n_bytes = 0
+        self._full = False
+
+    def add(self, position: int, result: Example | ItemError) -> None:
+        """Keep one more row, or drop them all if they have become too many."""
+        if self._full:
+            return
+        self.rows.append((position, result))
+        self._n_bytes += 0 if _is_error(result) else _content_bytes(result)
+        if len(self.rows) > _MOST_KEPT or self._n_bytes > _MOST_KEPT_BYTES:
+            self.rows, self._full = [], True
+
+
+def _is_error(result: Example | ItemError) -> TypeIs[ItemError]:
+    from savs.errors import ItemError
+
+    return isinstance(result, ItemError)
+
+
+def _content_bytes(example: Example) -> int:
+    """Return about how many bytes of text and media an example holds in memory."""
+    from savs.data import Text
+
+    contents = [part.text if isinstance(part, Text) else part.source for part in example.parts]
+    return sum(
+        len(content) for content in (*contents, *example.fields.values()) if isinstance(content, str | bytes)
+    )
 
 
 def in_chunks(
