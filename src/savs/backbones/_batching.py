@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from savs.backbones._rendering import (
     Frame,
+    PromptRenderer,
     Rendered,
     audio_token,
     image_token,
@@ -22,7 +23,6 @@ from savs.backbones._rendering import (
     media_tokens,
     reads_audio,
     reads_images,
-    render,
     sampling_rate,
     tokenizer_of,
     video_token,
@@ -63,9 +63,12 @@ def render_all(processor: Any, examples: Sequence[Example]) -> tuple[list[Item],
     """Return the prompts, and the errors of the examples without one."""
     items: list[Item] = []
     errors: Errors = {}
+    if not examples:
+        return items, errors
+    renderer = PromptRenderer(processor)
     for index, example in enumerate(examples):
         try:
-            items.append(Item(index, render(processor, example)))
+            items.append(Item(index, renderer.render(example)))
         except ItemError as error:
             errors[index] = error
     return items, errors

@@ -12,9 +12,10 @@ from savs.backbones.base import Extraction, JSONValue
 from savs.data import Example, Results, Text
 from savs.errors import BackboneError, ExampleError, ItemError
 from savs.layout import Head, HeadLayout
-from savs.media import Audio, Video, content_hash, load_image
-from savs.media.audio import audio_hash, load_audio
-from savs.media.video import decode_video, video_hash
+from savs.media import Audio, Video, load_image
+from savs.media._hashes import part_hash
+from savs.media.audio import load_audio
+from savs.media.video import decode_video
 
 __all__ = ["FakeBackbone"]
 
@@ -151,10 +152,10 @@ def _content(example: Example) -> Iterator[str]:
                 yield f"text {len(part.text)} {part.text}"
             elif isinstance(part, Video):
                 decode_video(part.source, part.n_frames, fps=part.fps)
-                yield f"video {part.sampling} {video_hash(part.source)}"
+                yield f"video {part.sampling} {part_hash(part)}"
             elif isinstance(part, Audio):
                 load_audio(part, 16_000)
-                yield f"audio clip {audio_hash(part)}"
+                yield f"audio clip {part_hash(part)}"
             else:
                 load_image(part.source)
-                yield f"image {content_hash(part.source)}"
+                yield f"image {part_hash(part)}"

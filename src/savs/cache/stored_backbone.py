@@ -22,6 +22,7 @@ from savs.cache._keys import feature_keys, store_identity
 from savs.data import ErrorLimit, Example
 from savs.errors import BackboneError, ItemError
 from savs.layout import Head, HeadLayout
+from savs.media._hashes import hashed_once
 
 if TYPE_CHECKING:
     from savs.cache.feature_store import FeatureStore
@@ -180,6 +181,7 @@ class StoredBackbone:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.backbone!r}, {str(self.store.folder)!r})"
 
+    @hashed_once()
     def extract(
         self,
         examples: Sequence[Example],
@@ -216,6 +218,7 @@ class StoredBackbone:
                 bar.update(len(part))
         return self._result(call, features)
 
+    @hashed_once()
     def fill(self, examples: Sequence[Example], *, max_errors: int = 0) -> dict[int, ItemError]:
         """Compute and store the rows that the store lacks; those that it has are not read.
 
