@@ -30,8 +30,9 @@ from savs.backbones._rendering import (
 from savs.data import Example
 from savs.data._labels import has_surrogate
 from savs.errors import ExampleError, ItemError, MediaError
-from savs.media import Audio, Image, Video, image_area, load_image
-from savs.media.audio import load_audio
+from savs.media import Audio, Image, Video, image_area
+from savs.media.audio import decode_audio
+from savs.media.image import decode_image
 from savs.media.video import Decoded, decode_video
 
 if TYPE_CHECKING:
@@ -246,7 +247,7 @@ def _decoded(images: Sequence[Image]) -> list[PILImage.Image]:
     decoded: list[PILImage.Image] = []
     for image in images:
         if not isinstance(image, Frame):
-            decoded.append(load_image(image.source))
+            decoded.append(decode_image(image.source))
             continue
         key = id(image.video)
         if key not in videos:
@@ -261,7 +262,7 @@ def _frames(video: Video) -> Decoded:
 
 def _samples(audio: Audio, processor: Any) -> NDArray[np.float32]:
     rate, longest = sampling_rate(processor), longest_audio(processor)
-    samples = load_audio(audio, rate)
+    samples = decode_audio(audio, rate)
     seconds = len(samples) / rate
     if seconds < _SHORTEST_SECONDS:
         raise MediaError(

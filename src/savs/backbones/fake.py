@@ -12,9 +12,10 @@ from savs.backbones.base import Extraction, JSONValue
 from savs.data import Example, Results, Text
 from savs.errors import BackboneError, ExampleError, ItemError
 from savs.layout import Head, HeadLayout
-from savs.media import Audio, Video, load_image
+from savs.media import Audio, Video
 from savs.media._hashes import part_hash
-from savs.media.audio import load_audio
+from savs.media.audio import decode_audio
+from savs.media.image import decode_image
 from savs.media.video import decode_video
 
 __all__ = ["FakeBackbone"]
@@ -154,8 +155,8 @@ def _content(example: Example) -> Iterator[str]:
                 decode_video(part.source, part.n_frames, fps=part.fps)
                 yield f"video {part.sampling} {part_hash(part)}"
             elif isinstance(part, Audio):
-                load_audio(part, 16_000)
+                decode_audio(part, 16_000)
                 yield f"audio clip {part_hash(part)}"
             else:
-                load_image(part.source)
+                decode_image(part.source)
                 yield f"image {part_hash(part)}"

@@ -1,7 +1,5 @@
 """`load_video`: a few frames of a video, evenly spread over its time, with limits; seeks where it can.
 
-Listing them decodes nothing and trusts no header.
-
 Packets are listed first, which decodes nothing and trusts no header: the number of frames, their times and
 the key frames are known before the first pixel. Safe to call from several threads.
 """
