@@ -76,7 +76,7 @@ def test__look_through__missing_files__listed_up_to_twenty(tmp_path):
 def test__look_through__missing_files_and_rows_that_are_none__both_counted(tmp_path):
     path = data(tmp_path, 3, image="gone.png")
     path.write_text(path.read_text() + '{"label": 1}\n' * 2)
-    with pytest.raises(DataError, match=r"3 of 5 examples .* used, beside 2 more that are no example:"):
+    with pytest.raises(DataError, match=r"3 of 5 examples .* used, beside 2 more that are not examples:"):
         Source(path).look_through(4)
     assert Source(path).look_through(5) == 5
 

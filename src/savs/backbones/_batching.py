@@ -130,10 +130,10 @@ def families(processor: Any, items: Sequence[Item]) -> tuple[list[list[Item]], l
     if len(items) < 2:
         return [], list(items)
     tokens = image_token(processor), audio_token(processor), video_token(processor)
-    found: list[list[Item]] = []
+    runs: list[list[Item]] = []
     for _, same in groupby(sorted(items, key=_sorting), key=lambda item: _media(item.rendered)):
-        found += _runs(list(same), tokens)
-    kept = [family for family in found if len(family) > 1]
+        runs += _runs(list(same), tokens)
+    kept = [family for family in runs if len(family) > 1]
     inside = {item.index for family in kept for item in family}
     return kept, [item for item in items if item.index not in inside]
 
@@ -477,10 +477,10 @@ class BatchEncoder:
             )
 
     def _check_reserved(self, texts: Sequence[str]) -> None:
-        found = next((token for token in self.reserved for text in texts if token in text), None)
-        if found is not None:
+        token = next((token for token in self.reserved for text in texts if token in text), None)
+        if token is not None:
             raise ExampleError(
-                f"its text holds {found}, which stands for the pixels of an image in this backbone; take it "
+                f"its text holds {token}, which stands for the pixels of an image in this backbone; take it "
                 "out",
                 code="image_count",
             )

@@ -122,8 +122,8 @@ def _common(ids: list[list[int]]) -> int:
 
 
 def _cut(inputs: dict[str, Any], where: slice, *, keep_rest: bool) -> dict[str, Any]:
-    found = {name: inputs[name][:, where] for name in _PER_TOKEN if name in inputs}
-    return {**inputs, **found} if keep_rest else found
+    cut = {name: inputs[name][:, where] for name in _PER_TOKEN if name in inputs}
+    return {**inputs, **cut} if keep_rest else cut
 
 
 def _token_ids(processor: Any) -> set[int]:
@@ -131,7 +131,7 @@ def _token_ids(processor: Any) -> set[int]:
 
 
 def _remembering(processor: Any) -> Any:
-    """Return a processor that prepares the same media once; the given one is not changed."""
+    """Return a processor that prepares the same media once; `processor` is not changed."""
     parts = [name for name, there in _PREPARES.items() if there(processor)]
     if not parts:
         return processor

@@ -113,8 +113,8 @@ class TransformersBackbone:
 
         Without ``"video"``, videos are read as images if there is ``"image"``.
         """
-        found = {"image": reads_images, "audio": reads_audio, "video": reads_videos}
-        return frozenset({"text", *(name for name, reads in found.items() if reads(self.processor))})
+        media = {"image": reads_images, "audio": reads_audio, "video": reads_videos}
+        return frozenset({"text", *(name for name, reads in media.items() if reads(self.processor))})
 
     def __repr__(self) -> str:
         sizes = f"{self._anatomy.n_layers} layers, {self.layout.n_heads} heads"

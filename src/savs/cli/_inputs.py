@@ -65,7 +65,8 @@ def _fetcher(hosts: tuple[str, ...]) -> Fetcher:
 
 def unusable(n_bad: int, n_rows: int, n_errors: int, listed: str) -> DataError:
     """Return the error for files that cannot be used; `n_errors` other rows failed before files were seen."""
-    more = f", beside {n_errors} more that {'is' if n_errors == 1 else 'are'} no example" if n_errors else ""
+    kind = "is not an example" if n_errors == 1 else "are not examples"
+    more = f", beside {n_errors} more that {kind}" if n_errors else ""
     return DataError(f"{n_bad} of {n_rows} examples name a file that cannot be used{more}:\n{listed}")
 
 

@@ -197,9 +197,8 @@ def as_part(value: Any, root: Path | None = None) -> Part | MediaPlaceholder:
         return _typed_part(value, root)
     if is_image(value) or is_medium(value):
         return as_medium(value, root)
-    message = (
-        f"{a_type(value)} is no content part; a text, an image, an audio clip or {{'type': 'text', ...}} is"
-    )
+    accepted = "a text, an image, an audio clip or {'type': 'text', ...}"
+    message = f"{a_type(value)} is not a content part; {accepted} is"
     raise ExampleError(message, code="part_type")
 
 
@@ -248,16 +247,16 @@ def _typed_part(part: Mapping[str, Any], root: Path | None) -> Part | MediaPlace
         raise ExampleError(
             "a part's type is 'text' (with a text), 'image', 'video' or 'audio'", code="part_type"
         )
-    given = [(name, part[name]) for name in _SOURCES if part.get(name) is not None]
-    if len(given) > 1:
-        names = " and ".join(name for name, _ in given)
+    sources = [(name, part[name]) for name in _SOURCES if part.get(name) is not None]
+    if len(sources) > 1:
+        names = " and ".join(name for name, _ in sources)
         raise ExampleError(f"an image part names its image twice, as {names}; keep one", code="part_type")
-    return _image_of(*given[0], root) if given else MediaPlaceholder.IMAGE
+    return _image_of(*sources[0], root) if sources else MediaPlaceholder.IMAGE
 
 
 def _video_part(part: Mapping[str, Any], root: Path | None) -> Part | MediaPlaceholder:
-    given = [part[name] for name in _VIDEO_SOURCES if part.get(name) is not None]
-    if len(given) > 1:
+    sources = [part[name] for name in _VIDEO_SOURCES if part.get(name) is not None]
+    if len(sources) > 1:
         message = "a video part names its video once, as one of " + ", ".join(_VIDEO_SOURCES)
         raise ExampleError(message, code="part_type")
     unread = [name for name in _OF_VIDEOS if part.get(name) is not None]
@@ -268,22 +267,22 @@ def _video_part(part: Mapping[str, Any], root: Path | None) -> Part | MediaPlace
             DataWarning,
             stacklevel=2,
         )
-    if not given:
+    if not sources:
         return MediaPlaceholder.VIDEO
-    value = given[0]
+    value = sources[0]
     return as_video(value.get("url") if isinstance(value, Mapping) and "url" in value else value, root)
 
 
 def _audio_part(part: Mapping[str, Any], root: Path | None) -> Part | MediaPlaceholder:
-    given = [(name, part[name]) for name in _AUDIO_SOURCES if part.get(name) is not None]
-    if not given:
+    sources = [(name, part[name]) for name in _AUDIO_SOURCES if part.get(name) is not None]
+    if not sources:
         return MediaPlaceholder.AUDIO
-    if len(given) > 1:
-        names = " and ".join(name for name, _ in given)
+    if len(sources) > 1:
+        names = " and ".join(name for name, _ in sources)
         raise ExampleError(
             f"an audio part names its audio clip twice, as {names}; keep one", code="part_type"
         )
-    name, value = given[0]
+    name, value = sources[0]
     if name == "audio_url" and isinstance(value, Mapping):
         value = value.get("url")
     if name == "input_audio" and isinstance(value, Mapping):

@@ -44,7 +44,7 @@ class ErrorLedger(ErrorLimit):
             Position of the example among all that were given.
         example : Example or None
             Its id names the error, if nobody named it before; the position does if it has none, or if there
-            is no example yet.
+            is not an example yet.
         error : ItemError
             What is wrong with it.
         """

@@ -94,7 +94,7 @@ class Columns:
             With file and line, if a named column is missing; if one is named for two media, or for the label
             and the content.
         ItemError
-            If the row is no example.
+            If the row is not an example.
         """
         for name in self.named:
             if name not in row.cells:

@@ -88,7 +88,7 @@ def check_name(path: Path) -> None:
 
 
 def check_file(path: Path) -> None:
-    """Raise `DataError` if there is no regular file; nothing is opened: a pipe would be waited for."""
+    """Raise `DataError` if there is not a regular file; nothing is opened: a pipe would be waited for."""
     try:
         regular = stat.S_ISREG(path.stat().st_mode)
     except FileNotFoundError:
@@ -251,7 +251,7 @@ class _BadValueError(ValueError):
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise _BadValueError(f"{name} is no JSON value; write null for a missing one")
+    raise _BadValueError(f"{name} is not a JSON value; write null for a missing one")
 
 
 def _unique_columns(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

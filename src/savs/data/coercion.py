@@ -50,7 +50,7 @@ __all__ = [
 
 
 def settled(example: Example, fetch: Fetch | None) -> Example:
-    """Return an example whose media are all at hand: each address fetched, or refused without `fetch`.
+    """Return an example without addresses: each is fetched, or refused without `fetch`.
 
     Raises
     ------
@@ -226,7 +226,7 @@ def as_example(
     Raises
     ------
     ExampleError
-        If the item is nothing of the above; the message says what was given (its type) and what to do.
+        If the item is nothing of the above; the message names its type and what to do.
     MediaError
         If an address cannot be fetched.
 
@@ -272,7 +272,7 @@ def as_examples(
     root : Path, optional
         What relative image paths are relative to.
     ledger : ErrorLedger, optional
-        Notes the items that are no examples or have labels that are none; they are left out. By default the
+        Notes the items that are not examples or have unusable labels; they are left out. By default the
         first one is raised.
     fetch : callable, optional
         Opens web addresses, as `as_example` has it.
@@ -280,7 +280,7 @@ def as_examples(
     Raises
     ------
     ItemError
-        For an item that is no example or a label that is none, with the item's id, where `ledger` takes no
+        For an item that is not an example or an unusable label, with the item's id, where `ledger` takes no
         more of them.
     DataError
         If `items` is a single item, or the labels are not one per item, or mix types.
@@ -354,18 +354,17 @@ def _user_parts(item: Any, root: Path | None) -> tuple[Part, ...]:
         return _from_pair(item, root)
     if isinstance(item, list):
         return place_in_order([_sourced(as_part(part, root)) for part in item])
-    raise ExampleError(f"{a_type(item)} is no example; {_ACCEPTED}", code="example_type")
+    raise ExampleError(f"{a_type(item)} is not an example; {_ACCEPTED}", code="example_type")
 
 
 def _from_pair(pair: tuple[Any, ...], root: Path | None) -> tuple[Part, ...]:
     if len(pair) != 2 or not isinstance(pair[1], str):
         kinds = ", ".join(type_name(part) for part in pair)
-        message = (
-            f"({kinds}) is no (image, question) pair; use a list for other ensembles and labels= for labels"
-        )
+        advice = "use a list for other combinations and labels= for labels"
+        message = f"({kinds}) is not an (image, question) pair; {advice}"
         raise ExampleError(message, code="example_type")
-    given, question = pair[0], check_text(str(pair[1]), "text")
-    images = given if isinstance(given, list | tuple) else [given]
+    first, question = pair[0], check_text(str(pair[1]), "text")
+    images = first if isinstance(first, list | tuple) else [first]
     first = images[0] if images else None
     if isinstance(first, str) and not looks_like_image(first, root) and looks_like_image(question, root):
         raise ExampleError("a pair is (image, question), the image first", code="example_type")

@@ -269,7 +269,7 @@ class AudioLimits:
             )
 
     def check_values(self, block: NDArray[Any]) -> None:
-        """Raise `MediaError` (``audio_not_finite``, ``audio_level``) for samples that are no audio clip."""
+        """Raise `MediaError` (``audio_not_finite``, ``audio_level``) for samples that cannot be used."""
         if not np.isfinite(block).all():
             raise MediaError(
                 "the audio clip has samples that are NaN or infinite; write it again", code="audio_not_finite"
@@ -283,7 +283,7 @@ class AudioLimits:
 
 
 def undecodable_audio() -> MediaError:
-    """Return the error for bytes that are no audio clip, or a damaged one."""
+    """Return the error for bytes that are not an audio clip, or a damaged one."""
     return MediaError(
         "the audio clip cannot be decoded: it is damaged, cut short or no audio file; write it again",
         code="audio_undecodable",

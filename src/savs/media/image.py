@@ -98,7 +98,9 @@ def to_rgb(image: Image.Image, background: Color) -> Image.Image:
 def array_to_image(array: NDArray[Any]) -> Image.Image:
     """Return the image of a bool, uint8 or uint16 array of shape (height, width[, 3 or 4])."""
     if array.ndim not in {2, 3} or (array.ndim == 3 and array.shape[2] not in {3, 4}):
-        raise _mode_error(f"an array of shape {array.shape} is no image; (height, width[, 3 or 4]) is needed")
+        raise _mode_error(
+            f"an array of shape {array.shape} is not an image; (height, width[, 3 or 4]) is needed"
+        )
     if array.size == 0:
         raise MediaError(f"an array of shape {array.shape} has no pixels", code="image_too_small")
     if array.dtype == np.bool_:
@@ -107,7 +109,9 @@ def array_to_image(array: NDArray[Any]) -> Image.Image:
         return Image.fromarray(np.ascontiguousarray(array))
     if array.dtype.kind == "u" and array.dtype.itemsize == 2:
         return Image.fromarray(_from_16_bit(array))
-    raise _mode_error(f"an array of {array.dtype} is no image; scale it to 0..255 and convert it to uint8")
+    raise _mode_error(
+        f"an array of {array.dtype} is not an image; scale it to 0..255 and convert it to uint8"
+    )
 
 
 def _from_16_bit(values: NDArray[Any]) -> NDArray[np.uint8]:
@@ -220,7 +224,9 @@ def pillow_at_work() -> Iterator[None]:
 
 def undecodable() -> MediaError:
     """Return the error for bytes that are not a whole image."""
-    message = "the bytes are no complete image (damaged, cut short or another kind of file); fetch it again"
+    message = (
+        "the bytes are not a complete image (damaged, cut short or another kind of file); fetch it again"
+    )
     return MediaError(message, code="image_undecodable")
 
 
