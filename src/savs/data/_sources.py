@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -65,18 +66,18 @@ class Columns:
             audio=options.audio_column,
         )
 
-    @property
+    @cached_property
     def media(self) -> dict[str, tuple[str, ...]]:
         """The columns of images, videos and audio clips that were named, by the public name of their kind."""
         named = {"images": self.image, "videos": self.video, "audios": self.audio}
         return {kind: (one,) if isinstance(one, str) else tuple(one) for kind, one in named.items() if one}
 
-    @property
+    @cached_property
     def named(self) -> tuple[str, ...]:
         """The columns that were named."""
         return (*self._media_names, *(name for name in (self.text, self.label, self.id) if name is not None))
 
-    @property
+    @cached_property
     def _media_names(self) -> tuple[str, ...]:
         return tuple(name for names in self.media.values() for name in names)
 

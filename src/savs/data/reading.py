@@ -27,8 +27,9 @@ from savs.data.coercion import as_example, settled
 from savs.data.example import Example, Message, Part, Text, trusted
 from savs.data.options import ReadKeywords, ReadOptions, merged_options
 from savs.errors import DataError, ItemError, MediaError
-from savs.media import Video, resolve_media_path
+from savs.media import Video
 from savs.media._coercion import check_sampling
+from savs.media._paths import resolve_inside
 
 __all__ = ["MOST_TIMED_FRAMES", "count_rows", "iter_examples", "iter_results", "read_examples", "sampled"]
 
@@ -81,8 +82,8 @@ def read_examples(
     --------
     >>> from savs.demo.data import PHOTO_FOLDER
     >>> first, second = read_examples(PHOTO_FOLDER, limit=2)
-    >>> first.label
-    'ambulance'
+    >>> first.id, first.label
+    ('deer/0000.jpg', 'deer')
     """
     examples = [
         example for _, example in iter_examples(source, merged_options(options, **keywords), ledger=ledger)
@@ -226,6 +227,7 @@ class _RowReader:
         self._source = source
         self._options = options
         self._columns = Columns.of(options)
+        self._roots = [(root, root.resolve()) for root in source.roots]
 
     def rows(self) -> Iterator[Row]:
         """Yield the rows below the limit, in order."""
@@ -252,7 +254,7 @@ class _RowReader:
         try:
             example = _inside(
                 self._columns.to_example(row, self._source.roots[0]),
-                self._source.roots,
+                self._roots,
                 self._options.allow_outside,
             )
             # What is fetched lies outside the roots, and may.
@@ -305,7 +307,10 @@ def _digest(name: str) -> bytes:
     return blake2b(name.encode(errors="surrogatepass"), digest_size=_DIGEST_BYTES).digest()
 
 
-def _inside(example: Example, roots: Sequence[Path], allow_outside: bool) -> Example:
+_Root = tuple[Path, Path]  # as it was named, and with its links followed
+
+
+def _inside(example: Example, roots: Sequence[_Root], allow_outside: bool) -> Example:
     """Return the example with its media paths resolved, each of them inside one of the roots."""
     if not any(not isinstance(part, Text) and isinstance(part.source, Path) for part in example.parts):
         return example
@@ -319,13 +324,13 @@ def _inside(example: Example, roots: Sequence[Path], allow_outside: bool) -> Exa
     return replace(example, messages=tuple(messages))
 
 
-def _resolve(path: Path, roots: Sequence[Path], allow_outside: bool) -> Path:
-    for root in roots[1:]:
+def _resolve(path: Path, roots: Sequence[_Root], allow_outside: bool) -> Path:
+    for root, resolved_root in roots[1:]:
         try:
-            return resolve_media_path(path, root)
+            return resolve_inside(path, root, resolved_root)
         except MediaError:
             continue
-    return resolve_media_path(path, roots[0], allow_outside=allow_outside)
+    return resolve_inside(path, *roots[0], allow_outside=allow_outside)
 
 
 # Folders of media files, and one file.
