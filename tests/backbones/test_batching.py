@@ -41,10 +41,10 @@ def test__encode__images__nested_in_the_order_of_the_texts(family, ask, image) -
 
 def test__encode__too_long__error_with_both_numbers(family, ask) -> None:
     examples = [ask("a", id="s"), ask("!" * 90, id="l")]
-    batches, failures = encode(family("qwen3").processor, examples, max_tokens=50)
+    batches, errors = encode(family("qwen3").processor, examples, max_tokens=50)
     assert [batch.indices for batch in batches] == [[0]]
-    assert [(failure.index, failure.error.code) for failure in failures] == [(1, "prompt_too_long")]
-    assert str(failures[0].error).startswith("its prompt has 107 tokens but the backbone reads at most 50")
+    assert [(index, error.code) for index, error in errors.items()] == [(1, "prompt_too_long")]
+    assert str(errors[1]).startswith("its prompt has 107 tokens but the backbone reads at most 50")
 
 
 def test__encode__text_beyond_any_context__refused_before_the_tokenizer_sees_it(
@@ -57,12 +57,10 @@ def test__encode__text_beyond_any_context__refused_before_the_tokenizer_sees_it(
         type(processor), "__call__", lambda self, text, **rest: seen.extend(text) or call(self, text, **rest)
     )
     examples = [ask("a", id="s"), ask("z " * 6500, id="l"), ask("z " * 500, id="m")]
-    batches, failures = encode(processor, examples, max_tokens=50)
+    batches, errors = encode(processor, examples, max_tokens=50)
     assert [batch.indices for batch in batches] == [[0]]
-    assert {failure.index: failure.error.code for failure in failures} == dict.fromkeys(
-        (1, 2), "prompt_too_long"
-    )
-    messages = {failure.index: str(failure.error) for failure in failures}
+    assert {index: error.code for index, error in errors.items()} == dict.fromkeys((1, 2), "prompt_too_long")
+    messages = {index: str(error) for index, error in errors.items()}
     assert messages[1].endswith(" characters but the backbone reads at most 50 tokens; shorten the text")
     assert " tokens but the backbone reads at most 50;" in messages[2]
     assert seen
@@ -70,10 +68,10 @@ def test__encode__text_beyond_any_context__refused_before_the_tokenizer_sees_it(
 
 
 def test__encode__no_image_where_one_is_needed__error_says_so(family, ask) -> None:
-    batches, failures = encode(family("paligemma").processor, [ask("red?"), ask("blue?")])
+    batches, errors = encode(family("paligemma").processor, [ask("red?"), ask("blue?")])
     assert not batches
-    assert [failure.index for failure in failures] == [1, 0]
-    assert str(failures[0].error).endswith("it has no image, and this model may need one")
+    assert list(errors) == [1, 0]
+    assert str(errors[1]).endswith("it has no image, and this model may need one")
 
 
 def test__encode__one_prompt_without_tokens__error_of_that_item_alone(fresh_family) -> None:
@@ -83,14 +81,14 @@ def test__encode__one_prompt_without_tokens__error_of_that_item_alone(fresh_fami
     tokenizer.chat_template = None
     tokenizer.backend_tokenizer.normalizer = normalizers.Strip()
     items = [Item(i, Rendered(text, (), True)) for i, text in enumerate(["red", "  ", "a mat"])]
-    batches, failures = BatchEncoder(tokenizer).encode(items)
+    batches, errors = BatchEncoder(tokenizer).encode(items)
     assert [batch.indices for batch in batches] == [[0], [2]]
-    assert [(failure.index, failure.error.code) for failure in failures] == [(1, "empty_example")]
+    assert [(index, error.code) for index, error in errors.items()] == [(1, "empty_example")]
 
 
 def test__encode__half_a_character__said_so(family) -> None:
-    _, (failure,) = BatchEncoder(family("llava").processor).encode([Item(0, Rendered("a \ud800", (), True))])
-    assert "a lone surrogate" in failure.error.message
+    _, errors = BatchEncoder(family("llava").processor).encode([Item(0, Rendered("a \ud800", (), True))])
+    assert "a lone surrogate" in errors[0].message
 
 
 def test__encode__processor_without_lists_of_images__said_so(family, ask, image, monkeypatch) -> None:
@@ -101,5 +99,5 @@ def test__encode__processor_without_lists_of_images__said_so(family, ask, image,
 
     processor = family("llava").processor
     monkeypatch.setattr(type(processor), "__call__", refuse)
-    _, (failure,) = encode(processor, [ask(image(1), "a?")])
-    assert "takes no list of images per prompt" in failure.error.message
+    _, errors = encode(processor, [ask(image(1), "a?")])
+    assert "takes no list of images per prompt" in errors[0].message

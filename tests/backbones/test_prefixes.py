@@ -193,8 +193,8 @@ def test__extract__file_of_a_shared_image__decoded_once(family, ask, image, tmp_
     from savs.backbones import _batching as decoding
 
     opened: list[object] = []
-    load = decoding.load_image
-    monkeypatch.setattr(decoding, "load_image", lambda source: (opened.append(source), load(source))[1])
+    load = decoding.decode_image
+    monkeypatch.setattr(decoding, "decode_image", lambda source: (opened.append(source), load(source))[1])
     PILImage.fromarray(image(1)).save(tmp_path / "one.png")
     examples = [ask(f"is this a cat? {'x' * n}") for n in (0, 3, 9, 20)]
     examples = [

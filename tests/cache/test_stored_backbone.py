@@ -247,8 +247,8 @@ def test__fill__stores_what_is_missing_and_names_the_errors(tmp_path):
     bad = broken(tmp_path / "bad.png")
     examples = as_examples([*TEXTS[:3], (bad, "look"), *TEXTS[:5]])
     backbone = stored(tmp_path / "store", Strict(), states_width=16)
-    ledger = backbone.fill(examples, max_errors=1)
-    assert [(index, error.code) for index, error in ledger.by_index.items()] == [(3, "image_undecodable")]
+    errors = backbone.fill(examples, max_errors=1)
+    assert [(index, error.code) for index, error in errors.items()] == [(3, "image_undecodable")]
     assert backbone.last == Counts(9, 3, 5)  # the first three of the second chunk are there
     backbone.fill(examples, max_errors=-1)
     assert backbone.last == Counts(9, 8, 0)

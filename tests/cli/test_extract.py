@@ -16,7 +16,7 @@ from savs.data import read_examples
 
 @pytest.fixture
 def many(rows):
-    """Seven rows: two share their content, one names a broken image, one is no example."""
+    """Seven rows: two share their content, one names a broken image, one is not an example."""
     return rows(
         {"id": "a", "image": "red.png", "question": "one?"},
         {"id": "b", "image": "blue.png", "question": "one?"},

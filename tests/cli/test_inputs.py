@@ -94,7 +94,7 @@ def test__compare__a_split_and_the_other_as_test__read(library, backbone, savs):
         ("hub", ["--split", "dev"], "hub has no split 'dev'; name one of test, train"),
         ("saved", ["--split", "test", "--data-revision", "v1"], "belong to a hub dataset"),
         ("saved", ["--split", "test", "--label-column", "nope"], "saved/test:1: there is no column 'nope'"),
-        ("hf://a/b/c", [], "is no dataset of the hub"),
+        ("hf://a/b/c", [], "is not a dataset of the hub"),
     ],
 )
 def test__fault_17__wrong_source_or_option__one_line_with_the_place(

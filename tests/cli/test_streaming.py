@@ -5,8 +5,8 @@ import json
 import pytest
 
 from savs.cli import _inputs as streaming
-from savs.cli._inputs import ReadOptions, Source, in_chunks
-from savs.data import ErrorLedger, as_examples
+from savs.cli._inputs import Source, in_chunks
+from savs.data import ErrorLedger, ReadOptions, _readers, as_examples
 from savs.errors import DataError, ExampleError, ItemError
 
 
@@ -79,3 +79,36 @@ def test__check__missing_files_and_rows_that_are_none__both_counted(tmp_path):
     with pytest.raises(DataError, match=r"3 of 5 examples .* used, and 2 more rows are not examples:"):
         Source(path).check(4)
     assert Source(path).check(5) == 5
+
+
+@pytest.mark.parametrize(
+    ("most_rows", "most_bytes", "n_readings"), [(11, 2**20, 1), (10, 2**20, 2), (11, 12, 2)]
+)
+def test__rows__checked__read_once_unless_large(tmp_path, monkeypatch, most_rows, most_bytes, n_readings):
+    path, readings = data(tmp_path, 11), []
+
+    def rows(_address):
+        readings.append(1)
+        for line in path.read_text().splitlines():
+            yield json.loads(line)
+
+    monkeypatch.setattr(_readers._READERS, "_entries", {"counted": rows})
+    monkeypatch.setattr(streaming, "_MOST_KEPT", most_rows)
+    monkeypatch.setattr(streaming, "_MOST_KEPT_BYTES", most_bytes)
+    source = Source("counted://rows")
+    assert source.check(0) == 11
+    ledger = ErrorLedger(0)
+    assert [example.text for _, example in source.rows(ledger)] == [str(number) for number in range(11)]
+    assert len(readings) == n_readings
+
+
+def test__rows__checked__errors_in_their_places(tmp_path):
+    path = data(tmp_path, 3)
+    path.write_text(path.read_text() + '{"label": 1}\n' + '{"question": "q"}\n')
+    source = Source(path)
+    assert source.check(1) == 5
+    ledger = ErrorLedger(1)
+    assert [position for position, _ in source.rows(ledger)] == [0, 1, 2, 4]
+    assert list(ledger.by_index) == [3]
+    with pytest.raises(ItemError, match=r"data\.jsonl:4"):
+        list(source.rows(ErrorLedger(0)))

@@ -112,7 +112,9 @@ def test__as_examples__one_pair_in_place_of_a_list__refused(image: Any) -> None:
     assert len(as_examples((image, image))) == len(as_examples(("What", "is"))) == 2
 
 
-@pytest.mark.parametrize(("item", "words"), [(3, "an int is no example"), ({1}, "a set is no example")])
+@pytest.mark.parametrize(
+    ("item", "words"), [(3, "an int is not an example"), ({1}, "a set is not an example")]
+)
 def test__as_example__wrong_type__named_with_its_article(item: Any, words: str) -> None:
     assert words in refused(item).message
     with pytest.raises(DataError, match="not an int"):

@@ -223,7 +223,7 @@ def test__fault_17__parquet_cut_short_or_something_else__one_line(tmp_path: Path
     whole = path.read_bytes()
     for content in (b"", b"PAR1", b"x" * 1000, whole[: len(whole) // 2], whole[len(whole) // 2 :][:-8]):
         path.write_bytes(content)
-        assert "is no Parquet file, or damaged" in refused(path)
+        assert "is not a Parquet file, or damaged" in refused(path)
     (tmp_path / "b.parquet").mkdir()
     assert "0 images" in refused(tmp_path / "b.parquet")
 

@@ -351,7 +351,7 @@ def test__root__relative_working_directory__found(
 def test__path__no_data__error_that_says_what_is_read(write: Write, tmp_path: Path) -> None:
     assert "does not exist" in refused(tmp_path / "nowhere")
     assert "is not read" in refused(write("a.xlsx", b"PK"))
-    assert "is no Parquet file" in refused(write("a.parquet", b"PAR1"))
+    assert "is not a Parquet file" in refused(write("a.parquet", b"PAR1"))
     assert refused(tmp_path / "nowhere.jsonl") == (
         f"there is no file '{tmp_path / 'nowhere.jsonl'}'; check the path"
     )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import os
@@ -17,9 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile, ImageOps
 
-from savs.errors import MediaError
+from savs.errors import ExampleError, MediaError
 from savs.media import DEFAULT_LIMITS, MediaLimits, MediaWarning, content_hash, image_area, load_image
 from savs.media.image import decode, pillow_at_work
+from savs.media.parts import Image as ImagePart
 
 FORMATS = ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"]
 
@@ -451,3 +453,13 @@ def test__image_area__what_is_no_image__nothing_and_no_error(tmp_path) -> None:
     os.mkfifo(pipe)
     sources = [b"", b"no picture", tmp_path / "gone.png", tmp_path, pipe, np.zeros(3, np.uint8)]
     assert [image_area(source) for source in sources] == [0] * len(sources)
+
+
+def test__load_image__image_part__the_same_pixels(png: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(png)
+    url = "data:image/png;base64," + base64.b64encode(png).decode()
+    for form in (path, ImagePart(path), ImagePart(png), ImagePart(str(path)), ImagePart(url)):  # type: ignore[arg-type]
+        assert load_image(form).tobytes() == load_image(png).tobytes()
+    with pytest.raises(ExampleError, match="web addresses are opened only of hosts that are allowed"):
+        load_image(ImagePart("https://x.org/a.png"))  # type: ignore[arg-type]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from savs.backbones._rendering import (
     Frame,
+    PromptRenderer,
     Rendered,
     audio_token,
     image_token,
@@ -22,7 +23,6 @@ from savs.backbones._rendering import (
     media_tokens,
     reads_audio,
     reads_images,
-    render,
     sampling_rate,
     tokenizer_of,
     video_token,
@@ -30,8 +30,9 @@ from savs.backbones._rendering import (
 from savs.data import Example
 from savs.data._labels import has_surrogate
 from savs.errors import ExampleError, ItemError, MediaError
-from savs.media import Audio, Image, Video, image_area, load_image
-from savs.media.audio import load_audio
+from savs.media import Audio, Image, Video, image_area
+from savs.media.audio import decode_audio
+from savs.media.image import decode_image
 from savs.media.video import Decoded, decode_video
 
 if TYPE_CHECKING:
@@ -55,28 +56,29 @@ class Item:
     rendered: Rendered
 
 
-@dataclass(frozen=True)
-class Failure:
-    """One example that cannot be read: its position and why."""
-
-    index: int
-    error: ItemError
+Errors = dict[int, ItemError]
+"""Why examples cannot be read, by the position of each."""
 
 
-def render_all(processor: Any, examples: Sequence[Example]) -> tuple[list[Item], list[Failure]]:
-    """Return the prompts, and the examples that have none."""
+def render_all(processor: Any, examples: Sequence[Example]) -> tuple[list[Item], Errors]:
+    """Return the prompts, and the errors of the examples without one."""
     items: list[Item] = []
-    failures: list[Failure] = []
+    errors: Errors = {}
+    if not examples:
+        return items, errors
+    renderer = PromptRenderer(processor)
     for index, example in enumerate(examples):
         try:
-            items.append(Item(index, render(processor, example)))
+            items.append(Item(index, renderer.render(example)))
         except ItemError as error:
-            failures.append(Failure(index, error))
-    return items, failures
+            errors[index] = error
+    return items, errors
 
 
-def by_length(items: Iterable[Item]) -> list[Item]:
+def by_length(items: Sequence[Item]) -> list[Item]:
     """Return them by number of images and by length, the longest first: what does not fit shows at once."""
+    if len(items) < 2:  # without reading the size of an image
+        return list(items)
     return sorted(items, key=lambda item: (*_kind(item.rendered), _length(item.rendered)), reverse=True)
 
 
@@ -111,7 +113,7 @@ def _length(rendered: Rendered) -> float:
 
 
 def families(processor: Any, items: Sequence[Item]) -> tuple[list[list[Item]], list[Item]]:
-    """Find the prompts that show and play the same and begin with the same text.
+    """Find the prompts that have the same media and begin with the same text.
 
     Parameters
     ----------
@@ -121,15 +123,17 @@ def families(processor: Any, items: Sequence[Item]) -> tuple[list[list[Item]], l
     Returns
     -------
     families : list of list of Item
-        Each of at least two; what their prompts have in common holds all their images and audio clips.
+        Each of at least two; their common beginning holds all their images, videos and audio clips.
     rest : list of Item
         All others.
     """
+    if len(items) < 2:
+        return [], list(items)
     tokens = image_token(processor), audio_token(processor), video_token(processor)
-    found: list[list[Item]] = []
+    runs: list[list[Item]] = []
     for _, same in groupby(sorted(items, key=_sorting), key=lambda item: _media(item.rendered)):
-        found += _runs(list(same), tokens)
-    kept = [family for family in found if len(family) > 1]
+        runs += _runs(list(same), tokens)
+    kept = [family for family in runs if len(family) > 1]
     inside = {item.index for family in kept for item in family}
     return kept, [item for item in items if item.index not in inside]
 
@@ -223,18 +227,18 @@ class Loaded:
         return [image.size for image in (*self.images, *(f for video in self.videos for f in video.images))]
 
 
-def load(items: Sequence[Item], processor: Any) -> tuple[list[Loaded], list[Failure]]:
-    """Decode what some prompts show and play, as a processor wants it."""
+def load(items: Sequence[Item], processor: Any) -> tuple[list[Loaded], Errors]:
+    """Decode the media of some prompts as a processor takes them; return also the errors of the others."""
     loaded: list[Loaded] = []
-    failures: list[Failure] = []
+    errors: Errors = {}
     for item in items:
         try:
             audios = [_samples(audio, processor) for audio in item.rendered.audios]
             videos = [_frames(video) for video in item.rendered.videos]
             loaded.append(Loaded(item, _decoded(item.rendered.images), audios, videos))
         except ItemError as error:
-            failures.append(Failure(item.index, error))
-    return loaded, failures
+            errors[item.index] = error
+    return loaded, errors
 
 
 def _decoded(images: Sequence[Image]) -> list[PILImage.Image]:
@@ -243,7 +247,7 @@ def _decoded(images: Sequence[Image]) -> list[PILImage.Image]:
     decoded: list[PILImage.Image] = []
     for image in images:
         if not isinstance(image, Frame):
-            decoded.append(load_image(image.source))
+            decoded.append(decode_image(image.source))
             continue
         key = id(image.video)
         if key not in videos:
@@ -258,7 +262,7 @@ def _frames(video: Video) -> Decoded:
 
 def _samples(audio: Audio, processor: Any) -> NDArray[np.float32]:
     rate, longest = sampling_rate(processor), longest_audio(processor)
-    samples = load_audio(audio, rate)
+    samples = decode_audio(audio, rate)
     seconds = len(samples) / rate
     if seconds < _SHORTEST_SECONDS:
         raise MediaError(
@@ -387,26 +391,44 @@ class BatchEncoder:
 
     def encode(
         self, items: Sequence[Item], padding_side: PaddingSide = "right"
-    ) -> tuple[list[Batch], list[Failure]]:
-        """Return one batch of the items that can be encoded, or several if they cannot be padded together."""
-        loaded, failures = load(items, self.processor)
+    ) -> tuple[list[Batch], Errors]:
+        """Encode some prompts.
+
+        Parameters
+        ----------
+        items : sequence of Item
+        padding_side : {"right", "left"}
+
+        Returns
+        -------
+        batches : list of Batch
+            One, or several if the prompts cannot be padded together.
+        errors : dict of int to ItemError
+            Of the examples that cannot be encoded, by position.
+        """
+        loaded, errors = load(items, self.processor)
         batches: list[Batch] = []
         alone = not self._can_pad and (reads_images(self.processor) or reads_audio(self.processor))
         for group in [[entry] for entry in loaded] if alone else [loaded] if loaded else []:
             more, failed = self._encode(group, padding_side)
             batches += more
-            failures += failed
-        return batches, failures
+            errors |= failed
+        return batches, errors
 
-    def _encode(self, loaded: list[Loaded], padding_side: PaddingSide) -> tuple[list[Batch], list[Failure]]:
+    def _encode(self, loaded: list[Loaded], padding_side: PaddingSide) -> tuple[list[Batch], Errors]:
         """Encode together; if that fails, find the culprits one by one."""
         try:
-            return [self.encode_together(loaded, padding_side)], []
-        except Exception as error:
+            return [self.encode_together(loaded, padding_side)], {}
+        except Exception as error:  # a processor can fail in any way
             if len(loaded) == 1:
-                return [], [Failure(loaded[0].item.index, _refused(self.processor, error, loaded[0]))]
-        each = [self._encode([entry], padding_side) for entry in loaded]
-        return [batch for batches, _ in each for batch in batches], [f for _, failed in each for f in failed]
+                return [], {loaded[0].item.index: _refused(self.processor, error, loaded[0])}
+        batches: list[Batch] = []
+        errors: Errors = {}
+        for entry in loaded:
+            alone, failed = self._encode([entry], padding_side)
+            batches += alone
+            errors |= failed
+        return batches, errors
 
     def encode_together(
         self, loaded: Sequence[Loaded], padding_side: PaddingSide = "right", processor: Any = None
@@ -455,10 +477,10 @@ class BatchEncoder:
             )
 
     def _check_reserved(self, texts: Sequence[str]) -> None:
-        found = next((token for token in self.reserved for text in texts if token in text), None)
-        if found is not None:
+        token = next((token for token in self.reserved for text in texts if token in text), None)
+        if token is not None:
             raise ExampleError(
-                f"its text holds {found}, which stands for the pixels of an image in this backbone; take it "
+                f"its text holds {token}, which stands for the pixels of an image in this backbone; take it "
                 "out",
                 code="image_count",
             )

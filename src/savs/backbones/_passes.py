@@ -17,7 +17,7 @@ from typing import Generic, TypeVar
 from savs.backbones._batching import (
     Batch,
     BatchEncoder,
-    Failure,
+    Errors,
     Item,
     PaddingSide,
     by_length,
@@ -28,7 +28,7 @@ from savs.backbones._batching import (
 from savs.backbones._memory import BatchSize, OutOfMemoryError, release, too_large
 from savs.backbones._prefixes import SharedBatch, encode_family
 from savs.backbones.base import RunReport
-from savs.data import ErrorLedger, Example
+from savs.data import Example, Results
 from savs.errors import ItemError
 
 # Prepares the next batches on another thread while the model works on this one.
@@ -79,11 +79,11 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True)
 class _Work:
-    """What the worker thread has prepared."""
+    """What the worker thread has prepared: batches, or prompts with a common beginning, and errors."""
 
     batches: Sequence[Batch] = ()
     shared: SharedBatch | None = None
-    failures: Sequence[Failure] = ()
+    errors: Errors = field(default_factory=dict)
 
 
 @dataclass
@@ -95,8 +95,6 @@ class Passes(Generic[Row]):
     encoder : BatchEncoder
     size : BatchSize
         Shared by all calls of a backbone: what did not fit once is not tried again.
-    ledger : ErrorLedger
-        Raises when too many examples fail.
     read : callable
         One row per example of a batch.
     read_shared : callable, optional
@@ -106,13 +104,12 @@ class Passes(Generic[Row]):
     refuse : callable, optional
         Returns what is wrong with a row that cannot be used.
     advance : callable
-        Told how many examples are done.
+        Called with the number of examples that are done.
     padding_side : {"right", "left"}
     """
 
     encoder: BatchEncoder
     size: BatchSize
-    ledger: ErrorLedger
     read: Callable[[Batch], Sequence[Row]]
     read_shared: Callable[[SharedBatch], Sequence[Row]] | None = None
     check: Callable[[Row, Row], str | None] = lambda _row, _whole: None
@@ -121,36 +118,43 @@ class Passes(Generic[Row]):
     padding_side: PaddingSide = "right"
     report: RunReport = field(default_factory=RunReport)
 
-    def run(self, examples: Sequence[Example]) -> dict[int, Row]:
-        """Return the rows by position of the example; the ledger holds the others."""
+    def run(self, examples: Sequence[Example], max_errors: int = 0) -> Results[Row]:
+        """Return a row or an error for each example.
+
+        Parameters
+        ----------
+        examples : sequence of Example
+        max_errors : int, default=0
+            How many examples may fail before the error of one more is raised; -1 means any number.
+        """
         self.report.n_examples = len(examples)
-        rows: dict[int, Row] = {}
-        items, failures = render_all(self.encoder.processor, examples)
-        self._note(failures, examples)
+        results: Results[Row] = Results(examples, max_errors)
+        items, errors = render_all(self.encoder.processor, examples)
+        self._put_errors(results, errors)
         with prefetched(self._prepare(items)) as prepared:
             for work in prepared:
-                self._note(work.failures, examples)
-                for item, row in self._read(work, examples):
-                    error = self.refuse(row)
-                    if error is None:
-                        rows[item.index] = row
-                    else:
-                        self.ledger.add(item.index, examples[item.index], error)
+                self._read(work, results)
         self.report.batch_size = self.size.limit
-        return rows
+        return results
 
-    def _note(self, failures: Sequence[Failure], examples: Sequence[Example]) -> None:
-        for failure in failures:
-            self.ledger.add(failure.index, examples[failure.index], failure.error)
-        self.advance(len(failures))
+    def _put_errors(self, results: Results[Row], errors: Errors) -> None:
+        for index, error in errors.items():
+            results.put(index, error)
+        self.advance(len(errors))
+
+    def _put_rows(self, results: Results[Row], items: Sequence[Item], rows: Sequence[Row]) -> None:
+        self.advance(len(rows))
+        for item, row in zip(items, rows, strict=True):
+            error = self.refuse(row)
+            results.put(item.index, row if error is None else error)
 
     def _prepare(self, items: Sequence[Item]) -> Iterator[_Work]:
         """Yield model inputs; runs on the worker thread, and touches nothing that the main thread changes."""
         alike, rest = families(self.encoder.processor, items) if self.read_shared else ([], list(items))
         for family in alike:
-            shared, left, failures = encode_family(self.encoder, family)
+            shared, left, errors = encode_family(self.encoder, family)
             rest += left
-            yield _Work(shared=shared, failures=failures)
+            yield _Work(shared=shared, errors=errors)
         yield from self._plain(rest)
 
     def _plain(self, items: Sequence[Item]) -> Iterator[_Work]:
@@ -159,37 +163,35 @@ class Passes(Generic[Row]):
         while waiting:
             group = take(waiting, self.size.next(n_tokens))
             del waiting[: len(group)]
-            batches, failures = self.encoder.encode(group, self.padding_side)
+            batches, errors = self.encoder.encode(group, self.padding_side)
             n_tokens = max((batch.longest for batch in batches), default=n_tokens)
-            yield _Work(batches=batches, failures=failures)
+            yield _Work(batches, errors=errors)
 
-    def _read(self, work: _Work, examples: Sequence[Example]) -> Iterator[tuple[Item, Row]]:
+    def _read(self, work: _Work, results: Results[Row]) -> None:
+        self._put_errors(results, work.errors)
         if work.shared is not None:
             rows = self._try_shared(work.shared)
             if rows is not None:
-                self.advance(len(rows))
-                yield from zip(work.shared.items, rows, strict=True)
+                self._put_rows(results, work.shared.items, rows)
                 return
             for plain in self._plain(work.shared.items):
-                yield from self._read(plain, examples)
+                self._read(plain, results)
         for batch in work.batches:
-            yield from self._read_or_split(batch, examples)
+            self._read_or_split(batch, results)
 
-    def _read_or_split(self, batch: Batch, examples: Sequence[Example]) -> Iterator[tuple[Item, Row]]:
+    def _read_or_split(self, batch: Batch, results: Results[Row]) -> None:
         rows = self._try(batch)
         if rows is not None:
             self.report.n_forward += len(rows)
-            self.advance(len(rows))
-            yield from zip(batch.items, rows, strict=True)
+            self._put_rows(results, batch.items, rows)
         elif len(batch.items) == 1:
-            error = too_large(batch.longest, batch.sizes[0])
-            self._note([Failure(batch.items[0].index, error)], examples)
+            self._put_errors(results, {batch.items[0].index: too_large(batch.longest, batch.sizes[0])})
         else:
             self.size.halve(len(batch.items))
             middle = len(batch.items) // 2
             for half in (batch.items[:middle], batch.items[middle:]):
-                batches, failures = self.encoder.encode(half, self.padding_side)
-                yield from self._read(_Work(batches, None, failures), examples)
+                batches, errors = self.encoder.encode(half, self.padding_side)
+                self._read(_Work(batches, errors=errors), results)
 
     def _try(self, batch: Batch) -> Sequence[Row] | None:
         """Return the rows, or None if they do not fit into memory; the failed pass is gone by then."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from savs.backbones._batching import Batch, BatchEncoder, Failure, Item, Loaded, load
+from savs.backbones._batching import Batch, BatchEncoder, Errors, Item, Loaded, load
 from savs.backbones._rendering import media_tokens, reads_audio, reads_images, reads_videos, tokenizer_of
 
 _MIN_SAVED = 0.25  # share of all tokens; below, the second pass costs more than it saves
@@ -60,8 +60,13 @@ class SharedBatch:
 
 def encode_family(
     encoder: BatchEncoder, family: Sequence[Item]
-) -> tuple[SharedBatch | None, list[Item], list[Failure]]:
-    """Encode prompts that show and play the same and begin alike.
+) -> tuple[SharedBatch | None, list[Item], Errors]:
+    """Encode prompts that have the same media and begin alike.
+
+    Parameters
+    ----------
+    encoder : BatchEncoder
+    family : sequence of Item
 
     Returns
     -------
@@ -69,27 +74,27 @@ def encode_family(
         None if too few tokens would be saved.
     left : list of Item
         Those to read in full instead: all, or none.
-    failures : list of Failure
-        Those that cannot be encoded.
+    errors : dict of int to ItemError
+        Of the examples that cannot be encoded, by position.
     """
-    loaded, failures = _loaded_once(family, encoder.processor)
+    loaded, errors = _loaded_once(family, encoder.processor)
     processor = _remembering(encoder.processor)
     batches: list[Batch] = []
     for entry in loaded:
         try:
             batches.append(encoder.encode_together([entry], processor=processor))
         except Exception:  # the plain way finds out what is wrong with it and says so
-            return None, [item for item in family if item.index not in {f.index for f in failures}], failures
+            return None, [item for item in family if item.index not in errors], errors
     shared = _share(batches, _token_ids(encoder.processor))
-    return shared, [] if shared else [entry.item for entry in loaded], failures
+    return shared, [] if shared else [entry.item for entry in loaded], errors
 
 
-def _loaded_once(family: Sequence[Item], processor: Any) -> tuple[list[Loaded], list[Failure]]:
-    """Decode what all of a family show and play once for all of them."""
-    first, failures = load(family[:1], processor)
-    if failures:
+def _loaded_once(family: Sequence[Item], processor: Any) -> tuple[list[Loaded], Errors]:
+    """Decode the common media of a family once for all of them."""
+    first, errors = load(family[:1], processor)
+    if errors:
         return load(family, processor)  # each has an error of its own
-    return [replace(first[0], item=item) for item in family], []
+    return [replace(first[0], item=item) for item in family], {}
 
 
 def _share(batches: list[Batch], media_ids: set[int]) -> SharedBatch | None:
@@ -117,8 +122,8 @@ def _common(ids: list[list[int]]) -> int:
 
 
 def _cut(inputs: dict[str, Any], where: slice, *, keep_rest: bool) -> dict[str, Any]:
-    found = {name: inputs[name][:, where] for name in _PER_TOKEN if name in inputs}
-    return {**inputs, **found} if keep_rest else found
+    cut = {name: inputs[name][:, where] for name in _PER_TOKEN if name in inputs}
+    return {**inputs, **cut} if keep_rest else cut
 
 
 def _token_ids(processor: Any) -> set[int]:
@@ -126,7 +131,7 @@ def _token_ids(processor: Any) -> set[int]:
 
 
 def _remembering(processor: Any) -> Any:
-    """Return a processor that prepares the same media once; the given one is not changed."""
+    """Return a processor that prepares the same media once; `processor` is not changed."""
     parts = [name for name, there in _PREPARES.items() if there(processor)]
     if not parts:
         return processor

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ def reads_audio(processor: Any) -> bool:
 
 
 def reads_videos(processor: Any) -> bool:
-    """Return whether a processor takes videos as such; others take their frames as images.
+    """Return whether a processor takes videos; others take their frames as images.
 
     It must have a video processor, a token for a video, and a chat template that writes it.
     """
@@ -70,7 +71,7 @@ def audio_token(processor: Any) -> str | None:
 
 
 def video_token(processor: Any) -> str | None:
-    """Return the token that stands for one video in a prompt, where videos are read as such."""
+    """Return the token that stands for one video in a prompt, where the processor takes videos."""
     return named_token(processor, "video_token") if reads_videos(processor) else None
 
 
@@ -98,8 +99,8 @@ def named_token(processor: Any, name: str) -> str | None:
 def placeholders(model: Any, processor: Any) -> tuple[str, ...]:
     """Return the tokens that a model replaces by images, where the processor writes them by itself.
 
-    They are not those that stand for an image in a prompt (Gemma 3, Aya Vision, Ovis 2), so nobody counts
-    them: one more, in an example's own text, and the model fails for the whole batch.
+    They differ from those that stand for an image in a prompt (Gemma 3, Aya Vision, Ovis 2), so they are not
+    counted: with one more in an example's own text the model would fail for the whole batch.
     """
     vocabulary = tokenizer_of(processor)
     ids = (getattr(model.config, name, None) for name in ("image_token_id", "image_token_index"))
@@ -148,7 +149,7 @@ class Rendered:
     audios : tuple of Audio
         In the order of their tokens.
     videos : tuple of Video
-        Those that the model reads as videos, in the order of their tokens.
+        Those that the model takes whole, not as images of their frames, in the order of their tokens.
     """
 
     text: str
@@ -164,26 +165,123 @@ class Rendered:
 
 
 def render(processor: Any, example: Example) -> Rendered:
-    """Return the prompt of an example, with the generation prompt and no answer.
+    """Return the prompt of one example; see `PromptRenderer.render`."""
+    return PromptRenderer(processor).render(example)
+
+
+class PromptRenderer:
+    """Renders examples for one processor, whose tokens and chat template are looked up once.
 
     Parameters
     ----------
     processor : transformers processor or tokenizer
         Its chat template is used if it has one, else plain text with image tokens.
-    example : Example
-        Labels are not read.
-
-    Raises
-    ------
-    ExampleError
-        If it is empty, has images or audio clips the model cannot read, its tokens are not one per image and
-        one per audio clip, or the chat template refuses it.
     """
-    try:
-        return _render(processor, example)
-    except ExampleError as error:
-        error.id = error.id if error.id is not None else example.id
-        raise
+
+    def __init__(self, processor: Any) -> None:
+        self._processor = processor
+        self._template, self._as_parts = chat_template(processor)
+        self._reads_images = reads_images(processor)
+        self._reads_audio = reads_audio(processor)
+        self._reads_videos = reads_videos(processor)
+        self._writes_own_tokens = writes_own_tokens(processor)
+        # What stands for an image and for an audio clip where no template writes it.
+        names = ("audio_bos_token", "audio_token", "audio_eos_token")
+        audio = "".join(named_token(processor, name) or "" for name in names)
+        image = named_token(processor, "image_token")
+        self._written: dict[type, str] = {Image: image or "<image>", Audio: audio or "<audio>"}
+        # What is counted in a finished prompt.
+        self._counted = (
+            (None if self._writes_own_tokens else image, Image, "images", "image_count"),
+            (audio_token(processor), Audio, "audios", "audio_count"),
+            (video_token(processor), Video, "videos", "video_count"),
+        )
+        bos = getattr(tokenizer_of(processor), "bos_token", None)
+        self._bos: str | None = bos or None
+
+    def render(self, example: Example) -> Rendered:
+        """Return the prompt of an example, with the generation prompt and no answer.
+
+        Parameters
+        ----------
+        example : Example
+            Labels are not read.
+
+        Raises
+        ------
+        ExampleError
+            If it is empty, has images or audio clips the model cannot read, its tokens are not one per image
+            and one per audio clip, or the chat template refuses it.
+        """
+        try:
+            return self._render(example)
+        except ExampleError as error:
+            error.id = error.id if error.id is not None else example.id
+            raise
+
+    def _render(self, example: Example) -> Rendered:
+        self._check_media(example)
+        messages = [self._placed(message) for message in example.messages]
+        media: dict[type, list[Any]] = {Image: [], Audio: [], Video: []}
+        for message in messages:
+            for part in message.parts:
+                if not isinstance(part, Text):
+                    kind = Audio if isinstance(part, Audio) else Video if isinstance(part, Video) else Image
+                    media[kind].append(part)
+        if self._template is None:
+            text = "\n".join(_flat(message.parts, self._written) for message in messages)
+        else:
+            turns = [self._turn(message) for message in messages]
+            text = _apply_template(self._processor, self._template, turns)
+        if self._writes_own_tokens:
+            text = text.replace(self._written[Image], "")
+        self._check_counts(text, {kind: len(parts) for kind, parts in media.items()})
+        special = not (self._bos is not None and text.startswith(self._bos))
+        return Rendered(text, tuple(media[Image]), special, tuple(media[Audio]), tuple(media[Video]))
+
+    def _check_media(self, example: Example) -> None:
+        parts = example.parts
+        if not parts:
+            raise ExampleError("it has neither text nor images", code="empty_example")
+        n_audios = sum(isinstance(part, Audio) for part in parts)
+        n_images = sum(isinstance(part, Image) for part in parts)
+        if n_images and not self._reads_images:
+            kind = "video(s)" if len(example.videos) == n_images else "image(s)"
+            rest = "text and audio clips" if self._reads_audio else "text"
+            raise ExampleError(
+                f"it has {n_images} {kind}, but this backbone reads {rest} only", code="no_images"
+            )
+        if n_audios and not self._reads_audio:
+            rest = "text and images" if self._reads_images else "text"
+            raise ExampleError(
+                f"it has {n_audios} audio clip(s), but this backbone reads {rest} only", code="no_audio"
+            )
+
+    def _placed(self, message: Message) -> Message:
+        parts = place_in_order(message.parts)
+        if not self._reads_videos and any(isinstance(part, Video) for part in parts):
+            parts = _unrolled(parts)
+        return Message(message.role, parts)
+
+    def _turn(self, message: Message) -> dict[str, Any]:
+        if not self._as_parts:
+            return {"role": message.role, "content": _flat(message.parts, self._written)}
+        return {"role": message.role, "content": [_content(part) for part in message.parts]}
+
+    def _check_counts(self, text: str, n_media: Mapping[type, int]) -> None:
+        if self._writes_own_tokens and n_media[Image] != 1:
+            raise ExampleError(
+                f"it has {n_media[Image]} images, but this backbone reads exactly one per prompt",
+                code="image_count",
+            )
+        for token, kind, name, code in self._counted:
+            if token is not None and text.count(token) != n_media[kind]:
+                message = (
+                    f"the prompt has {text.count(token)} {token} tokens but there are {n_media[kind]} {name}"
+                )
+                raise ExampleError(message, code=code)
+        if not text:
+            raise ExampleError("its prompt is empty", code="empty_example")
 
 
 def chat_template(processor: Any) -> tuple[str | None, bool]:
@@ -200,65 +298,6 @@ def _default(template: Any) -> str | None:
     if "default" not in template:
         raise BackboneError(f"none of the chat templates ({', '.join(template)}) is named 'default'")
     return str(template["default"])
-
-
-def _render(processor: Any, example: Example) -> Rendered:
-    messages = _messages(processor, example)
-    parts = [part for message in messages for part in message.parts]
-    videos = tuple(part for part in parts if isinstance(part, Video))
-    images = tuple(part for part in parts if isinstance(part, Image) and not isinstance(part, Video))
-    audios = tuple(part for part in parts if isinstance(part, Audio))
-    template, as_parts = chat_template(processor)
-    tokens = _tokens(processor)
-    if template is None:
-        text = "\n".join(_flat(message.parts, tokens) for message in messages)
-    else:
-        text = _apply_template(processor, template, [_turn(m, as_parts, tokens) for m in messages])
-    if writes_own_tokens(processor):
-        text = text.replace(tokens[Image], "")
-    _check_images(processor, text, len(images))
-    _check_count(text, audio_token(processor), len(audios), "audios", "audio_count")
-    _check_count(text, video_token(processor), len(videos), "videos", "video_count")
-    if not text:
-        raise ExampleError("its prompt is empty", code="empty_example")
-    bos = getattr(tokenizer_of(processor), "bos_token", None)
-    return Rendered(text, images, not (bos and text.startswith(bos)), audios, videos)
-
-
-def _tokens(processor: Any) -> dict[type, str]:
-    """Return what stands for an image and for an audio clip where no template writes it."""
-    names = ("audio_bos_token", "audio_token", "audio_eos_token")
-    audio = "".join(named_token(processor, name) or "" for name in names)
-    return {Image: named_token(processor, "image_token") or "<image>", Audio: audio or "<audio>"}
-
-
-def _messages(processor: Any, example: Example) -> list[Message]:
-    if not example.parts:
-        raise ExampleError("it has neither text nor images", code="empty_example")
-    if example.images and not reads_images(processor):
-        kind = "video(s)" if len(example.videos) == len(example.images) else "image(s)"
-        raise ExampleError(
-            f"it has {len(example.images)} {kind}, but this backbone reads {_besides(processor, Image)} only",
-            code="no_images",
-        )
-    if example.audios and not reads_audio(processor):
-        raise ExampleError(
-            f"it has {len(example.audios)} audio clip(s), but this backbone reads "
-            f"{_besides(processor, Audio)} only",
-            code="no_audio",
-        )
-    whole = reads_videos(processor)
-    return [
-        Message(message.role, placed if whole else _unrolled(placed))
-        for message in example.messages
-        for placed in [place_in_order(message.parts)]
-    ]
-
-
-def _besides(processor: Any, kind: type) -> str:
-    if kind is Image and reads_audio(processor):
-        return "text and audio clips"
-    return "text and images" if kind is Audio and reads_images(processor) else "text"
 
 
 def _unrolled(parts: tuple[Part, ...]) -> tuple[Part, ...]:
@@ -284,12 +323,6 @@ def _flat(parts: tuple[Part, ...], tokens: dict[type, str]) -> str:
     )
 
 
-def _turn(message: Message, as_parts: bool, tokens: dict[type, str]) -> dict[str, Any]:
-    if not as_parts:
-        return {"role": message.role, "content": _flat(message.parts, tokens)}
-    return {"role": message.role, "content": [_content(part) for part in message.parts]}
-
-
 def _content(part: Part) -> dict[str, str]:
     if isinstance(part, Text):
         return {"type": "text", "text": part.text}
@@ -306,17 +339,3 @@ def _apply_template(processor: Any, template: str, conversation: list[dict[str, 
     except Exception as error:  # a template is a program and can fail in any way
         reason = " ".join(str(error).split())[:200]
         raise ExampleError(f"the chat template refuses it: {reason}", code="chat_template") from error
-
-
-def _check_images(processor: Any, text: str, n_images: int) -> None:
-    if writes_own_tokens(processor) and n_images != 1:
-        raise ExampleError(
-            f"it has {n_images} images, but this backbone reads exactly one per prompt", code="image_count"
-        )
-    _check_count(text, image_token(processor), n_images, "images", "image_count")
-
-
-def _check_count(text: str, token: str | None, n_media: int, kind: str, code: str) -> None:
-    if token is not None and text.count(token) != n_media:
-        message = f"the prompt has {text.count(token)} {token} tokens but there are {n_media} {kind}"
-        raise ExampleError(message, code=code)

@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from savs.backbones.base import Extraction, JSONValue
-from savs.data import ErrorLedger, Example, Text
+from savs.data import Example, Results, Text
 from savs.errors import BackboneError, ExampleError, ItemError
 from savs.layout import Head, HeadLayout
-from savs.media import Audio, Video, content_hash, load_image
-from savs.media.audio import audio_hash, load_audio
-from savs.media.video import decode_video, video_hash
+from savs.media import Audio, Video
+from savs.media._hashes import part_hash
+from savs.media.audio import decode_audio
+from savs.media.image import decode_image
+from savs.media.video import decode_video
 
 __all__ = ["FakeBackbone"]
 
@@ -97,17 +99,18 @@ class FakeBackbone:
     ) -> Extraction:
         """Return one row per example that can be read; see `savs.backbones.base.Backbone.extract`."""
         columns = self._columns(heads)
-        ledger = ErrorLedger(max_errors)
-        rows: dict[int, NDArray[np.float32]] = {}
+        results: Results[NDArray[np.float32]] = Results(examples, max_errors)
         for index, example in enumerate(examples):
             try:
-                rows[index] = self._vector(example, "heads", self._layout.width)[columns]
+                results.put(index, self._vector(example, "heads", self._layout.width)[columns])
                 self.n_forward += 1
             except ItemError as error:
-                ledger.add(index, example, error)
+                results.put(index, error)
+        rows = results.values
         features = np.stack(list(rows.values())) if rows else np.empty((0, len(columns)), np.float32)
         final = self._states([examples[index] for index in rows]) if states else None
-        return Extraction(features, np.asarray(list(rows), dtype=np.intp), ledger.errors, final)
+        indices = np.asarray(list(rows), dtype=np.intp)
+        return Extraction(features, indices, list(results.errors.values()), final)
 
     def last_layer_states(self, examples: Sequence[Example]) -> NDArray[np.float32]:
         """Return states of 16 columns, shape (n_examples, 16)."""
@@ -150,10 +153,10 @@ def _content(example: Example) -> Iterator[str]:
                 yield f"text {len(part.text)} {part.text}"
             elif isinstance(part, Video):
                 decode_video(part.source, part.n_frames, fps=part.fps)
-                yield f"video {part.sampling} {video_hash(part.source)}"
+                yield f"video {part.sampling} {part_hash(part)}"
             elif isinstance(part, Audio):
-                load_audio(part, 16_000)
-                yield f"audio clip {audio_hash(part)}"
+                decode_audio(part, 16_000)
+                yield f"audio clip {part_hash(part)}"
             else:
-                load_image(part.source)
-                yield f"image {content_hash(part.source)}"
+                decode_image(part.source)
+                yield f"image {part_hash(part)}"

@@ -21,7 +21,7 @@ from savs.backbones._passes import Passes
 from savs.backbones._record import Reading
 from savs.backbones._rendering import placeholders, reads_audio, reads_images, reads_videos
 from savs.backbones.base import Extraction, JSONValue, RunReport
-from savs.data import ErrorLedger, Example
+from savs.data import Example, Results
 from savs.errors import BackboneError
 from savs.layout import Head, HeadLayout
 
@@ -114,8 +114,8 @@ class TransformersBackbone:
 
         Without ``"video"``, videos are read as images if there is ``"image"``.
         """
-        found = {"image": reads_images, "audio": reads_audio, "video": reads_videos}
-        return frozenset({"text", *(name for name, reads in found.items() if reads(self.processor))})
+        media = {"image": reads_images, "audio": reads_audio, "video": reads_videos}
+        return frozenset({"text", *(name for name, reads in media.items() if reads(self.processor))})
 
     @property
     def source(self) -> str | None:
@@ -169,15 +169,16 @@ class TransformersBackbone:
             If the model fails, or a wanted head does not exist.
         """
         layout = self._select(heads)
-        rows, ledger = self._rows(examples, layout, states, max_errors, progress)
-        indices = np.asarray(sorted(rows), dtype=np.intp)
+        results = self._results(examples, layout, states=states, max_errors=max_errors, progress=progress)
+        rows = results.values
+        indices = np.asarray(list(rows), dtype=np.intp)
         width = layout.width + (self._hidden_size if states else 0)
         table = np.empty((len(indices), width), dtype=np.float32)
-        for position, index in enumerate(indices):
-            table[position] = rows[int(index)]
+        for place, row in enumerate(rows.values()):
+            table[place] = row
         final = table[:, layout.width :].copy() if states else None
         features = table[:, : layout.width].copy() if states else table
-        return Extraction(features, indices, ledger.errors, final)
+        return Extraction(features, indices, list(results.errors.values()), final)
 
     def last_layer_states(self, examples: Sequence[Example]) -> Vector:
         """Return the decoder's final hidden state at the last real token, shape (n_examples, hidden_size).
@@ -187,9 +188,8 @@ class TransformersBackbone:
         ItemError
             For the first example that cannot be read.
         """
-        rows, _ = self._rows(examples, None, True, 0, False)
-        ordered = [rows[index] for index in range(len(examples))]
-        return np.stack(ordered) if ordered else np.empty((0, self._hidden_size), np.float32)
+        rows = list(self._results(examples, None, states=True).values.values())
+        return np.stack(rows) if rows else np.empty((0, self._hidden_size), np.float32)
 
     def generate(self, examples: Sequence[Example], *, max_new_tokens: int = 16) -> list[str]:
         """Return the model's own answer to each example, decoded greedily, stripped.
@@ -206,38 +206,37 @@ class TransformersBackbone:
                 return generate_answers(self.model, self.processor, inputs, max_new_tokens)
 
         with frozen(self.model):
-            passes = Passes(self._encoder, self._size, ErrorLedger(0), read, padding_side="left")
-            answers = self._run(passes, examples)
-        return [answers[index] for index in range(len(examples))]
+            passes = Passes(self._encoder, self._size, read, padding_side="left")
+            return list(self._run(passes, examples).values.values())
 
-    def _rows(
+    def _results(
         self,
         examples: Sequence[Example],
         layout: HeadLayout | None,
+        *,
         states: bool,
-        max_errors: int,
-        progress: bool,
-    ) -> tuple[dict[int, Vector], ErrorLedger]:
-        ledger = ErrorLedger(max_errors)
+        max_errors: int = 0,
+        progress: bool = False,
+    ) -> Results[Vector]:
+        """Read the wanted heads and states, one row or error per example."""
         with frozen(self.model) as forget, _bar(len(examples), progress) as advance:
             reading = Reading(self.model, self._anatomy, layout, self._size, forget, states=states)
             passes: Passes[Vector] = Passes(
                 self._encoder,
                 self._size,
-                ledger,
                 reading.read,
                 reading.read_shared if self.prefix_reuse and not self._prefix_failure else None,
                 reading.difference,
                 reading.non_finite,
                 advance,
             )
-            return self._run(passes, examples), ledger
+            return self._run(passes, examples, max_errors)
 
-    def _run(self, passes: Passes[Row], examples: Sequence[Example]) -> dict[int, Row]:
+    def _run(self, passes: Passes[Row], examples: Sequence[Example], max_errors: int = 0) -> Results[Row]:
         self.report = passes.report
-        rows = passes.run(examples)
+        results = passes.run(examples, max_errors)
         self._prefix_failure = self._prefix_failure or passes.report.prefix_failure
-        return rows
+        return results
 
     @property
     def _hidden_size(self) -> int:

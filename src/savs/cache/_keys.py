@@ -13,16 +13,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from savs.backbones import Backbone
-from savs.backbones._rendering import Frame, Rendered, render
+from savs.backbones._rendering import Frame, PromptRenderer, Rendered
 from savs.data import Example, Text
 from savs.errors import ItemError
-from savs.media import DEFAULT_LIMITS, Image, MediaLimits, Video, content_hash
-from savs.media.audio import audio_hash
-from savs.media.video import video_hash
+from savs.media import DEFAULT_LIMITS, Image, MediaLimits, Video
+from savs.media._hashes import hashed_once, part_hash
 
 _VERSION = b"savs features 1"  # another number when savs renders prompts or converts images differently
 
@@ -40,6 +39,7 @@ def store_identity(fingerprint: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fingerprint.items() if name not in RECORDED_ONLY}
 
 
+@hashed_once()  # all frames of a video have one hash
 def feature_key(
     rendered: Rendered, identity: Mapping[str, Any], limits: MediaLimits = DEFAULT_LIMITS
 ) -> bytes:
@@ -68,44 +68,42 @@ def feature_key(
         rendered.text.encode(errors="surrogatepass"),
         b"special tokens" if rendered.add_special_tokens else b"none",
         *_contents(rendered.images, limits),
-        *(f"audio clip {audio_hash(audio)}".encode() for audio in rendered.audios),
-        *(f"video {video.sampling} of {video_hash(video.source)}".encode() for video in rendered.videos),
+        *(f"audio clip {part_hash(audio)}".encode() for audio in rendered.audios),
+        *(f"video {video.sampling} of {part_hash(video)}".encode() for video in rendered.videos),
     ):
         digest.update(f"{len(field)} ".encode() + field)
     return digest.digest()
 
 
 def _contents(images: Sequence[Image], limits: MediaLimits) -> Iterator[bytes]:
-    hashes: dict[int, str] = {}
     for image in images:
         video = image.video if isinstance(image, Frame) else image
-        if not isinstance(video, Video):
-            yield content_hash(image.source, limits).encode()
-            continue
-        if id(video) not in hashes:
-            hashes[id(video)] = video_hash(video.source)
-        number = image.number if isinstance(image, Frame) else "all"
-        yield f"frame {number} of {video.sampling} of {hashes[id(video)]}".encode()
+        if isinstance(video, Video):
+            number = image.number if isinstance(image, Frame) else "all"
+            yield f"frame {number} of {video.sampling} of {part_hash(video)}".encode()
+        else:
+            yield part_hash(image, limits).encode()
 
 
 def feature_keys(backbone: Backbone, examples: Sequence[Example]) -> list[bytes | None]:
     """Return each example's key; None for one that cannot be rendered or read: `extract` says why."""
     identity = store_identity(backbone.fingerprint)
-    return [_key_or_none(backbone, example, identity) for example in examples]
+    processor = getattr(backbone, "processor", None)
+    render = _as_it_is if processor is None else PromptRenderer(processor).render
+    return [_key_or_none(render, example, identity) for example in examples]
 
 
-def _key_or_none(backbone: Backbone, example: Example, identity: Mapping[str, Any]) -> bytes | None:
+def _key_or_none(
+    render: Callable[[Example], Rendered], example: Example, identity: Mapping[str, Any]
+) -> bytes | None:
     try:
-        return feature_key(_rendered(backbone, example), identity)
+        return feature_key(render(example), identity)
     except ItemError:
         return None
 
 
-def _rendered(backbone: Backbone, example: Example) -> Rendered:
-    processor = getattr(backbone, "processor", None)
-    if processor is not None:
-        return render(processor, example)
-    # A stand-in without a processor reads the messages as they are.
+def _as_it_is(example: Example) -> Rendered:
+    """Return the messages of an example for a stand-in without a processor."""
     turns = [
         [message.role, *(part.text if isinstance(part, Text) else None for part in message.parts)]
         for message in example.messages

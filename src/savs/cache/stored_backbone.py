@@ -19,24 +19,25 @@ from numpy.typing import NDArray
 from savs.backbones import Backbone, Extraction, JSONValue
 from savs.backbones.base import RunReport
 from savs.cache._keys import feature_keys, store_identity
-from savs.data import ErrorLedger, Example
+from savs.data import ErrorLimit, Example
 from savs.errors import BackboneError, ItemError
 from savs.layout import Head, HeadLayout
+from savs.media._hashes import hashed_once
 
 if TYPE_CHECKING:
     from savs.cache.feature_store import FeatureStore
 
-__all__ = ["Call", "Counts", "Rows", "named", "note_all", "selected", "StoredBackbone", "with_store"]
+__all__ = ["Counts", "StoredBackbone", "with_store"]
 
 
-# One call of a backbone with a store: what is wanted, what is there, what a store was good for.
+# One call of a backbone with a store: what is wanted, what is stored, and how many rows were computed.
 
 Rows = NDArray[np.float32]
 
 
 @dataclass
 class Counts:
-    """What a store was good for.
+    """How many rows came from a store, and how many were computed.
 
     Attributes
     ----------
@@ -60,16 +61,17 @@ class Counts:
 
 
 @dataclass
-class Call:
-    """One call of `extract`: what is wanted, and what is there so far, by position of the example."""
+class _Call:
+    """One call of `extract` or `fill`: what is wanted, and the rows and errors so far, by position."""
 
     examples: Sequence[Example]
     columns: NDArray[np.intp]
     states_wanted: bool
-    ledger: ErrorLedger
+    limit: ErrorLimit
     features: Rows | None = None  # None where nothing is handed back
     states: Rows | None = None
     done: NDArray[np.bool_] = field(init=False)
+    errors: dict[int, ItemError] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.done = np.zeros(len(self.examples), bool)
@@ -85,25 +87,19 @@ class Call:
                 self.states = np.empty((len(self.examples), states.shape[1]), np.float32)
             self.states[positions] = states
 
+    def put_errors(self, errors: Mapping[int, ItemError]) -> None:
+        """Take in errors in the order of the examples, each under the name of its own example."""
+        for index, error in sorted(errors.items()):
+            self.errors[index] = self.limit.count(error, self.examples[index].id or str(index))
 
-def named(example: Example, index: int) -> Example:
+
+def _named(example: Example, index: int) -> Example:
     """Return an example with its place for an id if it has none."""
     return example if example.id else replace(example, id=str(index))
 
 
-def note_all(call: Call, failed: Sequence[tuple[Sequence[int], ItemError]]) -> None:
-    """Note the error of each content for all its examples, in their order and each under its own name."""
-    errors = {
-        index: error if index == group[0] else type(error)(error.message, code=error.code)
-        for group, error in failed
-        for index in group
-    }
-    for index, error in sorted(errors.items()):
-        call.ledger.add(index, call.examples[index], error)
-
-
-def selected(layout: HeadLayout, heads: Sequence[Head] | None) -> tuple[HeadLayout, NDArray[np.intp]]:
-    """Return the wanted heads and their columns, or what a backbone says of wrong ones."""
+def _selected(layout: HeadLayout, heads: Sequence[Head] | None) -> tuple[HeadLayout, NDArray[np.intp]]:
+    """Return the wanted heads and their columns, or raise what a backbone raises for wrong ones."""
     try:
         wanted = layout if heads is None else layout.select(heads)
         return wanted, layout.column_indices(wanted.heads)
@@ -185,6 +181,7 @@ class StoredBackbone:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.backbone!r}, {str(self.store.folder)!r})"
 
+    @hashed_once()
     def extract(
         self,
         examples: Sequence[Example],
@@ -210,9 +207,9 @@ class StoredBackbone:
         StoreError
             If the store cannot be written and was opened with ``on_full="raise"``.
         """
-        (layout, columns), n = selected(self.layout, heads), len(examples)
+        (layout, columns), n = _selected(self.layout, heads), len(examples)
         features = np.empty((n, layout.width), np.float32)
-        call = Call(examples, columns, states, ErrorLedger(max_errors), features)
+        call = _Call(examples, columns, states, ErrorLimit(max_errors), features)
         self.last, self.report = Counts(), RunReport(n_examples=n)
         with self._flushing(), _bar(n, progress) as bar:
             for start in range(0, n, self.store.part_rows):
@@ -221,7 +218,8 @@ class StoredBackbone:
                 bar.update(len(part))
         return self._result(call, features)
 
-    def fill(self, examples: Sequence[Example], *, max_errors: int = 0) -> ErrorLedger:
+    @hashed_once()
+    def fill(self, examples: Sequence[Example], *, max_errors: int = 0) -> dict[int, ItemError]:
         """Compute and store the rows that the store lacks; those that it has are not read.
 
         Parameters
@@ -232,20 +230,20 @@ class StoredBackbone:
 
         Returns
         -------
-        ErrorLedger
-            The errors of the examples that could not be read, by position.
+        dict of int to ItemError
+            The errors of the examples that could not be read, by position, ascending.
 
         Raises
         ------
         ItemError, BackboneError, StoreError
             As by `extract`.
         """
-        call = Call(examples, np.empty(0, np.intp), self._wants_states(False), ErrorLedger(max_errors))
+        call = _Call(examples, np.empty(0, np.intp), self._wants_states(False), ErrorLimit(max_errors))
         self.last, self.report = Counts(), RunReport(n_examples=len(examples))
         with self._flushing():
             for start in range(0, len(examples), self.store.part_rows):
                 self._fill(call, range(start, min(start + self.store.part_rows, len(examples))))
-        return call.ledger
+        return call.errors
 
     @contextmanager
     def holding(self) -> Iterator[None]:
@@ -286,11 +284,11 @@ class StoredBackbone:
         """Return the model's own answers; they are not stored."""
         return self.backbone.generate(examples, max_new_tokens=max_new_tokens)
 
-    def _keys(self, call: Call, part: range) -> _Keys:
+    def _keys(self, call: _Call, part: range) -> _Keys:
         keys = feature_keys(self.backbone, [call.examples[index] for index in part])
         return dict(zip(part, keys, strict=True))
 
-    def _read(self, call: Call, part: range, layout: HeadLayout) -> None:
+    def _read(self, call: _Call, part: range, layout: HeadLayout) -> None:
         """Find or compute the rows of a chunk."""
         keys = self._keys(call, part)
         counts = Counts(len(part), self._find(call, keys, layout), 0)
@@ -300,7 +298,7 @@ class StoredBackbone:
         if left:
             self._compute(call, left)
 
-    def _fill(self, call: Call, part: range) -> None:
+    def _fill(self, call: _Call, part: range) -> None:
         """Compute the rows of a chunk that are not there."""
         keys = self._keys(call, part)
         known = [key for key in keys.values() if key is not None]
@@ -313,7 +311,7 @@ class StoredBackbone:
     def _wants_states(self, asked: bool) -> bool:
         return asked or (self.keeps_states and self.store.description.states_width is not None)
 
-    def _find(self, call: Call, keys: _Keys, layout: HeadLayout) -> int:
+    def _find(self, call: _Call, keys: _Keys, layout: HeadLayout) -> int:
         """Take in the rows that the store has, and return how many."""
         if call.states_wanted and self.store.description.states_width is None:
             return 0
@@ -323,7 +321,7 @@ class StoredBackbone:
         call.put(places, got.features[got.found], None if got.states is None else got.states[got.found])
         return len(places)
 
-    def _compute(self, call: Call, left: _Keys) -> None:
+    def _compute(self, call: _Call, left: _Keys) -> None:
         """Run the model on each content once, store the rows, and hand them to all examples with it."""
         alike: dict[bytes | int, list[int]] = {}
         for index, key in left.items():
@@ -331,15 +329,14 @@ class StoredBackbone:
         groups = list(alike.values())
         wants = self._wants_states(call.states_wanted)
         # Errors are named after the example's place among all, not among those that are left.
-        asked = [named(call.examples[group[0]], group[0]) for group in groups]
-        found = self.backbone.extract(asked, None, max_errors=call.ledger.left, states=wants)
+        asked = [_named(call.examples[group[0]], group[0]) for group in groups]
+        found = self.backbone.extract(asked, None, max_errors=call.limit.left, states=wants)
         self._add_report(len(found.indices))
         self._count(Counts(computed=len(found.indices)))
         done = [groups[row] for row in found.indices.tolist()]
         self._keep(found, [left[group[0]] for group in done])
         self._hand_out(call, found, done)
-        rest = np.delete(np.arange(len(groups)), found.indices).tolist()
-        note_all(call, list(zip((groups[row] for row in rest), found.errors, strict=True)))
+        call.put_errors(_errors_of_groups(groups, found))
 
     def _keep(self, found: Extraction, keys: Sequence[bytes | None]) -> None:
         rows = [row for row, key in enumerate(keys) if key is not None]
@@ -355,7 +352,7 @@ class StoredBackbone:
         if self.store.waiting_seconds > _PATIENCE:
             self.store.flush()
 
-    def _hand_out(self, call: Call, found: Extraction, groups: Sequence[Sequence[int]]) -> None:
+    def _hand_out(self, call: _Call, found: Extraction, groups: Sequence[Sequence[int]]) -> None:
         if call.features is None:
             return
         places = [index for group in groups for index in group]
@@ -363,7 +360,7 @@ class StoredBackbone:
         states = found.states[rows] if call.states_wanted and found.states is not None else None
         call.put(places, found.features[np.ix_(rows, call.columns)], states)
 
-    def _result(self, call: Call, features: Rows) -> Extraction:
+    def _result(self, call: _Call, features: Rows) -> Extraction:
         indices = np.flatnonzero(call.done)
         states = call.states
         if call.states_wanted and states is None:
@@ -371,19 +368,29 @@ class StoredBackbone:
         if len(indices) < len(call.examples):
             features = features[indices]
             states = None if states is None or not len(states) else states[indices]
-        return Extraction(features, indices, call.ledger.errors, states)
+        return Extraction(features, indices, list(call.errors.values()), states)
 
     def _count(self, counts: Counts) -> None:
         self.last, self.total = self.last + counts, self.total + counts
 
     def _add_report(self, n_computed: int) -> None:
-        """Add what the backbone says of its last call."""
+        """Add the backbone's report on its last call."""
         part = getattr(self.backbone, "report", RunReport(n_forward=n_computed))
         for name in ("n_forward", "n_prefixes", "n_reused", "n_out_of_memory"):
             setattr(self.report, name, getattr(self.report, name) + getattr(part, name))
         self.report.batch_size = part.batch_size
         self.report.prefix_failure = self.report.prefix_failure or part.prefix_failure
         self.report.checked |= part.checked
+
+
+def _errors_of_groups(groups: Sequence[Sequence[int]], found: Extraction) -> dict[int, ItemError]:
+    """Return the error of each content that was not read, by position of every example that has it."""
+    unread = np.delete(np.arange(len(groups)), found.indices).tolist()
+    return {
+        index: error if index == groups[row][0] else type(error)(error.message, code=error.code)
+        for row, error in zip(unread, found.errors, strict=True)
+        for index in groups[row]
+    }
 
 
 @contextmanager

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from savs.data.options import ReadOptions
 from savs.errors import DataError
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+
     from savs.data import ErrorLedger, Example
     from savs.errors import ItemError
     from savs.media import Fetcher
@@ -20,46 +23,6 @@ if TYPE_CHECKING:
 
 
 # How data is read.
-
-
-@dataclass(frozen=True)
-class ReadOptions:
-    """How a file, folder or dataset is read: the keywords of `savs.data.read_examples`.
-
-    Attributes
-    ----------
-    image_column, video_column, audio_column : sequence of str, optional
-        Columns with media.
-    text_column, label_column, id_column : str, optional
-        Columns with the text, the label and the id.
-    video_frames : int, optional
-        Frames to read from each video.
-    video_fps : float, optional
-        Frames to read per second of video.
-    root : Path, optional
-        Folder that media paths are relative to.
-    allow_outside : bool, default=False
-        Accept media files outside `root`.
-    split, config, revision : str, optional
-        Part, configuration and revision of a dataset.
-    fetch : Fetcher, optional
-        Downloads media; without it addresses are refused.
-    """
-
-    image_column: Sequence[str] | None = None
-    text_column: str | None = None
-    label_column: str | None = None
-    id_column: str | None = None
-    video_column: Sequence[str] | None = None
-    audio_column: Sequence[str] | None = None
-    video_frames: int | None = None
-    video_fps: float | None = None
-    root: Path | None = None
-    allow_outside: bool = False
-    split: str | None = None
-    config: str | None = None
-    revision: str | None = None
-    fetch: Fetcher | None = None
 
 
 def pop_read_options(values: dict[str, Any]) -> ReadOptions:
@@ -143,7 +106,7 @@ def read_data(
     from savs.data import ErrorLedger, describe_errors, preflight, read_examples
 
     ledger = ledger or ErrorLedger()
-    examples = read_examples(source, require_labels=require_labels, ledger=ledger, **vars(reading))
+    examples = read_examples(source, reading, require_labels=require_labels, ledger=ledger)
     bad = preflight(examples)
     if 0 <= ledger.left < len(bad):
         n_rows = len(examples) + ledger.n_errors
@@ -180,6 +143,7 @@ ROWS_PER_CHUNK = 64
 
 _CHECK_SECONDS = 30.0
 _LISTED = 20
+_MOST_KEPT, _MOST_KEPT_BYTES = 20_000, 2**26  # rows, and bytes of their contents
 
 
 class _Shard(click.ParamType["tuple[int, int]"]):
@@ -214,6 +178,7 @@ class Source:
     data : Path or str
         What `savs.data.iter_examples` reads.
     reading : ReadOptions
+        How.
     limit : int or None
         Only the first so many rows.
     shard : (int, int) or None
@@ -221,21 +186,27 @@ class Source:
     """
 
     data: Path | str
-    reading: ReadOptions = ReadOptions()
+    reading: ReadOptions = field(default_factory=ReadOptions)
     limit: int | None = None
     shard: tuple[int, int] | None = None
+    _kept: list[tuple[int, Example | ItemError]] = field(default_factory=list, init=False, repr=False)
 
     def rows(self, ledger: ErrorLedger) -> Iterator[tuple[int, Example]]:
-        """Yield positions and examples; the ledger notes the rows that are not examples."""
-        from savs.data import iter_examples
+        """Yield positions and examples; the ledger notes the rows that are not examples.
 
-        options = vars(self.reading) | {"limit": self.limit, "shard": self.shard}
-        return iter_examples(self.data, ledger=ledger, **options)
+        What `check` kept is not read again.
+        """
+        for position, result in self._kept or self._results(-1):
+            if _is_error(result):
+                ledger.add(position, None, result)
+            else:
+                yield position, result
 
     def check(self, max_errors: int) -> int | None:
         """Check rows and media files for half a minute, and return the number of rows, if it is known.
 
-        What is wrong later in the data shows when its turn comes.
+        What is wrong later in the data shows when its turn comes. Data of usual size are kept for `rows`;
+        larger data are read again, so that memory stays flat.
 
         Parameters
         ----------
@@ -249,34 +220,76 @@ class Source:
         ItemError
             If more rows are not examples than may fail.
         """
-        from savs.data import ErrorLedger, describe_errors, preflight
+        from savs.data import describe_errors, preflight
 
         bad: list[ItemError] = []
-        ledger, n_rows, n_bad = ErrorLedger(max_errors), 0, 0
+        kept = _Kept()
+        n_rows = n_errors = n_bad = 0
         end = time.monotonic() + _CHECK_SECONDS
-        for _, example in self.rows(ledger):
+        for position, result in self._results(max_errors):
             n_rows += 1
-            found = preflight([example])
-            n_bad += len(found)
-            bad += found[: max(_LISTED - len(bad), 0)]
+            kept.add(position, result)
+            if _is_error(result):
+                n_errors += 1
+                continue
+            errors = preflight([result])
+            n_bad += len(errors)
+            bad += errors[: max(_LISTED - len(bad), 0)]
             if time.monotonic() > end:
-                return self._count_rows()
-            ledger.hand_over()
-        n_rows += ledger.n_errors
-        if 0 <= ledger.left < n_bad:
+                return self._counted()
+        if 0 <= max_errors < n_bad + n_errors and n_bad:
             listed = describe_errors(bad) + (f"\n... and {n_bad - len(bad)} more" if n_bad > len(bad) else "")
-            raise unusable_files(n_bad, n_rows, ledger.n_errors, listed)
+            raise unusable_files(n_bad, n_rows, n_errors, listed)
+        self._kept.extend(kept.rows)
         return n_rows
 
-    def _count_rows(self) -> int | None:
+    def _results(self, max_errors: int) -> Iterator[tuple[int, Example | ItemError]]:
+        from savs.data import ErrorLimit, iter_results
+
+        return iter_results(self.data, self._options, ErrorLimit(max_errors))
+
+    @property
+    def _options(self) -> ReadOptions:
+        return replace(self.reading, limit=self.limit, shard=self.shard)
+
+    def _counted(self) -> int | None:
         from savs.data import count_rows
 
-        where = self.reading
-        n_rows = count_rows(self.data, split=where.split, config=where.config, revision=where.revision)
-        if n_rows is None:
-            return None
-        n_rows = n_rows if self.limit is None else min(n_rows, self.limit)
-        return n_rows if self.shard is None else len(range(self.shard[0], n_rows, self.shard[1]))
+        return count_rows(self.data, self._options)
+
+
+class _Kept:
+    """Rows that were read, as long as they are few and small: none of them otherwise."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[int, Example | ItemError]] = []
+        self._n_bytes = 0
+        self._full = False
+
+    def add(self, position: int, result: Example | ItemError) -> None:
+        """Keep one more row, or drop them all if they have become too many."""
+        if self._full:
+            return
+        self.rows.append((position, result))
+        self._n_bytes += 0 if _is_error(result) else _content_bytes(result)
+        if len(self.rows) > _MOST_KEPT or self._n_bytes > _MOST_KEPT_BYTES:
+            self.rows, self._full = [], True
+
+
+def _is_error(result: Example | ItemError) -> TypeIs[ItemError]:
+    from savs.errors import ItemError
+
+    return isinstance(result, ItemError)
+
+
+def _content_bytes(example: Example) -> int:
+    """Return about how many bytes of text and media an example holds in memory."""
+    from savs.data import Text
+
+    contents = [part.text if isinstance(part, Text) else part.source for part in example.parts]
+    return sum(
+        len(content) for content in (*contents, *example.fields.values()) if isinstance(content, str | bytes)
+    )
 
 
 def in_chunks(

@@ -178,7 +178,7 @@ class _Run:
             examples = self.ledger.collect(self._template.apply, examples)
         failed = self.stored.fill(list(examples.values()), max_errors=self.ledger.left)
         positions = list(examples)
-        for place, error in failed.by_index.items():
+        for place, error in failed.items():
             self.ledger.add(positions[place], examples[positions[place]], error)
         errors |= self.ledger.hand_over()
         return [errors[index] for index in sorted(errors)]

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from savs.data._chat import place_images
     from savs.data._error_ledger import ErrorLedger
     from savs.data._labels import DataWarning, as_label, check_labels
+    from savs.data._readers import Reader, register_reader
+    from savs.data._results import ErrorLimit, Result, Results
     from savs.data._sources import adopt_label_type
     from savs.data.checks import (
         check_support,
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
         preflight,
         warn_of_test_leakage,
     )
-    from savs.data.coercion import as_example, as_examples
+    from savs.data.coercion import as_example, as_examples, example_results
     from savs.data.example import (
         AUDIO_MARKER,
         IMAGE_MARKER,
@@ -36,7 +38,8 @@ if TYPE_CHECKING:
         Role,
         Text,
     )
-    from savs.data.reading import count_rows, iter_examples, read_examples
+    from savs.data.options import ReadKeywords, ReadOptions
+    from savs.data.reading import count_rows, iter_examples, iter_results, read_examples
     from savs.data.splits import draw_positions, draw_shots, split_draws
     from savs.media.parts import Audio, Image, Sampling, Video
 
@@ -45,12 +48,18 @@ __all__ = [
     "Audio",
     "DataWarning",
     "ErrorLedger",
+    "ErrorLimit",
     "Example",
     "IMAGE_MARKER",
     "Image",
     "Label",
     "Message",
     "Part",
+    "ReadKeywords",
+    "ReadOptions",
+    "Reader",
+    "Result",
+    "Results",
     "Role",
     "Sampling",
     "Text",
@@ -67,12 +76,15 @@ __all__ = [
     "draw_positions",
     "draw_shots",
     "example_hash",
+    "example_results",
     "find_duplicates",
     "find_test_leakage",
     "iter_examples",
+    "iter_results",
     "place_images",
     "preflight",
     "read_examples",
+    "register_reader",
     "split_draws",
     "warn_of_test_leakage",
 ]
@@ -83,6 +95,8 @@ __getattr__, __dir__ = attach(
         "savs.data._chat": ["place_images"],
         "savs.data._error_ledger": ["ErrorLedger"],
         "savs.data._labels": ["DataWarning", "as_label", "check_labels"],
+        "savs.data._readers": ["Reader", "register_reader"],
+        "savs.data._results": ["ErrorLimit", "Result", "Results"],
         "savs.data._sources": ["adopt_label_type"],
         "savs.data.checks": [
             "check_support",
@@ -93,7 +107,7 @@ __getattr__, __dir__ = attach(
             "preflight",
             "warn_of_test_leakage",
         ],
-        "savs.data.coercion": ["as_example", "as_examples"],
+        "savs.data.coercion": ["as_example", "as_examples", "example_results"],
         "savs.data.example": [
             "AUDIO_MARKER",
             "Example",
@@ -105,7 +119,8 @@ __getattr__, __dir__ = attach(
             "Text",
             "VIDEO_MARKER",
         ],
-        "savs.data.reading": ["count_rows", "iter_examples", "read_examples"],
+        "savs.data.options": ["ReadKeywords", "ReadOptions"],
+        "savs.data.reading": ["count_rows", "iter_examples", "iter_results", "read_examples"],
         "savs.data.splits": ["draw_positions", "draw_shots", "split_draws"],
         "savs.media.parts": ["Audio", "Image", "Sampling", "Video"],
     },

@@ -224,7 +224,7 @@ class ParquetFiles:
         Raises
         ------
         DataError
-            With file and row, if a file is no Parquet or damaged, or there is no row at all.
+            With file and row, if a file is not Parquet or damaged, or there is no row at all.
         """
         start = 0
         for name, path in self.files:
@@ -253,7 +253,7 @@ def _open(name: str, path: Path) -> pq.ParquetFile:
     except UNREADABLE:
         possible = False
     if not possible:
-        raise DataError(f"{name} is no Parquet file, or damaged or unreadable; write it again")
+        raise DataError(f"{name} is not a Parquet file, or damaged or unreadable; write it again")
     return file
 
 
@@ -439,7 +439,7 @@ class HubAddress:
         match = _ADDRESS.fullmatch(text.removeprefix("datasets/"))
         if match is None:
             raise DataError(
-                f"{address!r} is no dataset of the hub; write hf://owner/name, with @revision and #split "
+                f"{address!r} is not a dataset of the hub; write hf://owner/name, with @revision and #split "
                 f"after it if needed, or hf://./folder for one on this machine"
             )
         found = _one("split", match["split"], split), _one("revision", match["revision"], revision)

@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Any, cast
 
 from savs.data._labels import DataWarning, check_text
-from savs.data.example import AUDIO_MARKER, IMAGE_MARKER, VIDEO_MARKER, Message, Part, Role, Text
+from savs.data.example import (
+    AUDIO_MARKER,
+    IMAGE_MARKER,
+    VIDEO_MARKER,
+    Message,
+    Part,
+    Role,
+    Text,
+    marker_of,
+)
 from savs.errors import ExampleError
 from savs.media import Audio, Image, Video
 from savs.media._coercion import (
@@ -30,37 +39,50 @@ from savs.media._coercion import (
 
 # Where images, videos and audio clips stand in a text: at its markers, or first when it has none.
 
-_KINDS = {IMAGE_MARKER: "image", VIDEO_MARKER: "video", AUDIO_MARKER: "audio"}
+_KINDS = {IMAGE_MARKER: "image", VIDEO_MARKER: "video", AUDIO_MARKER: "audio clip"}
 
 
-def place_images(text: str, images: Sequence[Image | Audio]) -> tuple[Part, ...]:
-    """Return the parts of a text with images and audio clips: one per marker, or all of them before the text.
+def place_images(text: str, media: Sequence[Image | Audio]) -> tuple[Part, ...]:
+    """Return the parts of a text with its media: one per marker, or all of them before the text.
+
+    Parameters
+    ----------
+    text : str
+        May hold one marker for each image, video and audio clip.
+    media : sequence of Image or Audio
+        In the order of their markers.
 
     Raises
     ------
     ExampleError
         ``marker_mismatch`` if the text has markers, but not one per image or audio clip.
     """
-    return place_in_order([*images, Text(text)])
+    return place_in_order([*media, Text(text)])
 
 
 def place_in_order(parts: Sequence[Part]) -> tuple[Part, ...]:
-    """Return parts without markers: images move to the markers if there are some, else they stay.
+    """Return parts without markers: media move to the markers if there are some, else they stay.
+
+    Markers of videos and audio clips count only beside videos and audio clips: elsewhere they are plain text.
 
     Raises
     ------
     ExampleError
         ``marker_mismatch`` if the texts have markers, but not one per image, video and audio clip.
     """
-    kinds = {marker: _media(parts, marker) for marker in _KINDS}
-    wanted = {marker: _count(parts, marker) for marker, media in kinds.items() if media or _always(marker)}
-    if not any(wanted.values()):
+    texts = [part.text for part in parts if isinstance(part, Text)]
+    media: dict[str, list[Image | Audio]] = {IMAGE_MARKER: []}
+    for part in parts:
+        if not isinstance(part, Text):
+            media.setdefault(marker_of(part), []).append(part)
+    n_markers = {marker: sum(text.count(marker) for text in texts) for marker in media}
+    if not any(n_markers.values()):
         return tuple(part for part in parts if not isinstance(part, Text) or part.text)
-    for marker, n_markers in wanted.items():
-        if n_markers != len(kinds[marker]):
-            raise mismatch(n_markers, len(kinds[marker]), marker)
-    supply = {marker: iter(kinds[marker]) for marker in wanted}
-    return tuple(piece for part in parts if isinstance(part, Text) for piece in _fill(part.text, supply))
+    for marker in _KINDS:
+        if marker in media and n_markers[marker] != len(media[marker]):
+            raise mismatch(n_markers[marker], len(media[marker]), marker)
+    supply = {marker: iter(items) for marker, items in media.items()}
+    return tuple(piece for text in texts for piece in _filled_text(text, supply))
 
 
 def count_markers(parts: Sequence[Part], kind: type = Image) -> int:
@@ -68,39 +90,25 @@ def count_markers(parts: Sequence[Part], kind: type = Image) -> int:
 
     Those of videos count only if there is a video.
     """
+    texts = [part.text for part in parts if isinstance(part, Text)]
     if kind is Audio:
-        return _count(parts, AUDIO_MARKER)
+        return sum(text.count(AUDIO_MARKER) for text in texts)
     videos = any(isinstance(part, Video) for part in parts)
-    return _count(parts, IMAGE_MARKER) + (_count(parts, VIDEO_MARKER) if videos else 0)
+    markers = (IMAGE_MARKER, VIDEO_MARKER) if videos else (IMAGE_MARKER,)
+    return sum(text.count(marker) for text in texts for marker in markers)
 
 
-def mismatch(n_markers: int, n_given: int, marker: str = IMAGE_MARKER) -> ExampleError:
+def mismatch(n_markers: int, n_media: int, marker: str = IMAGE_MARKER) -> ExampleError:
     """Return the error for a text whose markers are not one per image, video or audio clip."""
     kind = _KINDS[marker]
     message = (
-        f"the text has {n_markers} {marker} marker(s) but {n_given} {kind}(s) come with it; give "
+        f"the text has {n_markers} {marker} marker(s) but {n_media} {kind}(s) come with it; give "
         f"one marker per {kind}, or none"
     )
     return ExampleError(message, code="marker_mismatch")
 
 
-def _media(parts: Sequence[Part], marker: str) -> list[Image | Audio]:
-    if marker == AUDIO_MARKER:
-        return [part for part in parts if isinstance(part, Audio)]
-    images = [part for part in parts if isinstance(part, Image)]
-    return [image for image in images if isinstance(image, Video) == (marker == VIDEO_MARKER)]
-
-
-def _always(marker: str) -> bool:
-    # Those of videos and audio clips are plain letters in a text that comes without.
-    return marker == IMAGE_MARKER
-
-
-def _count(parts: Sequence[Part], marker: str) -> int:
-    return sum(part.text.count(marker) for part in parts if isinstance(part, Text))
-
-
-def _fill(text: str, supply: Mapping[str, Iterator[Image | Audio]]) -> Iterator[Part]:
+def _filled_text(text: str, supply: Mapping[str, Iterator[Image | Audio]]) -> Iterator[Part]:
     for piece in re.split(f"({'|'.join(supply)})", text):
         if piece in supply:
             yield next(supply[piece])
@@ -126,10 +134,10 @@ class MediaPlaceholder(Enum):
 
     @property
     def error(self) -> str:
-        """What is wrong if nothing goes there."""
+        """The message where no medium goes there."""
         if self is MediaPlaceholder.VIDEO:
             return "a video part names no video; give it as " + ", ".join(_VIDEO_SOURCES)
-        name, kind = ("image", "image") if self is MediaPlaceholder.IMAGE else ("audio", "audio")
+        name, kind = ("image", "image") if self is MediaPlaceholder.IMAGE else ("audio", "audio clip")
         return f"an {name} part names no {kind}; give it as {name}, path, url or base64"
 
 
@@ -166,8 +174,9 @@ def as_messages(
     if turns[-1][0] != "user":
         raise _chat_error("the last message must be the user's: the model reads there what it is to answer")
     supplied, images = _with_videos([parts for _, parts in turns], images)
-    for room in (MediaPlaceholder.AUDIO, MediaPlaceholder.IMAGE):
-        supplied = _supply(supplied, [image for image in images if isinstance(image, room.value)], room)
+    for place in (MediaPlaceholder.AUDIO, MediaPlaceholder.IMAGE):
+        media = [medium for medium in images if isinstance(medium, place.value)]
+        supplied = _supply(supplied, media, place)
     return tuple(
         Message(role, place_in_order(cast("list[Part]", parts)))
         for (role, _), parts in zip(turns, supplied, strict=True)
@@ -188,9 +197,8 @@ def as_part(value: Any, root: Path | None = None) -> Part | MediaPlaceholder:
         return _typed_part(value, root)
     if is_image(value) or is_medium(value):
         return as_medium(value, root)
-    message = (
-        f"{a_type(value)} is no content part; a text, an image, an audio clip or {{'type': 'text', ...}} is"
-    )
+    accepted = "a text, an image, an audio clip or {'type': 'text', ...}"
+    message = f"{a_type(value)} is not a content part; {accepted} is"
     raise ExampleError(message, code="part_type")
 
 
@@ -199,7 +207,7 @@ def _bare_text(text: str) -> Text:
         kind = "audio" if Path(text.strip()).suffix.lower() in AUDIO_SUFFIXES else "image"
         warnings.warn(
             f"{text[:100]!r} ends like an {kind} file, but is read as text; say which is meant: "
-            f"pathlib.Path(...) for the {kind}, savs.Text(...) for text",
+            f"pathlib.Path(...) for an {kind}, savs.Text(...) for text",
             DataWarning,
             stacklevel=2,
         )
@@ -239,16 +247,16 @@ def _typed_part(part: Mapping[str, Any], root: Path | None) -> Part | MediaPlace
         raise ExampleError(
             "a part's type is 'text' (with a text), 'image', 'video' or 'audio'", code="part_type"
         )
-    given = [(name, part[name]) for name in _SOURCES if part.get(name) is not None]
-    if len(given) > 1:
-        names = " and ".join(name for name, _ in given)
+    sources = [(name, part[name]) for name in _SOURCES if part.get(name) is not None]
+    if len(sources) > 1:
+        names = " and ".join(name for name, _ in sources)
         raise ExampleError(f"an image part names its image twice, as {names}; keep one", code="part_type")
-    return _image_of(*given[0], root) if given else MediaPlaceholder.IMAGE
+    return _image_of(*sources[0], root) if sources else MediaPlaceholder.IMAGE
 
 
 def _video_part(part: Mapping[str, Any], root: Path | None) -> Part | MediaPlaceholder:
-    given = [part[name] for name in _VIDEO_SOURCES if part.get(name) is not None]
-    if len(given) > 1:
+    sources = [part[name] for name in _VIDEO_SOURCES if part.get(name) is not None]
+    if len(sources) > 1:
         message = "a video part names its video once, as one of " + ", ".join(_VIDEO_SOURCES)
         raise ExampleError(message, code="part_type")
     unread = [name for name in _OF_VIDEOS if part.get(name) is not None]
@@ -259,22 +267,22 @@ def _video_part(part: Mapping[str, Any], root: Path | None) -> Part | MediaPlace
             DataWarning,
             stacklevel=2,
         )
-    if not given:
+    if not sources:
         return MediaPlaceholder.VIDEO
-    value = given[0]
+    value = sources[0]
     return as_video(value.get("url") if isinstance(value, Mapping) and "url" in value else value, root)
 
 
 def _audio_part(part: Mapping[str, Any], root: Path | None) -> Part | MediaPlaceholder:
-    given = [(name, part[name]) for name in _AUDIO_SOURCES if part.get(name) is not None]
-    if not given:
+    sources = [(name, part[name]) for name in _AUDIO_SOURCES if part.get(name) is not None]
+    if not sources:
         return MediaPlaceholder.AUDIO
-    if len(given) > 1:
-        names = " and ".join(name for name, _ in given)
+    if len(sources) > 1:
+        names = " and ".join(name for name, _ in sources)
         raise ExampleError(
             f"an audio part names its audio clip twice, as {names}; keep one", code="part_type"
         )
-    name, value = given[0]
+    name, value = sources[0]
     if name == "audio_url" and isinstance(value, Mapping):
         value = value.get("url")
     if name == "input_audio" and isinstance(value, Mapping):
@@ -297,15 +305,15 @@ def _image_of(name: str, value: Any, root: Path | None) -> Image:
 def _with_videos(
     turns: list[list[Part | MediaPlaceholder]], media: Sequence[Image | Audio]
 ) -> tuple[list[list[Part | MediaPlaceholder]], Sequence[Image | Audio]]:
-    """Put videos given beside the messages into parts that name none; return also what is left then."""
-    n_rooms = sum(part is MediaPlaceholder.VIDEO for parts in turns for part in parts)
-    if not n_rooms:
+    """Put videos given beside the messages into parts without one; return also the media that are left."""
+    n_places = sum(part is MediaPlaceholder.VIDEO for parts in turns for part in parts)
+    if not n_places:
         return turns, media
-    videos = [video for video in media if isinstance(video, Video)]
+    videos = [medium for medium in media if isinstance(medium, Video)]
     if not videos:
         raise _chat_error(MediaPlaceholder.VIDEO.error)
-    if n_rooms != len(videos):
-        raise mismatch(n_rooms, len(videos), VIDEO_MARKER)
+    if n_places != len(videos):
+        raise mismatch(n_places, len(videos), VIDEO_MARKER)
     supply: Iterator[Part] = iter(videos)
     filled: list[list[Part | MediaPlaceholder]] = [
         [next(supply) if part is MediaPlaceholder.VIDEO else part for part in parts] for parts in turns
@@ -314,37 +322,36 @@ def _with_videos(
 
 
 def _supply(
-    turns: list[list[Part | MediaPlaceholder]], media: Sequence[Image | Audio], room: MediaPlaceholder
+    turns: list[list[Part | MediaPlaceholder]], media: Sequence[Image | Audio], place: MediaPlaceholder
 ) -> list[list[Part | MediaPlaceholder]]:
-    """Put images or audio clips given beside the messages where the messages leave room for them."""
+    """Put images or audio clips given beside the messages where the messages leave a place for them."""
     if not media:
-        if any(room in parts for parts in turns):
-            raise _chat_error(room.error)
+        if any(place in parts for parts in turns):
+            raise _chat_error(place.error)
         return turns
-    rooms = [_rooms(parts, room) for parts in turns]
-    if not sum(rooms):
+    n_places = [_count_places(parts, place) for parts in turns]
+    if not sum(n_places):
         return [*turns[:-1], [*media, *turns[-1]]]
-    if sum(rooms) != len(media):
-        raise mismatch(
-            sum(rooms), len(media), IMAGE_MARKER if room is MediaPlaceholder.IMAGE else AUDIO_MARKER
-        )
+    if sum(n_places) != len(media):
+        marker = IMAGE_MARKER if place is MediaPlaceholder.IMAGE else AUDIO_MARKER
+        raise mismatch(sum(n_places), len(media), marker)
     supply = iter(media)
-    return [_filled(parts, n_rooms, supply, room) for parts, n_rooms in zip(turns, rooms, strict=True)]
+    return [_filled(parts, count, supply, place) for parts, count in zip(turns, n_places, strict=True)]
 
 
-def _rooms(parts: Sequence[Part | MediaPlaceholder], room: MediaPlaceholder) -> int:
+def _count_places(parts: Sequence[Part | MediaPlaceholder], place: MediaPlaceholder) -> int:
     """Count the media that a turn lacks: its empty parts, or its markers beyond its own media."""
-    own = sum(isinstance(part, room.value) for part in parts)
-    made = [part for part in parts if not isinstance(part, MediaPlaceholder)]
-    return sum(part is room for part in parts) or max(0, count_markers(made, room.value) - own)
+    own = sum(isinstance(part, place.value) for part in parts)
+    real = [part for part in parts if not isinstance(part, MediaPlaceholder)]
+    return sum(part is place for part in parts) or max(0, count_markers(real, place.value) - own)
 
 
 def _filled(
-    parts: Sequence[Part | MediaPlaceholder], n_rooms: int, supply: Iterable[Part], room: MediaPlaceholder
+    parts: Sequence[Part | MediaPlaceholder], n_places: int, supply: Iterable[Part], place: MediaPlaceholder
 ) -> list[Part | MediaPlaceholder]:
     media = iter(supply)
-    filled = [next(media) if part is room else part for part in parts]
-    missing = n_rooms - sum(part is room for part in parts)
+    filled = [next(media) if part is place else part for part in parts]
+    missing = n_places - sum(part is place for part in parts)
     return [*(next(media) for _ in range(missing)), *filled]
 
 

@@ -1,18 +1,19 @@
-"""`ErrorLedger`: the one place that decides how many examples may fail before the work stops."""
+"""`ErrorLedger`: an `ErrorLimit` that also keeps the errors, by the position of their example."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import TypeVar
 
+from savs.data._results import ErrorLimit
 from savs.data.example import Example
 from savs.errors import ItemError
 
-Given = TypeVar("Given")
-Made = TypeVar("Made")
+Item = TypeVar("Item")
+Value = TypeVar("Value")
 
 
-class ErrorLedger:
+class ErrorLedger(ErrorLimit):
     """Collects item errors until there are too many; one ledger may go through several stages of the work.
 
     Parameters
@@ -31,9 +32,8 @@ class ErrorLedger:
     """
 
     def __init__(self, max_errors: int = 0) -> None:
-        self.max_errors = max_errors
+        super().__init__(max_errors)
         self._errors: dict[int, ItemError] = {}
-        self._n_handed_over = 0
 
     def add(self, index: int, example: Example | None, error: ItemError) -> None:
         """Note the error of one example, or raise it if there are too many.
@@ -44,61 +44,46 @@ class ErrorLedger:
             Position of the example among all that were given.
         example : Example or None
             Its id names the error, if nobody named it before; the position does if it has none, or if there
-            is no example yet.
+            is not an example yet.
         error : ItemError
             What is wrong with it.
         """
-        if error.id is None:
-            error.id = str(index) if example is None or not example.id else example.id
+        if index in self._errors:  # a later error of the same example counts once
+            self.n_errors -= 1
         self._errors[index] = error
-        if 0 <= self.max_errors < self.n_errors:
-            raise error
+        self.count(error, str(index) if example is None or not example.id else example.id)
 
-    def collect(self, make: Callable[[Given], Made], items: Mapping[int, Given]) -> dict[int, Made]:
+    def collect(self, make: Callable[[Item], Value], items: Mapping[int, Item]) -> dict[int, Value]:
         """Return what `make` gives for each item by its position, and note the errors of the others."""
-        made: dict[int, Made] = {}
+        values: dict[int, Value] = {}
         for index, item in items.items():
             try:
-                made[index] = make(item)
+                values[index] = make(item)
             except ItemError as error:
                 self.add(index, item if isinstance(item, Example) else None, error)
-        return made
+        return values
 
     def note_rest(
         self, examples: Mapping[int, Example], done: Container[int], errors: Sequence[ItemError]
     ) -> None:
-        """Note the errors of a stage that tells them in order, one for each of `examples` not in `done`."""
+        """Note the errors of a stage that returns them in order, one for each of `examples` not in `done`."""
         rest = [index for index in examples if index not in done]
         for index, error in zip(rest, errors, strict=True):
             self.add(index, examples[index], error)
 
     def hand_over(self) -> dict[int, ItemError]:
-        """Return the errors by position and forget them; they still count.
-
-        A run over more examples than fit into memory tells them as they come.
-        """
-        handed, self._errors = self.by_index, {}
-        self._n_handed_over += len(handed)
-        return handed
+        """Return the errors by position and forget them; they still count."""
+        errors, self._errors = self.by_index, {}
+        return errors
 
     def take_over(self, n_errors: int) -> None:
-        """Count errors of an earlier run, which this one goes on with."""
-        self._n_handed_over += n_errors
-
-    @property
-    def n_errors(self) -> int:
-        """How many there were, with those that were handed over."""
-        return self._n_handed_over + len(self._errors)
+        """Count the errors of an earlier run, which this one goes on with."""
+        self.n_errors += n_errors
 
     def kept(self, n_kept: int) -> list[int]:
         """Return the positions of `n_kept` examples that are left when those with errors are taken out."""
         n_given = n_kept + len(self._errors)
         return [index for index in range(n_given) if index not in self._errors]
-
-    @property
-    def left(self) -> int:
-        """How many more may fail; -1 means any number."""
-        return self.max_errors if self.max_errors < 0 else max(self.max_errors - self.n_errors, 0)
 
     @property
     def by_index(self) -> dict[int, ItemError]:

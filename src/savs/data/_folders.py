@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from savs.data._labels import DataWarning, has_surrogate
-from savs.data.coercion import as_example
-from savs.data.example import Example
+from savs.data.example import Example, Message, trusted
 from savs.errors import DataError, ExampleError, ItemError
 from savs.media import resolve_media_path
-from savs.media._coercion import AUDIO_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from savs.media._coercion import AUDIO_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES, as_medium
 
 _DEEPEST = 32
 _SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES | AUDIO_SUFFIXES
@@ -22,7 +21,7 @@ _SPLITS = {"train", "training", "val", "valid", "validation", "dev", "test", "te
 
 
 @dataclass
-class _Found:
+class _Listing:
     images: list[Path] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
 
@@ -58,7 +57,8 @@ class ImageFolder:
             _check_name(relative)
             resolved = resolve_media_path(relative, self.path, allow_outside=allow_outside)
             label = relative.parts[0] if self.labeled else None
-            return as_example(resolved, label=label, id=relative.as_posix())
+            message = Message("user", (as_medium(resolved),))
+            return trusted(Example((message,), label, relative.as_posix()))
         except ItemError as error:
             error.id = relative.as_posix().encode(errors="backslashreplace").decode()
             raise
@@ -86,23 +86,23 @@ def scan_folder(folder: Path) -> ImageFolder:
     Warns
     -----
     DataWarning
-        Once, with the number of files that are hidden or no images.
+        Once, with the number of files that are hidden or not media.
     """
-    found = _Found()
-    _walk(folder, folder, found)
-    if not found.images:
+    listing = _Listing()
+    _walk(folder, folder, listing)
+    if not listing.images:
         raise DataError(
             f"{folder.name} holds 0 images, videos or audio clips ({', '.join(sorted(_SUFFIXES))})"
         )
-    classes = _class_folders(folder, found)
-    if found.skipped:
+    classes = _class_folders(folder, listing)
+    if listing.skipped:
         warnings.warn(
-            f"{folder.name}: {len(found.skipped)} entries are hidden, links to folders or no images and "
-            f"were skipped, such as {found.skipped[0]!r}",
+            f"{folder.name}: {len(listing.skipped)} entries are hidden, links to folders or not images and "
+            f"were skipped, such as {listing.skipped[0]!r}",
             DataWarning,
             stacklevel=4,
         )
-    return ImageFolder(folder, tuple(found.images), bool(classes))
+    return ImageFolder(folder, tuple(listing.images), bool(classes))
 
 
 def natural_order(name: str) -> tuple[tuple[int, int, str], ...]:
@@ -115,20 +115,20 @@ def natural_order(name: str) -> tuple[tuple[int, int, str], ...]:
     return tuple(keys)
 
 
-def _walk(folder: Path, top: Path, found: _Found) -> None:
+def _walk(folder: Path, top: Path, listing: _Listing) -> None:
     if len(folder.relative_to(top).parts) > _DEEPEST:
         raise DataError(f"{top.name} has folders more than {_DEEPEST} levels deep")
     for entry in _entries(folder):
         path = Path(entry.path)
         inside = _is_folder(entry)
         if entry.name.startswith(".") or (inside and entry.is_symlink() and folder != top):
-            found.skipped.append(path.relative_to(top).as_posix())
+            listing.skipped.append(path.relative_to(top).as_posix())
         elif inside:
-            _walk(path, top, found)
+            _walk(path, top, listing)
         elif path.suffix.lower() in _SUFFIXES:
-            found.images.append(path)
+            listing.images.append(path)
         else:
-            found.skipped.append(path.relative_to(top).as_posix())
+            listing.skipped.append(path.relative_to(top).as_posix())
 
 
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
@@ -146,8 +146,8 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _class_folders(folder: Path, found: _Found) -> list[str]:
-    relative = [path.relative_to(folder).parts for path in found.images]
+def _class_folders(folder: Path, listing: _Listing) -> list[str]:
+    relative = [path.relative_to(folder).parts for path in listing.images]
     classes = sorted({parts[0] for parts in relative if len(parts) > 1})
     loose = sum(len(parts) == 1 for parts in relative)
     if classes and loose:

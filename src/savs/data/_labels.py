@@ -47,7 +47,7 @@ def has_surrogate(text: str) -> bool:
 
 def check_text(text: str, what: str) -> str:
     """Return `text`; `ExampleError` (``lone_surrogate``) if it cannot be written as UTF-8."""
-    if has_surrogate(text):
+    if not text.isascii() and has_surrogate(text):
         message = (
             f"the {what} holds half of a surrogate pair and is not valid Unicode; read its file as UTF-8"
         )

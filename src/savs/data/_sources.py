@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 from savs.data._arrow_files import HUB_PREFIX, HubAddress, ParquetFiles, is_saved, open_hub, open_saved
 from savs.data._folders import natural_order
+from savs.data._readers import ReaderRows, is_registered, registered_names, registered_suffix, scheme_of
 from savs.data._text_files import (
     TEXT_SUFFIXES,
     Row,
@@ -30,6 +32,7 @@ from savs.data.coercion import (
     row_to_example,
 )
 from savs.data.example import Example, Label
+from savs.data.options import ReadOptions
 from savs.errors import DataError, ExampleError, ItemError
 from savs.media._coercion import looks_like_image, type_name
 
@@ -51,18 +54,30 @@ class Columns:
     video: str | Sequence[str] | None = None
     audio: str | Sequence[str] | None = None
 
-    @property
+    @classmethod
+    def of(cls, options: ReadOptions) -> Columns:
+        """Return the columns that options name."""
+        return cls(
+            image=options.image_column,
+            text=options.text_column,
+            label=options.label_column,
+            id=options.id_column,
+            video=options.video_column,
+            audio=options.audio_column,
+        )
+
+    @cached_property
     def media(self) -> dict[str, tuple[str, ...]]:
         """The columns of images, videos and audio clips that were named, by the public name of their kind."""
         named = {"images": self.image, "videos": self.video, "audios": self.audio}
         return {kind: (one,) if isinstance(one, str) else tuple(one) for kind, one in named.items() if one}
 
-    @property
+    @cached_property
     def named(self) -> tuple[str, ...]:
         """The columns that were named."""
         return (*self._media_names, *(name for name in (self.text, self.label, self.id) if name is not None))
 
-    @property
+    @cached_property
     def _media_names(self) -> tuple[str, ...]:
         return tuple(name for names in self.media.values() for name in names)
 
@@ -80,7 +95,7 @@ class Columns:
             With file and line, if a named column is missing; if one is named for two media, or for the label
             and the content.
         ItemError
-            If the row is no example.
+            If the row is not an example.
         """
         for name in self.named:
             if name not in row.cells:
@@ -154,7 +169,6 @@ ACCEPTED = (
 """What can be read, for messages."""
 
 _PARQUET = ".parquet"
-_URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _SPLIT = re.compile(r"(?:^|[/._-])(train|training|val|valid|validation|dev|test|testing)(?=[/._-]|$)", re.I)
 
 
@@ -206,15 +220,15 @@ class _TextFile:
         return sum(not line.isspace() for line in decoded_lines(self.path))
 
 
-def find_source(
-    source: Path | str,
-    *,
-    root: Path | str | None = None,
-    split: str | None = None,
-    config: str | None = None,
-    revision: str | None = None,
-) -> Source:
+def find_source(source: Path | str, options: ReadOptions) -> Source:
     """Return what a source is; its rows are not read yet, but a hub dataset is fetched.
+
+    Parameters
+    ----------
+    source : Path or str
+        As `savs.data.read_examples` takes it.
+    options : ReadOptions
+        Read are `root`, `split`, `config` and `revision`.
 
     Raises
     ------
@@ -222,38 +236,69 @@ def find_source(
         If there is no such source, a split has to be chosen, or an option does not belong to it.
     """
     if isinstance(source, str) and source.startswith(HUB_PREFIX):
-        return _hub(HubAddress.parse(source, split, revision), config, root)
-    if isinstance(source, str) and _URL.match(source):
-        raise DataError(
-            f"{source[:100]!r}: web addresses are not opened; download the file, or write hf://..."
-        )
+        address = HubAddress.parse(source, options.split, options.revision)
+        return _hub(address, options.config, options.root)
     if source == "":
         raise DataError("the name of the data is empty; the current folder is '.'")
-    path = Path(source)
-    if config is not None or revision is not None:
+    if options.config is not None or options.revision is not None:
         raise DataError(f"a configuration and a revision belong to a hub dataset ({HUB_PREFIX}owner/name)")
+    scheme = scheme_of(source) if isinstance(source, str) else None
+    if scheme is not None:
+        return _address(str(source), scheme, options)
+    return _path(Path(source), options)
+
+
+def _address(address: str, scheme: str, options: ReadOptions) -> Rows:
+    if not is_registered(scheme):
+        known = "".join(f", {name}" for name in registered_names() if not name.startswith("."))
+        raise DataError(
+            f"{scheme}:// web addresses are not opened; download the file, or give hf://owner/name{known}"
+        )
+    return _registered(ReaderRows(scheme, address), options, Path())
+
+
+def _path(path: Path, options: ReadOptions) -> Source:
+    if not _is_folder(path):
+        own = _file(path, options)
+        if own is not None:
+            return own
+    ending = registered_suffix(path)
+    if ending is not None and _exists(path):
+        return _registered(ReaderRows(ending, path), options, path.parent)
     if _is_folder(path):
-        return _folder(path.absolute(), root, split)
-    if path.suffix.lower() in TEXT_SUFFIXES:
-        _refuse_split(path, split)
-        check_file(path)
-        return Rows(name_of(path), _TextFile(path), (_root(root, path.parent),))
-    if path.suffix.lower() == _PARQUET:
-        return _parquet(path, root, split)
-    if looks_like_image(path.name, path.parent):
-        _refuse_split(path, split)
-        return Images(path)
+        return _folder(path.absolute(), options.root, options.split)
     problem = "is not read" if _exists(path) else "does not exist"
-    raise DataError(f"{path.name[:100]!r} {problem}; give {ACCEPTED}")
+    known = "".join(f", {name}" for name in registered_names())
+    raise DataError(f"{path.name[:100]!r} {problem}; give {ACCEPTED}{known}")
+
+
+def _file(path: Path, options: ReadOptions) -> Source | None:
+    """Return what a file of a format that savs reads itself is, or None."""
+    suffix = path.suffix.lower()
+    if suffix in TEXT_SUFFIXES:
+        _refuse_split(path.name, options.split)
+        check_file(path)
+        return Rows(name_of(path), _TextFile(path), (_root(options.root, path.parent),))
+    if suffix == _PARQUET:
+        return _parquet(path, options.root, options.split)
+    if looks_like_image(path.name, path.parent):
+        _refuse_split(path.name, options.split)
+        return Images(path)
+    return None
+
+
+def _registered(data: ReaderRows, options: ReadOptions, folder: Path) -> Rows:
+    _refuse_split(data.name, options.split)
+    return Rows(data.name, data, (_root(options.root, folder),))
 
 
 def is_untyped(source: Path | str) -> bool:
     """Return whether labels of a source are text because its place has only text: CSV, TSV, folder names."""
-    if isinstance(source, str) and source.startswith(HUB_PREFIX):
+    if isinstance(source, str) and scheme_of(source) is not None:
         return False
     path = Path(source)
     if _is_folder(path):
-        return not is_saved(path) and not _parts(path)
+        return not is_saved(path) and not _parts(path) and registered_suffix(path) is None
     return path.suffix.lower() in {".csv", ".tsv"}
 
 
@@ -276,12 +321,12 @@ def _folder(path: Path, root: Path | str | None, split: str | None) -> Source:
         return Rows(name, files, (_root(root, path),))
     if split is not None and (path / split).is_dir() and Path(split).name == split:
         return Images(path / split)
-    _refuse_split(path, split)
+    _refuse_split(path.name, split)
     return Images(path)
 
 
 def _parquet(path: Path, root: Path | str | None, split: str | None) -> Rows:
-    _refuse_split(path, split)
+    _refuse_split(path.name, split)
     if _exists(path) or not set("*?[") & set(path.name):
         check_file(path)
         files = [path]
@@ -337,10 +382,10 @@ def _is_folder(path: Path) -> bool:
     return _exists(path) and path.is_dir()
 
 
-def _refuse_split(path: Path, split: str | None) -> None:
+def _refuse_split(name: str, split: str | None) -> None:
     if split is not None:
         raise DataError(
-            f"{path.name} has no splits; leave the split {split!r} away (it belongs to a saved dataset, a "
+            f"{name} has no splits; leave the split {split!r} away (it belongs to a saved dataset, a "
             f"folder of Parquet files and a hub dataset)"
         )
 

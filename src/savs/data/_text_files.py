@@ -44,7 +44,7 @@ class RowSelection:
 
     Examples
     --------
-    >>> wanted = Wanted(limit=6, index=1, count=3)
+    >>> wanted = RowSelection(limit=6, index=1, count=3)
     >>> [position for position in range(10) if position in wanted]
     [1, 4]
     """
@@ -88,7 +88,7 @@ def check_name(path: Path) -> None:
 
 
 def check_file(path: Path) -> None:
-    """Raise `DataError` if there is no regular file; nothing is opened: a pipe would be waited for."""
+    """Raise `DataError` if there is not a regular file; nothing is opened: a pipe would be waited for."""
     try:
         regular = stat.S_ISREG(path.stat().st_mode)
     except FileNotFoundError:
@@ -198,7 +198,7 @@ def text_rows(path: Path) -> Iterator[Row]:
     readers = {".jsonl": _json_lines, ".json": _json_list, ".csv": _table, ".tsv": _table}
     n_rows = 0
     for row in readers[path.suffix.lower()](path):
-        _check_cells(row)
+        check_cells(row)
         yield row
         n_rows += 1
     if not n_rows:
@@ -251,7 +251,7 @@ class _BadValueError(ValueError):
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise _BadValueError(f"{name} is no JSON value; write null for a missing one")
+    raise _BadValueError(f"{name} is not a JSON value; write null for a missing one")
 
 
 def _unique_columns(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -314,7 +314,8 @@ def _named(header: list[str], cells: list[str], where: str) -> dict[str, Any]:
     return {name: cell or None for name, cell in zip(header, cells, strict=True)}
 
 
-def _check_cells(row: Row) -> None:
+def check_cells(row: Row) -> None:
+    """Raise `DataError` with file and line if a text in a row cannot be written as UTF-8."""
     try:
         for name, cell in row.cells.items():
             check_text(name, "column name")

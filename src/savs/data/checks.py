@@ -12,10 +12,11 @@ from savs._optional import import_optional
 from savs.data._labels import DataWarning, check_labels
 from savs.data.example import Example, Label, Part, Text
 from savs.errors import DataError, ItemError, MediaError
-from savs.media import DEFAULT_LIMITS, Audio, MediaLimits, Video, content_hash
+from savs.media import DEFAULT_LIMITS, Audio, Image, MediaLimits, Video
+from savs.media._hashes import part_hash
 from savs.media._paths import check_media_file
-from savs.media.audio import audio_hash, check_audio_file
-from savs.media.video import VideoLimits, video_hash
+from savs.media.audio import check_audio_file
+from savs.media.video import VideoLimits
 
 __all__ = [
     "duplicate_groups",
@@ -148,13 +149,9 @@ def _merged(parts: Sequence[Part]) -> Iterable[tuple[str, bytes]]:
         if text:
             yield "text", text.encode(errors="surrogatepass")
         text = ""
-        if isinstance(part, Video):
-            yield "video", f"{part.sampling} {video_hash(part.source)}".encode()
-            continue
-        if isinstance(part, Audio):
-            yield "audio", audio_hash(part).encode()
-            continue
-        yield "image", content_hash(part.source).encode()
+        kind = "audio" if isinstance(part, Audio) else "video" if isinstance(part, Video) else "image"
+        frames = f"{part.sampling} " if isinstance(part, Video) else ""
+        yield kind, f"{frames}{part_hash(part)}".encode()
     if text:
         yield "text", text.encode(errors="surrogatepass")
 
@@ -204,7 +201,7 @@ def check_support(examples: Sequence[Example]) -> None:
 def class_counts(examples: Sequence[Example]) -> Counter[Label]:
     """Return the size of each class, in order of appearance; `DataError` if a label is missing or mixed."""
     if not examples:
-        raise DataError("there are 0 examples; at least two classes with one example each are needed")
+        raise DataError("at least two classes with one example each are required, got 0 examples")
     missing = [example for example in examples if example.label is None]
     if missing:
         raise DataError(
@@ -246,8 +243,14 @@ def _check_contradictions(examples: Sequence[Example], groups: Sequence[tuple[in
 def preflight(examples: Sequence[Example], limits: MediaLimits = DEFAULT_LIMITS) -> list[ItemError]:
     """Return an error for each example that names a file which cannot be a medium; nothing is opened.
 
-    Found are missing files, dangling links, folders, pipes and devices, unreadable, empty and too large
-    files.
+    These are missing files, dangling links, folders, pipes and devices, unreadable, empty and too large files.
+
+    Parameters
+    ----------
+    examples : sequence of Example
+        What to check.
+    limits : MediaLimits
+        Of images.
 
     Raises
     ------
@@ -257,24 +260,29 @@ def preflight(examples: Sequence[Example], limits: MediaLimits = DEFAULT_LIMITS)
     errors: list[ItemError] = []
     for example in examples:
         try:
-            for image in example.images:
-                if isinstance(image, Video):
-                    import_optional("av")
-                if isinstance(image.source, Path):
-                    check_media_file(image.source, _video_limits() if isinstance(image, Video) else limits)
-            for audio in example.audios:
-                if isinstance(audio.source, Path | bytes):
-                    import_optional("soundfile")
-                if isinstance(audio.source, Path):
-                    check_audio_file(audio.source)
+            for part in example.parts:
+                if not isinstance(part, Text):
+                    _check_decoder(part)
+                    if isinstance(part.source, Path):
+                        _check_file(part, part.source, limits)
         except MediaError as error:
             error.id = example.id
             errors.append(error)
     return errors
 
 
-def _video_limits() -> MediaLimits:
-    return MediaLimits(VideoLimits().max_bytes)
+def _check_decoder(part: Image | Audio) -> None:
+    if isinstance(part, Video):
+        import_optional("av")
+    elif isinstance(part, Audio) and isinstance(part.source, Path | bytes):
+        import_optional("soundfile")
+
+
+def _check_file(part: Image | Audio, path: Path, limits: MediaLimits) -> None:
+    if isinstance(part, Audio):
+        check_audio_file(path)
+    else:
+        check_media_file(path, MediaLimits(VideoLimits().max_bytes) if isinstance(part, Video) else limits)
 
 
 def describe_errors(errors: Sequence[ItemError], n_shown: int = 20) -> str:

@@ -13,7 +13,8 @@ import numpy as np
 from savs.data._chat import MediaPlaceholder, as_messages, as_part, is_message, place_images, place_in_order
 from savs.data._error_ledger import ErrorLedger
 from savs.data._labels import as_label, check_labels, check_text
-from savs.data.example import Example, Message, Part, Text
+from savs.data._results import ErrorLimit
+from savs.data.example import Example, Message, Part, Text, is_trusted, trusted
 from savs.errors import DataError, ExampleError, ItemError
 from savs.media import Audio, Image
 from savs.media._coercion import (
@@ -49,7 +50,7 @@ __all__ = [
 
 
 def settled(example: Example, fetch: Fetch | None) -> Example:
-    """Return an example whose media are all at hand: each address fetched, or refused without `fetch`.
+    """Return an example without addresses: each is fetched, or refused without `fetch`.
 
     Raises
     ------
@@ -225,7 +226,7 @@ def as_example(
     Raises
     ------
     ExampleError
-        If the item is nothing of the above; the message says what was given (its type) and what to do.
+        If the item is nothing of the above; the message names its type and what to do.
     MediaError
         If an address cannot be fetched.
 
@@ -237,11 +238,14 @@ def as_example(
     >>> as_example({"image_1": "a.png", "image_2": "b.png", "question": "<image> or <image>?"}).text
     '<image> or <image>?'
     """
+    if isinstance(item, Example) and is_trusted(item) and label is None and id is None:
+        return item
     try:
         example = settled(_coerce(item, root), fetch)
-        if label is not None:
-            example = replace(example, label=as_label(label))
-        return example if id is None else replace(example, id=as_id(id))
+        if label is not None or id is not None:
+            known = example.label if label is None else as_label(label)
+            example = replace(example, label=known, id=example.id if id is None else as_id(id))
+        return trusted(example)
     except ItemError as error:
         if error.id is None and isinstance(id, str):
             error.id = id
@@ -268,7 +272,7 @@ def as_examples(
     root : Path, optional
         What relative image paths are relative to.
     ledger : ErrorLedger, optional
-        Notes the items that are no examples or have labels that are none; they are left out. By default the
+        Notes the items that are not examples or have unusable labels; they are left out. By default the
         first one is raised.
     fetch : callable, optional
         Opens web addresses, as `as_example` has it.
@@ -276,27 +280,66 @@ def as_examples(
     Raises
     ------
     ItemError
-        For an item that is no example or a label that is none, with the item's id, where `ledger` takes no
+        For an item that is not an example or an unusable label, with the item's id, where `ledger` takes no
         more of them.
     DataError
         If `items` is a single item, or the labels are not one per item, or mix types.
     """
-    given = _as_list(items)
-    classes = [None] * len(given) if labels is None else _one_per_item(labels, len(given))
-    pairs = dict(enumerate(zip(given, classes, strict=True)))
-    made = (ledger or ErrorLedger()).collect(
-        lambda pair: as_example(pair[0], label=pair[1], root=root, fetch=fetch), pairs
-    )
-    check_labels([example.label for example in made.values()])
-    return [
-        example if example.id is not None else replace(example, id=str(position))
-        for position, example in made.items()
+    errors = ErrorLedger() if ledger is None else ledger
+    examples: list[Example] = []
+    for position, result in enumerate(
+        example_results(items, labels, root=root, fetch=fetch, limit=ErrorLimit(errors.left))
+    ):
+        if isinstance(result, ItemError):
+            errors.add(position, None, result)
+        else:
+            examples.append(result)
+    return examples
+
+
+def example_results(
+    items: Iterable[Any],
+    labels: Iterable[Any] | None = None,
+    *,
+    root: Path | None = None,
+    fetch: Fetch | None = None,
+    limit: ErrorLimit | None = None,
+) -> list[Example | ItemError]:
+    """Return an example or an error for each item, in order; ids are by default the position as text.
+
+    Parameters
+    ----------
+    items, labels, root, fetch
+        As in `as_examples`.
+    limit : ErrorLimit, optional
+        Raises the error that is one too many; by default the first.
+
+    Raises
+    ------
+    ItemError, DataError
+        As by `as_examples`.
+    """
+    values = _as_list(items)
+    classes = [None] * len(values) if labels is None else _one_per_item(labels, len(values))
+    limit = ErrorLimit() if limit is None else limit
+    results = [
+        limit.attempt(lambda pair: _named(pair, root, fetch), (item, label, position), str(position))
+        for position, (item, label) in enumerate(zip(values, classes, strict=True))
     ]
+    check_labels([result.label for result in results if isinstance(result, Example)])
+    return results
+
+
+def _named(item: tuple[Any, Any, int], root: Path | None, fetch: Fetch | None) -> Example:
+    """Return the example of an item with its label and position; the position is its id if it has none."""
+    value, label, position = item
+    example = as_example(value, label=label, root=root, fetch=fetch)
+    return example if example.id is not None else trusted(replace(example, id=str(position)))
 
 
 def _coerce(item: Any, root: Path | None) -> Example:
     if isinstance(item, Example):
-        return _checked(item)
+        return item if is_trusted(item) else _checked(item)
     if isinstance(item, Mapping) and not is_medium(item):
         return row_to_example(item, root)
     if isinstance(item, list) and item and is_message(item[0]):
@@ -311,18 +354,17 @@ def _user_parts(item: Any, root: Path | None) -> tuple[Part, ...]:
         return _from_pair(item, root)
     if isinstance(item, list):
         return place_in_order([_sourced(as_part(part, root)) for part in item])
-    raise ExampleError(f"{a_type(item)} is no example; {_ACCEPTED}", code="example_type")
+    raise ExampleError(f"{a_type(item)} is not an example; {_ACCEPTED}", code="example_type")
 
 
 def _from_pair(pair: tuple[Any, ...], root: Path | None) -> tuple[Part, ...]:
     if len(pair) != 2 or not isinstance(pair[1], str):
         kinds = ", ".join(type_name(part) for part in pair)
-        message = (
-            f"({kinds}) is no (image, question) pair; use a list for other ensembles and labels= for labels"
-        )
+        advice = "use a list for other combinations and labels= for labels"
+        message = f"({kinds}) is not an (image, question) pair; {advice}"
         raise ExampleError(message, code="example_type")
-    given, question = pair[0], check_text(str(pair[1]), "text")
-    images = given if isinstance(given, list | tuple) else [given]
+    first, question = pair[0], check_text(str(pair[1]), "text")
+    images = first if isinstance(first, list | tuple) else [first]
     first = images[0] if images else None
     if isinstance(first, str) and not looks_like_image(first, root) and looks_like_image(question, root):
         raise ExampleError("a pair is (image, question), the image first", code="example_type")

@@ -75,6 +75,8 @@ class Example:
     id: str | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
     label_column: str | None = None
+    # Set by `trusted` alone; a copy by `dataclasses.replace` does not have it.
+    _trusted: bool = field(default=False, init=False, repr=False, compare=False)
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -88,7 +90,7 @@ class Example:
 
     @property
     def videos(self) -> tuple[Video, ...]:
-        """All videos, in order."""
+        """All videos, in order; they are among the images, too."""
         return tuple(part for part in self.parts if isinstance(part, Video))
 
     @property
@@ -109,10 +111,22 @@ class Example:
         leading = not any(isinstance(part, Text) for part in parts[: len(parts) - len(texts)])
         if leading and len(texts) <= 1 and not any(IMAGE_MARKER in text for text in texts):
             return "".join(texts)
-        return "".join(part.text if isinstance(part, Text) else _marker(part) for part in parts)
+        return "".join(part.text if isinstance(part, Text) else marker_of(part) for part in parts)
 
 
-def _marker(part: Image | Audio) -> str:
+def trusted(example: Example) -> Example:
+    """Mark an example as checked, so that `as_examples` returns it as it is, and return it."""
+    object.__setattr__(example, "_trusted", True)
+    return example
+
+
+def is_trusted(example: Example) -> bool:
+    """Return whether an example was checked when it was made."""
+    return example._trusted
+
+
+def marker_of(part: Image | Audio) -> str:
+    """Return the marker that stands for a medium in a text."""
     if isinstance(part, Audio):
         return AUDIO_MARKER
     return VIDEO_MARKER if isinstance(part, Video) else IMAGE_MARKER

@@ -153,7 +153,7 @@ def looks_like_image(text: str, root: Path | None = None) -> bool:
 
 
 def nearly_image(text: str) -> bool:
-    r"""Return whether a text that is no image by `looks_like_image` may have been meant as one.
+    r"""Return whether a text that is not an image by `looks_like_image` may have been meant as one.
 
     It ends like an image or audio file but for white space: ``"my photo.jpg"`` if there is no such file, or
     ``"cat.png\n"`` as lines are read from a list of files.
@@ -288,7 +288,7 @@ def _image_from_text(text: str, root: Path | None) -> Image:
         or text.startswith(_BARE_BASE64)
     ):
         message = (
-            f"a text of {len(text)} characters is no path of an image; base64 goes as "
+            f"a text of {len(text)} characters is not the path of an image; base64 goes as "
             f"data:image/png;base64,..."
         )
         raise ExampleError(message, code="image_path")
@@ -334,16 +334,16 @@ def decode_base64(text: str, what: str = "image") -> bytes:
 def _checked_array(array: NDArray[Any]) -> NDArray[Any]:
     if array.dtype.kind == "f":
         raise _image_array_error(
-            "is no image: decimals may mean 0..1 or 0..255; scale to 0..255 and use .astype(numpy.uint8)",
+            "is not an image: decimals may mean 0..1 or 0..255; scale to 0..255 and use .astype(numpy.uint8)",
             array,
         )
     if array.dtype not in (np.uint8, np.bool_, np.uint16):
-        raise _image_array_error("is no image; scale it to 0..255 and use .astype(numpy.uint8)", array)
+        raise _image_array_error("is not an image; scale it to 0..255 and use .astype(numpy.uint8)", array)
     if array.ndim == 3 and array.shape[0] in {1, 3, 4} and array.shape[2] not in {3, 4}:
         raise _image_array_error("has its channels first; use .transpose(1, 2, 0)", array)
     if array.ndim not in {2, 3} or (array.ndim == 3 and array.shape[2] not in {3, 4}) or array.size == 0:
         raise _image_array_error(
-            "is no image; (height, width), (height, width, 3) or (height, width, 4) is", array
+            "is not an image; (height, width), (height, width, 3) or (height, width, 4) is", array
         )
     return array
 
@@ -436,7 +436,7 @@ def _made(source: Any, rate: Any, root: Path | None) -> Audio:
     if _holds_samples(source):
         return Audio(_checked_samples(source), _checked_rate(rate))
     if rate is not None and not isinstance(source, str | Path | bytes | bytearray | memoryview | IOBase):
-        raise ExampleError(f"{a_type(source)} is no array of samples", code="audio_array")
+        raise ExampleError(f"{a_type(source)} is not an array of samples", code="audio_array")
     if rate is not None:
         raise ExampleError(
             "a sampling rate comes with samples alone: a file says its own; leave it out", code="audio_rate"
@@ -467,9 +467,8 @@ def _audio_from_text(text: str, root: Path | None) -> Path | bytes:
         # Only until the example is `settled`.
         return cast(Path, address)
     if not text.strip() or "\0" in text or "\n" in text or len(text) > _LONGEST_PATH:
-        message = (
-            f"a text of {len(text)} characters is no path of an audio clip; base64 is data:audio/wav;base64,"
-        )
+        advice = "base64 is data:audio/wav;base64,"
+        message = f"a text of {len(text)} characters is not the path of an audio clip; {advice}"
         raise ExampleError(message, code="audio_path")
     return _audio_from_path(Path(text), root)
 
@@ -497,18 +496,17 @@ def _checked_samples(source: Any) -> NDArray[Any]:
     try:
         samples = np.asarray(source)
     except (ValueError, TypeError, OverflowError, RuntimeError):
-        message = (
-            "the audio clip's samples are no array, as rows of different lengths or a tensor with gradients"
-        )
+        kinds = "rows of different lengths or a tensor with gradients"
+        message = f"the audio clip's samples are not an array, as {kinds}"
         raise ExampleError(message, code="audio_array") from None
     if isinstance(source, np.ma.MaskedArray):
         raise _audio_array_error("is masked; use .filled(0)", samples)
     if samples.dtype.newbyteorder("=") not in (np.int16, np.float16, np.float32, np.float64):
         raise _audio_array_error(
-            "is no audio clip: samples are float32, float64 or float16 in -1..1, or int16", samples
+            "is not an audio clip: samples are float32, float64 or float16 in -1..1, or int16", samples
         )
     if samples.ndim not in {1, 2}:
-        raise _audio_array_error("is no audio clip; (n_samples,) or (n_samples, n_channels) is", samples)
+        raise _audio_array_error("is not an audio clip; (n_samples,) or (n_samples, n_channels) is", samples)
     if samples.ndim == 2 and samples.shape[0] <= MOST_CHANNELS < samples.shape[1]:
         raise _audio_array_error("has its channels first; use .T", samples)
     if samples.size == 0:

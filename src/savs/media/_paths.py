@@ -41,11 +41,20 @@ def resolve_media_path(path: Path, root: Path, *, allow_outside: bool = False) -
         ``media_unreadable`` if the path cannot be followed (a loop of links, a null byte).
     """
     try:
-        resolved, home = (root / path).resolve(), root.resolve()
+        resolved_root = root.resolve()
+    except (OSError, ValueError, RuntimeError):
+        raise _unreadable(path) from None
+    return resolve_inside(path, root, resolved_root, allow_outside=allow_outside)
+
+
+def resolve_inside(path: Path, root: Path, resolved_root: Path, *, allow_outside: bool = False) -> Path:
+    """Return what `resolve_media_path` does, for a root whose links were followed already."""
+    try:
+        resolved = (root / path).resolve()
     except (OSError, ValueError, RuntimeError):
         raise _unreadable(path) from None
     # Parents are compared, not string prefixes: /data-private does not lie in /data.
-    if not allow_outside and home != resolved and home not in resolved.parents:
+    if not allow_outside and resolved_root != resolved and resolved_root not in resolved.parents:
         raise MediaError(
             f"the media path {shown(path)} leaves the dataset's folder {shown(root)}; move the file there, "
             f"name another root, or allow paths outside it",

@@ -1,9 +1,9 @@
 """`load_audio`: audio as samples of one channel at a wanted rate, with limits. Thread-safe.
 
-libsndfile would read what is left, and nothing but the first.
-
-The first bytes decide which of libsndfile's readers may see a file: the others (twenty, some older than the
-formats in use) are no way in. Nothing is believed that a header says but to refuse a file sooner.
+In reading order: whether a file is whole, its samples in blocks, and `load_audio`. Files are checked here
+because libsndfile reads what is left of a damaged file, and only the first of several in one, without an
+error. The first bytes decide which of libsndfile's readers may see a file: its twenty others, some of them
+for formats out of use, are never reached. A header is trusted only to refuse a file sooner.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ __all__ = [
     "undecodable_audio",
     "audio_hash",
     "check_audio_file",
+    "decode_audio",
     "load_audio",
 ]
 
@@ -75,7 +76,7 @@ def _checksum(page: bytes) -> int:
     return int(f"{turned:032b}"[::-1], 2)
 
 
-# Whether an audio clip file has all the bytes that it says it has, and no second audio clip behind the first.
+# Whether an audio file has all the bytes that it says it has, and no second clip behind the first.
 
 _UNKNOWN = 0x7FFFF000  # what programs write that do not know the length yet: this or more
 _MOST_CHUNKS = 100_000
@@ -269,7 +270,7 @@ class AudioLimits:
             )
 
     def check_values(self, block: NDArray[Any]) -> None:
-        """Raise `MediaError` (``audio_not_finite``, ``audio_level``) for samples that are no audio clip."""
+        """Raise `MediaError` (``audio_not_finite``, ``audio_level``) for samples that cannot be used."""
         if not np.isfinite(block).all():
             raise MediaError(
                 "the audio clip has samples that are NaN or infinite; write it again", code="audio_not_finite"
@@ -283,7 +284,7 @@ class AudioLimits:
 
 
 def undecodable_audio() -> MediaError:
-    """Return the error for bytes that are no audio clip, or a damaged one."""
+    """Return the error for bytes that are not an audio clip, or a damaged one."""
     return MediaError(
         "the audio clip cannot be decoded: it is damaged, cut short or no audio file; write it again",
         code="audio_undecodable",
@@ -396,15 +397,16 @@ def _format_error(kind: str) -> MediaError:
 _HASH_BLOCK = 2**18
 
 
-def load_audio(audio: Audio, sampling_rate: int, limits: AudioLimits | None = None) -> NDArray[np.float32]:
+def load_audio(audio: Any, sampling_rate: int, limits: AudioLimits | None = None) -> NDArray[np.float32]:
     """Return an audio clip's samples: the mean of its channels, resampled by soxr (quality HQ).
 
     Parameters
     ----------
-    audio : Audio
-        A WAV, FLAC, OGG (Vorbis, Opus), MP3, AIFF or AU file, its bytes, or an array of samples.
+    audio : Audio, path, bytes, file or mapping
+        A WAV, FLAC, OGG (Vorbis, Opus), MP3, AIFF or AU file, its bytes, or an array of samples with its
+        rate, in every form that an example takes.
     sampling_rate : int
-        Samples a second that are wanted.
+        Samples per second of the result.
     limits : AudioLimits, optional
 
     Returns
@@ -419,12 +421,16 @@ def load_audio(audio: Audio, sampling_rate: int, limits: AudioLimits | None = No
         ``audio_undecodable``, ``audio_cut_short``, ``audio_several``, ``audio_too_long``,
         ``audio_too_short``, ``audio_channels``, ``audio_rate``, ``audio_not_finite`` or ``audio_level``.
     ExampleError
-        ``audio_array`` or ``audio_rate``, for an array that is no audio clip.
+        ``audio_array`` or ``audio_rate``, for an array that cannot be an audio clip.
     """
+    return decode_audio(settled_part(as_audio(audio), None), sampling_rate, limits)
+
+
+def decode_audio(audio: Audio, sampling_rate: int, limits: AudioLimits | None = None) -> NDArray[np.float32]:
+    """Return the samples of an audio clip that is part of an example; see `load_audio`."""
     if type(sampling_rate) is not int or sampling_rate < 1:
         raise ValueError(f"a sampling rate is a whole number above 0, not {sampling_rate!r}")
-    limits = limits or AudioLimits()
-    source = settled_part(as_audio(audio), None).source
+    limits, source = limits or AudioLimits(), audio.source
     if isinstance(source, np.ndarray):
         blocks = _blocks_of_array(source, int(audio.sampling_rate or 0), limits)
     else:
@@ -437,8 +443,7 @@ def audio_hash(audio: Audio, limits: AudioLimits | None = None) -> str:
 
     Of encoded audio clips that of their bytes; of arrays that of type, shape, rate and values.
     """
-    limits = limits or AudioLimits()
-    source = settled_part(as_audio(audio), None).source
+    limits, source = limits or AudioLimits(), audio.source
     if not isinstance(source, np.ndarray):
         return hashlib.sha256(_encoded(source, limits)).hexdigest()
     kind = source.dtype.newbyteorder("<")

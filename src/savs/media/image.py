@@ -1,7 +1,9 @@
 """`load_image` and `content_hash`: the one guarded loader of images, whatever form they come in.
 
+In reading order: every mode of Pillow to 8-bit RGB, encoded bytes to a decoded image, and the loader.
+
 ============================  ==============================================================================
-given                         becomes
+mode or array                 becomes
 ============================  ==============================================================================
 1, L, RGB, YCbCr, HSV, LAB    the same colors; gray repeated in three channels
 CMYK                          ``(255 - ink) * (255 - black) / 255``, without a color profile
@@ -14,11 +16,9 @@ F                             rounded, if all values are finite and in 0..255 an
 bool arrays                   0 and 255
 ============================  ==============================================================================
 
-Color profiles (ICC) are not applied, as image processors of transformers do not apply them either.
-
-Pillow's globals stay as they are: limits are our own, and its warnings are silenced only while it works.
-
-Safe to call from several threads, also with the same source.
+Color profiles (ICC) are not applied, as image processors of transformers do not apply them either. Pillow's
+globals stay as they are: limits are our own, and its warnings are silenced only while it works. Safe to call
+from several threads, also with the same source.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+# Plugins are imported by name so that `Image.open` finds the allowed formats without loading all it has.
 from PIL import (
     BmpImagePlugin,  # noqa: F401
     GifImagePlugin,  # noqa: F401
@@ -48,15 +50,17 @@ from PIL import (
 )
 
 from savs.errors import MediaError
-from savs.media._coercion import a_type
+from savs.media._coercion import a_type, as_image, settled_part
 from savs.media._paths import read_media_file
 from savs.media.limits import DEFAULT_LIMITS, MediaLimits, MediaWarning, too_many_pixels
+from savs.media.parts import Image as ImagePart
 
 __all__ = [
     "array_to_image",
     "to_rgb",
     "ALLOWED_FORMATS",
     "decode",
+    "decode_image",
     "pillow_at_work",
     "size_in_header",
     "undecodable",
@@ -94,7 +98,9 @@ def to_rgb(image: Image.Image, background: Color) -> Image.Image:
 def array_to_image(array: NDArray[Any]) -> Image.Image:
     """Return the image of a bool, uint8 or uint16 array of shape (height, width[, 3 or 4])."""
     if array.ndim not in {2, 3} or (array.ndim == 3 and array.shape[2] not in {3, 4}):
-        raise _mode_error(f"an array of shape {array.shape} is no image; (height, width[, 3 or 4]) is needed")
+        raise _mode_error(
+            f"an array of shape {array.shape} is not an image; (height, width[, 3 or 4]) is needed"
+        )
     if array.size == 0:
         raise MediaError(f"an array of shape {array.shape} has no pixels", code="image_too_small")
     if array.dtype == np.bool_:
@@ -103,7 +109,9 @@ def array_to_image(array: NDArray[Any]) -> Image.Image:
         return Image.fromarray(np.ascontiguousarray(array))
     if array.dtype.kind == "u" and array.dtype.itemsize == 2:
         return Image.fromarray(_from_16_bit(array))
-    raise _mode_error(f"an array of {array.dtype} is no image; scale it to 0..255 and convert it to uint8")
+    raise _mode_error(
+        f"an array of {array.dtype} is not an image; scale it to 0..255 and convert it to uint8"
+    )
 
 
 def _from_16_bit(values: NDArray[Any]) -> NDArray[np.uint8]:
@@ -156,9 +164,6 @@ def _mode_error(message: str) -> MediaError:
 
 
 # Encoded bytes to a fully decoded Pillow image of an allowed format, within limits.
-
-# Imported by name so that `Image.open` finds the allowed formats without loading every plugin it has.
-
 
 ALLOWED_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 """Pillow's names of the formats that are read. MPO, a JPEG with extra images behind it, counts as JPEG."""
@@ -218,8 +223,10 @@ def pillow_at_work() -> Iterator[None]:
 
 
 def undecodable() -> MediaError:
-    """Return the error for bytes that are no whole image."""
-    message = "the bytes are no complete image (damaged, cut short or another kind of file); fetch it again"
+    """Return the error for bytes that are not a whole image."""
+    message = (
+        "the bytes are not a complete image (damaged, cut short or another kind of file); fetch it again"
+    )
     return MediaError(message, code="image_undecodable")
 
 
@@ -256,7 +263,7 @@ def size_in_header(data: bytes) -> tuple[int, int]:
     Raises
     ------
     MediaError
-        If they are no header of a format that is read.
+        If they are not the header of a format that is read.
     """
     with pillow_at_work():
         return _open(data, DEFAULT_LIMITS).size
@@ -290,13 +297,13 @@ Source = Path | bytes | Image.Image | NDArray[Any]
 _CALLERS_IMAGE = threading.Lock()
 
 
-def load_image(source: Source, limits: MediaLimits = DEFAULT_LIMITS) -> Image.Image:
+def load_image(image: Any, limits: MediaLimits = DEFAULT_LIMITS) -> Image.Image:
     """Return an image as 8-bit RGB: oriented by EXIF once, composited on the background, without metadata.
 
     Parameters
     ----------
-    source : Path, bytes, PIL image or ndarray
-        File, encoded bytes, or pixels as `savs.media.Image` takes them; never changed.
+    image : Path, bytes, PIL image, ndarray or savs.Image
+        File, encoded bytes or pixels; never changed.
     limits : MediaLimits
         Checked from the file's length and header before anything is decoded.
 
@@ -311,7 +318,16 @@ def load_image(source: Source, limits: MediaLimits = DEFAULT_LIMITS) -> Image.Im
         With one of the codes ``media_missing``, ``media_unreadable``, ``media_not_a_file``,
         ``image_too_large``, ``image_too_many_pixels``, ``image_too_small``, ``image_aspect``,
         ``image_format``, ``image_mode``, ``image_undecodable``, ``image_source``.
+    ExampleError
+        ``url_refused``, ``image_path`` or ``data_url``, for a `savs.Image` of a text that cannot be one.
     """
+    if isinstance(image, ImagePart):
+        image = settled_part(as_image(image), None).source
+    return decode_image(image, limits)
+
+
+def decode_image(source: Source, limits: MediaLimits = DEFAULT_LIMITS) -> Image.Image:
+    """Return the image of a source that is part of an example; see `load_image`."""
     image = _pixels(source, limits)
     with pillow_at_work():
         return to_rgb(ImageOps.exif_transpose(image), limits.background)
@@ -339,7 +355,7 @@ def content_hash(source: Source, limits: MediaLimits = DEFAULT_LIMITS) -> str:
 
 
 def image_area(source: Source) -> int:
-    """Return an image's number of pixels as its header has it; 0 if that cannot be told from its beginning.
+    """Return an image's number of pixels by its header; 0 if its beginning does not show it.
 
     For planning only: nothing is decoded, and a bad image is no error yet.
     """

@@ -1,7 +1,5 @@
 """`load_video`: a few frames of a video, evenly spread over its time, with limits; seeks where it can.
 
-Listing them decodes nothing and trusts no header.
-
 Packets are listed first, which decodes nothing and trusts no header: the number of frames, their times and
 the key frames are known before the first pixel. Safe to call from several threads.
 """
@@ -212,8 +210,10 @@ def _check_duration(container: Any, listing: Listing, limits: VideoLimits) -> No
 
 
 def undecodable_video() -> MediaError:
-    """Return the error for bytes that are no whole video."""
-    message = "the bytes are no complete video (damaged, cut short or another kind of file); fetch it again"
+    """Return the error for bytes that are not a whole video."""
+    message = (
+        "the bytes are not a complete video (damaged, cut short or another kind of file); fetch it again"
+    )
     return MediaError(message, code="video_undecodable")
 
 

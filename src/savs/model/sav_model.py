@@ -20,6 +20,7 @@ from savs.classifiers.learning import HeadChange
 from savs.data import ErrorLedger, Example, Label, as_examples, check_labels, check_support
 from savs.errors import DataError
 from savs.layout import HeadLayout
+from savs.media._hashes import hashed_once
 from savs.model._learning import Learned, class_prompts, learn, read_rows
 from savs.model._saving import SavableModel
 from savs.model._source import BackboneSource, Given, Named
@@ -158,6 +159,7 @@ class SAVModel(SavableModel):
             _ = model.backbone
         return model
 
+    @hashed_once()
     def fit(
         self, examples: Sequence[Any], labels: Sequence[Label] | None = None, *, progress: bool = False
     ) -> Self:
@@ -235,6 +237,7 @@ class SAVModel(SavableModel):
         self._keep(learned, [], none)
         return self
 
+    @hashed_once()
     def partial_fit(
         self, examples: Sequence[Any], labels: Sequence[Label] | None = None, *, progress: bool = False
     ) -> HeadChange:

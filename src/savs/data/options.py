@@ -1,0 +1,115 @@
+"""`ReadOptions`: how a source of data is read, one definition for every function and command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypedDict, Unpack
+
+from savs.data._text_files import RowSelection
+
+__all__ = ["ReadKeywords", "ReadOptions"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadOptions:
+    """How a file, folder or dataset is read.
+
+    Parameters
+    ----------
+    image_column : str or sequence of str, optional
+        Columns of images; several give several images, in that order. By default the columns of the public
+        SAVs files: ``image``, ``image_path``, ``Image``, ``images``, ``image_1``, ``image_2``, ...
+    text_column : str, optional
+        By default the first of ``question``, ``text``, ``prompt``, ``claim``, ``instruction``, ``Text``.
+    label_column : str, optional
+        By default ``label``. Labels of CSV and TSV files are always text.
+    id_column : str, optional
+        By default ``id`` or ``ID``.
+    video_column, audio_column : str or sequence of str, optional
+        Columns of videos and audio clips. Where a column of images, videos or audio clips is named, columns
+        with the public names for media are ignored.
+    video_frames : int, optional
+        Frames read of each video, evenly spread; 8 by default.
+    video_fps : float, optional
+        Frames read for each second of a video, at most `video_frames`, by default at most 64.
+    root : Path or str, optional
+        The folder that media paths are relative to and must lie in; by default the folder of the file or
+        dataset.
+    allow_outside : bool, default=False
+        Accept media files outside `root`: absolute paths, ``..`` and links.
+    split : str, optional
+        The part of a dataset with several parts, such as ``"train"``.
+    config, revision : str, optional
+        Configuration, and branch, tag or commit, of a hub dataset.
+    limit : int, optional
+        Read only so many rows or files, from the first on.
+    shard : (int, int), optional
+        ``(i, n)``: of these only positions that leave the rest ``i`` when divided by ``n``. Ids and positions
+        are those of the whole source: rows of other shards are still parsed, and their ids compared.
+    fetch : callable, optional
+        Opens web addresses of media: a `savs.media.Fetcher`. Without it they are refused.
+
+    Raises
+    ------
+    DataError
+        If `limit` or `shard` is out of range.
+
+    Examples
+    --------
+    >>> options = ReadOptions(label_column="kind", limit=100)
+    >>> options.label_column, options.split
+    ('kind', None)
+    """
+
+    image_column: str | Sequence[str] | None = None
+    text_column: str | None = None
+    label_column: str | None = None
+    id_column: str | None = None
+    video_column: str | Sequence[str] | None = None
+    audio_column: str | Sequence[str] | None = None
+    video_frames: int | None = None
+    video_fps: float | None = None
+    root: Path | str | None = None
+    allow_outside: bool = False
+    split: str | None = None
+    config: str | None = None
+    revision: str | None = None
+    limit: int | None = None
+    shard: tuple[int, int] | None = None
+    fetch: Callable[[str, str], Path] | None = None
+
+    def __post_init__(self) -> None:
+        _ = self.selection
+
+    @property
+    def selection(self) -> RowSelection:
+        """The positions that `limit` and `shard` choose."""
+        return RowSelection(self.limit, *(self.shard or (0, 1)))
+
+
+class ReadKeywords(TypedDict, total=False):
+    """The fields of `ReadOptions` as keyword arguments."""
+
+    image_column: str | Sequence[str] | None
+    text_column: str | None
+    label_column: str | None
+    id_column: str | None
+    video_column: str | Sequence[str] | None
+    audio_column: str | Sequence[str] | None
+    video_frames: int | None
+    video_fps: float | None
+    root: Path | str | None
+    allow_outside: bool
+    split: str | None
+    config: str | None
+    revision: str | None
+    limit: int | None
+    shard: tuple[int, int] | None
+    fetch: Callable[[str, str], Path] | None
+
+
+def merged_options(options: ReadOptions | None, **keywords: Unpack[ReadKeywords]) -> ReadOptions:
+    """Return `options` with keyword arguments in place of its fields."""
+    return ReadOptions(**keywords) if options is None else replace(options, **keywords)
