@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help install demo test lint unit sweep benchmark backbone clean
+.PHONY: help install demo test lint unit docs docs-serve sweep benchmark backbone clean
 
 help:
 	@echo "make demo      run Sparse Attention Vectors on real images (about two minutes after installation)"
 	@echo "make test      lint, types, import contract and all tests"
+	@echo "make docs      build the documentation site into site/; make docs-serve shows it while you write"
 	@echo "make sweep     build every architecture of transformers small and check its heads (about two minutes)"
 	@echo "make benchmark measure extraction against the published procedure (half an hour on two cores)"
 	@echo "make backbone  train the backbone in the box from raw data: make backbone PHOTOS=cifar10-jpeg.tar.xz"
@@ -30,6 +31,11 @@ $(VENV)/installed-test: $(VENV)/installed
 	$(PIP) --editable '.[test]'
 	@touch $@
 
+$(VENV)/installed-docs: $(VENV)/installed
+	@echo "installing the tools of the documentation site into $(VENV) (once) ..."
+	$(PIP) --editable '.[docs]'
+	@touch $@
+
 install: $(VENV)/installed
 
 demo: $(VENV)/installed
@@ -46,6 +52,13 @@ unit: $(VENV)/installed-test
 
 test: lint unit
 
+docs: $(VENV)/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo "the site is in site/; open site/index.html"
+
+docs-serve: $(VENV)/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --strict
+
 sweep: $(VENV)/installed-test
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/sweep_backbones.py --check
 
@@ -56,4 +69,4 @@ backbone: $(VENV)/installed
 	$(BIN)/python -m training --photos "$(PHOTOS)" --out src/savs/backbones/tiny $(ARGS)
 
 clean:
-	rm -rf $(VENV) demo-results .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) demo-results site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

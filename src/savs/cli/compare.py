@@ -24,7 +24,7 @@ from savs.cli._session import ITEM_ERRORS, Session, pass_session
 
 if TYPE_CHECKING:
     from savs.backbones import Backbone
-    from savs.cli._inputs import ReadOptions
+    from savs.data import ReadOptions
     from savs.data import ErrorLedger, Example
     from savs.errors import ItemError
     from savs.evaluation.results import Comparison, Overall

@@ -26,7 +26,8 @@ from savs.cli._session import ITEM_ERRORS, Session, Terminated, pass_session, re
 if TYPE_CHECKING:
     from savs.backbones import PromptTemplate
     from savs.cache import StoredBackbone
-    from savs.cli._inputs import Chunk, ReadOptions
+    from savs.cli._inputs import Chunk
+    from savs.data import ReadOptions
     from savs.cli._progress import Progress
     from savs.data import ErrorLedger
     from savs.errors import ItemError

@@ -37,7 +37,7 @@ from savs.cli._results import check_writable, report_store
 from savs.cli._session import Session, pass_session
 
 if TYPE_CHECKING:
-    from savs.cli._inputs import ReadOptions
+    from savs.data import ReadOptions
     from savs.model import SAVModel
 
 __all__ = ["fit"]

@@ -29,7 +29,8 @@ from savs.cli._results import Partial, answer, check_new_file, filling_parts, re
 from savs.cli._session import ITEM_ERRORS, Session, remark
 
 if TYPE_CHECKING:
-    from savs.cli._inputs import Chunk, ReadOptions
+    from savs.cli._inputs import Chunk
+    from savs.data import ReadOptions
     from savs.data import ErrorLedger
     from savs.model import AbstentionPolicy, SAVModel
 
