@@ -1,13 +1,24 @@
-"""Metrics, intervals and the protocol of repeated draws."""
+"""Accuracy with intervals, and the comparison of methods on repeated random draws of the shots."""
 
-from savs.classifiers import wilson_interval
-from savs.evaluation.metrics import Difference, accuracy_report, interval_over_draws, paired_bootstrap
-from savs.evaluation.protocol import DrawResults, draw_rows, on_features, run_draws
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from savs._lazy import attach
+
+if TYPE_CHECKING:
+    from savs.classifiers import wilson_interval
+    from savs.evaluation.comparison import compare_methods
+    from savs.evaluation.metrics import Difference, accuracy_report, interval_over_draws, paired_bootstrap
+    from savs.evaluation.protocol import DrawResults, draw_rows, on_features, run_draws
+    from savs.evaluation.results import Comparison
 
 __all__ = [
+    "Comparison",
     "Difference",
     "DrawResults",
     "accuracy_report",
+    "compare_methods",
     "draw_rows",
     "interval_over_draws",
     "on_features",
@@ -15,3 +26,19 @@ __all__ = [
     "run_draws",
     "wilson_interval",
 ]
+
+__getattr__, __dir__ = attach(
+    __name__,
+    {
+        "savs.classifiers": ["wilson_interval"],
+        "savs.evaluation.comparison": ["compare_methods"],
+        "savs.evaluation.metrics": [
+            "Difference",
+            "accuracy_report",
+            "interval_over_draws",
+            "paired_bootstrap",
+        ],
+        "savs.evaluation.protocol": ["DrawResults", "draw_rows", "on_features", "run_draws"],
+        "savs.evaluation.results": ["Comparison"],
+    },
+)
