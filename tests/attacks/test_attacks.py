@@ -43,13 +43,13 @@ def bounded() -> Iterator[None]:
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     before = resource.getrlimit(resource.RLIMIT_AS)
     former = signal.signal(signal.SIGALRM, stop)
-    signal.flag(SECONDS)
+    signal.alarm(SECONDS)
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY, before[1]))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
-        signal.flag(0)
+        signal.alarm(0)
         signal.signal(signal.SIGALRM, former)
 
 
