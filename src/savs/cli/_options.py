@@ -486,9 +486,9 @@ def by_label(
 
 
 def _known(context: click.Context, parameter: click.Parameter, name: str) -> str:
-    from savs.classifiers import METHODS, TEXT_METHODS
+    from savs.classifiers import available_methods
 
-    if name not in (*METHODS, *TEXT_METHODS):
-        known = ", ".join((*METHODS, *TEXT_METHODS))
+    if name not in available_methods():
+        known = ", ".join(available_methods())
         raise click.BadParameter(f"no method is called {name!r}; there are {known}", context, parameter)
     return name
