@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from savs.classifiers import RULES, SAVClassifier
+from savs.classifiers import SAVClassifier, make_rule
 from savs.classifiers._probabilities import softmax
 from savs.classifiers._support_set import Shots
 from savs.classifiers.head_scoring import true_class_values
@@ -59,7 +59,7 @@ def score_heads(
     rows: NDArray[np.float32], codes: NDArray[np.intp], layout: HeadLayout, out_of_fold: bool
 ) -> Any:
     """Return the mean true-class probability of each head, from all shots or without the scored one."""
-    shots, rule = Shots(rows, codes, int(codes.max()) + 1, layout), RULES["cosine"]
+    shots, rule = Shots(rows, codes, int(codes.max()) + 1, layout), make_rule("cosine")
     scores = np.empty(layout.n_heads)
     for positions, vectors in shots.blocks():
         if out_of_fold:
@@ -116,7 +116,7 @@ def measure(sizes: argparse.Namespace) -> dict[str, Any]:
         "leave_one_out_ratio": out_of_fold / in_sample,
         "peak_over_features": 1 + peak / rows.nbytes,
         "peak_over_features_leave_one_out": 1 + peak_held_out / rows.nbytes,
-        **measure_prediction(classifier.for_kept_heads(), sizes, rng),
+        **measure_prediction(classifier.restrict_to(classifier.heads_), sizes, rng),
     }
 
 

@@ -34,6 +34,8 @@ FIELDS = (
     "label_type",
     "classes",
     "prompt",
+    "method",
+    "classifier",
     "n_heads",
     "layout",
     "heads",

@@ -13,21 +13,24 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
-from savs.artifact import Artifact, Shot, save_artifact
-from savs.classifiers import METHODS, TEXT_METHODS, Method
+from savs.artifact import SCHEMA_VERSION, Artifact, Shot, save_artifact
+from savs.classifiers import Method, available_methods
 from savs.layout import HeadLayout
 
 __all__ = ["attacks"]
 
+UNKNOWN = {"media": None, "video": None}
 SCORES = (4, 1, 2, 5, 3)
+LAYOUT = [[0, 0, 3], [0, 1, 3], [2, 0, 5], [2, 1, 5], [2, 2, 5]]
 
 
 def attacks() -> dict[str, bytes]:
     """Return the inputs of `fuzz.artifact` by name."""
-    numbers = save({"centroids": np.arange(16.0).reshape(2, 8), "head_scores": np.array(SCORES)})
+    arrays = {"centroids": np.arange(16.0).reshape(2, 8), "head_scores": np.array(SCORES)}
+    numbers = save(_named(arrays))
     return {
-        "valid-first-schema.savs": _packed(_index(), numbers),
-        **{f"valid-{name}.savs": _made(name) for name in sorted({*METHODS, *TEXT_METHODS})},
+        "valid-by-hand.savs": _packed(_index(), numbers),
+        **{f"valid-{name}.savs": _made(name) for name in sorted(available_methods())},
         **_indices(numbers),
         **_numbers(numbers),
     }
@@ -40,7 +43,7 @@ def _made(name: str) -> bytes:
     labels = np.array(["a", "b"] * 3)
     rows = random.normal(size=(6, layout.width)) + np.array([[0.0], [2.0]] * 3)
     method = Method(name)
-    prototypes = rows[:2, : layout.heads_width] if name in TEXT_METHODS else None
+    prototypes = rows[:2, : layout.heads_width] if Method(name).needs_prototypes else None
     classifier = method.make(layout, np.unique(labels), prototypes).fit(rows, labels)
     shots = [Shot(str(number), label, "0" * 64) for number, label in enumerate(labels.tolist())]
     left_out = np.full((6, 2), -0.5)
@@ -62,24 +65,35 @@ def _made(name: str) -> bytes:
         return _packed({**index, "tensors": {}}, numbers.read_bytes())
 
 
+def _named(content: Any) -> Any:
+    """Return arrays, or what a header says about them, by the names that they have in the file."""
+    if not isinstance(content, dict) or "__metadata__" in content:
+        return content
+    return {f"classifier.{name}": value for name, value in content.items()}
+
+
 def _packed(index: dict[str, Any], numbers: bytes) -> bytes:
-    return json.dumps(index).encode() + b"\0" + numbers
+    return json.dumps(index, separators=(",", ":")).encode() + b"\0" + numbers
 
 
 def _index(**changes: Any) -> dict[str, Any]:
-    shots = [{"id": str(n), "label": label, "digest": "0" * 64} for n, label in enumerate(("cat", "dog"))]
+    own = {"classes": ["cat", "dog"], "layout": LAYOUT, "heads": [[2, 1], [0, 0]]}
+    own = {name: changes.pop(name, value) for name, value in own.items()}
+    n_heads = {"n_heads": changes.pop("n_heads", 2)}
+    shots = [
+        {"id": str(n), "label": label, "digest": "00", **UNKNOWN} for n, label in enumerate(("cat", "dog"))
+    ]
     return {
-        "schema_version": 1,
+        "schema_version": SCHEMA_VERSION,
         "tensors": {},
         "label_type": "str",
-        "classes": ["cat", "dog"],
-        "prompt": "What is it? {question}",
-        "n_heads": 2,
-        "layout": [[0, 0, 3], [0, 1, 3], [2, 0, 5], [2, 1, 5], [2, 2, 5]],
-        "heads": [[2, 1], [0, 0]],
+        "prompt": "{question}",
+        "method": {"name": "sav"},
+        "classifier": {"estimator": "SAVClassifier", "parameters": n_heads, **own},
         "shots": shots,
         "estimate": None,
-        "fingerprint": {"model_class": "M", "commit": None},
+        "report": None,
+        "fingerprint": {"commit": None},
         **changes,
     }
 
@@ -87,6 +101,7 @@ def _index(**changes: Any) -> dict[str, Any]:
 def _indices(numbers: bytes) -> dict[str, bytes]:
     changes: dict[str, dict[str, Any]] = {
         "schema-0": {"schema_version": 0},
+        "schema-1": {"schema_version": 1},
         "schema-99": {"schema_version": 99},
         "schema-negative": {"schema_version": -1},
         "schema-true": {"schema_version": True},
@@ -118,10 +133,12 @@ def _indices(numbers: bytes) -> dict[str, bytes]:
         "accepted-heads-asked-2-to-the-70": {"n_heads": 2**70},
         "heads-asked-of-text": {"n_heads": "2"},
         "shots-of-text": {"shots": "ab"},
-        "shots-of-other-fields": {"shots": [{"id": "1", "label": "cat", "digest": "x", "run": "rm"}]},
+        "shots-of-other-fields": {
+            "shots": [{"id": "1", "label": "cat", "digest": "x", **UNKNOWN, "run": "rm"}]
+        },
         "shots-of-lists": {"shots": [["1", "cat", "x"]]},
-        "shots-with-labels-of-lists": {"shots": [{"id": "1", "label": ["cat"], "digest": "x"}]},
-        "shots-with-surrogates": {"shots": [{"id": "\udfff", "label": "cat", "digest": "x"}]},
+        "shots-with-labels-of-lists": {"shots": [{"id": "1", "label": ["cat"], "digest": "x", **UNKNOWN}]},
+        "shots-with-surrogates": {"shots": [{"id": "\udfff", "label": "cat", "digest": "x", **UNKNOWN}]},
         "prompt-of-a-number": {"prompt": 3},
         "prompt-that-looks-inside": {"prompt": "{question.__class__.__mro__}"},
         "prompt-never-closed": {"prompt": "{question"},
@@ -137,7 +154,7 @@ def _indices(numbers: bytes) -> dict[str, bytes]:
         "without-anything": {},
     }
     found = {f"{name}.savs": _packed(_index(**change), numbers) for name, change in changes.items()}
-    found["without-anything.savs"] = b'{"schema_version": 1}\0' + numbers
+    found["without-anything.savs"] = b'{"schema_version": 4}\0' + numbers
     deep = json.dumps(_index(fingerprint={"a": 0})).replace(
         '{"a": 0}', '{"a": ' + "[" * 800 + "]" * 800 + "}"
     )
@@ -148,7 +165,7 @@ def _indices(numbers: bytes) -> dict[str, bytes]:
         "index-100-000-deep.savs": b"[" * 100_000,
         "index-of-a-list.savs": b"[]\0" + numbers,
         "index-of-5000-digits.savs": b"9" * 5000,
-        "index-not-utf-8.savs": b'{"schema_version": 1, "a": "\xff"}\0' + numbers,
+        "index-not-utf-8.savs": b'{"schema_version": 4, "a": "\xff"}\0' + numbers,
         "index-alone.savs": json.dumps(_index()).encode(),
     }
 
@@ -210,8 +227,8 @@ def _numbers(right: bytes) -> dict[str, bytes]:
         "zip": b"PK\x03\x04" + bytes(200),
         "numpy": b"\x93NUMPY\x01\0v\0{'descr': '|O', 'fortran_order': False, 'shape': (9,), }",
     }
-    found = {name: save(content) for name, content in arrays.items()}
-    found |= {name: _with_header(header) for name, header in headers.items()}
+    found = {name: save(_named(content)) for name, content in arrays.items()}
+    found |= {name: _with_header(_named(header)) for name, header in headers.items()}
     accepted = ("largest", "smallest", "of-32-bits")
     return {
         f"{'accepted-' if name in accepted else ''}numbers-{name}.savs": _packed(_index(), body)

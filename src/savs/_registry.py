@@ -6,9 +6,13 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from typing import Generic, TypeVar
 
-__all__ = ["Registry"]
+__all__ = ["NotRegisteredError", "Registry"]
 
 Entry = TypeVar("Entry")
+
+
+class NotRegisteredError(ValueError):
+    """A name, in a call or in a file, that neither savs nor an installed package registers."""
 
 
 class Registry(Generic[Entry]):

@@ -20,9 +20,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from savs._registry import NotRegisteredError
 from savs.backbones import PromptTemplate
 from savs.classifiers import Estimate, HeadClassifier, Method, State
-from savs.classifiers.methods import FittedClassifier, classifier_from_state
+from savs.classifiers._probabilities import is_log_proba_table
+from savs.classifiers.methods import classifier_from_state, is_registered
 from savs.data import Label, as_label
 from savs.errors import ArtifactError, BackboneMismatchError
 from savs.layout import HeadLayout
@@ -91,7 +93,7 @@ class Artifact:
         What was asked for.
     prompt : str or None
         Prompt template.
-    classifier : SAVClassifier or HeadClassifier
+    classifier : HeadClassifier
         The fitted estimator, on rows of all heads.
     shots : list of Shot
         The support set.
@@ -101,7 +103,7 @@ class Artifact:
     rows : ndarray of float32, shape (n_shots, layout.width), or None
         Feature rows of the shots, in their order, if they are kept.
     estimate : dict or None
-        Honest estimate from the shots (`savs.classifiers.cross_validation`).
+        Cross-validated estimate from the shots (`savs.classifiers.cross_validation`).
     report : dict or None
         What an automatic choice compared and chose.
     fingerprint : dict
@@ -110,7 +112,7 @@ class Artifact:
 
     method: Method
     prompt: str | None
-    classifier: FittedClassifier
+    classifier: HeadClassifier
     shots: list[Shot]
     out_of_fold: NDArray[np.float64] | None
     rows: NDArray[np.float32] | None
@@ -136,7 +138,7 @@ class Artifact:
     @property
     def head_scores(self) -> list[float] | None:
         """Score of every head in layout order, where the method ranks heads; hits for the published rule."""
-        scores = getattr(self.classifier, "head_scores_", None)
+        scores = self.classifier.head_scores_
         return None if scores is None else scores.tolist()
 
     @property
@@ -169,7 +171,10 @@ def check_artifact(artifact: Artifact, label_type: type) -> None:
         all(shot.media is None or shot.media in _MEDIA for shot in shots),
         artifact.prompt is None or _is_template(artifact.prompt),
         len(artifact.heads) > 0 and len(set(artifact.heads)) == len(artifact.heads),
-        artifact.out_of_fold is None or _has_held_out(artifact.out_of_fold, (len(shots), len(classes))),
+        artifact.out_of_fold is None
+        or (
+            len(artifact.out_of_fold) == len(shots) and is_log_proba_table(artifact.out_of_fold, len(classes))
+        ),
         artifact.rows is None or _is_finite(artifact.rows, (len(shots), artifact.layout.width), np.float32),
         artifact.estimate is None or _is_estimate(artifact.estimate),
         artifact.report is None or _says_what_it_chose(artifact.report),
@@ -218,30 +223,10 @@ def _is_estimate(content: Any) -> bool:
     )
 
 
-def _answers(classifier: FittedClassifier, n_classes: int) -> bool:
-    if isinstance(classifier, HeadClassifier) and not _calibrated(classifier, n_classes):
-        return False
-    kept = classifier.for_kept_heads()
+def _answers(classifier: HeadClassifier, n_classes: int) -> bool:
+    kept = classifier.restrict_to(classifier.heads_)
     rows = np.stack([np.zeros(kept.layout_.width), np.ones(kept.layout_.width)])
     return _is_finite(kept.predict_proba(rows), (2, n_classes), np.float64)
-
-
-def _calibrated(classifier: HeadClassifier, n_classes: int) -> bool:
-    out_of_fold = classifier.out_of_fold_log_proba_
-    return (
-        np.isfinite(classifier.temperature_)
-        and classifier.temperature_ > 0
-        and _is_finite(classifier.log_priors_, (n_classes,), np.float64)
-        and _has_held_out(out_of_fold, (len(out_of_fold), n_classes))
-    )
-
-
-def _has_held_out(array: NDArray[Any], shape: tuple[int, ...]) -> bool:
-    """Return whether the array holds log probabilities, or NaN in whole rows."""
-    if array.shape != shape or array.dtype != np.float64:
-        return False
-    absent = np.isnan(array).all(axis=1)
-    return bool(np.isfinite(array[~absent]).all())
 
 
 def _is_finite(array: NDArray[Any], shape: tuple[int, ...], dtype: type) -> bool:
@@ -322,7 +307,8 @@ def _short(value: object) -> str:
 
 # The index of a saved classifier: JSON with its own checksum, and the numbers beside it by name.
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
+_OLDEST_SCHEMA = 3
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -366,9 +352,9 @@ def decode_index(raw: bytes) -> dict[str, Any]:
     Raises
     ------
     ArtifactError
-        If a newer savs wrote it.
+        If a newer savs wrote it, or one before the first release.
     ValueError
-        If it is none, or was altered; the text says which.
+        If it is not an index, or was altered; the text says which.
     """
     try:
         index = json.loads(raw)
@@ -384,6 +370,10 @@ def decode_index(raw: bytes) -> dict[str, Any]:
         raise ArtifactError(
             f"it was written by a newer savs (schema {index['schema_version']}, this one reads up to "
             f"{SCHEMA_VERSION}): upgrade savs"
+        )
+    if index["schema_version"] < _OLDEST_SCHEMA:
+        raise ArtifactError(
+            f"it was written before the first release of savs (schema {index['schema_version']}): fit again"
         )
     try:
         intact = index.get("sha256") == _digest(index)
@@ -402,10 +392,10 @@ def build_artifact(index: Mapping[str, Any], tensors: Tensors) -> Artifact:
     KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError
         If index and tensors do not fit together.
     """
-    if index["schema_version"] == 1:
-        index, tensors = _from_first_schema(index, tensors)
-    elif index["tensors"]["arrays"] != {name: _described(array) for name, array in tensors.items()}:
+    if index["tensors"]["arrays"] != {name: _described(array) for name, array in tensors.items()}:
         raise ValueError("the arrays are not those that were saved")
+    if index["schema_version"] == 3:
+        index, tensors = _from_schema_3(index, tensors)
     own = {name.removeprefix(_OWN): array for name, array in tensors.items() if name.startswith(_OWN)}
     if set(tensors) - set(_BESIDE) - {_OWN + name for name in own}:
         raise ValueError("there are arrays that belong to nothing")
@@ -425,16 +415,15 @@ def build_artifact(index: Mapping[str, Any], tensors: Tensors) -> Artifact:
     return artifact
 
 
-def _shot(told: Mapping[str, Any]) -> Shot:
-    # Schemas 1 and 2 said nothing of media.
-    media, video = told.get("media"), told.get("video")
+def _shot(entry: Mapping[str, Any]) -> Shot:
+    media, video = entry["media"], entry["video"]
     if not isinstance(media, list | None):
-        raise TypeError("the media of a shot are no list")
-    known = {
+        raise TypeError("the media of a shot must be a list")
+    decoded = {
         "media": None if media is None else tuple(media),
         "video": None if video is None else Sampling(**video),
     }
-    return Shot(**{**told, **known})
+    return Shot(**{**entry, **decoded})
 
 
 def _check_codes(arrays: Tensors, n_classes: int) -> None:
@@ -450,16 +439,102 @@ def _described(array: NDArray[Any]) -> list[Any]:
     return [str(array.dtype), list(array.shape)]
 
 
-def _from_first_schema(index: Mapping[str, Any], tensors: Tensors) -> tuple[dict[str, Any], Tensors]:
-    """Return what schema 1, which knew the published rule only, looks like in this one."""
-    parameters = {"n_heads": index["n_heads"]}
-    settings = {
-        "estimator": "SAVClassifier",
-        "parameters": parameters,
-        **{name: index[name] for name in ("classes", "layout", "heads")},
-    }
-    changed = {**index, "method": {"name": "sav", **parameters}, "classifier": settings, "report": None}
-    return changed, {_OWN + name: array for name, array in tensors.items()}
+# Schema 3, the last one before names became those of the field.
+
+_SINCE_3 = {
+    "MixtureClassifier": "EnsembleClassifier",
+    "mixture": "ensemble",
+    "votes_left_out": "sav_loo",
+    "soft": "mean_proba",
+    "soft_all": "mean_proba_all",
+    "hec_left_out": "hec_v_loo",
+    "discriminant": "lda",
+    "discriminant_uncentred": "lda_uncentered",
+    "discriminant_scaled": "lda_scaled",
+}
+"""Names of estimators and methods, old to new."""
+
+_KEYS_SINCE_3 = {
+    "left_out": "out_of_fold",
+    "centring": "centering",
+    "experts": "estimators",
+    "expert": "base_estimator",
+    "n_shots_left_out": "n_shots_held_out",
+}
+"""Keys of settings and reports, and names of arrays, old to new."""
+
+_WORDS_SINCE_3 = {
+    "left-out shot": "held-out shot",
+    "experts": "base estimators",
+    "the mixture": "the ensemble",
+}
+"""Words in notes and reasons, old to new."""
+
+
+def _from_schema_3(index: Mapping[str, Any], tensors: Tensors) -> tuple[dict[str, Any], Tensors]:
+    """Return what a classifier of schema 3 looks like in this one."""
+    changed = dict(index)
+    changed["method"] = {**index["method"], "name": _renamed(index["method"]["name"])}
+    changed["classifier"] = _classifier_since_3(index["classifier"])
+    changed["report"] = _report_since_3(index["report"])
+    if index["estimate"] is not None:
+        changed["estimate"] = {**index["estimate"], "note": _reworded(index["estimate"].get("note"))}
+    return changed, {_array_since_3(name): array for name, array in tensors.items()}
+
+
+def _classifier_since_3(settings: Mapping[str, Any]) -> dict[str, Any]:
+    changed = {_KEYS_SINCE_3.get(key, key): value for key, value in settings.items()}
+    changed["estimator"] = _renamed(settings["estimator"])
+    parameters = {_KEYS_SINCE_3.get(key, key): value for key, value in settings["parameters"].items()}
+    if "base_estimator" in parameters:  # the parameter of text prototypes is `estimator`
+        parameters["estimator"] = _renamed(parameters.pop("base_estimator"))
+    if parameters.get("estimators") is not None:
+        parameters["estimators"] = [_renamed(name) for name in parameters["estimators"]]
+    changed["parameters"] = parameters
+    if "estimators" in changed:
+        changed["estimators"] = {
+            _renamed(name): _classifier_since_3(value) for name, value in changed["estimators"].items()
+        }
+        changed["weights"] = _by_new_name(changed["weights"])
+        changed["skipped"] = _by_new_name(changed.get("skipped", {}))
+    if changed.get("base_estimator") is not None:
+        changed["base_estimator"] = _classifier_since_3(changed["base_estimator"])
+    if "selection_report" in changed:
+        changed["selection_report"] = _report_since_3(changed["selection_report"])
+    return changed
+
+
+def _report_since_3(report: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if report is None:
+        return None
+    changed = {_KEYS_SINCE_3.get(key, key): value for key, value in report.items()}
+    for key in {"weights", "skipped", "candidates"} & set(changed):
+        changed[key] = _by_new_name(changed[key])
+    if "chosen" in changed:
+        changed["chosen"] = [_renamed(name) for name in changed["chosen"]]
+    if "why" in changed:
+        changed["why"] = _reworded(changed["why"])
+    return changed
+
+
+def _array_since_3(name: str) -> str:
+    own = name.startswith(_OWN)
+    parts = [_KEYS_SINCE_3.get(part, _renamed(part)) for part in name.removeprefix(_OWN).split("/")]
+    return (_OWN if own else "") + "/".join(parts)
+
+
+def _by_new_name(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {_renamed(name): value for name, value in values.items()}
+
+
+def _renamed(name: Any) -> Any:
+    return _SINCE_3.get(name, name) if isinstance(name, str) else name
+
+
+def _reworded(text: Any) -> Any:
+    for old, new in _WORDS_SINCE_3.items():
+        text = text.replace(old, new) if isinstance(text, str) else text
+    return text
 
 
 def _digest(index: Mapping[str, Any]) -> str:
@@ -476,21 +551,36 @@ def _digest(index: Mapping[str, Any]) -> str:
 INDEX_NAME = "savs.json"
 CARD_NAME = "README.md"
 MAX_INDEX_BYTES = 64 * 2**20
-LARGEST_FIRST_SCHEMA = 2**30  # bytes of numbers, where the index does not say how many
 
 
 def save_artifact(artifact: Artifact, folder: str | Path, *, card: str) -> None:
     """Write the artifact; an older one in the folder stays intact until the new one is complete.
 
+    Parameters
+    ----------
+    artifact : Artifact
+        What is saved.
+    folder : path
+        A new or empty folder, or one that holds a saved classifier.
+    card : str
+        The model card, Markdown.
+
     Raises
     ------
     ArtifactError
-        If the folder holds something else or cannot be written. Nothing temporary is left behind.
+        If the folder holds something else or cannot be written, or no registered method uses the
+        classifier's class. Nothing temporary is left behind.
     """
     from safetensors.numpy import save
 
     folder = Path(folder)
     check_target(folder)
+    kind = type(artifact.classifier)
+    if not is_registered(kind):
+        raise ArtifactError(
+            f"a {kind.__name__} could not be read back: give its class a name with "
+            "savs.classifiers.register_method before it is saved"
+        )
     # safetensors writes an array's memory as it lies: one in Fortran order would come back scrambled.
     tensors = save({name: np.array(array, order="C") for name, array in tensors_of(artifact).items()})
     tensors_name = f"classifier-{_sha256(tensors)[:12]}.safetensors"
@@ -542,6 +632,11 @@ def load_artifact(folder: str | Path) -> Artifact:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of numbers that no fit makes; they are refused below
             return build_artifact(index, _load_tensors(folder, index))
+    except NotRegisteredError as error:
+        raise ArtifactError(
+            f"{folder} needs a plug-in that is not installed: {error}; install the package that provides it, "
+            "or register it first (savs.classifiers.register_method, register_rule)"
+        ) from error
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError) as error:
         raise _damaged(folder, "its contents do not fit together") from error
 
@@ -577,10 +672,8 @@ def _damaged(folder: Path, why: str) -> ArtifactError:
 
 def _most_bytes(index: Mapping[str, Any]) -> int:
     """Return how long the file of numbers may be: its arrays as the index states them, and their names."""
-    arrays = index["tensors"].get("arrays")
-    if arrays is None:
-        return LARGEST_FIRST_SCHEMA
-    sizes = (np.dtype(dtype).itemsize * math.prod(shape) for dtype, shape in arrays.values())
+    arrays = index["tensors"]["arrays"].values()
+    sizes = (np.dtype(dtype).itemsize * math.prod(shape) for dtype, shape in arrays)
     return int(sum(sizes)) + MAX_INDEX_BYTES
 
 

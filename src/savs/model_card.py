@@ -57,8 +57,8 @@ def _summary(artifact: Artifact) -> str:
 
 
 def _method(artifact: Artifact) -> str:
-    if artifact.method.name == "sav":
-        return "Sparse Attention Vectors, published rule (arXiv 2412.00142)"
+    if artifact.classifier.published_as is not None:
+        return artifact.classifier.published_as
     chosen = (artifact.report or {}).get("chosen")
     return _code(artifact.method.name) + (f": {_plain(', '.join(chosen))}" if chosen else "")
 

@@ -17,7 +17,6 @@ from savs.classifiers.cross_validation import (
     estimate_from_shots,
     leave_one_out_folds,
     nested_folds,
-    out_of_fold_log_proba,
 )
 from savs.classifiers.ensemble import DEFAULT_ESTIMATORS, make_base_estimator
 from savs.errors import DataError
@@ -54,11 +53,18 @@ def test__left_out_log_probabilities__refitting_by_hand__same():
     rows, codes, _ = make()
     folds = nested_folds(codes, 3)
     classifier = make_base_estimator("hec_v_loo", LAYOUT)
-    found = out_of_fold_log_proba(classifier, Shots(rows, codes, 3, LAYOUT), folds)
+    found = classifier.out_of_fold_log_proba(Shots(rows, codes, 3, LAYOUT), folds)
     for fold in folds:
         rest = np.setdiff1d(np.arange(len(codes)), fold)
         fitted = clone(classifier).fit(rows[rest], codes[rest])
         assert found[fold] == pytest.approx(fitted.predict_log_proba(rows[fold]))
+
+
+def estimate_of(fitted, rows, codes):
+    """Return the estimate from the classifier's own folds."""
+    shots = Shots(rows, codes, int(codes.max()) + 1, fitted.layout_)
+    folds = fitted.cross_validation_folds(shots)
+    return estimate_from_shots(fitted.out_of_fold_log_proba(shots, folds), codes, len(folds))
 
 
 def test__estimate__pure_noise__near_chance_although_in_sample_is_perfect():
@@ -67,14 +73,13 @@ def test__estimate__pure_noise__near_chance_although_in_sample_is_perfect():
         rng = np.random.default_rng(seed)
         rows, codes = rng.standard_normal((24, LAYOUT.width)), np.repeat([0, 1], 12)
         fitted = AutoClassifier(FEW, layout=LAYOUT).fit(rows, codes)
-        accuracies.append(fitted.estimate_.accuracy)
+        accuracies.append(estimate_of(fitted, rows, codes).accuracy)
     assert np.mean(accuracies) == pytest.approx(0.5, abs=0.12)
 
 
 def test__estimate__fields_by_hand():
     rows, codes, _ = make()
-    logs = out_of_fold_log_proba(
-        make_base_estimator("mean_proba", LAYOUT),
+    logs = make_base_estimator("mean_proba", LAYOUT).out_of_fold_log_proba(
         Shots(rows, codes, 3, LAYOUT),
         leave_one_out_folds(codes, 0, 99),
     )
@@ -109,8 +114,9 @@ def test__auto__nested_left_out__by_hand_from_the_other_folds_alone():
     rows, codes, _ = make(noise=2.5)
     fitted = AutoClassifier(FEW, max_folds=3, layout=LAYOUT).fit(rows, codes)
     shots, folds = Shots(rows, codes, 3, LAYOUT), nested_folds(codes, 3)
+    nested = fitted.out_of_fold_log_proba(shots, fitted.cross_validation_folds(shots))
     logs = {
-        n: out_of_fold_log_proba(make_base_estimator(n, LAYOUT), shots, folds)
+        n: make_base_estimator(n, LAYOUT).out_of_fold_log_proba(shots, folds)
         for n in ("votes", "hec_v", *FEW)
     }
     for fold in folds:
@@ -122,10 +128,10 @@ def test__auto__nested_left_out__by_hand_from_the_other_folds_alone():
         error = {name: gap.std(ddof=1) / np.sqrt(len(rest)) for name, gap in gaps.items()}
         kept = [name for name in FEW if gaps[name].mean() <= 2 * error[name]]
         pooled = sum(weights[name] * np.exp(logs[name][fold]) for name in kept)
-        found = np.exp(fitted.nested_out_of_fold_log_proba_[fold])
+        found = np.exp(nested[fold])
         assert found == pytest.approx(pooled / pooled.sum(axis=1, keepdims=True))
     again = cross_val_log_proba(clone(fitted).set_params(max_folds=9), shots, 3)
-    assert again == pytest.approx(fitted.nested_out_of_fold_log_proba_)
+    assert again == pytest.approx(nested)
 
 
 def test__auto__expert_that_is_much_worse__left_out():
@@ -144,14 +150,14 @@ def test__auto__expert_that_is_much_worse__left_out():
 def test__auto__everything_right__the_simplest():
     rows, codes, _ = make(noise=0.01)
     fitted = AutoClassifier(FEW, layout=LAYOUT).fit(rows, codes)
-    assert fitted.estimate_.accuracy == 1
+    assert estimate_of(fitted, rows, codes).accuracy == 1
     assert len(fitted.chosen_) == 1 or fitted.chosen_ == list(FEW)
 
 
 def test__auto__one_shot_per_class__all_experts_no_estimate():
     rows, codes, _ = make(shots=1)
     fitted = AutoClassifier(FEW, layout=LAYOUT).fit(rows, codes)
-    assert fitted.estimate_ is None
+    assert estimate_of(fitted, rows, codes) is None
     assert fitted.chosen_ == list(FEW)
     assert "nothing could be compared" in fitted.selection_report_["why"]
 
@@ -217,4 +223,4 @@ def test__auto__large_table__two_folds_experts_only(monkeypatch):
     assert fitted.selection_report_["n_folds"] == 2
     assert set(fitted.selection_report_["candidates"]) == {*DEFAULT_ESTIMATORS, "ensemble"}
     assert "not compared" in fitted.skipped_["hec_v"]
-    assert fitted.estimate_.n == 24
+    assert estimate_of(fitted, rows, codes).n == 24

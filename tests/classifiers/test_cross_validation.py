@@ -7,8 +7,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from savs.classifiers import Estimate, SAVClassifier, estimate_accuracy, wilson_interval
-from savs.classifiers.cross_validation import cross_validated_interval, leave_one_out_folds
+from savs.classifiers import Estimate, SAVClassifier, Shots, estimate_classifier, wilson_interval
+from savs.classifiers.cross_validation import (
+    cross_validated_interval,
+    estimate_from_shots,
+    leave_one_out_folds,
+)
 from savs.errors import DataError
 from savs.layout import HeadLayout
 
@@ -20,6 +24,21 @@ def make(counts, seed=0, signal=1.0):
     codes = np.repeat(np.arange(len(counts)), counts)
     means = rng.standard_normal((len(counts), LAYOUT.width))
     return rng.standard_normal((len(codes), LAYOUT.width)) + signal * means[codes], codes
+
+
+def estimate_accuracy(rows, codes, *, layout, n_heads=20, seed=0, max_folds=20):
+    """Return the estimate from folds that leave out one shot per class."""
+    shots = Shots(rows, codes, int(codes.max()) + 1, layout)
+    folds = leave_one_out_folds(codes, seed, max_folds)
+    logs = SAVClassifier(n_heads, layout).out_of_fold_log_proba(shots, folds)
+    return estimate_from_shots(logs, codes, len(folds))
+
+
+def test__cross_validation_folds__published_rule__one_shot_per_class_in_twenty_folds():
+    rows, codes = make([6, 30, 4])
+    folds = SAVClassifier().cross_validation_folds(Shots(rows, codes, 3, LAYOUT))
+    expected = leave_one_out_folds(codes, 0, 20)
+    assert [fold.tolist() for fold in folds] == [fold.tolist() for fold in expected]
 
 
 def test__estimate__equals_refitting_by_hand():
@@ -75,12 +94,12 @@ def test__estimate__json_round_trip__equal():
 @pytest.mark.parametrize("labels", [[1, "1", 1, "1"], ["a"] * 4])
 def test__estimate__unusable_labels__error(labels):
     with pytest.raises(DataError):
-        estimate_accuracy(np.eye(4), labels)
+        estimate_classifier(SAVClassifier(), np.eye(4), labels)
 
 
 def test__estimate__other_number_of_labels__error_with_both():
     with pytest.raises(ValueError, match="4 feature rows, but 3 labels"):
-        estimate_accuracy(np.eye(4), [1, 2, 1])
+        estimate_classifier(SAVClassifier(), np.eye(4), [1, 2, 1])
 
 
 def test__folds__every_class_at_most_once_each_shot_once_first_shots_seeded():

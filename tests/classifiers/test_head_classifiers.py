@@ -118,7 +118,7 @@ def test__for_kept_heads__rows_of_kept_heads_only__same_answers(name):
     rows, labels, queries = make()
     fitted = build(name).fit(rows, labels)
     columns = LAYOUT.column_indices(fitted.heads_)
-    assert fitted.for_kept_heads().predict_proba(queries[:, columns]) == pytest.approx(
+    assert fitted.restrict_to(fitted.heads_).predict_proba(queries[:, columns]) == pytest.approx(
         fitted.predict_proba(queries), abs=1e-9
     )
 
@@ -235,7 +235,7 @@ def test__kernels__unusable_parameter__error(settings_, message):
 
 @pytest.mark.parametrize("estimators", [(), ("mean_proba", "mean_proba"), ("best",), "mean_proba"])
 def test__mixture__unusable_experts__error(estimators):
-    with pytest.raises(ValueError, match="base estimators must be"):
+    with pytest.raises(ValueError, match="estimators must be"):
         EnsembleClassifier(estimators, layout=LAYOUT).fit(*make()[:2])
 
 

@@ -5,12 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from savs.classifiers import MultiLabelClassifier
 from savs.classifiers._support_set import Shots
 from savs.classifiers.ensemble import make_base_estimator
 from savs.classifiers.evidence import find_label_issues, held_out_votes
 from savs.classifiers.head_sets import HeadSet, jaccard, stability
-from savs.errors import DataError
 from savs.layout import Head, HeadLayout
 
 LAYOUT = HeadLayout.from_layers([(0, 4, 3), (1, 2, 5)])
@@ -77,25 +75,3 @@ def test__left_out_votes__sole_shot_and_chosen_heads():
     assert (votes[1:] >= 0).all()
     whole = held_out_votes(Shots(rows, codes, 3, LAYOUT))
     assert np.array_equal(whole[:, [1, 4]], votes)
-
-
-def test__multi_label__one_set_of_heads_each_label_right():
-    rng = np.random.default_rng(0)
-    table = rng.integers(0, 2, (60, 3))
-    rows = 0.5 * rng.standard_normal((60, LAYOUT.width))
-    for label, head in enumerate([(0, 1), (0, 3), (1, 0)]):
-        rows[:, LAYOUT.columns(head)] += 3 * table[:, [label]] - 1.5
-    fitted = MultiLabelClassifier(make_base_estimator("hec_v_loo", LAYOUT).set_params(n_heads=3)).fit(
-        rows, table
-    )
-    assert {frozenset(one.heads_) for one in fitted.classifiers_} == {frozenset({(0, 1), (0, 3), (1, 0)})}
-    assert (fitted.predict(rows) == table).mean() > 0.95
-    assert fitted.predict_proba(rows).shape == (60, 3)
-    ridge = MultiLabelClassifier(make_base_estimator("kernel_ridge", LAYOUT)).fit(rows, table)
-    assert (ridge.predict(rows) == table).mean() > 0.95
-
-
-@pytest.mark.parametrize("table", [[0, 1, 1], [[0, 2], [1, 0], [1, 1]], [[0, 1], [1, 1], [1, 1]]])
-def test__multi_label__unusable_table__error(table):
-    with pytest.raises(DataError, match="label"):
-        MultiLabelClassifier(make_base_estimator("mean_proba", LAYOUT)).fit(np.eye(3, LAYOUT.width), table)

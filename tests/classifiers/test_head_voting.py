@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from savs.classifiers import RULES, HeadVoteClassifier, SAVClassifier
+from savs.classifiers import HeadVoteClassifier, SAVClassifier, make_rule
 from savs.classifiers._probabilities import fit_temperature, softmax
 from savs.classifiers._support_set import Shots
 from savs.classifiers.ensemble import make_base_estimator
@@ -90,8 +90,8 @@ def test__class_conditional__plain_loop__same_scores():
     shots = Shots(rows, codes, 3, LAYOUT)
     reliability, shares = np.zeros((7, 3)), np.zeros((7, len(queries), 3))
     for positions, vectors in shots.blocks():
-        out_of_fold = softmax(RULES["cosine"].held_out_scores(vectors.copy(), shots) / 0.2)
-        parameters = RULES["cosine"].fit(vectors, shots)
+        out_of_fold = softmax(make_rule("cosine").held_out_scores(vectors.copy(), shots) / 0.2)
+        parameters = make_rule("cosine").fit(vectors, shots)
         for place, head in enumerate(positions):
             x = queries[:, LAYOUT.columns(LAYOUT.heads[head])]
             cosines = x @ parameters["centroids"][place].T / np.linalg.norm(x, axis=1, keepdims=True)

@@ -8,23 +8,24 @@ import numpy as np
 import pytest
 
 from savs.classifiers import (
-    METHODS,
     AutoClassifier,
     EnsembleClassifier,
     KernelDiscriminantClassifier,
     State,
+    available_methods,
     make_method,
 )
 from savs.classifiers._support_set import Shots
 from savs.classifiers.cross_validation import estimate_classifier
-from savs.classifiers.ensemble import DEFAULT_ESTIMATORS, default_estimators, make_base_estimator, uses_state
+from savs.classifiers.ensemble import DEFAULT_ESTIMATORS, default_estimators, make_base_estimator
 from savs.classifiers.last_state import LastStateClassifier
 from savs.errors import ActivationError
 from savs.layout import HeadLayout
 
 HEADS = HeadLayout.from_layers([(0, 3, 4), (1, 2, 6)])
 LAYOUT = HEADS.with_state(9, layer=3)
-BLIND = [name for name in METHODS if not uses_state(name)]
+UNFITTED = {name: make_method(name) for name in available_methods()}
+BLIND = [n for n, made in UNFITTED.items() if not made.needs_state and not made.needs_prototypes]
 
 
 def make(seed=0, noise=1.2, heads=1.0, state=1.0):
@@ -45,7 +46,7 @@ def test__methods_of_heads__rows_with_state__same_answers_as_without(name):
     without = make_method(name, HEADS).fit(rows[:, :width], codes)
     assert with_state.heads_ == without.heads_
     assert not any(head.is_state for head in with_state.heads_)
-    assert with_state.for_kept_heads().layout_.state is None
+    assert with_state.restrict_to(with_state.heads_).layout_.state is None
     assert with_state.predict_proba(queries) == pytest.approx(
         without.predict_proba(queries[:, :width]), abs=1e-9
     )
@@ -71,7 +72,7 @@ def test__state_readers__kept_heads_end_with_the_state__same_answers(name):
     rows, codes, queries = make(noise=3.0)
     fitted = make_method(name, LAYOUT).fit(rows, codes)
     assert [head.is_state for head in fitted.heads_] == [False] * (len(fitted.heads_) - 1) + [True]
-    kept = fitted.for_kept_heads()
+    kept = fitted.restrict_to(fitted.heads_)
     assert kept.layout_.state == (3, 9)
     assert kept.layout_.heads == tuple(fitted.heads_[:-1])
     short = queries[:, LAYOUT.column_indices(fitted.heads_)]

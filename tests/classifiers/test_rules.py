@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from savs.classifiers import RULES, CosineRule, GaussianRule, NearestShotRule, make_rule
+from savs.classifiers import CosineRule, GaussianRule, NearestShotRule, available_rules, make_rule
 from savs.classifiers._support_set import Shots
 from savs.layout import HeadLayout
 
@@ -77,17 +77,17 @@ def oracle(name, vectors, codes, query, center):
         return cosine_oracle(vectors, codes, query)
     if name in ("gaussian", "hec_v", "oas"):
         return gaussian_oracle(vectors, codes, query, oas=name == "oas", prior=name == "hec_v")
-    return nearest_oracle(vectors, codes, query, center, RULES[name].beta)
+    return nearest_oracle(vectors, codes, query, center, make_rule(name).beta)
 
 
 def up_to_constant(scores):
     return scores - np.mean(scores, axis=-1, keepdims=True)
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", available_rules())
 def test__scores__plain_loop__equal(name):
     shots, queries = make(), make(seed=9).rows.reshape(-1, 3, DIM)
-    rule, vectors = RULES[name], vectors_of(shots)
+    rule, vectors = make_rule(name), vectors_of(shots)
     found = rule.scores(queries.transpose(1, 0, 2).copy(), rule.fit(vectors, shots), shots.codes)
     for head in range(3):
         center = vectors[head].mean(axis=0)
@@ -96,11 +96,11 @@ def test__scores__plain_loop__equal(name):
             assert up_to_constant(found[head, row]) == pytest.approx(up_to_constant(wanted), abs=1e-9)
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", available_rules())
 @pytest.mark.parametrize("counts", [(4, 3, 5), (2, 2), (1, 3, 2), (9, 2)])
 def test__left_out__refit_without_the_shot__equal(name, counts):
     shots = make(counts, seed=3)
-    rule, vectors = RULES[name], vectors_of(shots)
+    rule, vectors = make_rule(name), vectors_of(shots)
     found = rule.held_out_scores(vectors.copy(), shots)
     for shot in np.flatnonzero(shots.can_be_held_out):
         rest = np.arange(len(shots.codes)) != shot
@@ -113,19 +113,19 @@ def test__left_out__refit_without_the_shot__equal(name, counts):
             assert up_to_constant(found[head, shot]) == pytest.approx(up_to_constant(wanted), abs=1e-8)
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", available_rules())
 @QUICK
 @given(seed=st.integers(0, 1000), power=st.integers(-600, 600))
 def test__rescaled_head__same_scores(name, seed, power):
     shots = make(seed=seed)
-    rule, vectors = RULES[name], vectors_of(shots)
+    rule, vectors = make_rule(name), vectors_of(shots)
     scaled = vectors * 2.0**power
     assert rule.held_out_scores(scaled.copy(), shots) == pytest.approx(
         rule.held_out_scores(vectors.copy(), shots), abs=1e-9
     )
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", available_rules())
 @QUICK
 @given(seed=st.integers(0, 1000))
 def test__order_of_shots_and_classes__changes_nothing(name, seed):
@@ -133,17 +133,17 @@ def test__order_of_shots_and_classes__changes_nothing(name, seed):
     order = np.random.default_rng(seed).permutation(len(shots.codes))
     renamed = np.array([2, 0, 1])
     other = Shots(shots.rows[order], renamed[shots.codes[order]], 3, LAYOUT)
-    rule = RULES[name]
+    rule = make_rule(name)
     one, two = rule.held_out_scores(vectors_of(shots), shots), rule.held_out_scores(vectors_of(other), other)
     assert two[:, :, renamed] == pytest.approx(one[:, order], abs=1e-9)
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", available_rules())
 def test__fault_20__zero_vectors__finite_scores(name):
     shots = make()
     shots.rows[0] = 0
     shots.rows[:, :DIM] = 0
-    rule, vectors = RULES[name], vectors_of(shots)
+    rule, vectors = make_rule(name), vectors_of(shots)
     assert np.isfinite(rule.held_out_scores(vectors.copy(), shots)).all()
     scores = rule.scores(np.zeros_like(vectors), rule.fit(vectors.copy(), shots), shots.codes)
     assert np.isfinite(scores).all()
@@ -151,10 +151,10 @@ def test__fault_20__zero_vectors__finite_scores(name):
         assert not scores.any()
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", available_rules())
 def test__identical_shots__finite_scores(name):
     shots = Shots(np.ones((6, LAYOUT.width)), np.array([0, 1, 0, 1, 0, 1]), 2, LAYOUT)
-    rule, vectors = RULES[name], vectors_of(shots)
+    rule, vectors = make_rule(name), vectors_of(shots)
     assert np.isfinite(rule.held_out_scores(vectors.copy(), shots)).all()
     assert np.isfinite(rule.scores(vectors, rule.fit(vectors.copy(), shots), shots.codes)).all()
 

@@ -205,12 +205,12 @@ def test__from_parts__after_fit__equal_in_everything(make_rows):
 def test__for_kept_heads__rows_of_kept_heads__same_answers(make_rows):
     rows, labels, queries = make_rows()
     classifier = fitted(rows, labels)
-    kept = classifier.for_kept_heads()
+    kept = classifier.restrict_to(classifier.heads_)
     only = queries[:, LAYOUT.column_indices(classifier.heads_)]
     assert kept.heads_ == classifier.heads_
     assert np.array_equal(kept.votes(only), classifier.votes(queries))
     assert np.array_equal(kept.decision_function(only), classifier.decision_function(queries))
-    assert np.array_equal(kept.for_kept_heads().predict(only), classifier.predict(queries))
+    assert np.array_equal(kept.restrict_to(kept.heads_).predict(only), classifier.predict(queries))
 
 
 @pytest.mark.parametrize(

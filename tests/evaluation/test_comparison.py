@@ -14,7 +14,7 @@ from savs.data import DataWarning, as_examples
 from savs.errors import DataError
 from savs.evaluation import draw_rows, paired_bootstrap
 from savs.evaluation.comparison import compare_methods
-from savs.evaluation.contenders import KNOWN
+from savs.evaluation.contenders import known_contenders
 from savs.evaluation.results import Trial, bootstrap_over_items
 
 COLOURS = {"blue": (60, 70, 180), "red": (180, 70, 60)}
@@ -45,12 +45,14 @@ def tiny():
 
 @pytest.fixture(scope="module")
 def found(tiny):
-    return compare_methods(tiny, images(10), methods=KNOWN, shots=[2, 3], draws=2, zero_shot_items=6)
+    return compare_methods(
+        tiny, images(10), methods=known_contenders(), shots=[2, 3], draws=2, zero_shot_items=6
+    )
 
 
 def test__tiny__every_method_has_figures(found):
     record = json.loads(json.dumps(found.record(), allow_nan=False))
-    assert set(record["methods"]) == set(KNOWN)
+    assert set(record["methods"]) == set(known_contenders())
     assert record["shots"] == [2, 3]
     for name, figures in record["methods"].items():
         assert not figures["failures"]["2"], name
@@ -198,7 +200,7 @@ def test__zero_shot__is_asked_once_per_item_and_classes_take_turns():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"methods": ["best"]}, "no method 'best'; there are sav, "),
+        ({"methods": ["best"]}, "no method is named 'best'; available are sav, "),
         ({"methods": []}, "needs a method"),
         ({"draws": 0}, "at least one draw"),
         ({"shots": [0]}, "at least one shot"),

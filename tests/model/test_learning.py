@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from savs.backbones import FakeBackbone
-from savs.classifiers.learning import HeadChange
+from savs.classifiers import HeadChange
 from savs.errors import DataError
 from savs.layout import HeadLayout
 from savs.model import SAVModel

@@ -5,9 +5,8 @@ import pytest
 from tests.model.colors import COLOURS, PROMPT, image, shots, tiny
 
 from savs.backbones import FakeBackbone, PromptTemplate
-from savs.classifiers import METHODS, TEXT_METHODS, SAVClassifier
+from savs.classifiers import SAVClassifier, available_methods, make_method
 from savs.classifiers.cross_validation import leave_one_out_folds
-from savs.classifiers.ensemble import uses_state
 from savs.data import DataWarning, as_example
 from savs.errors import DataError
 from savs.model import Abstentions, SAVModel, predict_together
@@ -18,7 +17,7 @@ def fitted(method: str, per_class: int = 4, **options) -> SAVModel:
     return SAVModel(tiny(), prompt=PROMPT, method=method, **options).fit(*shots(per_class))
 
 
-@pytest.mark.parametrize("method", [*METHODS, *TEXT_METHODS])
+@pytest.mark.parametrize("method", available_methods())
 def test__method__saved_and_loaded__answers_the_same_and_right(tmp_path, method):
     model = fitted(method)
     queries, truth = shots(2, start=50)
@@ -40,8 +39,8 @@ def test__method__saved_and_loaded__answers_the_same_and_right(tmp_path, method)
 
 def test__final_state__read_for_methods_that_use_it_and_for_no_other():
     assert fitted("last_state").heads_[-1].is_state
-    for method in METHODS:
-        assert uses_state(method) or not any(head.is_state for head in fitted(method).heads_)
+    for method in [name for name in available_methods() if not make_method(name).needs_prototypes]:
+        assert make_method(method).needs_state or not any(head.is_state for head in fitted(method).heads_)
     model = fitted("last_state")
     query = image("red", 99)
     rows = model.head_vectors([query], model.heads_)
@@ -84,7 +83,7 @@ def test__names_alone__of_another_method_or_twice__is_refused():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"method": "magic"}, "no method 'magic'"),
+        ({"method": "magic"}, "no method is named 'magic'"),
         ({"n_heads": 0}, "a positive number"),
         ({"n_heads": "auto"}, "a positive number"),
         ({"method": "kernel_ridge", "n_heads": 5}, "takes no n_heads"),

@@ -1,53 +1,62 @@
-"""The numerics: from head vectors of the shots to classifiers. Knows neither models nor files.
+"""The numerics: from head vectors of the shots to classifiers, without any knowledge of models and files.
 
-`savs.classifiers.methods` lists every method by name.
+`HeadClassifier` is the protocol of all of them. `available_methods` lists them by name; `register_method` and
+`register_rule` add to them.
 """
 
+from savs.classifiers._support_set import Shots
 from savs.classifiers.auto import AutoClassifier
-from savs.classifiers.base import HeadClassifier, State
-from savs.classifiers.cross_validation import Estimate, estimate_accuracy, wilson_interval
+from savs.classifiers.base import CalibratedHeadClassifier, FittedScores, HeadClassifier, HeadOpinions, State
+from savs.classifiers.cross_validation import Estimate, estimate_classifier, wilson_interval
 from savs.classifiers.ensemble import EnsembleClassifier
+from savs.classifiers.head_sets import HeadChange, HeadSet
 from savs.classifiers.head_voting import HeadVoteClassifier
 from savs.classifiers.kernel import KernelDiscriminantClassifier, KernelRidgeClassifier
-from savs.classifiers.learning import ShotLearner
-from savs.classifiers.methods import METHODS, TEXT_METHODS, Method, make_method
-from savs.classifiers.multi_label import MultiLabelClassifier
+from savs.classifiers.last_state import LastStateClassifier
+from savs.classifiers.methods import Method, available_methods, make_method, register_method
 from savs.classifiers.rules import (
-    RULES,
     CosineRule,
     GaussianRule,
     HeadRule,
     NearestShotRule,
     Parameters,
+    available_rules,
     make_rule,
+    register_rule,
 )
 from savs.classifiers.sav import SAVClassifier
 from savs.classifiers.text_prototypes import TextPrototypeClassifier
 
 __all__ = [
-    "RULES",
-    "CosineRule",
-    "GaussianRule",
-    "HeadRule",
-    "NearestShotRule",
-    "Parameters",
-    "make_rule",
-    "wilson_interval",
-    "METHODS",
-    "TEXT_METHODS",
     "AutoClassifier",
+    "CalibratedHeadClassifier",
+    "CosineRule",
+    "EnsembleClassifier",
     "Estimate",
+    "FittedScores",
+    "GaussianRule",
+    "HeadChange",
     "HeadClassifier",
+    "HeadOpinions",
+    "HeadRule",
+    "HeadSet",
     "HeadVoteClassifier",
     "KernelDiscriminantClassifier",
     "KernelRidgeClassifier",
+    "LastStateClassifier",
     "Method",
-    "EnsembleClassifier",
-    "MultiLabelClassifier",
+    "NearestShotRule",
+    "Parameters",
     "SAVClassifier",
-    "ShotLearner",
+    "Shots",
     "State",
     "TextPrototypeClassifier",
-    "estimate_accuracy",
+    "available_methods",
+    "available_rules",
+    "estimate_classifier",
     "make_method",
+    "make_rule",
+    "register_method",
+    "register_rule",
+    "wilson_interval",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,6 +150,22 @@ def brier_score(probabilities: NDArray[np.float64], codes: NDArray[np.intp]) -> 
     """
     truth = np.eye(probabilities.shape[1])[codes]
     return float(((probabilities - truth) ** 2).sum(axis=1).mean())
+
+
+def is_log_proba_table(array: NDArray[Any], n_classes: int) -> bool:
+    """Return whether an array holds finite float64 log probabilities of held-out shots, or NaN in whole rows.
+
+    Parameters
+    ----------
+    array : ndarray, shape (n_shots, n_classes)
+        What is checked.
+    n_classes : int
+        Number of columns that it must have.
+    """
+    if array.ndim != 2 or array.shape[1] != n_classes or array.dtype != np.float64:
+        return False
+    absent = np.isnan(array).all(axis=1)
+    return bool(np.isfinite(array[~absent]).all())
 
 
 def downhill(loss: Callable[[int], float], start: int, n: int) -> int:

@@ -189,3 +189,52 @@ def _vectors(rows: NDArray[np.floating], columns: NDArray[np.intp]) -> NDArray[n
     picked = rows[:, flat[0] : flat[-1] + 1] if adjacent else rows[:, flat]
     split = picked.reshape(len(rows), n_heads, head_dim).transpose(1, 0, 2)
     return np.array(split, dtype=np.float64, order="C")
+
+
+# Which shots are left out together.
+
+
+def leave_one_out_folds(codes: NDArray[np.intp], seed: int, max_folds: int) -> list[NDArray[np.intp]]:
+    """Return which examples each fold leaves out: one of every class that still has one to spare.
+
+    Parameters
+    ----------
+    codes : ndarray of int, shape (n_examples,)
+        Class indices. A class with one example is never left out.
+    seed : int
+        Decides the order within each class.
+    max_folds : int
+        Largest number of folds.
+
+    Examples
+    --------
+    >>> [sorted(fold.tolist()) for fold in leave_one_out_folds(np.array([0, 1, 1]), seed=0, max_folds=5)]
+    [[1], [2]]
+    """
+    rng = np.random.default_rng(seed)
+    members = [np.flatnonzero(codes == code) for code in range(int(codes.max()) + 1)]
+    orders = [rng.permutation(rows) for rows in members if len(rows) > 1]
+    n_folds = min(max_folds, max((len(order) for order in orders), default=0))
+    return [np.array([order[j] for order in orders if j < len(order)]) for j in range(n_folds)]
+
+
+def nested_folds(codes: NDArray[np.intp], max_folds: int, seed: int = 0) -> list[NDArray[np.intp]]:
+    """Return which shots each fold leaves out; every class keeps at least one shot in every fold.
+
+    Parameters
+    ----------
+    codes : ndarray of int, shape (n_shots,)
+        Class indices.
+    max_folds : int
+        Largest number of folds, at least 2. A class with fewer shots than that has one left out per fold.
+    seed : int, default=0
+        Decides which shots go together.
+
+    Examples
+    --------
+    >>> [len(fold) for fold in nested_folds(np.array([0, 0, 0, 0, 1, 1, 2]), 2)]
+    [3, 3]
+    """
+    single = leave_one_out_folds(codes, seed, int(np.bincount(codes).max()))
+    folds = [np.concatenate(single[start::max_folds]) for start in range(min(max_folds, len(single)))]
+    return [fold for fold in folds if len(fold)]

@@ -12,9 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from savs.classifiers._support_set import Shots
+from savs.classifiers._support_set import Shots, nested_folds
 from savs.classifiers.base import FittedScores
-from savs.classifiers.cross_validation import Estimate, estimate_from_shots, nested_folds
 from savs.classifiers.ensemble import (
     EnsembleClassifier,
     ensemble_weights,
@@ -22,7 +21,7 @@ from savs.classifiers.ensemble import (
     mix,
     usable_estimators,
 )
-from savs.layout import HeadLayout
+from savs.layout import Head, HeadLayout
 
 __all__ = ["AutoClassifier"]
 
@@ -64,17 +63,10 @@ class AutoClassifier(EnsembleClassifier):
         JSON-able: ``chosen``, ``weights``, ``why`` (one line), ``skipped`` {name: why},
         ``n_shots_held_out``, ``n_folds`` and ``candidates`` {name: {``accuracy``, ``log_loss``,
         ``difference`` to the ensemble's log loss, ``error`` of that}}.
-    nested_out_of_fold_log_proba_ : ndarray of float64, shape (n_shots, n_classes)
-        Log probabilities of each shot from the same folds, with the choice itself repeated without each
-        fold; NaN rows could not be left out. Not part of a saved state.
-    estimate_ : Estimate or None
-        Accuracy to expect, from those.
     """
 
     chosen_: list[str]
     selection_report_: dict[str, Any]
-    estimate_: Estimate | None
-    nested_out_of_fold_log_proba_: NDArray[np.float64]
 
     def __init__(
         self,
@@ -89,11 +81,11 @@ class AutoClassifier(EnsembleClassifier):
         self.layout = layout
         self.priors = priors
 
-    def _fit_shots(self, shots: Shots) -> FittedScores:
+    def _learn(self, shots: Shots) -> FittedScores:
         if isinstance(self.max_folds, bool) or not isinstance(self.max_folds, int) or self.max_folds < 2:
             raise ValueError(f"max_folds must be an integer of at least 2, got {self.max_folds!r}")
         names, mixed, self.skipped_ = self._candidates(shots)
-        folds = nested_folds(shots.codes, _FEWEST if shots.is_large else self.max_folds)
+        folds = self.cross_validation_folds(shots)
         logs = _nested_logs(names, shots, folds)
         choice = _choose(logs, shots.codes, mixed)
         self.chosen_ = [names[position] for position in choice.places]
@@ -106,8 +98,6 @@ class AutoClassifier(EnsembleClassifier):
             "n_folds": len(folds),
             **_compared(names, logs, shots.codes, mixed),
         }
-        self.nested_out_of_fold_log_proba_ = _nested_choice(logs, shots.codes, mixed, folds)
-        self.estimate_ = estimate_from_shots(self.nested_out_of_fold_log_proba_, shots.codes, len(folds))
         self.estimators_ = fit_base_estimators(self.chosen_, shots)
         return self._mixed_scores(shots)
 
@@ -120,12 +110,35 @@ class AutoClassifier(EnsembleClassifier):
             skipped[name] = "not compared on so many shots and classes"
         return names, [names.index(name) for name in estimators], skipped
 
-    def out_of_fold_log_proba(self, shots: Shots, folds: Sequence[NDArray[np.intp]]) -> NDArray[np.float64]:
+    def cross_validation_folds(self, shots: Shots) -> list[NDArray[np.intp]]:
+        """Return the folds that candidates are compared on; two for large tables of shots by classes."""
+        return nested_folds(shots.codes, _FEWEST if shots.is_large else self.max_folds)
+
+    def out_of_fold_log_proba(
+        self,
+        shots: Shots,
+        folds: Sequence[NDArray[np.intp]],
+        kept: list[list[Head]] | None = None,  # noqa: ARG002
+    ) -> NDArray[np.float64]:
         """Return log probabilities of held-out shots, the choice repeated without each fold.
 
-        As `savs.classifiers.cross_validation.out_of_fold_log_proba`, but every candidate is fitted
-        once per fold and not once per pair of folds: the choice for one fold is made on the others' held-out
-        shots.
+        Every candidate is fitted once per fold and not once per pair of folds: the choice for one fold is
+        made on the others' held-out shots. Fits that `fit_shots` made on the same `Shots` and folds are not
+        repeated.
+
+        Parameters
+        ----------
+        shots : Shots
+            The shots.
+        folds : sequence of ndarray of int
+            Which shots are left out together.
+        kept : list, optional
+            Left as it is: the candidates of a fold have no heads in common.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_shots, n_classes)
+            NaN for shots that no fold leaves out.
         """
         names, mixed, _ = self._candidates(shots)
         return _nested_choice(_nested_logs(names, shots, folds), shots.codes, mixed, folds)
@@ -143,6 +156,15 @@ def _nested_logs(
     names: Sequence[str], shots: Shots, folds: Sequence[NDArray[np.intp]]
 ) -> NDArray[np.float64]:
     """Return log probabilities of held-out shots under every candidate, (n_names, n_shots, n_classes)."""
+    key = ("nested", tuple(names), *(tuple(fold.tolist()) for fold in folds))
+    if key not in shots.memo:
+        shots.memo[key] = _refitted_logs(names, shots, folds)
+    return shots.memo[key]
+
+
+def _refitted_logs(
+    names: Sequence[str], shots: Shots, folds: Sequence[NDArray[np.intp]]
+) -> NDArray[np.float64]:
     logs = np.full((len(names), len(shots.codes), shots.n_classes), np.nan)
     for fold in folds:
         rest = shots.without(fold)  # what the candidates share is computed once per fold

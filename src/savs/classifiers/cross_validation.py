@@ -1,41 +1,33 @@
 """What accuracy to expect of a classifier on new examples, from the shots alone.
 
-Scores on the shots themselves flatter: each shot is part of its own centroid, and the heads were picked on
-it. Here one shot of every class is left out at a time, centroids, scores and heads are found again without
-them, and the held-out shots are predicted.
-
-Shots are left out, some of every class at a time, the estimator is fitted again from scratch without them
-(selection of heads, weights, penalties and temperatures included) and predicts them.
+Scores on the shots themselves are too high: each shot is part of its own centroid, and the heads were chosen
+with it. Here some shots of every class are left out at a time, the estimator is fitted again from scratch
+without them (selection of heads, weights, penalties and temperatures included), and predicts them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import clone
 from sklearn.utils.validation import check_array
 
 from savs.classifiers._probabilities import brier_score, expected_calibration_error
-from savs.classifiers._support_set import Shots
+from savs.classifiers._support_set import Shots, leave_one_out_folds, nested_folds
 from savs.classifiers._validation import check_finite, check_label_types, encode_labels, resolve_layout
 from savs.classifiers.base import HeadClassifier
-from savs.classifiers.sav import SAVClassifier
-from savs.layout import Head, HeadLayout
+from savs.layout import Head
 
 __all__ = [
     "cross_validated_interval",
     "wilson_interval",
     "Estimate",
-    "estimate_accuracy",
     "leave_one_out_folds",
     "summarize_out_of_fold",
     "estimate_classifier",
     "estimate_from_shots",
-    "out_of_fold_log_proba",
     "cross_val_log_proba",
     "nested_folds",
 ]
@@ -163,95 +155,6 @@ class Estimate:
         object.__setattr__(self, "interval", (low, high))
 
 
-def estimate_accuracy(
-    features: NDArray[np.floating],
-    labels: ArrayLike,
-    *,
-    n_heads: int = 20,
-    layout: HeadLayout | None = None,
-    seed: int = 0,
-    max_folds: int = 20,
-) -> Estimate | None:
-    """Estimate the accuracy of `SAVClassifier` on new examples by leaving out one shot per class at a time.
-
-    Parameters
-    ----------
-    features : ndarray of float, shape (n_examples, width)
-        Feature rows of the shots.
-    labels : array-like, shape (n_examples,)
-        Their labels.
-    n_heads, layout
-        As for `SAVClassifier`.
-    seed : int, default=0
-        Decides which shots are left out together.
-    max_folds : int, default=20
-        Largest number of refits; a class with more shots has only so many left out.
-
-    Returns
-    -------
-    Estimate or None
-        None where no class has two shots.
-
-    Raises
-    ------
-    DataError
-        If labels are unusable or of fewer than two classes.
-    ValueError
-        If there are not as many rows as labels, or `SAVClassifier` refuses them.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> features = np.eye(2)[[0, 0, 0, 1, 1, 1]]
-    >>> estimate = estimate_accuracy(features, list("aaabbb"))
-    >>> estimate.accuracy, estimate.n
-    (1.0, 6)
-    """
-    rows, codes = np.asarray(features), _codes(labels)
-    if len(rows) != len(codes):
-        raise ValueError(f"{len(rows)} feature rows, but {len(codes)} labels")
-    truth, answers = [], []
-    for held_out in leave_one_out_folds(codes, seed, max_folds):
-        kept = np.ones(len(codes), dtype=bool)
-        kept[held_out] = False
-        classifier = SAVClassifier(n_heads=n_heads, layout=layout).fit(rows[kept], codes[kept])
-        truth.append(codes[held_out])
-        answers.append(classifier.predict(rows[held_out]))
-    if not truth:
-        return None
-    return summarize_out_of_fold(np.concatenate(truth), np.concatenate(answers), codes, max_folds=max_folds)
-
-
-def leave_one_out_folds(codes: NDArray[np.intp], seed: int, max_folds: int) -> list[NDArray[np.intp]]:
-    """Return which examples each fold leaves out: one of every class that still has one to spare.
-
-    Parameters
-    ----------
-    codes : ndarray of int, shape (n_examples,)
-        Class indices. A class with one example is never left out.
-    seed : int
-        Decides the order within each class.
-    max_folds : int
-        Largest number of folds.
-
-    Examples
-    --------
-    >>> [sorted(fold.tolist()) for fold in leave_one_out_folds(np.array([0, 1, 1]), seed=0, max_folds=5)]
-    [[1], [2]]
-    """
-    rng = np.random.default_rng(seed)
-    members = [np.flatnonzero(codes == code) for code in range(int(codes.max()) + 1)]
-    orders = [rng.permutation(rows) for rows in members if len(rows) > 1]
-    n_folds = min(max_folds, max((len(order) for order in orders), default=0))
-    return [np.array([order[j] for order in orders if j < len(order)]) for j in range(n_folds)]
-
-
-def _codes(labels: ArrayLike) -> NDArray[np.intp]:
-    if not isinstance(labels, np.ndarray):
-        check_label_types(labels)  # type: ignore[arg-type]
-    return encode_labels(np.asarray(labels))[1]
-
-
 def summarize_out_of_fold(
     truth: NDArray[np.intp],
     answers: NDArray[np.intp],
@@ -306,13 +209,13 @@ def _note(truth: NDArray[np.intp], shots: NDArray[np.intp]) -> str | None:
 
 
 def estimate_classifier(
-    classifier: HeadClassifier | SAVClassifier, X: ArrayLike, y: ArrayLike, *, max_folds: int = 5
+    classifier: HeadClassifier, X: ArrayLike, y: ArrayLike, *, max_folds: int = 5
 ) -> Estimate | None:
     """Return the accuracy to expect of a classifier on new examples, from the shots it is (to be) fitted on.
 
     Parameters
     ----------
-    classifier : HeadClassifier or SAVClassifier
+    classifier : HeadClassifier
         Fitted or not; copies are fitted, it is not changed.
     X : array-like of float, shape (n_shots, width)
         Feature rows of the shots, of the classifier's layout.
@@ -352,82 +255,32 @@ def estimate_classifier(
 
 
 def cross_val_log_proba(
-    classifier: HeadClassifier | SAVClassifier,
+    classifier: HeadClassifier,
     shots: Shots,
     max_folds: int = 5,
     heads: list[list[Head]] | None = None,
 ) -> NDArray[np.float64]:
     """Return log probabilities of every shot under the classifier fitted again without it and some others.
 
-    Every choice that a fit makes is repeated. Shape (n_shots, n_classes); rows of shots that are alone in
-    their class are NaN. `heads` takes the heads in use of each fit, where the classifier has no folds of its
-    own.
-    """
-    if isinstance(max_folds, bool) or not isinstance(max_folds, int) or max_folds < 2:
-        raise ValueError(f"max_folds must be an integer of at least 2, got {max_folds!r}")
-    folds = nested_folds(shots.codes, max_folds)
-    repeated = getattr(classifier, "out_of_fold_log_proba", None)  # a choice that knows how to
-    if repeated is not None:
-        return np.asarray(repeated(shots, folds))
-    return out_of_fold_log_proba(classifier, shots, folds, heads)
-
-
-def nested_folds(codes: NDArray[np.intp], max_folds: int, seed: int = 0) -> list[NDArray[np.intp]]:
-    """Return which shots each fold leaves out; every class keeps at least one shot in every fold.
-
     Parameters
     ----------
-    codes : ndarray of int, shape (n_shots,)
-        Class indices.
-    max_folds : int
-        Largest number of folds, at least 2. A class with fewer shots than that has one left out per fold.
-    seed : int, default=0
-        Decides which shots go together.
-
-    Examples
-    --------
-    >>> [len(fold) for fold in nested_folds(np.array([0, 0, 0, 0, 1, 1, 2]), 2)]
-    [3, 3]
-    """
-    single = leave_one_out_folds(codes, seed, int(np.bincount(codes).max()))
-    folds = [np.concatenate(single[start::max_folds]) for start in range(min(max_folds, len(single)))]
-    return [fold for fold in folds if len(fold)]
-
-
-def out_of_fold_log_proba(
-    classifier: HeadClassifier | SAVClassifier,
-    shots: Shots,
-    folds: Sequence[NDArray[np.intp]],
-    heads: list[list[Head]] | None = None,
-) -> NDArray[np.float64]:
-    """Return log probabilities of the held-out shots under an estimator that is fitted without them.
-
-    Parameters
-    ----------
-    classifier : HeadClassifier or SAVClassifier
-        Copies of it are fitted.
+    classifier : HeadClassifier
+        Fitted or not; copies are fitted.
     shots : Shots
         The shots.
-    folds : sequence of ndarray of int
-        Which shots are left out together.
+    max_folds : int, default=5
+        Number of refits, at least 2.
     heads : list, optional
-        Takes the heads in use of each fit.
+        The heads in use of each refit are appended to it, see `HeadClassifier.out_of_fold_log_proba`.
 
     Returns
     -------
     ndarray of float64, shape (n_shots, n_classes)
-        NaN for shots that no fold leaves out.
+        Rows of shots that are alone in their class are NaN. Every choice that a fit makes is repeated.
     """
-    logs = np.full((len(shots.codes), shots.n_classes), np.nan)
-    classes = np.arange(shots.n_classes)
-    for fold in folds:
-        fitted = clone(classifier).set_params(layout=shots.layout)._fit_codes(classes, shots.without(fold))
-        out_of_fold = shots.rows[fold]
-        if heads is not None:
-            heads.append(fitted.heads_)
-        published = isinstance(fitted, SAVClassifier)
-        logs[fold] = fitted.log_shares(out_of_fold) if published else fitted.predict_log_proba(out_of_fold)
-    return logs
+    if isinstance(max_folds, bool) or not isinstance(max_folds, int) or max_folds < 2:
+        raise ValueError(f"max_folds must be an integer of at least 2, got {max_folds!r}")
+    return classifier.out_of_fold_log_proba(shots, nested_folds(shots.codes, max_folds), heads)
 
 
 def estimate_from_shots(

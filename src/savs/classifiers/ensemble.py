@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from savs.classifiers._support_set import Shots
-from savs.classifiers.base import FittedScores, HeadClassifier, State
+from savs.classifiers.base import CalibratedHeadClassifier, FittedScores, State
 from savs.classifiers.head_scoring import soft_weights
 from savs.classifiers.head_voting import HeadVoteClassifier
 from savs.classifiers.kernel import KernelDiscriminantClassifier, KernelRidgeClassifier
@@ -26,7 +26,6 @@ __all__ = [
     "STATE_ESTIMATORS",
     "default_estimators",
     "make_base_estimator",
-    "uses_state",
     "EnsembleClassifier",
     "ensemble_weights",
     "fit_base_estimators",
@@ -38,19 +37,19 @@ __all__ = [
 # Single methods by name, as ensembles and the command line ask for them.
 
 
-def _votes(**settings: Any) -> Callable[..., HeadClassifier]:
+def _votes(**settings: Any) -> Callable[..., CalibratedHeadClassifier]:
     return lambda **common: HeadVoteClassifier(**settings, **common)
 
 
-def _ridge(**settings: Any) -> Callable[..., HeadClassifier]:
+def _ridge(**settings: Any) -> Callable[..., CalibratedHeadClassifier]:
     return lambda **common: KernelRidgeClassifier(**settings, **common)
 
 
-def _discriminant(**settings: Any) -> Callable[..., HeadClassifier]:
+def _discriminant(**settings: Any) -> Callable[..., CalibratedHeadClassifier]:
     return lambda **common: KernelDiscriminantClassifier(**settings, **common)
 
 
-BASE_ESTIMATORS: dict[str, Callable[..., HeadClassifier]] = {
+BASE_ESTIMATORS: dict[str, Callable[..., CalibratedHeadClassifier]] = {
     "votes": _votes(rule="cosine", scoring="in_sample", voting="majority"),
     "sav_loo": _votes(rule="cosine", voting="majority"),
     "mean_proba": _votes(rule="cosine"),
@@ -82,23 +81,21 @@ def default_estimators(layout: HeadLayout) -> tuple[str, ...]:
     return DEFAULT_ESTIMATORS if layout.state is None else (*DEFAULT_ESTIMATORS, *STATE_ESTIMATORS)
 
 
-def uses_state(method: str) -> bool:
-    """Return whether a method reads the last-layer state where rows hold it.
-
-    Examples
-    --------
-    >>> uses_state("auto"), uses_state("hec_v")
-    (True, False)
-    """
-    return method in (*STATE_ESTIMATORS, "ensemble", "auto")
-
-
 def make_base_estimator(
     name: str,
     layout: HeadLayout | tuple[int, int, int] | None = None,
     priors: str | ArrayLike | None = None,
-) -> HeadClassifier:
-    """Return an unfitted estimator by name.
+) -> CalibratedHeadClassifier:
+    """Return an unfitted base estimator by name.
+
+    Parameters
+    ----------
+    name : str
+        One of `BASE_ESTIMATORS`.
+    layout : HeadLayout, (n_layers, n_heads, head_dim) or None, default=None
+        Which columns belong to which head.
+    priors : "uniform", "empirical" or array-like of float, optional
+        Class priors; the estimator's own by default.
 
     Raises
     ------
@@ -118,7 +115,7 @@ _MIXED_FLOOR = 1e-12
 _SHARPNESS = 4.0
 
 
-class EnsembleClassifier(HeadClassifier):
+class EnsembleClassifier(CalibratedHeadClassifier):
     """Mean of the calibrated probabilities of several methods on the same shots.
 
     Parameters
@@ -142,11 +139,19 @@ class EnsembleClassifier(HeadClassifier):
         Base estimators that would have been used but cannot take so many shots, and why.
     """
 
-    estimators_: dict[str, HeadClassifier]
+    estimators_: dict[str, CalibratedHeadClassifier]
     weights_: dict[str, float]
     skipped_: dict[str, str]
 
-    _reads_state = True
+    @property
+    def needs_state(self) -> bool:
+        """Whether rows should hold the last-layer state: by default, or where one that reads it is named."""
+        return self.estimators is None or bool(set(self.estimators) & set(STATE_ESTIMATORS))
+
+    @property
+    def state_is_optional(self) -> bool:
+        """Whether rows without the last-layer state can be used: unless a method that reads it is named."""
+        return self.estimators is None or not self.needs_state
 
     def __init__(
         self,
@@ -161,7 +166,7 @@ class EnsembleClassifier(HeadClassifier):
         self.layout = layout
         self.priors = priors
 
-    def _fit_shots(self, shots: Shots) -> FittedScores:
+    def _learn(self, shots: Shots) -> FittedScores:
         if self.weighting not in ("uniform", "likelihood"):
             raise ValueError(f"weighting must be 'uniform' or 'likelihood', got {self.weighting!r}")
         names, self.skipped_ = usable_estimators(self.estimators, shots)
@@ -242,10 +247,10 @@ def usable_estimators(names: Sequence[str] | None, shots: Shots) -> tuple[list[s
     return [name for name in wanted if name not in skipped], skipped
 
 
-def fit_base_estimators(names: Sequence[str], shots: Shots) -> dict[str, HeadClassifier]:
+def fit_base_estimators(names: Sequence[str], shots: Shots) -> dict[str, CalibratedHeadClassifier]:
     """Return methods fitted on the same shots, sharing what they compute; classes are their indices."""
     classes = np.arange(shots.n_classes)
-    return {name: make_base_estimator(name, shots.layout)._fit_codes(classes, shots) for name in names}
+    return {name: make_base_estimator(name, shots.layout).fit_shots(classes, shots) for name in names}
 
 
 def ensemble_weights(losses: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -259,7 +264,7 @@ def mix(logs: Sequence[NDArray[np.float64]], weights: NDArray[np.float64]) -> ND
     return np.asarray(np.log(np.maximum(pooled, _MIXED_FLOOR)))
 
 
-def _losses(estimators: dict[str, HeadClassifier], shots: Shots) -> NDArray[np.float64]:
+def _losses(estimators: dict[str, CalibratedHeadClassifier], shots: Shots) -> NDArray[np.float64]:
     usable = shots.can_be_held_out
     truth = shots.codes[usable][:, None]
     logs = [
@@ -275,6 +280,6 @@ def _check_names(names: Sequence[str]) -> None:
         raise ValueError(f"estimators must be different ones of {', '.join(BASE_ESTIMATORS)}, got {names!r}")
 
 
-def _union(estimators: dict[str, HeadClassifier], layout: HeadLayout) -> list[Any]:
+def _union(estimators: dict[str, CalibratedHeadClassifier], layout: HeadLayout) -> list[Any]:
     used = {head for estimator in estimators.values() for head in estimator.heads_}
     return [head for head in layout.parts if head in used]

@@ -1,4 +1,4 @@
-"""What single heads say of examples, and which shots the other shots doubt."""
+"""What single heads answer for examples, and which shots seem to have a wrong label."""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from savs.classifiers._numerics import class_centroids, nearest_classes, similarity_blocks
-from savs.classifiers._probabilities import softmax
+from savs.classifiers._numerics import class_centroids, cosine_similarities, nearest_classes
 from savs.classifiers._support_set import Shots, head_blocks, unit_vectors
-from savs.classifiers.base import HeadClassifier
-from savs.classifiers.head_voting import HeadVoteClassifier
-from savs.classifiers.rules import RULES, make_rule, score_every_head
-from savs.classifiers.sav import SAVClassifier
+from savs.classifiers.base import HeadClassifier, HeadOpinions
+from savs.classifiers.rules import make_rule
 from savs.layout import HeadLayout
 
 __all__ = [
@@ -27,60 +24,37 @@ __all__ = [
 ]
 
 
-# What single heads say: scores of every class from every head in use, votes, margins, agreement.
-
-
-class HeadOpinions(NamedTuple):
-    """What each head in use says of some rows.
-
-    Attributes
-    ----------
-    scores : ndarray of float64, shape (n_kept_heads, n_rows, n_classes)
-        In the order of the classifier's ``heads_``.
-    votes : ndarray of int, shape (n_kept_heads, n_rows)
-        Index of the class with the largest score; ties go to the first.
-    margins : ndarray of float64, shape (n_kept_heads, n_rows)
-        Score of that class less the next one's.
-    unit : str
-        What the scores are: ``"cosine"`` or ``"probability"``.
-    """
-
-    scores: NDArray[np.float64]
-    votes: NDArray[np.intp]
-    margins: NDArray[np.float64]
-    unit: str
+# What single heads answer: scores of every class from every head in use, votes, margins, agreement.
 
 
 def head_opinions(
-    classifier: SAVClassifier | HeadClassifier, rows: NDArray[np.floating], shots: Shots | None = None
+    classifier: HeadClassifier, rows: NDArray[np.floating], shots: Shots | None = None
 ) -> HeadOpinions | None:
-    """Return what each head in use says, by the classifier's own rule where its heads vote one by one.
+    """Return what each head in use answers, by the classifier's own rule where its heads vote one by one.
 
     Parameters
     ----------
-    classifier : SAVClassifier or HeadClassifier
-        Fitted, `for_kept_heads`.
+    classifier : HeadClassifier
+        Fitted, and restricted to its heads in use (`HeadClassifier.restrict_to`).
     rows : ndarray of float, shape (n_rows, width of the kept heads)
         What is asked.
     shots : Shots, optional
-        The support set at the kept heads. Kernel methods and ensembles have no votes of single heads: the
-        cosine to the class means of the shots, both less the mean of all shots, stands for them.
+        The support set at the kept heads. Heads of kernel methods and ensembles do not vote one by one: the
+        cosine to the class means of the shots, both minus the mean of all shots, is used instead.
 
     Returns
     -------
     HeadOpinions or None
-        None where the classifier has no votes of single heads and there are no shots.
+        None where heads do not vote one by one and there are no shots.
     """
-    layout = classifier.layout_
-    if isinstance(classifier, SAVClassifier):
-        return _opinions(_cosines(rows, classifier.centroids_, layout), "cosine")
-    if isinstance(classifier, HeadVoteClassifier):
-        return _opinions(_probabilities(classifier, rows), "probability")
-    if shots is None:
-        return None
+    opinions = classifier.head_opinions(rows)
+    if opinions is not None or shots is None:
+        return opinions
     center = np.asarray(shots.rows, dtype=np.float64).mean(axis=0)
     means = class_centroids(shots.rows, shots.codes, shots.n_classes) - center
-    return _opinions(_cosines(rows - center, means, layout), "cosine")
+    return HeadOpinions.from_scores(
+        cosine_similarities(rows - center, means, classifier.layout_).transpose(1, 0, 2), "cosine"
+    )
 
 
 def agreement_entropy(votes: NDArray[np.intp], n_classes: int) -> NDArray[np.float64]:
@@ -112,30 +86,6 @@ def shot_cosines(
         units = unit_vectors(vectors)
         found[positions] = units[:, : len(rows)] @ units[:, len(rows) :].transpose(0, 2, 1)
     return found
-
-
-def _cosines(
-    rows: NDArray[np.floating], centroids: NDArray[np.float64], layout: HeadLayout
-) -> NDArray[np.float64]:
-    found = np.empty((layout.n_heads, len(rows), len(centroids)))
-    for block, positions, similarities in similarity_blocks(rows, centroids, layout):
-        found[positions, block] = similarities
-    return found
-
-
-def _probabilities(classifier: HeadVoteClassifier, rows: NDArray[np.floating]) -> NDArray[np.float64]:
-    arrays, layout = classifier.arrays_, classifier.layout_
-    found = np.empty((layout.n_heads, len(rows), len(classifier.classes_)))
-    rule, codes = make_rule(classifier.rule), arrays["codes"].astype(np.intp)
-    for positions, scores in score_every_head(rule, arrays, rows, layout, codes):
-        found[positions] = softmax(scores / arrays["temperatures"][positions, None, None])
-    return found
-
-
-def _opinions(scores: NDArray[np.float64], unit: str) -> HeadOpinions:
-    votes = nearest_classes(scores)
-    best_two = np.sort(scores, axis=2)[:, :, -2:]
-    return HeadOpinions(scores, votes, best_two[:, :, 1] - best_two[:, :, 0], unit)
 
 
 # Shots whose label the other shots doubt: leave-one-out votes of every head.
@@ -185,7 +135,7 @@ def held_out_votes(
     chosen = np.arange(shots.layout.n_heads) if positions is None else np.asarray(positions)
     votes = np.empty((len(shots.codes), shots.layout.n_heads), dtype=np.intp)
     for places, vectors in shots.blocks(chosen):
-        votes[:, places] = nearest_classes(RULES[rule].held_out_scores(vectors, shots)).T
+        votes[:, places] = nearest_classes(make_rule(rule).held_out_scores(vectors, shots)).T
     votes[~shots.can_be_held_out] = -1
     return votes[:, chosen]
 

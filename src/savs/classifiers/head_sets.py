@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from savs.layout import Head, HeadLayout
 
-__all__ = ["HeadSet", "jaccard", "stability"]
+__all__ = ["HeadChange", "HeadSet", "jaccard", "stability"]
+
+
+class HeadChange(NamedTuple):
+    """Which heads a change of the shots brought into use and dropped, each sorted by (layer, index)."""
+
+    added: list[Head]
+    dropped: list[Head]
 
 
 @dataclass(frozen=True)

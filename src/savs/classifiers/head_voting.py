@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from savs.classifiers._numerics import nearest_classes
 from savs.classifiers._probabilities import PROBABILITY_FLOOR, softmax
 from savs.classifiers._support_set import Shots
-from savs.classifiers.base import FittedScores, HeadClassifier
+from savs.classifiers.base import CalibratedHeadClassifier, FittedScores, HeadOpinions
 from savs.classifiers.head_scoring import (
     HeadScores,
     HeadScoring,
@@ -35,13 +35,14 @@ _MOST_TRIED = 120
 """More heads than this are not tried by n_heads="auto"."""
 
 
-class HeadVoteClassifier(HeadClassifier):
+class HeadVoteClassifier(CalibratedHeadClassifier):
     """Few-shot classifier that pools the class probabilities, or the votes, of the best heads.
 
     Parameters
     ----------
-    rule : {"cosine", "gaussian", "hec_v", "oas", "nearest", "near"}, default="cosine"
-        How a head scores classes; see `savs.classifiers`.
+    rule : str, default="cosine"
+        How a head scores classes: a name of `savs.classifiers.available_rules`, such as "cosine", "gaussian",
+        "hec_v", "oas", "nearest" or "near".
     scoring : {"leave_one_out", "in_sample", "cross_validated"}, default="leave_one_out"
         Where the probabilities come from by which heads are ranked: the closed form without the shot, the
         fit on all shots (as published), or refits without a fifth of each class.
@@ -87,6 +88,8 @@ class HeadVoteClassifier(HeadClassifier):
     head_scores_: NDArray[np.float64]
     n_heads_losses_: dict[int, float]
 
+    n_heads_words = ("auto", "all")
+
     def __init__(
         self,
         rule: str = "cosine",
@@ -110,7 +113,7 @@ class HeadVoteClassifier(HeadClassifier):
         self.heads = heads
         self.priors = priors
 
-    def _fit_shots(self, shots: Shots) -> FittedScores:
+    def _learn(self, shots: Shots) -> FittedScores:
         rule = self._checked_rule()
         allowed = _allowed_positions(self.heads, shots.layout)
         by_class = self.voting == "class_conditional"
@@ -176,6 +179,15 @@ class HeadVoteClassifier(HeadClassifier):
             pooled[rows] += np.einsum("hnc,hc->nc", shares, weights[positions])
         np.log(np.maximum(pooled, PROBABILITY_FLOOR, out=pooled), out=pooled)
         return pooled
+
+    def head_opinions(self, X: ArrayLike) -> HeadOpinions:
+        """Return the class probabilities of each head in use, see `HeadClassifier.head_opinions`."""
+        rows, layout = self._kept_rows(X)
+        shares = np.empty((layout.n_heads, len(rows), len(self.classes_)))
+        codes = self.arrays_["codes"].astype(np.intp)
+        for positions, scores in score_every_head(make_rule(self.rule), self.arrays_, rows, layout, codes):
+            shares[positions] = softmax(scores / self.arrays_["temperatures"][positions, None, None])
+        return HeadOpinions.from_scores(shares, "probability")
 
     def _state_settings(self) -> dict[str, Any]:
         return {"head_scores": [None if np.isnan(score) else float(score) for score in self.head_scores_]}

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from savs.classifiers._probabilities import fit_temperature, log_losses, softmax
 from savs.classifiers._support_set import HeadBlock, Shots, head_blocks, unit_vectors
-from savs.classifiers.base import FittedScores, HeadClassifier
+from savs.classifiers.base import CalibratedHeadClassifier, FittedScores
 from savs.classifiers.head_scoring import soft_weights
 from savs.classifiers.rules import GaussianRule, leave_one_out_gaussian_scores
 from savs.errors import DataError
@@ -258,7 +258,7 @@ class DualFit(NamedTuple):
     penalty: float
 
 
-class _KernelClassifier(HeadClassifier):
+class _KernelClassifier(CalibratedHeadClassifier):
     """Shared part: the weighted kernel over heads, and scores of new rows from dual coefficients."""
 
     sharpness: float
@@ -276,7 +276,7 @@ class _KernelClassifier(HeadClassifier):
     def _solve(self, kernel: NDArray[np.float64], shots: Shots) -> DualFit:
         """Fit on the shots' kernel."""
 
-    def _fit_shots(self, shots: Shots) -> FittedScores:
+    def _learn(self, shots: Shots) -> FittedScores:
         gamma = self._checked_gamma()
         weights = _head_weights(shots, self.weighting, self.sharpness)
         frame = frame_of_shots(shots, self.centering)
@@ -320,6 +320,10 @@ class _KernelClassifier(HeadClassifier):
             if not isinstance(value, int | float) or not 0 <= value < np.inf:
                 raise ValueError(f"{name} must be a number of at least 0, got {value!r}")
         return None if self.kernel == "linear" else float(self.gamma)
+
+    def _slice_heads(self, positions: NDArray[np.intp]) -> None:
+        super()._slice_heads(positions)
+        self.head_weights_ = self.head_weights_[positions]
 
     def _state_settings(self) -> dict[str, Any]:
         return {"penalty": self.penalty_, "head_weights": self.head_weights_.tolist()}

@@ -24,8 +24,8 @@ class LastStateClassifier(KernelDiscriminantClassifier):
     ----------
     layout : HeadLayout or None, default=None
         A layout `with_state`.
-    priors
-        As for `HeadVoteClassifier`.
+    priors : "uniform", "empirical" or array-like of float, default="uniform"
+        Class priors.
 
     Raises
     ------
@@ -45,7 +45,15 @@ class LastStateClassifier(KernelDiscriminantClassifier):
     sharpness, weighting = 0.0, "log_loss"  # of no effect: there is nothing to weight
     centering = "none"  # of no effect on a discriminant of one head
 
-    _reads_state = True
+    @property
+    def needs_state(self) -> bool:
+        """Whether feature rows should hold the last-layer state: always."""
+        return True
+
+    @property
+    def state_is_optional(self) -> bool:
+        """Whether a fit works on rows without the last-layer state, too: never."""
+        return False
 
     def __init__(
         self,
@@ -56,9 +64,12 @@ class LastStateClassifier(KernelDiscriminantClassifier):
         self.layout = layout
         self.priors = priors
 
-    def _fit_shots(self, shots: Shots) -> FittedScores:
-        fitted = super()._fit_shots(shots.states)
+    def _learn(self, shots: Shots) -> FittedScores:
+        fitted = super()._learn(shots.states)
         return FittedScores(fitted.out_of_fold, [_state_head(shots.layout)], fitted.arrays)
+
+    def _slice_heads(self, positions: NDArray[np.intp]) -> None:
+        """Keep everything: the one weight belongs to the state."""
 
     def _raw_scores(self, rows: NDArray[np.floating], layout: HeadLayout) -> NDArray[np.float64]:
         return super()._raw_scores(rows, HeadLayout((Head(0, 0),), (layout.width,)))

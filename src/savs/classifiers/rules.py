@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from savs._registry import NotRegisteredError, Registry
 from savs.classifiers._numerics import power_of_two_scale
 from savs.classifiers._support_set import Shots, head_blocks, unit_vectors
 from savs.layout import Head, HeadLayout
@@ -22,14 +23,14 @@ from savs.layout import Head, HeadLayout
 __all__ = [
     "HeadRule",
     "LeftOutScorer",
-    "HeldOutTable",
     "Parameters",
     "CosineRule",
     "GaussianRule",
     "leave_one_out_gaussian_scores",
     "NearestShotRule",
-    "RULES",
+    "available_rules",
     "make_rule",
+    "register_rule",
     "fit_every_head",
     "score_every_head",
 ]
@@ -45,15 +46,134 @@ LeftOutScorer = Callable[[slice], NDArray[Any]]
 """From a slice of the shots to their scores."""
 
 
-class HeldOutTable:
-    """The scores of all held-out shots, from those of slices."""
+class HeadRule:
+    """Scores of classes by single heads; subclass it for a rule of your own.
 
-    def held_out_scorer(self, vectors: NDArray[np.float64], shots: Shots) -> LeftOutScorer:
-        """As `HeadRule.held_out_scorer`."""
+    A rule sees the vectors of a block of heads of one width at a time and treats each head by itself. It
+    writes `fit` and `scores`; everything else has defaults. An object of it gets a name by `register_rule`,
+    or by an entry point ``savs.rules`` of an installed package, and then works as
+    ``HeadVoteClassifier(rule=name)`` like the built-in ones: head scoring, selection, voting, calibration,
+    cross-validation and saving need nothing more. A saved classifier holds the name of the rule and the
+    arrays that `fit` returned; it loads where the name is registered.
+
+    Attributes
+    ----------
+    default_temperature : float or None
+        What scores are divided by before the softmax. None: one per head is fitted on held-out shots.
+
+    Examples
+    --------
+    The negative squared distance to the class mean:
+
+    >>> class NearestMean(HeadRule):
+    ...     def fit(self, vectors, shots):
+    ...         return {"means": shots.class_sums(vectors) / shots.counts[:, None]}
+    ...
+    ...     def scores(self, vectors, parameters, codes):
+    ...         gaps = vectors[:, :, None] - parameters["means"][:, None]
+    ...         return -(gaps**2).sum(axis=3)
+    >>> register_rule("doctest_nearest_mean", NearestMean())
+    >>> from savs.classifiers import HeadVoteClassifier
+    >>> X, y = np.array([[0.0, 0], [1, 0], [4, 4], [5, 4]]), ["low", "low", "high", "high"]
+    >>> HeadVoteClassifier(rule="doctest_nearest_mean").fit(X, y).predict([[1.0, 1]]).tolist()
+    ['low']
+    """
+
+    default_temperature: float | None = None
+
+    def fit(self, vectors: NDArray[np.float64], shots: Shots) -> Parameters:
+        """Learn from the shots.
+
+        Parameters
+        ----------
+        vectors : ndarray of float64, shape (n_block_heads, n_shots, head_dim)
+            Vectors of some heads; may be overwritten.
+        shots : Shots
+            Their labels: ``codes`` (n_shots,), the class index of each; ``counts`` (n_classes,);
+            ``n_classes``; ``class_sums(vectors)``, the sums by class (n_block_heads, n_classes, head_dim).
+            Every class has at least one shot.
+
+        Returns
+        -------
+        dict of str to ndarray of float64
+            Whatever `scores` needs, by names without ``.`` and ``/``; the first axis of each array is the
+            heads of the block.
+        """
         raise NotImplementedError
 
+    def scores(
+        self, vectors: NDArray[np.float64], parameters: Parameters, codes: NDArray[np.intp]
+    ) -> NDArray[np.float64]:
+        """Score the classes for new vectors.
+
+        Parameters
+        ----------
+        vectors : ndarray of float64, shape (n_block_heads, n_rows, head_dim)
+            New vectors of the heads.
+        parameters : dict of str to ndarray of float64
+            From `fit`, for the same heads.
+        codes : ndarray of int, shape (n_shots,)
+            Class indices of the shots, for rules whose parameters hold the shots.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_block_heads, n_rows, n_classes)
+            Finite scores; the largest wins.
+        """
+        raise NotImplementedError
+
+    def held_out_scorer(self, vectors: NDArray[np.float64], shots: Shots) -> LeftOutScorer:
+        """Return what gives the scores of a slice of the shots, each from all other shots.
+
+        By default the rule is fitted again without each shot. A rule that knows a closed form is faster with
+        its own.
+
+        Parameters
+        ----------
+        vectors : ndarray of float64, shape (n_block_heads, n_shots, head_dim)
+            Vectors of some heads.
+        shots : Shots
+            Their labels.
+
+        Returns
+        -------
+        callable
+            From a slice of the shots to scores of shape (n_block_heads, n_rows, n_classes), float32 where
+            ``shots.is_large``. A shot without another one of its class has a finite but meaningless score
+            for its own class; `Shots.can_be_held_out` says which.
+        """
+        n_shots = len(shots.codes)
+
+        def score(rows: slice) -> NDArray[Any]:
+            places = np.arange(n_shots)[rows]
+            dtype = np.float32 if shots.is_large else np.float64
+            table = np.zeros((len(vectors), len(places), shots.n_classes), dtype=dtype)
+            for row, shot in enumerate(places):
+                if shots.can_be_held_out[shot]:
+                    others = np.arange(n_shots) != shot
+                    codes = shots.codes[others]
+                    rest = Shots(np.empty((n_shots - 1, 0)), codes, shots.n_classes, shots.layout)
+                    parameters = self.fit(vectors[:, others], rest)
+                    table[:, row] = self.scores(vectors[:, [shot]], parameters, codes)[:, 0]
+            return table
+
+        return score
+
     def held_out_scores(self, vectors: NDArray[np.float64], shots: Shots) -> NDArray[Any]:
-        """Return the scores of all shots, each from all other shots, (n_block_heads, n_shots, n_classes)."""
+        """Return the scores of all shots, each from all other shots.
+
+        Parameters
+        ----------
+        vectors : ndarray of float64, shape (n_block_heads, n_shots, head_dim)
+            Vectors of some heads.
+        shots : Shots
+            Their labels.
+
+        Returns
+        -------
+        ndarray of float64 or float32, shape (n_block_heads, n_shots, n_classes)
+            See `held_out_scorer`.
+        """
         scorer = self.held_out_scorer(vectors, shots)
         if not shots.is_large:
             return scorer(slice(None))
@@ -63,40 +183,6 @@ class HeldOutTable:
         return table
 
 
-class HeadRule(Protocol):
-    """Scores of classes by single heads."""
-
-    @property
-    def name(self) -> str:
-        """Short name, as in saved states."""
-
-    @property
-    def default_temperature(self) -> float | None:
-        """What scores are divided by before the softmax where the authors say so; None: to be fitted."""
-
-    def fit(self, vectors: NDArray[np.float64], shots: Shots) -> Parameters:
-        """Learn from the shots' vectors, shape (n_block_heads, n_shots, head_dim)."""
-
-    def scores(
-        self, vectors: NDArray[np.float64], parameters: Parameters, codes: NDArray[np.intp]
-    ) -> NDArray[np.float64]:
-        """Return scores of new vectors, shape (n_block_heads, n_rows, n_classes).
-
-        `codes` are the classes of the shots, for rules that keep the shots.
-        """
-
-    def held_out_scorer(self, vectors: NDArray[np.float64], shots: Shots) -> LeftOutScorer:
-        """Return what gives the scores of a slice of the shots, each from all other shots.
-
-        Exact, in closed form; shape (n_block_heads, n_rows, n_classes), float32 if `shots.is_large`.
-        A shot without another one of its class has a finite but meaningless score for its own class;
-        `Shots.can_be_held_out` says which.
-        """
-
-    def held_out_scores(self, vectors: NDArray[np.float64], shots: Shots) -> NDArray[Any]:
-        """Return the scores of all shots, each from all other shots, (n_block_heads, n_shots, n_classes)."""
-
-
 # Cosine to the class centroid ([SAV] section 3), with leave-one-out centroids from cached sums.
 
 _LOST = 1e-14
@@ -104,11 +190,8 @@ _LOST = 1e-14
 
 
 @dataclass(frozen=True)
-class CosineRule(HeldOutTable):
+class CosineRule(HeadRule):
     """Score of a class: cosine to the plain mean of its shots; 0 where either vector is zero."""
-
-    name: str = "cosine"
-    default_temperature: float | None = None
 
     def fit(self, vectors: NDArray[np.float64], shots: Shots) -> Parameters:
         """Learn unit centroids, ``centroids`` of shape (n_block_heads, n_classes, head_dim)."""
@@ -198,7 +281,7 @@ class _LeftOut(NamedTuple):
 
 
 @dataclass(frozen=True)
-class GaussianRule(HeldOutTable):
+class GaussianRule(HeadRule):
     """Score of a class: log density up to a constant, all classes with the head's pooled covariance.
 
     Parameters
@@ -227,14 +310,7 @@ class GaussianRule(HeldOutTable):
     class_prior: bool = False
 
     @property
-    def name(self) -> str:
-        """Short name, as in saved states."""
-        if self.covariance == "oas":
-            return "oas"
-        return "hec_v" if self.class_prior else "gaussian"
-
-    @property
-    def default_temperature(self) -> float | None:
+    def default_temperature(self) -> float | None:  # type: ignore[override]
         """10, tau of HEC-V."""
         return 10.0 if self.covariance == "ridge" else None
 
@@ -415,7 +491,7 @@ _NOWHERE = -1.0
 
 
 @dataclass(frozen=True)
-class NearestShotRule(HeldOutTable):
+class NearestShotRule(HeadRule):
     """Score of a class: cosine to its nearest shot, or how much of it lies near.
 
     Parameters
@@ -432,12 +508,7 @@ class NearestShotRule(HeldOutTable):
     center: bool = True
 
     @property
-    def name(self) -> str:
-        """Short name, as in saved states."""
-        return "nearest" if self.beta is None else "near"
-
-    @property
-    def default_temperature(self) -> float | None:
+    def default_temperature(self) -> float | None:  # type: ignore[override]
         """None: cosines need a fitted one; 1 for the soft form, whose scores are logs already."""
         return None if self.beta is None else 1.0
 
@@ -489,24 +560,55 @@ class NearestShotRule(HeldOutTable):
 _TIP_BETA = 5.5
 """The public code of [Tip] starts from this sharpness."""
 
-RULES: dict[str, HeadRule] = {
-    "cosine": CosineRule(),
-    "gaussian": GaussianRule("ridge"),
-    "hec_v": GaussianRule("ridge", class_prior=True),
-    "oas": GaussianRule("oas"),
-    "nearest": NearestShotRule(),
-    "near": NearestShotRule(beta=_TIP_BETA),
-}
-"""``cosine``: to the centroid. ``gaussian``: HEC-V with equal class
-priors, ``hec_v`` as published. ``oas``: Gaussian with OAS shrinkage. ``nearest``: the
-nearest shot. ``near``: Tip-Adapter's soft form of it."""
+_RULES: Registry[HeadRule] = Registry("rule", "savs.rules")
+
+for _name, _rule in (
+    ("cosine", CosineRule()),  # to the centroid
+    ("gaussian", GaussianRule("ridge")),  # HEC-V with equal class priors
+    ("hec_v", GaussianRule("ridge", class_prior=True)),  # as published
+    ("oas", GaussianRule("oas")),  # with OAS shrinkage
+    ("nearest", NearestShotRule()),  # the nearest shot
+    ("near", NearestShotRule(beta=_TIP_BETA)),  # Tip-Adapter's soft form of it
+):
+    _RULES.register(_name, _rule)
+
+
+def register_rule(name: str, rule: HeadRule, *, replace: bool = False) -> None:
+    """Give a rule a name, for ``HeadVoteClassifier(rule=name)`` and for saved classifiers.
+
+    Parameters
+    ----------
+    name : str
+        Letters, digits, ``_``, ``-`` and ``.``.
+    rule : HeadRule
+        The rule; see there for how to write one.
+    replace : bool, default=False
+        Allow a name that is taken.
+
+    Raises
+    ------
+    ValueError
+        If the name is taken or has other characters.
+    """
+    _RULES.register(name, rule, replace=replace)
+
+
+def available_rules() -> tuple[str, ...]:
+    """Return the names of all rules: built in, registered, or provided by installed packages."""
+    return tuple(_RULES)
 
 
 def make_rule(rule: object) -> HeadRule:
-    """Return the rule of a name; `ValueError` for another name."""
-    if not isinstance(rule, str) or rule not in RULES:
-        raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule!r}")
-    return RULES[rule]
+    """Return the rule of a name.
+
+    Raises
+    ------
+    NotRegisteredError
+        A `ValueError`, if there is no rule of that name.
+    """
+    if not isinstance(rule, str) or rule not in _RULES:
+        raise NotRegisteredError(f"rule must be one of {', '.join(available_rules())}, got {rule!r}")
+    return _RULES[rule]
 
 
 # A rule fitted to every head of a layout: parameters as named arrays, scores of new rows block by block.

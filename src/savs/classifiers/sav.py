@@ -6,20 +6,25 @@ votes the one that the best-ranked head among their voters chose wins.
 
 from __future__ import annotations
 
+import json
 import numbers
 from collections.abc import Sequence
 from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from savs.classifiers._numerics import class_centroids, nearest_classes, similarity_blocks
+from savs.classifiers._numerics import (
+    class_centroids,
+    cosine_similarities,
+    nearest_classes,
+    similarity_blocks,
+)
 from savs.classifiers._probabilities import PROBABILITY_FLOOR
-from savs.classifiers._support_set import Shots
-from savs.classifiers._validation import check_finite, check_label_types, encode_labels, resolve_layout
-from savs.classifiers.base import State
+from savs.classifiers._support_set import Shots, leave_one_out_folds
+from savs.classifiers._validation import check_label_types
+from savs.classifiers.base import HeadClassifier, HeadOpinions, State, estimator_key
 from savs.layout import Head, HeadLayout
 
 __all__ = [
@@ -175,8 +180,13 @@ def decision_values(votes: NDArray[np.intp], n_classes: int) -> NDArray[np.float
 
 # `SAVClassifier`: the published rule ([SAV] section 3) as a scikit-learn estimator on feature rows.
 
+_MAX_FOLDS = 20
 
-class SAVClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+_LONG = 2e10
+"""Values times classes from which on a refit takes minutes."""
+
+
+class SAVClassifier(HeadClassifier):
     """Few-shot classifier by majority vote of the best attention heads (Sparse Attention Vectors).
 
     `fit` takes the mean vector of each class for each head, scores every head by how many shots lie nearest
@@ -218,8 +228,8 @@ class SAVClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     References
     ----------
-    Mitra et al., "Enhancing Few-Shot Vision-Language Classification with Large Multimodal Model Features",
-    ICCV 2025, arXiv:2412.00142.
+    Mitra et al., "Sparse Attention Vectors" (arXiv 2412.00142), ICCV 2025 as "Enhancing Few-Shot
+    Vision-Language Classification with Large Multimodal Model Features", section 3.
 
     Examples
     --------
@@ -240,51 +250,20 @@ class SAVClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     layout_: HeadLayout
     n_features_in_: int
 
+    published_as = "Sparse Attention Vectors, published rule (arXiv 2412.00142)"
+    is_calibrated = False
+
     def __init__(self, n_heads: int = 20, layout: HeadLayout | tuple[int, int, int] | None = None) -> None:
         self.n_heads = n_heads
         self.layout = layout
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Learn centroids, head scores and the kept heads from the shots.
-
-        Parameters
-        ----------
-        X : array-like of float, shape (n_examples, width)
-            Feature rows.
-        y : array-like of str, int or bool, shape (n_examples,)
-            Labels, all of one type. A float array of whole numbers is taken too, as everywhere in
-            scikit-learn.
-
-        Returns
-        -------
-        SAVClassifier
-            Itself.
-
-        Raises
-        ------
-        DataError
-            If the labels are of mixed or unusable types, or of fewer than two classes.
-        ActivationError
-            If X has a NaN or an infinite value; names the row and the head.
-        ValueError
-            If X does not fit the layout or `y`, or `n_heads` is not a positive integer.
-        """
-        check_n_heads(self.n_heads)
-        if y is not None and not isinstance(y, np.ndarray):
-            check_label_types(y)  # type: ignore[arg-type]  # before NumPy merges 1 and "1"
-        rows, labels = validate_data(self, X, y, dtype=[np.float64, np.float32], ensure_all_finite=False)
-        layout = resolve_layout(self.layout, rows.shape[1])
-        check_finite(rows, layout)
-        classes, codes = encode_labels(labels)
-        return self._fit_codes(classes, Shots(rows, codes, len(classes), layout))
-
-    def _fit_codes(self, classes: NDArray[Any], shots: Shots) -> Self:
-        layout = shots.layout
+    def fit_shots(self, classes: NDArray[Any], shots: Shots) -> Self:
+        """Learn centroids, head scores and the kept heads; see `HeadClassifier.fit_shots`."""
+        n_heads, layout = check_n_heads(self.n_heads), shots.layout
         centroids = class_centroids(shots.rows, shots.codes, shots.n_classes)
         scores = head_scores(shots.rows, shots.codes, centroids, layout)
-        heads = select_heads(scores, layout, check_n_heads(self.n_heads))
-        self.n_features_in_ = layout.width
-        return self._learn(classes, heads, scores, centroids[:, layout.column_indices(heads)], layout)
+        heads = select_heads(scores, layout, n_heads)
+        return self._keep(classes, heads, scores, centroids[:, layout.column_indices(heads)], layout)
 
     @classmethod
     def from_parts(
@@ -334,24 +313,20 @@ class SAVClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         names, scores, means = np.asarray(classes), np.asarray(head_scores), np.asarray(centroids, np.float64)
         _check_parts(names, kept, scores, means, layout)
         classifier = cls(n_heads=len(kept) if n_heads is None else check_n_heads(n_heads), layout=layout)
-        classifier.n_features_in_ = layout.width
-        return classifier._learn(names, kept, scores.astype(np.int64), means, layout)
+        return classifier._keep(names, kept, scores.astype(np.int64), means, layout)
 
-    def for_kept_heads(self) -> Self:
-        """Return the same classifier for rows that hold only the kept heads, in the order of `heads_`.
+    def cross_validation_folds(self, shots: Shots) -> list[NDArray[np.intp]]:
+        """Return which shots each fold of an accuracy estimate leaves out.
 
-        A query's forward pass may then end at the deepest kept head, and everything else (`predict`, `votes`,
-        ...) works as here: ``classifier.for_kept_heads().predict(X[:, layout.column_indices(heads_)])``.
+        One of every class in up to 20 folds; fewer folds where a refit takes minutes.
         """
-        check_is_fitted(self)
-        scores = [int(self.head_scores_[self.layout_.position(head)]) for head in self.heads_]
-        return self.from_parts(
-            classes=self.classes_,
-            heads=self.heads_,
-            head_scores=scores,
-            centroids=self.centroids_,
-            layout=self.layout_.select(self.heads_),
-        )
+        if float(shots.rows.size) * shots.n_classes < _LONG:
+            return leave_one_out_folds(shots.codes, 0, _MAX_FOLDS)
+        return super().cross_validation_folds(shots)
+
+    def prediction_bytes(self) -> int:
+        """Return the size of what predictions need: centroids, and classes and heads as JSON."""
+        return int(self.centroids_.nbytes) + len(json.dumps([self.classes_.tolist(), self.heads_]))
 
     def to_state(self) -> State:
         """Return everything a prediction needs: arrays by name, and JSON-able settings."""
@@ -360,7 +335,7 @@ class SAVClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return State(
             arrays,
             {
-                "estimator": type(self).__name__,
+                "estimator": estimator_key(type(self)),
                 "parameters": {"n_heads": self.n_heads},
                 "classes": self.classes_.tolist(),
                 "layout": self.layout_.to_json(),
@@ -372,7 +347,7 @@ class SAVClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def from_state(cls, state: State) -> Self:
         """Return the estimator that `to_state` described; `ValueError` for any other."""
         arrays, settings = state
-        if settings.get("estimator") != cls.__name__ or set(arrays) != {"head_scores", "centroids"}:
+        if settings.get("estimator") != estimator_key(cls) or set(arrays) != {"head_scores", "centroids"}:
             raise ValueError(f"this is not the state of {cls.__name__}")
         return cls.from_parts(
             classes=settings["classes"],
@@ -396,20 +371,22 @@ class SAVClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         ndarray of int, shape (n_examples, n_kept_heads)
             Indices into `classes_`, best head first.
         """
-        check_is_fitted(self)
-        rows = validate_data(self, X, reset=False, dtype=[np.float64, np.float32], ensure_all_finite=False)
-        kept = self.layout_.select(self.heads_)
-        all_columns = kept.heads == self.layout_.heads
-        vectors = rows if all_columns else np.take(rows, self.layout_.column_indices(self.heads_), axis=1)
-        check_finite(vectors, kept)
+        rows, kept = self._kept_rows(X)
         votes = np.empty((len(rows), kept.n_heads), dtype=np.intp)
-        for block, positions, similarities in similarity_blocks(vectors, self.centroids_, kept):
+        for block, positions, similarities in similarity_blocks(rows, self.centroids_, kept):
             votes[block, positions] = nearest_classes(similarities).T
         return votes
 
+    def head_opinions(self, X: ArrayLike) -> HeadOpinions:
+        """Return the cosines of each kept head, see `HeadClassifier.head_opinions`."""
+        rows, kept = self._kept_rows(X)
+        return HeadOpinions.from_scores(
+            cosine_similarities(rows, self.centroids_, kept).transpose(1, 0, 2), "cosine"
+        )
+
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return the class with most votes for each row of X, shape (n_examples,)."""
-        winners = decision_values(self.votes(X), len(self.classes_)).argmax(axis=1)
+        winners = self._decision_values(X).argmax(axis=1)
         return np.asarray(self.classes_[winners])
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
@@ -419,26 +396,18 @@ class SAVClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         return vote_shares(self.votes(X), len(self.classes_))
 
-    def log_shares(self, X: ArrayLike) -> NDArray[np.float64]:
+    def decision_log_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return logarithms of vote shares after the bonus that settles ties, so that the largest wins.
 
         Shares below 1e-9 count as that. Shape (n_examples, n_classes); rows of the exponentials sum to 1.
         """
-        values = np.maximum(decision_values(self.votes(X), len(self.classes_)), PROBABILITY_FLOOR)
+        values = np.maximum(self._decision_values(X), PROBABILITY_FLOOR)
         return cast("NDArray[np.float64]", np.log(values / values.sum(axis=1, keepdims=True)))
 
-    def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Return vote counts plus a bonus below one that settles ties, so that the largest value wins.
+    def _decision_values(self, X: ArrayLike) -> NDArray[np.float64]:
+        return decision_values(self.votes(X), len(self.classes_))
 
-        Returns
-        -------
-        ndarray of float64, shape (n_examples, n_classes), or (n_examples,) for two classes
-            For two classes, the second one's value minus the first one's, as scikit-learn wants it; never 0.
-        """
-        values = decision_values(self.votes(X), len(self.classes_))
-        return values if len(self.classes_) > 2 else values[:, 1] - values[:, 0]
-
-    def _learn(
+    def _keep(
         self,
         classes: NDArray[Any],
         heads: list[Head],
@@ -447,7 +416,8 @@ class SAVClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         layout: HeadLayout,
     ) -> Self:
         self.classes_, self.heads_, self.head_scores_ = classes, heads, scores
-        self.centroids_, self.layout_ = centroids, layout
+        self.centroids_, self.layout_, self.n_features_in_ = centroids, layout, layout.width
+        self.selection_report_ = {}
         return self
 
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from savs.classifiers._probabilities import PROBABILITY_FLOOR, fit_temperature, log_softmax, softmax
 from savs.classifiers._support_set import Shots, head_blocks, unit_vectors
 from savs.classifiers._validation import check_finite, check_label_types, resolve_layout
-from savs.classifiers.base import FittedScores, HeadClassifier, State
+from savs.classifiers.base import CalibratedHeadClassifier, FittedScores, HeadClassifier, State
 from savs.classifiers.ensemble import make_base_estimator, mix
 from savs.classifiers.head_scoring import rank_heads
 from savs.layout import Head, HeadLayout
@@ -20,7 +20,7 @@ __all__ = ["TextPrototypeClassifier", "default_heads"]
 _SHARES = np.linspace(0.0, 1.0, 21)
 
 
-class TextPrototypeClassifier(HeadClassifier):
+class TextPrototypeClassifier(CalibratedHeadClassifier):
     """Class vectors from text-only prompts with the class names; shots choose heads and are mixed in.
 
     Parameters
@@ -68,8 +68,18 @@ class TextPrototypeClassifier(HeadClassifier):
         self.layout = layout
         self.priors = priors
 
+    @property
+    def needs_prototypes(self) -> bool:
+        """Whether the parameter ``prototypes`` must be set: always."""
+        return True
+
+    @property
+    def can_fit_class_names(self) -> bool:
+        """Whether `fit_class_names` works: where no method on the shots is mixed in."""
+        return self.estimator is None
+
     def fit_class_names(self, classes: ArrayLike) -> Self:
-        """Take the class names alone: zero-shot, no example at all.
+        """Learn from the class names alone: zero-shot, without any example.
 
         Parameters
         ----------
@@ -89,6 +99,7 @@ class TextPrototypeClassifier(HeadClassifier):
         if len(names) < 2 or not (names[:-1] < names[1:]).all():
             raise ValueError("classes must be at least two, sorted, each once")
         self.classes_, self.layout_, self.n_features_in_ = names, layout, layout.width
+        self.head_scores_, self.selection_report_ = None, {}
         self.heads_ = default_heads(layout, self.n_heads)
         self.arrays_ = {"text": np.ascontiguousarray(prototypes[:, layout.column_indices(self.heads_)])}
         self.estimator_, self.shot_share_, self.text_temperature_, self.temperature_ = None, 0.0, 1.0, 1.0
@@ -96,7 +107,7 @@ class TextPrototypeClassifier(HeadClassifier):
         self.log_priors_ = np.full(len(names), -np.log(len(names)))
         return self
 
-    def _fit_shots(self, shots: Shots) -> FittedScores:
+    def _learn(self, shots: Shots) -> FittedScores:
         prototypes = self._checked(shots.n_classes, shots.layout)
         values = np.zeros((shots.layout.n_heads, len(shots.codes)))
         rows = np.arange(len(shots.codes))
@@ -112,7 +123,7 @@ class TextPrototypeClassifier(HeadClassifier):
         self.estimator_, self.shot_share_ = None, 0.0
         if self.estimator is None or not shots.can_be_held_out.any():
             return FittedScores(text, heads, arrays)
-        estimator = make_base_estimator(self.estimator, shots.layout)._fit_codes(
+        estimator = make_base_estimator(self.estimator, shots.layout).fit_shots(
             np.arange(shots.n_classes), shots
         )
         self.shot_share_ = _best_share(text, estimator.out_of_fold_log_proba_, shots)

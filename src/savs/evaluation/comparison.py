@@ -12,19 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from savs.backbones import Backbone
-from savs.classifiers import TEXT_METHODS
+from savs.classifiers import available_methods, make_method
 from savs.data import Example, Label
 from savs.data.checks import class_counts
 from savs.errors import DataError, ItemError, SAVsError
 from savs.evaluation.contenders import (
     DEFAULT_CONTENDERS,
-    KNOWN,
     Answers,
     Contender,
     ReadExamples,
     Rows,
     ask,
     items_to_ask,
+    known_contenders,
     shots_and_tests,
 )
 from savs.evaluation.protocol import draw_rows
@@ -157,7 +157,7 @@ def compare_methods(
     examples : sequence of Example
         Labeled, the prompt applied. Shots are drawn from them; the others are the test, unless `test` is.
     methods : sequence of str
-        Names of `savs.evaluation.contenders.KNOWN`.
+        Names of `savs.evaluation.contenders.known_contenders`.
     shots : sequence of int, default=(5,)
         Shots per class; more than one number gives a comparison for each.
     draws, seed : int
@@ -205,7 +205,7 @@ def compare_methods(
     n_pool = int(np.sum(found.indices < len(examples)))
     _check_left(kept, n_pool, classes, shots, fixed_test=bool(test))
     read = _rows(kept, found.features, found.states, backbone)
-    if set(methods) & set(TEXT_METHODS):
+    if any(make_method(name).needs_prototypes for name in methods if name in available_methods()):
         names = backbone.extract(class_prompts(classes, prompt)).features
         read = replace(read, prototypes=dict(zip(classes, names, strict=True)))
     splits = shots_and_tests(read, n_pool, shots, draws, seed, classes, fixed_test=bool(test))
@@ -233,9 +233,10 @@ def check_request(
     draws: int = 1,
 ) -> None:
     """Refuse what cannot be compared, before any model is loaded; see `compare_methods`."""
-    unknown = [name for name in methods if name not in KNOWN]
+    known = known_contenders()
+    unknown = [name for name in methods if name not in known]
     if unknown:
-        raise ValueError(f"no method {unknown[0]!r}; there are {', '.join(KNOWN)}")
+        raise ValueError(f"no method is named {unknown[0]!r}; available are {', '.join(known)}")
     if not methods or not shots or min(shots) < 1 or draws < 1:
         raise ValueError("a comparison needs a method, at least one shot per class and at least one draw")
     counts = class_counts(examples)
@@ -261,8 +262,6 @@ def _check_left(
 def _rows(
     kept: list[Example], features: NDArray[np.float32], states: NDArray[np.float32] | None, backbone: Backbone
 ) -> ReadExamples:
-    if states is None:
-        raise ValueError("the backbone returned no last-layer states")
     # As objects: a test set may have labels of another type than the shots, and NumPy would merge 1 and "1".
     labels = np.array([example.label for example in kept], dtype=object)
     return ReadExamples(kept, labels, features, states, backbone.layout)

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from savs.backbones import Backbone
 from savs.baselines import last_layer, majority_class, zero_shot
-from savs.classifiers import METHODS, TEXT_METHODS, HeadClassifier, SAVClassifier, make_method
-from savs.classifiers.ensemble import uses_state
+from savs.classifiers import available_methods, make_method
 from savs.data import DataWarning, Example, Label, example_hash
 from savs.errors import DataError
 from savs.evaluation.protocol import draw_rows
@@ -27,12 +26,12 @@ __all__ = [
     "shots_and_tests",
     "BASELINES",
     "DEFAULT_CONTENDERS",
-    "KNOWN",
     "Answers",
     "Contender",
     "ReadExamples",
     "Turn",
     "ask",
+    "known_contenders",
 ]
 
 
@@ -143,13 +142,17 @@ def items_to_ask(labels: NDArray[Any], tests: Sequence[Rows], most: int, seed: i
 
 BASELINES: tuple[str, ...] = ("majority", "last_layer", "zero_shot")
 """What methods on heads are held against, the simplest first."""
-KNOWN: tuple[str, ...] = (*METHODS, *TEXT_METHODS, *BASELINES)
 DEFAULT_CONTENDERS: tuple[str, ...] = (
     *("sav", "calm", "hec_v", "nearest_shot", "kernel_ridge", "ensemble", "auto"),
     *BASELINES,
 )
 
 _ASKED_TOGETHER = 32
+
+
+def known_contenders() -> tuple[str, ...]:
+    """Return the names of all methods and baselines that can be compared."""
+    return (*available_methods(), *BASELINES)
 
 
 class Turn(NamedTuple):
@@ -193,8 +196,8 @@ class ReadExamples:
         Their labels, each of its own type.
     features : ndarray of float32, shape (n_examples, width)
         Head vectors.
-    states : ndarray of float32, shape (n_examples, hidden_size)
-        Last-layer states.
+    states : ndarray of float32, shape (n_examples, hidden_size), or None
+        Last-layer states; None where the backbone gives none.
     layout : HeadLayout
         Of `features`.
     prototypes : dict of label to ndarray of float32, shape (width,)
@@ -204,19 +207,26 @@ class ReadExamples:
     examples: list[Example]
     labels: NDArray[Any]
     features: NDArray[np.float32]
-    states: NDArray[np.float32]
+    states: NDArray[np.float32] | None
     layout: HeadLayout
     prototypes: Mapping[Label, NDArray[np.float32]] = field(default_factory=dict)
 
     def contender(self, name: str, answers: Callable[[], Answers]) -> Contender:
-        """Return a method or baseline of `KNOWN` on these rows; `answers` is called by ``zero_shot`` only."""
-        if name == "majority":
-            return self._majority
-        if name == "last_layer":
-            return self._last_layer
-        if name == "zero_shot":
-            return lambda _, test: _said(answers(), test)
-        return lambda shots, test: self._on_heads(name, shots, test)
+        """Return a method or baseline on these rows.
+
+        Parameters
+        ----------
+        name : str
+            One of `known_contenders`.
+        answers : callable
+            Returns what the model answered in words; called by ``zero_shot`` only.
+        """
+        baselines: dict[str, Contender] = {
+            "majority": self._majority,
+            "last_layer": self._last_layer,
+            "zero_shot": lambda _, test: _said(answers(), test),
+        }
+        return baselines.get(name, lambda shots, test: self._on_heads(name, shots, test))
 
     def _names(self, shots: Rows) -> NDArray[Any]:
         # Shots are of one label type, which is not known of the test.
@@ -224,25 +234,33 @@ class ReadExamples:
 
     def _on_heads(self, name: str, shots: Rows, test: Rows) -> Turn:
         started = time.perf_counter()
-        names, reads_state = self._names(shots), uses_state(name)
-        layout = self.layout.with_state(self.states.shape[1]) if reads_state else self.layout
-        made = make_method(name, layout)
-        if name in TEXT_METHODS:
+        names, made = self._names(shots), make_method(name)
+        states = None
+        if made.needs_state and not (made.state_is_optional and self.states is None):
+            states = self._last_states()
+        made.set_params(layout=self.layout if states is None else self.layout.with_state(states.shape[1]))
+        if made.needs_prototypes:
             of_classes = [self.prototypes[label] for label in np.unique(names).tolist()]
             made.set_params(prototypes=np.stack(of_classes))
-        fitted = made.fit(self._rows(shots, reads_state), names)
-        labels = fitted.predict(self._rows(test, reads_state)).tolist()
-        return Turn(test, labels, time.perf_counter() - started, _state_bytes(fitted))
+        fitted = made.fit(self._rows(shots, states), names)
+        labels = fitted.predict(self._rows(test, states)).tolist()
+        return Turn(test, labels, time.perf_counter() - started, fitted.prediction_bytes())
 
-    def _rows(self, rows: Rows, state: bool) -> NDArray[np.float32]:
-        return np.hstack([self.features[rows], self.states[rows]]) if state else self.features[rows]
+    def _rows(self, rows: Rows, states: NDArray[np.float32] | None) -> NDArray[np.float32]:
+        return self.features[rows] if states is None else np.hstack([self.features[rows], states[rows]])
+
+    def _last_states(self) -> NDArray[np.float32]:
+        if self.states is None:
+            raise DataError("the backbone gives no last-layer states; choose another method")
+        return self.states
 
     def _last_layer(self, shots: Rows, test: Rows) -> Turn:
         started = time.perf_counter()
-        labels = last_layer(self.states[shots], self._names(shots), self.states[test]).labels
+        states = self._last_states()
+        labels = last_layer(states[shots], self._names(shots), states[test]).labels
         seconds = time.perf_counter() - started
         classes = np.unique(self._names(shots)).tolist()
-        means = len(classes) * self.states.shape[1] * np.dtype(np.float64).itemsize
+        means = len(classes) * states.shape[1] * np.dtype(np.float64).itemsize
         return Turn(test, labels, seconds, means + _json_bytes(classes))
 
     def _majority(self, shots: Rows, test: Rows) -> Turn:
@@ -291,15 +309,6 @@ def _said(answers: Answers, test: Rows) -> Turn:
     rows = test[np.isin(test, list(answers.by_row))]
     share = len(rows) / max(1, len(answers.by_row))
     return Turn(rows, [answers.by_row[row] for row in rows.tolist()], answers.seconds * share, 0)
-
-
-def _state_bytes(fitted: SAVClassifier | HeadClassifier) -> int:
-    """Return the size of what predictions need, settings as JSON."""
-    kept = fitted.for_kept_heads()
-    if isinstance(kept, HeadClassifier):
-        arrays, settings = kept.to_state()
-        return sum(array.nbytes for array in arrays.values()) + _json_bytes(settings)
-    return int(kept.centroids_.nbytes) + _json_bytes([kept.classes_.tolist(), kept.heads_])
 
 
 def _json_bytes(value: Any) -> int:

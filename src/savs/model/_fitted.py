@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from savs.classifiers import SAVClassifier
 from savs.classifiers.conformal import (
     OutOfDistributionDetector,
     ThresholdAtFPR,
@@ -294,6 +293,4 @@ class FittedModel(ModelState):
         return OutOfDistributionDetector(quantile, self._row_layout.select(self.heads_)).fit(rows)
 
     def _log_proba(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        voters = self._voters
-        published = isinstance(voters, SAVClassifier)
-        return voters.log_shares(features) if published else voters.predict_log_proba(features)
+        return self._voters.decision_log_proba(features)

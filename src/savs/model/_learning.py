@@ -12,17 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from savs.backbones import Backbone, Extraction
-from savs.classifiers import Estimate, Method, SAVClassifier
+from savs.classifiers import Estimate, HeadClassifier, Method
 from savs.classifiers._support_set import Shots
-from savs.classifiers._validation import encode_labels
-from savs.classifiers.cross_validation import (
-    cross_val_log_proba,
-    estimate_from_shots,
-    leave_one_out_folds,
-    out_of_fold_log_proba,
-)
+from savs.classifiers._validation import check_finite, encode_labels
+from savs.classifiers.cross_validation import estimate_from_shots
 from savs.classifiers.head_sets import stability
-from savs.classifiers.methods import FittedClassifier
 from savs.data import DataWarning, Example, Label, Text, as_examples
 from savs.errors import BackboneError
 from savs.layout import Head, HeadLayout
@@ -58,6 +52,7 @@ def read_rows(
     heads: Sequence[Head] | None = None,
     *,
     state: bool = False,
+    state_is_optional: bool = False,
     max_errors: int = 0,
     progress: bool = False,
 ) -> Extraction:
@@ -73,6 +68,8 @@ def read_rows(
         All heads of the backbone by default; the last one may be a layout's ``state_head``.
     state : bool, default=False
         Append the state to the rows of all heads.
+    state_is_optional : bool, default=False
+        Return rows without it from a backbone that gives no state.
     max_errors, progress
         As for `Backbone.extract`.
 
@@ -90,6 +87,8 @@ def read_rows(
     if not state:
         return backbone.extract(examples, asked, max_errors=max_errors, progress=progress)
     found = backbone.extract(examples, asked, max_errors=max_errors, progress=progress, states=True)
+    if found.states is None and state_is_optional and not alone:
+        return found
     if found.states is None:
         raise BackboneError("the backbone gives no final hidden states; use another method")
     features = found.states if alone else np.hstack([found.features, found.states])
@@ -98,13 +97,6 @@ def read_rows(
 
 # From a support set to a fitted classifier, and what to expect of it. No forward pass happens here.
 
-_FOLDS_OF_THE_PUBLISHED_RULE = 20
-_FOLDS = 5
-"""Of methods that cost more per fit."""
-
-_LONG, _VERY_LONG = 2e10, 2e11
-"""Values times classes from which on refits take minutes, then hours: fewer are made."""
-
 
 @dataclass(frozen=True)
 class Learned:
@@ -112,7 +104,7 @@ class Learned:
 
     Attributes
     ----------
-    classifier : SAVClassifier or HeadClassifier
+    classifier : HeadClassifier
         On rows of all heads.
     out_of_fold : ndarray of float64, shape (n_shots, n_classes)
         Log probabilities of each shot, in the order of the support set, under the classifier fitted again
@@ -124,7 +116,7 @@ class Learned:
         None where it is not known; and what an automatic choice compared.
     """
 
-    classifier: FittedClassifier
+    classifier: HeadClassifier
     out_of_fold: NDArray[np.float64]
     estimate: Estimate | None
     report: dict[str, Any]
@@ -163,33 +155,20 @@ def learn(
         If the method's settings do not fit the shots.
     """
     classes, shots = shots_of(support, layout)
-    made = method.make(layout, classes, prototypes)
-    classifier = made.fit(shots.rows, np.asarray(support.labels))
+    check_finite(shots.rows, layout)
+    classifier = method.make(layout, classes, prototypes).fit_shots(classes, shots)
+    folds = classifier.cross_validation_folds(shots)
     kept: list[list[Head]] = []
-    out_of_fold, n_folds = _out_of_fold(made, classifier, shots, kept)
+    out_of_fold = classifier.out_of_fold_log_proba(shots, folds, kept)
     _warn_of_idle_scores(classifier, shots)
-    report = {"head_stability": stability(kept), **getattr(classifier, "selection_report_", {})}
-    return Learned(classifier, out_of_fold, estimate_from_shots(out_of_fold, shots.codes, n_folds), report)
+    estimate = estimate_from_shots(out_of_fold, shots.codes, len(folds))
+    report = {"head_stability": stability(kept), **classifier.selection_report_}
+    return Learned(classifier, out_of_fold, estimate, report)
 
 
-def _out_of_fold(
-    made: FittedClassifier, fitted: FittedClassifier, shots: Shots, kept: list[list[Head]]
-) -> tuple[NDArray[np.float64], int]:
-    """Return log probabilities of held-out shots, and the largest number of folds; `kept` takes the heads."""
-    work = float(shots.rows.size) * shots.n_classes
-    if isinstance(made, SAVClassifier) and work < _LONG:
-        folds = leave_one_out_folds(shots.codes, 0, _FOLDS_OF_THE_PUBLISHED_RULE)
-        return out_of_fold_log_proba(made, shots, folds, kept), _FOLDS_OF_THE_PUBLISHED_RULE
-    repeated = getattr(fitted, "nested_out_of_fold_log_proba_", None)  # an automatic choice has its own folds
-    if repeated is not None:
-        return np.asarray(repeated), _FOLDS
-    n_folds = _FOLDS if work < _VERY_LONG else 2
-    return cross_val_log_proba(made, shots, n_folds, kept), n_folds
-
-
-def _warn_of_idle_scores(classifier: FittedClassifier, shots: Shots) -> None:
+def _warn_of_idle_scores(classifier: HeadClassifier, shots: Shots) -> None:
     """Say when the head scores pick nothing."""
-    wanted = getattr(classifier, "n_heads", None)
+    wanted = classifier.get_params(deep=False).get("n_heads")
     if isinstance(wanted, int) and wanted > shots.layout.n_heads:
         warnings.warn(
             f"n_heads is {wanted}, but the backbone has {shots.layout.n_heads} heads: all of them vote, none "
@@ -197,7 +176,7 @@ def _warn_of_idle_scores(classifier: FittedClassifier, shots: Shots) -> None:
             DataWarning,
             stacklevel=4,
         )
-    if hasattr(classifier, "head_scores_") and shots.counts.max() == 1:
+    if classifier.head_scores_ is not None and shots.counts.max() == 1:
         warnings.warn(
             "every class has one shot: no head can be scored, so the first ones vote, whatever they see; "
             "give two shots per class or more",

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from savs.artifact import Shot, common_sampling
 from savs.backbones import Backbone, Extraction, PromptTemplate
 from savs.cache import Counts
-from savs.classifiers import Estimate, Method
+from savs.classifiers import Estimate, HeadClassifier, Method
 from savs.classifiers.head_sets import HeadSet
-from savs.classifiers.methods import FittedClassifier
 from savs.data import ErrorLedger, Example, as_examples
 from savs.errors import DataError
 from savs.layout import Head, HeadLayout
@@ -116,7 +115,7 @@ class ModelState:
         return np.array([place[label] for label in self._support.labels], dtype=np.intp)
 
     @property
-    def _fitted(self) -> FittedClassifier:
+    def _fitted(self) -> HeadClassifier:
         try:
             return self._learned.classifier
         except AttributeError:
@@ -125,9 +124,9 @@ class ModelState:
             raise NotFittedError("this SAVModel is not fitted yet: call fit with labeled examples") from None
 
     @property
-    def _voters(self) -> FittedClassifier:
+    def _voters(self) -> HeadClassifier:
         """The classifier on rows of the heads in use only: a query is read no deeper than they stand."""
-        return self._fitted.for_kept_heads()
+        return self._fitted.restrict_to(self._fitted.heads_)
 
     @property
     def classes_(self) -> NDArray[Any]:
@@ -148,7 +147,7 @@ class ModelState:
     @property
     def head_scores_(self) -> NDArray[Any] | None:
         """Score of every head in layout order, hits for the published rule; None where none are ranked."""
-        return getattr(self._fitted, "head_scores_", None)
+        return self._fitted.head_scores_
 
     @property
     def estimate_(self) -> Estimate | None:

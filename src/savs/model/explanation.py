@@ -13,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from savs.artifact import Shot
-from savs.classifiers import SAVClassifier
+from savs.classifiers import HeadClassifier
 from savs.classifiers._support_set import Shots
 from savs.classifiers._validation import encode_labels
 from savs.classifiers.evidence import HeadOpinions, agreement_entropy, head_opinions, shot_cosines
-from savs.classifiers.methods import FittedClassifier
 from savs.data import Example, Label, Message, Part, Text
 from savs.errors import ItemError
 from savs.layout import Head
@@ -244,7 +243,7 @@ class Explanation:
 
 
 def explain_rows(
-    classifier: FittedClassifier,
+    classifier: HeadClassifier,
     rows: NDArray[np.float32],
     wheres: Sequence[Where],
     support: SupportSet,
@@ -254,8 +253,8 @@ def explain_rows(
 
     Parameters
     ----------
-    classifier : SAVClassifier or HeadClassifier
-        Fitted, `for_kept_heads`.
+    classifier : HeadClassifier
+        Fitted, and restricted to its heads in use.
     rows : ndarray of float32, shape (1 + n_variants, width of the kept heads)
         The example, then each variant.
     wheres : sequence of Where
@@ -269,7 +268,7 @@ def explain_rows(
     shots = None if kept_rows is None else _shots(support, kept_rows, classifier)
     opinions = head_opinions(classifier, rows[:1], shots)
     near = None if kept_rows is None else shot_cosines(rows[:1], kept_rows, classifier.layout_)[:, 0]
-    logs = _logs(classifier, rows)
+    logs = classifier.decision_log_proba(rows)
     answer = labels.index(classifier.predict(rows[:1]).tolist()[0])
     return Explanation(
         label=labels[answer],
@@ -282,15 +281,9 @@ def explain_rows(
     )
 
 
-def _shots(support: SupportSet, rows: NDArray[np.float32], classifier: FittedClassifier) -> Shots:
+def _shots(support: SupportSet, rows: NDArray[np.float32], classifier: HeadClassifier) -> Shots:
     classes, codes = encode_labels(np.asarray(support.labels))
     return Shots(rows, codes, len(classes), classifier.layout_)
-
-
-def _logs(classifier: FittedClassifier, rows: NDArray[np.float32]) -> NDArray[np.float64]:
-    if isinstance(classifier, SAVClassifier):
-        return classifier.log_shares(rows)
-    return classifier.predict_log_proba(rows)
 
 
 def _entropy(opinions: HeadOpinions, n_classes: int) -> float:
@@ -298,7 +291,7 @@ def _entropy(opinions: HeadOpinions, n_classes: int) -> float:
 
 
 def _heads(
-    classifier: FittedClassifier,
+    classifier: HeadClassifier,
     opinions: HeadOpinions,
     near: NDArray[np.float64] | None,
     shots: Sequence[Shot],

@@ -79,7 +79,7 @@ class MultiLabelModel:
         store: str | os.PathLike[str] | None = None,
     ) -> None:
         self._method = Method(method, n_heads)
-        if method == "sav" or self._method.reads_names:
+        if not self._method.estimator.is_calibrated or self._method.needs_prototypes:
             raise ValueError(
                 f"method {method!r} gives no probability of a single label; use 'votes' or another"
             )
@@ -237,7 +237,7 @@ def _support(
 
 def _common_heads(models: Sequence[FittedModel], method: Method) -> tuple[tuple[int, int], ...] | None:
     """Return the heads with the best mean score over the labels; None where a method keeps no number."""
-    count = getattr(models[0]._fitted, "n_heads", None)
+    count = models[0]._fitted.get_params(deep=False).get("n_heads")
     if not isinstance(count, int) or models[0].head_scores_ is None or method.name == "calm":
         return None
     scores = np.stack([np.asarray(model.head_scores_, dtype=np.float64) for model in models], axis=1)

@@ -12,11 +12,9 @@ from numpy.typing import NDArray
 
 from savs.artifact import Shot
 from savs.backbones import Backbone
-from savs.classifiers import Method, TextPrototypeClassifier
+from savs.classifiers import HeadChange, HeadClassifier, Method
 from savs.classifiers._validation import encode_labels
-from savs.classifiers.ensemble import uses_state
 from savs.classifiers.head_sets import HeadSet
-from savs.classifiers.learning import HeadChange
 from savs.data import ErrorLedger, Example, Label, as_examples, check_labels, check_support
 from savs.errors import DataError
 from savs.layout import HeadLayout
@@ -43,8 +41,9 @@ class SAVModel(SavableModel):
         Prompt template. ``{question}`` stands for the example's own text, any other name in braces for a
         column of its row; without any placeholder the prompt follows the example's own text. By default the
         own text is all.
-    method : str, default="sav"
-        How heads become a classifier: a name from `savs.classifiers.METHODS` or ``TEXT_METHODS``.
+    method : str or HeadClassifier, default="sav"
+        How heads become a classifier: a name of `savs.classifiers.available_methods` or an
+        unfitted estimator.
         ``"sav"`` is the published rule, ``"auto"`` compares and mixes methods on held-out shots and is the
         one to take for accuracy (docs/methods.md has the measurements).
     n_heads : int, "auto" or "all", optional
@@ -100,7 +99,7 @@ class SAVModel(SavableModel):
         backbone: Backbone,
         *,
         prompt: str | None = None,
-        method: str = "sav",
+        method: str | HeadClassifier = "sav",
         n_heads: int | str | None = None,
         scoring: str | None = None,
         priors: str | Mapping[Label, float] | None = None,
@@ -119,7 +118,7 @@ class SAVModel(SavableModel):
         backbone: Any,
         *,
         prompt: str | None = None,
-        method: str = "sav",
+        method: str | HeadClassifier = "sav",
         n_heads: int | str | None = None,
         scoring: str | None = None,
         priors: str | Mapping[Label, float] | None = None,
@@ -222,15 +221,13 @@ class SAVModel(SavableModel):
         ----------
         [HEC] arXiv:2603.24181, HEC-T.
         """
-        if self._method.name != "hec_t":
+        if not self._method.estimator.can_fit_class_names:
             raise DataError(f"method {self._method.name!r} learns from shots; names alone are for 'hec_t'")
         check_labels(classes)
         names, codes = encode_labels(np.asarray(classes))
         if len(names) < len(codes):
             raise DataError("a class is named twice")
         made = self._method.make(self.backbone.layout, names, self._prototypes(names))
-        if not isinstance(made, TextPrototypeClassifier):
-            raise TypeError(f"{type(made).__name__} takes no names")
         classifier = made.fit_class_names(names)
         learned = Learned(classifier, np.empty((0, len(names))), None, {})
         none = SupportSet((), np.empty((0, self.backbone.layout.width), np.float32))
@@ -320,7 +317,7 @@ class SAVModel(SavableModel):
     def _take(self, records: list[Shot], support: SupportSet) -> None:
         layout = self._layout_of(support.known_rows().shape[1])
         prototypes = None
-        if self._method.reads_names:
+        if self._method.needs_prototypes:
             prototypes = self._prototypes(np.unique(np.asarray(support.labels)))
         self._keep(learn(self._method, support, layout, prototypes), records, support)
 
@@ -330,8 +327,13 @@ class SAVModel(SavableModel):
 
     def _full_rows(self, prompted: Sequence[Example], *, progress: bool = False) -> NDArray[np.float32]:
         """Return rows of all heads, and of the final state where the method uses it."""
-        state = uses_state(self._method.name)
-        return read_rows(self.backbone, prompted, state=state, progress=progress).features
+        return read_rows(
+            self.backbone,
+            prompted,
+            state=self._method.needs_state,
+            state_is_optional=self._method.state_is_optional,
+            progress=progress,
+        ).features
 
     def _layout_of(self, width: int) -> HeadLayout:
         """Return the layout of rows so wide."""
