@@ -51,7 +51,7 @@ def interrupted(place, classifier, savs, tmp_path, monkeypatch):
     command = ["predict", classifier, place / "data.jsonl", "-o", tmp_path / "out", "--max-errors", 2]
     from savs.model import SAVModel
 
-    plain, calls = SAVModel.predict_each, []
+    plain, calls = SAVModel.predict, []
 
     def stops(self, *arguments, **options):
         calls.append(1)
@@ -60,7 +60,7 @@ def interrupted(place, classifier, savs, tmp_path, monkeypatch):
         return plain(self, *arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(SAVModel, "predict_each", stops)
+        patch.setattr(SAVModel, "predict", stops)
         code, _, error = savs(*command)
     assert code == 130
     assert "the same command continues from there" in error
@@ -73,13 +73,13 @@ def asked(monkeypatch):
     """Ids that the model was asked about."""
     from savs.model import SAVModel
 
-    plain, ids = SAVModel.predict_each, []
+    plain, ids = SAVModel.predict, []
 
     def counted(self, examples, **options):
         ids.extend(example.id for example in examples)
         return plain(self, examples, **options)
 
-    monkeypatch.setattr(SAVModel, "predict_each", counted)
+    monkeypatch.setattr(SAVModel, "predict", counted)
     return ids
 
 

@@ -45,7 +45,7 @@ def test__margins_of_the_published_rule__are_the_plain_loop_in_float64():
     query = image("blue", 5)
     row = model.head_vectors([query], model.heads_)[0].astype(np.float64)
     kept = model.layout.select(model.heads_)
-    centroids = model._fitted.centroids_
+    centroids = model.classifier_.centroids_
     for one in model.explain(query, tiles=0).heads:
         span = kept.columns(one.head)
         cosines = []

@@ -83,13 +83,13 @@ def test__video_sampling__after_fit__said_in_repr_of_words_and_card(videos, samp
     assert SAVModel.from_pretrained(tmp_path / "model").video_sampling_ == Sampling(*sampling)
 
 
-@pytest.mark.parametrize("method", ["predict", "predict_proba", "predict_each", "explain", "predict_set"])
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "collect", "explain", "predict_set"])
 def test__fault_14__videos_read_otherwise_than_the_shots__one_warning(videos, method):
     model, other = fitted(videos, (4,)), Video(videos[0], 2)
     asked = other if method == "explain" else [other, Video(videos[2], 2)]
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
-        getattr(model, method)(asked)
+        model.predict(asked, on_error="collect") if method == "collect" else getattr(model, method)(asked)
     told = [str(one.message) for one in seen if "videos are read with" in str(one.message)]
     told_apart = "videos are read with 2 frames, the shots' were read with 4 frames"
     assert told == [f"{told_apart}: answers may suffer; read both alike"]
@@ -112,7 +112,7 @@ def test__partial_fit_relabel_forget__keep_the_way(videos):
     model = fitted(videos, (4,))
     quiet(model.partial_fit, [Video(clip(220), 4)], ["bright"])
     model.relabel("0", "bright")
-    model.forget("2")
+    model.remove_shots(["2"])
     assert [shot.video for shot in model.shots_] == [Sampling(4)] * 4
 
 
@@ -143,7 +143,9 @@ def test__predict__without_the_medium_of_every_shot__warned_once(videos):
 def test__predict__a_video_for_a_image_or_an_unreadable_one__no_warning_of_missing_media(videos):
     images = SAVModel(FakeBackbone(), n_heads=4).fit([Image(GREY + i) for i in range(4)], ["a", "b"] * 2)
     assert quiet(images.predict, [Video(videos[0], 4)]).shape == (1,)
-    assert quiet(partial(images.predict_each, max_errors=1), [Image(b"none"), Image(GREY)]).errors
+    assert quiet(
+        partial(images.predict, on_error="collect", max_errors=1), [Image(b"none"), Image(GREY)]
+    ).errors
     with pytest.warns(DataWarning, match="without an image"):
         images.predict([TONE])
 

@@ -25,7 +25,7 @@ def assert_same(one: SAVModel, other: SAVModel) -> None:
     np.testing.assert_array_equal(one.out_of_fold_log_proba_, other.out_of_fold_log_proba_)
     queries = ["apple 9", "brick 9", "nothing"]
     np.testing.assert_array_equal(one.predict_proba(queries), other.predict_proba(queries))
-    mine, its = one._fitted.to_state(), other._fitted.to_state()
+    mine, its = one.classifier_.to_state(), other.classifier_.to_state()
     assert mine.settings == its.settings
     for name, array in mine.arrays.items():
         np.testing.assert_array_equal(array, its.arrays[name])
@@ -35,7 +35,7 @@ def assert_same(one: SAVModel, other: SAVModel) -> None:
 def test__partial_fit__more_shots_and_a_new_class__is_a_fit_on_all(method):
     model = new(method).fit(TEXTS[:12], LABELS[:12])
     before = set(model.heads_)
-    change = model.partial_fit([*TEXTS[12:], "zinc 1", "zinc 2"], [*LABELS[12:], "metal", "metal"])
+    change = model.add_shots([*TEXTS[12:], "zinc 1", "zinc 2"], [*LABELS[12:], "metal", "metal"])
     whole = new(method).fit([*TEXTS, "zinc 1", "zinc 2"], [*LABELS, "metal", "metal"])
     assert_same(model, whole)
     assert model.classes_.tolist() == ["fruit", "metal", "sky", "stone"]
@@ -54,7 +54,7 @@ def test__partial_fit__reads_only_the_new_shots():
 def test__forget_and_relabel__are_a_fit_without_a_forward_pass(method):
     model = new(method).fit(TEXTS, LABELS)
     count = model.backbone.n_forward
-    model.forget("4")
+    model.remove_shots(["4"])
     model.relabel("0", "sky")
     assert model.backbone.n_forward == count
     labels = ["sky", *LABELS[1:4], *LABELS[5:]]
@@ -66,7 +66,7 @@ def test__forget_and_relabel__are_a_fit_without_a_forward_pass(method):
 def test__forget__what_partial_fit_added__gives_the_first_classifier_back():
     model, first = new().fit(TEXTS, LABELS), new().fit(TEXTS, LABELS)
     model.partial_fit([{"text": "something else", "id": "mine"}], ["sky"])
-    model.forget("mine")
+    model.remove_shots(["mine"])
     assert_same(model, first)
 
 
@@ -83,7 +83,7 @@ def test__learning__loaded_with_its_shots__goes_on_as_before(tmp_path):
     loaded = SAVModel.from_pretrained(tmp_path / "with", backbone=FakeBackbone(layout=LAYOUT))
     for one in (model, loaded):
         one.partial_fit(["zinc 1", "zinc 2"], ["metal", "metal"])
-        one.forget("3")
+        one.remove_shots(["3"])
     assert_same(model, loaded)
 
 
@@ -92,7 +92,7 @@ def test__learning__loaded_without_its_shots__says_what_to_do(tmp_path):
     loaded = SAVModel.from_pretrained(tmp_path, backbone=FakeBackbone(layout=LAYOUT))
     for attempt in (
         lambda: loaded.partial_fit(["zinc"], ["metal"]),
-        lambda: loaded.forget("3"),
+        lambda: loaded.remove_shots(["3"]),
         lambda: loaded.relabel("3", "sky"),
         loaded.find_label_issues,
         lambda: loaded.is_out_of_distribution(["x"]),
@@ -113,8 +113,8 @@ def test__learning__loaded_without_its_shots__says_what_to_do(tmp_path):
         (lambda m: m.partial_fit([{"text": "new", "id": "named"}], ["sky"]), "already"),
         (lambda m: m.partial_fit(["new"], [3]), "one type"),
         (lambda m: m.partial_fit(["new"]), "no label"),
-        (lambda m: m.forget("nobody"), "no shot has the id"),
-        (lambda m: m.forget("0"), "at least 2 classes"),
+        (lambda m: m.remove_shots(["nobody"]), "no shot has the id"),
+        (lambda m: m.remove_shots(["0"]), "at least 2 classes"),
         (lambda m: m.relabel("nobody", "sky"), "no shot has the id"),
         (lambda m: m.relabel("0", 7), "one type"),
         (lambda m: m.relabel("0", "stone"), "at least 2 classes"),

@@ -31,7 +31,11 @@ def test__method__saved_and_loaded__answers_the_same_and_right(tmp_path, method)
     model.save_pretrained(tmp_path)
     loaded = SAVModel.from_pretrained(tmp_path, backbone=tiny())
     np.testing.assert_array_equal(loaded.predict_proba(queries), shares)
-    assert (loaded.method, loaded.heads_, loaded.estimate_) == (model.method, model.heads_, model.estimate_)
+    assert (loaded.method_, loaded.heads_, loaded.estimate_) == (
+        model.method_,
+        model.heads_,
+        model.estimate_,
+    )
     assert loaded.selection_report_ == model.selection_report_
     assert ("chosen" in loaded.selection_report_) == (method == "auto")
     assert (loaded.selection_report_["head_stability"] is None) == (method == "auto")
@@ -68,7 +72,7 @@ def test__names_alone__answer_without_any_shot(tmp_path):
     np.testing.assert_array_equal(loaded.predict(queries), answers)
     expected = tiny().extract(class_prompts(["blue", "green", "red"], PROMPT)).features
     columns = model.layout.column_indices(model.heads_)
-    np.testing.assert_array_equal(model._fitted.arrays_["text"], expected[:, columns])
+    np.testing.assert_array_equal(model.classifier_.arrays_["text"], expected[:, columns])
 
 
 def test__names_alone__of_another_method_or_twice__is_refused():
@@ -137,9 +141,10 @@ def test__unknown__a_text_among_images__is_far_from_all_shots(tmp_path):
     model = fitted("mean_proba", per_class=8)
     queries = [*shots(2, start=40)[0], "an essay about the colour of money"]
     assert model.is_out_of_distribution(queries, 0.9).tolist() == [False] * 6 + [True]
-    found = model.predict_each(
+    found = model.predict(
         queries,
         abstention_policy=model.abstention_policy(out_of_distribution=0.9, sets=0.2, flags={"red": 0.2}),
+        on_error="collect",
     )
     assert found.abstentions.out_of_distribution.tolist() == [False] * 6 + [True]
     assert found.abstentions.sets == model.predict_set(queries, 0.2)
@@ -148,9 +153,9 @@ def test__unknown__a_text_among_images__is_far_from_all_shots(tmp_path):
     assert found.abstentions.flags == [
         ["red"] if share > threshold else [] for share in found.proba[:, column]
     ]
-    assert model.predict_each(queries).abstentions == Abstentions()
-    empty = model.predict_each(
-        [], abstention_policy=model.abstention_policy(out_of_distribution=0.9, sets=0.2)
+    assert model.predict(queries, on_error="collect").abstentions == Abstentions()
+    empty = model.predict(
+        [], abstention_policy=model.abstention_policy(out_of_distribution=0.9, sets=0.2), on_error="collect"
     ).abstentions
     assert (empty.sets, empty.out_of_distribution.tolist()) == ([], [])
     model.save_pretrained(tmp_path, keep_shots=True)
@@ -178,7 +183,7 @@ def test__heads_of_another_task__are_the_only_ones_used(tmp_path):
     assert set(best.heads_) <= set(found.heads_)
     assert len(best.heads_) == 2
     reused.save_pretrained(tmp_path)
-    assert SAVModel.from_pretrained(tmp_path, backbone=tiny()).method == reused.method
+    assert SAVModel.from_pretrained(tmp_path, backbone=tiny()).method_ == reused.method_
     with pytest.raises(ValueError, match="takes no heads"):
         SAVModel(FakeBackbone(), heads=[(0, 0)])
     with pytest.raises(ValueError, match="none"):

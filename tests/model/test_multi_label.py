@@ -5,8 +5,8 @@ import pytest
 from sklearn.exceptions import NotFittedError
 from tests.model.colors import PROMPT, image, shots, tiny
 
-from savs.backbones import FakeBackbone
-from savs.classifiers.ensemble import make_base_estimator
+from savs.backbones import FakeBackbone, PromptTemplate
+from savs.classifiers import make_method
 from savs.classifiers.head_scoring import rank_heads
 from savs.errors import ArtifactError, DataError, ItemError
 from savs.model import MultiLabelModel, SAVModel
@@ -46,25 +46,22 @@ def test__heads__are_the_same_for_all_labels_and_those_of_the_classifier_on_arra
     _, labels = given()
     table = np.array([[name in own for name in model.labels_] for own in labels], dtype=int)
     rows = support.rows[[order[str(i)] for i in range(len(labels))]]
-    expected = one_vs_rest(rows, table, model.models_[0].layout, 6)
+    layout = model.models_[0].layout
+    alone = [make_method("mean_proba", layout, n_heads=6).fit(rows, column) for column in table.T]
+    best = rank_heads(np.stack([one.head_scores_ for one in alone], axis=1), layout)[:6]
+    heads = [layout.heads[i] for i in best]
+    expected = [
+        make_method("mean_proba", layout, n_heads=6).set_params(heads=heads).fit(rows, column)
+        for column in table.T
+    ]
     assert set(expected[0].heads_) == set(model.models_[0].heads_)
     queries = [image("red", 90), image("blue", 91)]
-    full = tiny().extract([model._reader._template.apply(one) for one in as_list(queries)]).features
+    full = tiny().extract([PromptTemplate(PROMPT).apply(one) for one in as_list(queries)]).features
     np.testing.assert_allclose(
         model.predict_proba(queries),
         np.stack([one.predict_proba(full)[:, 1] for one in expected], axis=1),
         atol=1e-5,
     )
-
-
-def one_vs_rest(rows, table, layout, n_heads):
-    """Return a classifier per label, all on the heads with the best mean score over the labels."""
-    first = [make_base_estimator("mean_proba", layout).fit(rows, column) for column in table.T]
-    order = rank_heads(np.stack([one.head_scores_ for one in first], axis=1), layout)
-    heads = [layout.heads[position] for position in order[:n_heads]]
-    settings = {"heads": heads, "n_heads": n_heads}
-    unfitted = [make_base_estimator("mean_proba", layout).set_params(**settings) for _ in table.T]
-    return [one.fit(rows, column) for one, column in zip(unfitted, table.T, strict=True)]
 
 
 def as_list(items):
@@ -111,7 +108,7 @@ def test__methods_without_probabilities_of_a_label__are_refused():
             MultiLabelModel(FakeBackbone(), method=method)
     with pytest.raises(NotFittedError):
         MultiLabelModel(FakeBackbone()).predict(["x"])
-    with pytest.raises(DataError, match="0 examples"):
+    with pytest.raises(DataError, match="got 0"):
         fitted().predict([])
 
 

@@ -48,7 +48,7 @@ def test__together__each_model__as_its_own_answers(models, backbone) -> None:
     assert backbone.report.n_examples == 3 * len(examples)  # three different prompts, not four models
     assert backbone.report.n_reused == 3 * len(examples)  # each image is read once
     for model, answers in zip(models, found, strict=True):
-        alone = model.predict_each(examples)
+        alone = model.predict(examples, on_error="collect")
         assert answers.labels == alone.labels
         assert answers.indices.tolist() == alone.indices.tolist()
         np.testing.assert_array_equal(answers.proba, alone.proba)

@@ -68,10 +68,10 @@ def test__fault_15__labels__come_back_with_their_type(labels, tmp_path):
     model = SAVModel(FakeBackbone(layout=LAYOUT), n_heads=5).fit(TEXTS, labels)
     model.save_pretrained(tmp_path)
     again = SAVModel.from_pretrained(tmp_path, backbone=FakeBackbone(layout=LAYOUT))
-    for answers in (model.predict(TEXTS).tolist(), again.predict_each(TEXTS).labels):
+    for answers in (model.predict(TEXTS).tolist(), again.predict(TEXTS, on_error="collect").labels):
         assert {type(answer) for answer in answers} == {type(labels[0])}
         assert set(answers) <= set(labels)
-    json.dumps(model.predict_each(TEXTS).labels)
+    json.dumps(model.predict(TEXTS, on_error="collect").labels)
 
 
 def test__score__is_the_share_of_right_answers():
@@ -83,21 +83,21 @@ def test__score__is_the_share_of_right_answers():
         model.score(TEXTS)
 
 
-def test__predict_each__reports_bad_items_and_answers_the_rest(tmp_path):
+def test__predict__collect__reports_bad_items_and_answers_the_rest(tmp_path):
     model = fitted()
     (tmp_path / "broken.jpg").write_bytes(b"not a picture")
     items = ["apple", tmp_path / "broken.jpg", "cloud"]
-    found = model.predict_each(items, max_errors=-1)
+    found = model.predict(items, on_error="collect")
     assert found.indices.tolist() == [0, 2]
     assert [(error.id, error.code) for error in found.errors] == [("1", "image_undecodable")]
     assert found.labels == model.predict(["apple", "cloud"]).tolist()
     with pytest.raises(ItemError, match="1: "):
-        model.predict_each(items)
-    assert model.predict_each(items, max_errors=1).indices.tolist() == [0, 2]
+        model.predict(items, on_error="collect", max_errors=0)
+    assert model.predict(items, max_errors=1, on_error="collect").indices.tolist() == [0, 2]
 
 
 @ONE_SHOT_IS_ENOUGH
-def test__predict_each__counts_prompt_and_media_errors_together_in_order(tmp_path):
+def test__predict__collect__counts_prompt_and_media_errors_together_in_order(tmp_path):
     rows = [{"text": name, "colour": "red", "label": name} for name in ("a", "b")]
     model = SAVModel(FakeBackbone(layout=LAYOUT), prompt="{colour} {text}", n_heads=5).fit(rows)
     (tmp_path / "broken.jpg").write_bytes(b"")
@@ -106,12 +106,12 @@ def test__predict_each__counts_prompt_and_media_errors_together_in_order(tmp_pat
         {"text": "no colour"},
         rows[0],
     ]
-    found = model.predict_each(bad, max_errors=2)
+    found = model.predict(bad, max_errors=2, on_error="collect")
     assert [error.id for error in found.errors] == ["0", "1"]
     assert found.indices.tolist() == [2]
     with pytest.raises(ItemError):
-        model.predict_each(bad, max_errors=1)
-    none = model.predict_each(bad[:2], max_errors=-1)
+        model.predict(bad, max_errors=1, on_error="collect")
+    none = model.predict(bad[:2], on_error="collect")
     assert none.labels == []
     assert none.proba.shape == (0, 2)
 
@@ -143,12 +143,12 @@ def test__unfitted_model__says_so():
         SAVModel(FakeBackbone(layout=LAYOUT), n_heads=5).predict(["x"])
 
 
-def test__fault_13__no_queries__is_one_clear_error_and_predict_each_gives_nothing():
+def test__fault_13__no_queries__is_one_clear_error_and_collect_gives_nothing():
     model = fitted()
     for method in (model.predict, model.predict_proba, model.decision_function, model.votes):
-        with pytest.raises(DataError, match="0 examples"):
+        with pytest.raises(DataError, match="got 0"):
             method([])
-    assert model.predict_each([]).labels == []
+    assert model.predict([], on_error="collect", max_errors=0).labels == []
 
 
 def test__unknown_placeholder__names_item_and_columns():
@@ -290,15 +290,15 @@ def test__repr__backbone_and_state(tmp_path):
     assert repr(lazy) == "SAVModel('nowhere/at-all', sav, not fitted, prompt=None)"
 
 
-def test__predict_each__items_that_are_no_examples__count_with_the_others(tmp_path):
+def test__predict__collect__items_that_are_no_examples__count_with_the_others(tmp_path):
     model = fitted(prompt="{question} {text}")
     (tmp_path / "broken.jpg").write_bytes(b"")
     items = [3, "apple", ("a.png", "<image><image>"), tmp_path / "broken.jpg", "http://x.org/a.png", "cloud"]
-    found = model.predict_each(items, max_errors=4)
+    found = model.predict(items, max_errors=4, on_error="collect")
     assert found.indices.tolist() == [1, 5]
     assert [error.id for error in found.errors] == ["0", "2", "3", "4"]
     with pytest.raises(ItemError):
-        model.predict_each(items, max_errors=3)
+        model.predict(items, max_errors=3, on_error="collect")
     assert model.find_test_leakage([3, "no", TEXTS[0]]) == [2]
 
 
@@ -387,13 +387,13 @@ def test__store__errors__at_their_places(tmp_path):
     queries = ["new", tmp_path / "bad.png", 3, TEXTS[0]]
     for spared in (1, 2):
         before = model.store_counts
-        found, plain = (m.predict_each(queries, max_errors=2) for m in (model, fitted()))
+        found, plain = (m.predict(queries, max_errors=2, on_error="collect") for m in (model, fitted()))
         assert found.indices.tolist() == plain.indices.tolist() == [0, 3]
         assert found.labels == plain.labels
         assert [e.record() for e in found.errors] == [e.record() for e in plain.errors]
         assert model.store_counts.stored - before.stored == spared
     with pytest.raises(ItemError):
-        model.predict_each(queries, max_errors=1)
+        model.predict(queries, max_errors=1, on_error="collect")
 
 
 def test__fault_24__store_of_another_backbone__refused_at_first_use_and_again(tmp_path):

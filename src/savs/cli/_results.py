@@ -78,8 +78,12 @@ def answer(
     if not examples:
         return {}
     items = list(examples.values())
-    predictions = model.predict_each(
-        items, max_errors=ledger.left, abstention_policy=abstention_policy, progress=progress
+    predictions = model.predict(
+        items,
+        on_error="collect",
+        max_errors=ledger.left,
+        abstention_policy=abstention_policy,
+        progress=progress,
     )
     positions = list(examples)
     answered = [positions[row] for row in predictions.indices.tolist()]

@@ -24,8 +24,7 @@ from savs.cli._session import ITEM_ERRORS, Session, pass_session
 
 if TYPE_CHECKING:
     from savs.backbones import Backbone
-    from savs.data import ReadOptions
-    from savs.data import ErrorLedger, Example
+    from savs.data import ErrorLedger, Example, ReadOptions
     from savs.errors import ItemError
     from savs.evaluation.results import Comparison, Overall
 

@@ -17,8 +17,7 @@ from savs.cli._results import answer, by_position, report_store
 from savs.cli._session import ITEM_ERRORS, Session
 
 if TYPE_CHECKING:
-    from savs.data import ReadOptions
-    from savs.data import ErrorLedger, Example
+    from savs.data import ErrorLedger, Example, ReadOptions
     from savs.model import SAVModel
 
 __all__ = ["evaluate"]

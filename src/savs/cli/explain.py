@@ -15,8 +15,7 @@ from savs.cli._results import check_new_file
 from savs.cli._session import Session, remark
 
 if TYPE_CHECKING:
-    from savs.data import ReadOptions
-    from savs.data import Example
+    from savs.data import Example, ReadOptions
     from savs.model import Explanation
 
 __all__ = ["explain"]

@@ -27,9 +27,8 @@ if TYPE_CHECKING:
     from savs.backbones import PromptTemplate
     from savs.cache import StoredBackbone
     from savs.cli._inputs import Chunk
-    from savs.data import ReadOptions
     from savs.cli._progress import Progress
-    from savs.data import ErrorLedger
+    from savs.data import ErrorLedger, ReadOptions
     from savs.errors import ItemError
 
 __all__ = ["extract"]

@@ -147,7 +147,7 @@ def _summary(model: SAVModel, output: Path, seconds: float) -> dict[str, Any]:
         "n_shots": counts.total(),
         "n_scored": n_scored(model.shots_),
         "shots_per_class": {str(label): counts[label] for label in model.classes_.tolist()},
-        "method": model.method.name,
+        "method": model.method_.name,
         "selection_report": model.selection_report_,
         "heads": scored_heads(model.heads_, model.layout, None if scores is None else scores.tolist()),
         "last_state": model.heads_[-1].is_state,

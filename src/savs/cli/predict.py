@@ -30,8 +30,7 @@ from savs.cli._session import ITEM_ERRORS, Session, remark
 
 if TYPE_CHECKING:
     from savs.cli._inputs import Chunk
-    from savs.data import ReadOptions
-    from savs.data import ErrorLedger
+    from savs.data import ErrorLedger, ReadOptions
     from savs.model import AbstentionPolicy, SAVModel
 
 __all__ = ["predict"]

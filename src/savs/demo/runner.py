@@ -219,7 +219,7 @@ def show_new_files(
     SAVModel(backbone, prompt=task.prompt, n_heads=n_heads).fit(shots).save_pretrained(folder)
     data = write_files(rest[: max(len(task.classes), AT_LEAST)], out / "new_files" / task.name)
     examples = read_examples(data)
-    found = SAVModel.from_pretrained(folder, backbone=backbone).predict_each(examples)
+    found = SAVModel.from_pretrained(folder, backbone=backbone).predict(examples, on_error="collect")
     answers = [
         {"id": example.id, "truth": example.label, "label": label, "share": round(float(max(shares)), 4)}
         for example, label, shares in zip(examples, found.labels, found.proba, strict=True)

@@ -5,20 +5,20 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from savs.backbones import Backbone, Extraction
 from savs.classifiers import Estimate, HeadClassifier, Method
 from savs.classifiers._support_set import Shots
 from savs.classifiers._validation import check_finite, encode_labels
 from savs.classifiers.cross_validation import estimate_from_shots
 from savs.classifiers.head_sets import stability
 from savs.data import DataWarning, Example, Label, Text, as_examples
-from savs.errors import BackboneError
+from savs.errors import DataError
 from savs.layout import Head, HeadLayout
 from savs.model._support_set import SupportSet
 
@@ -43,64 +43,12 @@ def class_prompts(classes: Sequence[Label], prompt: str | None) -> list[Example]
     return as_examples([[Text(text)] for text in texts])
 
 
-# Feature rows from a backbone: head vectors, and the final hidden state where a classifier uses it.
-
-
-def read_rows(
-    backbone: Backbone,
-    examples: Sequence[Example],
-    heads: Sequence[Head] | None = None,
-    *,
-    state: bool = False,
-    state_is_optional: bool = False,
-    max_errors: int = 0,
-    progress: bool = False,
-) -> Extraction:
-    """Return rows of the given heads, followed by the state if that is wanted or the last head stands for it.
-
-    Parameters
-    ----------
-    backbone : Backbone
-        The frozen model.
-    examples : sequence of Example
-        With their prompt.
-    heads : sequence of Head, optional
-        All heads of the backbone by default; the last one may be a layout's ``state_head``.
-    state : bool, default=False
-        Append the state to the rows of all heads.
-    state_is_optional : bool, default=False
-        Return rows without it from a backbone that gives no state.
-    max_errors, progress
-        As for `Backbone.extract`.
-
-    Raises
-    ------
-    ItemError
-        When more than `max_errors` examples cannot be read.
-    BackboneError
-        If the backbone has no final hidden state to give.
-    """
-    if heads is not None and len(heads) and heads[-1].is_state:
-        heads, state = heads[:-1], True
-    alone = heads is not None and not len(heads)
-    asked = [backbone.layout.heads[0]] if alone else heads
-    if not state:
-        return backbone.extract(examples, asked, max_errors=max_errors, progress=progress)
-    found = backbone.extract(examples, asked, max_errors=max_errors, progress=progress, states=True)
-    if found.states is None and state_is_optional and not alone:
-        return found
-    if found.states is None:
-        raise BackboneError("the backbone gives no final hidden states; use another method")
-    features = found.states if alone else np.hstack([found.features, found.states])
-    return replace(found, features=features, states=None)
-
-
 # From a support set to a fitted classifier, and what to expect of it. No forward pass happens here.
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Learned:
-    """What a fit gives.
+    """The result of a fit.
 
     Attributes
     ----------
@@ -120,6 +68,11 @@ class Learned:
     out_of_fold: NDArray[np.float64]
     estimate: Estimate | None
     report: dict[str, Any]
+
+    @cached_property
+    def restricted(self) -> HeadClassifier:
+        """The classifier on rows of the heads in use: a forward pass may end at the deepest of them."""
+        return self.classifier.restrict_to(self.classifier.heads_)
 
 
 def shots_of(support: SupportSet, layout: HeadLayout) -> tuple[NDArray[Any], Shots]:
@@ -183,3 +136,31 @@ def _warn_of_idle_scores(classifier: HeadClassifier, shots: Shots) -> None:
             DataWarning,
             stacklevel=4,
         )
+
+
+def learn_class_names(
+    method: Method, layout: HeadLayout, classes: Sequence[Label], prototypes: NDArray[np.float32]
+) -> Learned:
+    """Fit the method on class names alone.
+
+    Parameters
+    ----------
+    method : Method
+        Whose estimator `can_fit_class_names`.
+    layout : HeadLayout
+        Of the backbone.
+    classes : sequence of label
+        In any order.
+    prototypes : ndarray of float32, shape (n_classes, width)
+        Rows of the sorted classes' text prompts.
+
+    Raises
+    ------
+    DataError
+        If a class is named twice.
+    """
+    names, codes = encode_labels(np.asarray(classes))
+    if len(names) < len(codes):
+        raise DataError("a class is named twice")
+    classifier = method.make(layout, names, prototypes).fit_class_names(names)
+    return Learned(classifier, np.empty((0, len(names))), None, {})

@@ -1,131 +1,133 @@
-"""How a model is written to a folder and read from one; see `savs.artifact` for the format."""
+"""Saved classifiers of `SAVModel`, in folders and on the hub; `savs.artifact` has the format."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from huggingface_hub.utils._validators import validate_repo_id
+from numpy.typing import NDArray
 
-from savs.artifact import Artifact, load_artifact, save_artifact
-from savs.backbones import Backbone
-from savs.classifiers import Estimate
+from savs.artifact import Artifact
+from savs.classifiers import Estimate, Method
 from savs.errors import ArtifactError
-from savs.model._fitted import FittedModel
 from savs.model._learning import Learned
-from savs.model._source import BackboneSource, Saved
+from savs.model._source import BackboneSource
 from savs.model._support_set import SupportSet
-from savs.model_card import render_card
 
-if TYPE_CHECKING:
-    from typing import Self
+_FILES = ["savs.json", "*.safetensors", "README.md"]
 
 
-class SavableModel(FittedModel):
-    """A fitted model that can be kept in a folder."""
+def is_hub_name(place: str | os.PathLike[str]) -> bool:
+    """Return whether this is a text ``owner/name`` and no folder or file of this name exists."""
+    if not isinstance(place, str) or place.count("/") != 1 or os.path.lexists(place):
+        return False
+    try:
+        validate_repo_id(place)
+    except HFValidationError:
+        return False
+    return not place.startswith(".")
 
-    def save_pretrained(self, folder: str | os.PathLike[str], *, keep_shots: bool = False) -> None:
-        """Write the fitted classifier (not the backbone) to a folder: safetensors, JSON and a model card.
 
-        Parameters
-        ----------
-        folder : path
-            New, empty, or holding an older classifier.
-        keep_shots : bool, default=False
-            Keep the shots' feature rows too, so that the loaded classifier can learn on, find suspect
-            labels, tell unknown examples and name nearest shots. 4 bytes per column of the layout and shot.
+@contextmanager
+def from_hub(name: str) -> Iterator[None]:
+    """Turn errors of the hub's client into one line."""
+    try:
+        yield
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
+        reason = str(error).strip().split("\n")[0][:300] or type(error).__name__
+        raise ArtifactError(
+            f"{name} is not a folder, and the hub refused that name or cannot be reached: {reason}"
+        ) from error
 
-        Raises
-        ------
-        ArtifactError
-            If the folder cannot be written or holds something else, or the backbone's weights have changed
-            since the fit; an older classifier there stays intact.
-        """
-        _ = self._fitted
-        self._check_unchanged()
-        artifact = self._to_artifact(keep_shots)
-        save_artifact(artifact, Path(folder), card=render_card(artifact))
 
-    @classmethod
-    def from_pretrained(
-        cls,
-        folder: str | os.PathLike[str],
-        *,
-        backbone: Any = None,
-        allow_mismatch: Sequence[str] = (),
-        store: str | os.PathLike[str] | None = None,
-        **load_options: Any,
-    ) -> Self:
-        """Read a saved classifier; its backbone is loaded when it is first needed.
+def download(name: str, **options: Any) -> Path:
+    """Return the folder of the hub client's cache that holds a saved classifier; nothing else is fetched.
 
-        Parameters
-        ----------
-        folder : path
-            What `save_pretrained` wrote.
-        backbone : str, Path or Backbone, optional
-            Where the backbone is now; by default the place recorded at fit.
-        allow_mismatch : sequence of str
-            Entries of the fingerprint that may differ, such as ``"dtype"``; everything else is refused.
-        store
-            As for `SAVModel`.
-        **load_options
-            As for `savs.load_backbone`; revision, dtype and attention kernel are those of the fit by default.
+    Parameters
+    ----------
+    name : str
+        ``"owner/name"``.
+    **options
+        As for `huggingface_hub.snapshot_download`.
+    """
+    return Path(snapshot_download(name, allow_patterns=_FILES, **options))
 
-        Raises
-        ------
-        ArtifactError
-            If the folder is not an intact classifier.
-        StoreError
-            If the store's folder holds something else; at the first use, if it is another backbone's.
-        BackboneMismatchError
-            At the first use, if the backbone is not the one it was fitted on.
-        """
-        artifact = load_artifact(Path(folder))
-        source = BackboneSource(Saved(artifact, backbone, tuple(allow_mismatch), load_options), store)
-        model = cls.__new__(cls)
-        model._set_up(source, artifact.prompt, artifact.method)
-        model._restore(artifact)
-        if isinstance(backbone, Backbone):
-            _ = model.backbone
-        return model
 
-    def _restore(self, artifact: Artifact) -> None:
-        out_of_fold = artifact.out_of_fold
-        if out_of_fold is None:
-            out_of_fold = np.full((len(artifact.shots), len(artifact.classes)), np.nan)
-        estimate = None if artifact.estimate is None else Estimate(**artifact.estimate)
-        self._learned = Learned(artifact.classifier, out_of_fold, estimate, artifact.report or {})
-        self.shots_ = artifact.shots
-        self._support = SupportSet(tuple(artifact.shots), artifact.rows)
-        self._row_layout, self._fingerprint = artifact.layout, artifact.fingerprint
+def given_settings(method: Method) -> dict[str, Any]:
+    """Return a method as the parameters of `SAVModel`."""
+    name = method.name if method.parameters is None else method.estimator
+    return {
+        "method": name,
+        "n_heads": method.n_heads,
+        "scoring": method.scoring,
+        "priors": method.priors,
+        "heads": method.heads,
+    }
 
-    def _to_artifact(self, keep_shots: bool) -> Artifact:
-        learned = self._learned
-        return Artifact(
-            method=self._method,
-            prompt=self.prompt,
-            classifier=learned.classifier,
-            shots=list(self._support.shots),
-            out_of_fold=learned.out_of_fold,
-            rows=self._support.known_rows() if keep_shots else None,
-            estimate=None if learned.estimate is None else asdict(learned.estimate),
-            report=learned.report,
-            fingerprint=self._fingerprint,
+
+def learned_of(artifact: Artifact) -> Learned:
+    """Return what a saved classifier had learned."""
+    out_of_fold = artifact.out_of_fold
+    if out_of_fold is None:
+        out_of_fold = np.full((len(artifact.shots), len(artifact.classes)), np.nan)
+    estimate = None if artifact.estimate is None else Estimate(**artifact.estimate)
+    return Learned(artifact.classifier, out_of_fold, estimate, artifact.report or {})
+
+
+def as_artifact(
+    method: Method,
+    prompt: str | None,
+    learned: Learned,
+    support: SupportSet,
+    rows: NDArray[np.float32] | None,
+    fingerprint: dict[str, Any],
+) -> Artifact:
+    """Return what is saved of a fitted model.
+
+    Parameters
+    ----------
+    method, prompt
+        Of the fit.
+    learned : Learned
+        The result of the fit.
+    support : SupportSet
+        The shots.
+    rows : ndarray of float32, shape (n_shots, width), or None
+        The shots' rows, if they are kept.
+    fingerprint : dict
+        The backbone's.
+    """
+    return Artifact(
+        method=method,
+        prompt=prompt,
+        classifier=learned.classifier,
+        shots=list(support.shots),
+        out_of_fold=learned.out_of_fold,
+        rows=rows,
+        estimate=None if learned.estimate is None else asdict(learned.estimate),
+        report=learned.report,
+        fingerprint=fingerprint,
+    )
+
+
+def check_unchanged(source: BackboneSource) -> None:
+    """Refuse to save a classifier that was fitted on weights which the model object no longer has."""
+    backbone = source.loaded
+    model = getattr(backbone, "model", None)
+    if backbone is None or model is None:
+        return
+    from savs.backbones._fingerprint import weights_digest
+
+    if weights_digest(model) != backbone.fingerprint.get("weights_digest"):
+        raise ArtifactError(
+            "the model's weights have changed since its backbone was made, so the classifier belongs to "
+            "weights that are gone: make the backbone again (load_backbone), fit, then save"
         )
-
-    def _check_unchanged(self) -> None:
-        """Refuse to save what was fitted on weights that the model object has no more."""
-        backbone = self._source.loaded
-        model = getattr(backbone, "model", None)
-        if backbone is None or model is None:
-            return
-        from savs.backbones._fingerprint import weights_digest
-
-        if weights_digest(model) != backbone.fingerprint.get("weights_digest"):
-            raise ArtifactError(
-                "the model's weights have changed since its backbone was made, so the classifier belongs to "
-                "weights that are gone: make the backbone again (load_backbone), fit, then save"
-            )

@@ -16,7 +16,8 @@ from savs.backbones import Extraction, PromptTemplate
 from savs.data import ErrorLedger, Example, as_examples
 from savs.errors import BackboneError, ItemError
 from savs.layout import HeadLayout
-from savs.model._learning import read_rows
+from savs.model._source import read_rows
+from savs.model._support_set import warn_of_unlike_inputs
 from savs.model.predictions import Predictions
 from savs.model.sav_model import SAVModel
 
@@ -24,7 +25,7 @@ from savs.model.sav_model import SAVModel
 def predict_together(
     models: Sequence[SAVModel], examples: Sequence[Any], *, max_errors: int = 0, progress: bool = False
 ) -> list[Predictions]:
-    """Return each classifier's answers to all examples, equal to those of its own `SAVModel.predict_each`.
+    """Return each classifier's answers to all examples, equal to those of its own `SAVModel.predict`.
 
     Parameters
     ----------
@@ -59,7 +60,7 @@ def predict_together(
     asked = [(prompt, index) for prompt in prompts for index in placed]
     prompted, errors = _prompted(asked, placed)
     for model in models:
-        model._warn_of_unlike(prompted.values())
+        warn_of_unlike_inputs(model.shots_, prompted.values())
     used = {head for model in models for head in model.heads_}
     heads = sorted(used, key=lambda head: (head.is_state, head))  # the final state stands at the end of a row
     found = read_rows(models[0].backbone, list(prompted.values()), heads, max_errors=-1, progress=progress)
@@ -120,4 +121,4 @@ def _answered(
     features = np.empty((len(indices), len(columns)), np.float32)
     for position, index in enumerate(indices):
         features[position] = rows[model.prompt, index][columns]
-    return Predictions(np.asarray(indices, dtype=np.intp), *model.answer(features), ledger.errors)
+    return Predictions(np.asarray(indices, dtype=np.intp), *model.predict_features(features), ledger.errors)

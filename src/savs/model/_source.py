@@ -1,23 +1,30 @@
-"""Where a model's backbone comes from: handed in, loaded when it is first needed, or a saved classifier's."""
+"""A model's backbone (given, loaded when it is first needed, or a saved classifier's), and reading with it."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from savs.artifact import Artifact, check_backbone
-from savs.backbones import Backbone, load_backbone
+import numpy as np
+from numpy.typing import NDArray
+
+from savs.artifact import Artifact, Shot, check_backbone
+from savs.backbones import Backbone, Extraction, PromptTemplate, load_backbone
 from savs.backbones.loading import saved_options
 from savs.cache import Counts, StoredBackbone, with_store
-from savs.errors import BackboneError
+from savs.classifiers import Method
+from savs.data import ErrorLedger, Example, Label, as_examples
+from savs.errors import BackboneError, DataError
+from savs.layout import Head, HeadLayout
+from savs.model._support_set import as_shot, canonical_order
 
 
 @dataclass(frozen=True)
 class Given:
-    """A backbone that is there."""
+    """A loaded backbone."""
 
     backbone: Backbone
 
@@ -41,7 +48,7 @@ class Named:
 
     @property
     def name(self) -> Any:
-        """What it is called."""
+        """The name or folder that it is loaded from."""
         return str(self.model) if isinstance(self.model, str | os.PathLike) else self.model
 
     def load(self) -> Backbone:
@@ -87,9 +94,7 @@ class Saved:
         saved = self.artifact.fingerprint
         source = self.backbone if self.backbone is not None else saved.get("source")
         if source is None:
-            raise BackboneError(
-                "the classifier was fitted on a model object: hand the same one in as backbone="
-            )
+            raise BackboneError("the classifier was fitted on a model object: pass the same one as backbone=")
         options = saved_options(saved, self.backbone)
         try:
             return load_backbone(source, **{**options, **self.options})
@@ -134,6 +139,11 @@ class BackboneSource:
         return self.origin.name
 
     @property
+    def parameter(self) -> Backbone | BackboneSource:
+        """What a model's parameter ``backbone`` is: the given backbone, or this source; nothing is loaded."""
+        return self.origin.backbone if isinstance(self.origin, Given) else self
+
+    @property
     def loaded(self) -> Backbone | None:
         """The backbone, if it was needed before."""
         return self._backbone
@@ -150,7 +160,197 @@ class BackboneSource:
 
     @property
     def store_counts(self) -> Counts | None:
-        """How many examples the store spared so far, all calls together; None without a store."""
+        """How many examples were read from the store so far, in all calls; None without a store."""
         if isinstance(self._backbone, StoredBackbone):
             return self._backbone.total
         return None if self._store is None else Counts()
+
+
+def as_source(
+    backbone: Backbone | BackboneSource, store: str | os.PathLike[str] | None = None
+) -> BackboneSource:
+    """Return the source of a backbone; one that is a source already stays as it is."""
+    return backbone if isinstance(backbone, BackboneSource) else BackboneSource(Given(backbone), store)
+
+
+# Feature rows of examples: head vectors, and the last-layer state where a classifier uses it.
+
+
+def read_rows(
+    backbone: Backbone,
+    examples: Sequence[Example],
+    heads: Sequence[Head] | None = None,
+    *,
+    state: bool = False,
+    state_is_optional: bool = False,
+    max_errors: int = 0,
+    progress: bool = False,
+) -> Extraction:
+    """Return feature rows of the given heads, and the last-layer state behind them where it is wanted.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        The frozen model.
+    examples : sequence of Example
+        With their prompt.
+    heads : sequence of Head, optional
+        All heads of the backbone by default; the last one may be a layout's ``state_head``.
+    state : bool, default=False
+        Append the state to the rows of all heads.
+    state_is_optional : bool, default=False
+        Leave the state out where the backbone cannot give it.
+    max_errors, progress
+        As for `Backbone.extract`.
+
+    Raises
+    ------
+    ItemError
+        When more than `max_errors` examples cannot be read.
+    BackboneError
+        If the state is needed and the backbone cannot give it.
+    """
+    if heads is not None and len(heads) and heads[-1].is_state:
+        heads, state = heads[:-1], True
+    alone = heads is not None and not len(heads)
+    asked = [backbone.layout.heads[0]] if alone else heads
+    if not state:
+        return backbone.extract(examples, asked, max_errors=max_errors, progress=progress)
+    found = backbone.extract(examples, asked, max_errors=max_errors, progress=progress, states=True)
+    if found.states is None and state_is_optional and not alone:
+        return found
+    if found.states is None:
+        raise BackboneError("the backbone gives no final hidden states; use another method")
+    features = found.states if alone else np.hstack([found.features, found.states])
+    return replace(found, features=features, states=None)
+
+
+class ExampleReader:
+    """Reads examples as one model does: with its prompt, through its backbone.
+
+    Parameters
+    ----------
+    source : BackboneSource
+        The backbone.
+    prompt : str or None
+        Prompt template; None leaves examples as they are.
+    """
+
+    def __init__(self, source: BackboneSource, prompt: str | None) -> None:
+        self.source = source
+        self.prompt = prompt
+        self._template = None if prompt is None else PromptTemplate(prompt)
+
+    def prompted(self, examples: Sequence[Any], labels: Sequence[Label] | None = None) -> list[Example]:
+        """Return examples with their prompt; the first one that cannot be used raises its `ItemError`.
+
+        Parameters
+        ----------
+        examples : sequence
+            Anything that `as_examples` takes.
+        labels : sequence of label, optional
+            By default the examples' own.
+        """
+        made = as_examples(examples, labels)
+        return made if self._template is None else [self._template.apply(example) for example in made]
+
+    def readable(self, examples: Sequence[Any], ledger: ErrorLedger) -> dict[int, Example]:
+        """Return the usable examples with their prompt, by position; the errors go to the new ledger."""
+        made = as_examples(examples, ledger=ledger)
+        placed = dict(zip(ledger.kept(len(made)), made, strict=True))
+        return placed if self._template is None else ledger.collect(self._template.apply, placed)
+
+    def rows(
+        self, prompted: Sequence[Example], heads: Sequence[Head] | None = None, *, progress: bool = False
+    ) -> NDArray[np.float32]:
+        """Return rows of the given heads, all by default, shape (n_examples, width).
+
+        Parameters
+        ----------
+        prompted : sequence of Example
+            As `prompted` returns them.
+        heads : sequence of Head, optional
+            In the order of the columns.
+        progress : bool, default=False
+            Show a progress bar.
+        """
+        return read_rows(self.source.backbone, prompted, heads, progress=progress).features
+
+    def rows_or_errors(
+        self, examples: Sequence[Any], heads: Sequence[Head], *, max_errors: int, progress: bool
+    ) -> tuple[Extraction, list[Example]]:
+        """Return the rows that can be read, with the errors of the other examples, and the examples read.
+
+        Parameters
+        ----------
+        examples : sequence
+            Anything that `as_examples` takes.
+        heads : sequence of Head
+            In the order of the columns.
+        max_errors : int
+            How many examples may fail; -1 for any number.
+        progress : bool
+            Show a progress bar.
+        """
+        ledger = ErrorLedger(max_errors)
+        prompted = self.readable(examples, ledger)
+        found = read_rows(
+            self.source.backbone, list(prompted.values()), heads, max_errors=ledger.left, progress=progress
+        )
+        indices = np.asarray(list(prompted), dtype=np.intp)[found.indices]
+        ledger.note_rest(prompted, set(indices.tolist()), found.errors)
+        read = [prompted[index] for index in indices.tolist()]
+        return Extraction(found.features, indices, ledger.errors), read
+
+    def rows_for_fit(
+        self, prompted: Sequence[Example], method: Method, *, progress: bool = False
+    ) -> NDArray[np.float32]:
+        """Return rows of all heads, and of the last-layer state where the method uses it.
+
+        Parameters
+        ----------
+        prompted : sequence of Example
+            As `prompted` returns them.
+        method : Method
+            What is fitted on the rows.
+        progress : bool, default=False
+            Show a progress bar.
+        """
+        return read_rows(
+            self.source.backbone,
+            prompted,
+            state=method.needs_state,
+            state_is_optional=method.state_is_optional,
+            progress=progress,
+        ).features
+
+    def read_shots(
+        self, shots: Sequence[Example], method: Method, *, progress: bool
+    ) -> tuple[list[Shot], NDArray[np.float32]]:
+        """Return records and rows of labeled shots, in the order given.
+
+        They are read in the order of their contents, so that the batches do not depend on the order.
+
+        Parameters
+        ----------
+        shots : sequence of Example
+            With their prompt.
+        method : Method
+            What is fitted on the rows.
+        progress : bool
+            Show a progress bar.
+        """
+        for shot in shots:
+            if shot.label is None:
+                raise DataError(f"the shot {shot.id} has no label")
+        records = [as_shot(shot, shot.label) for shot in shots if shot.label is not None]
+        order = canonical_order(records)
+        found = self.rows_for_fit([shots[i] for i in order], method, progress=progress)
+        rows = np.empty_like(found)
+        rows[order] = found
+        return records, rows
+
+    def layout_of(self, width: int) -> HeadLayout:
+        """Return the layout of rows of this many columns."""
+        layout = self.source.backbone.layout
+        return layout if width == layout.width else layout.with_state(width - layout.width)

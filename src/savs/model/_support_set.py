@@ -61,6 +61,11 @@ class SupportSet:
         """Label of each shot."""
         return [shot.label for shot in self.shots]
 
+    def codes(self, classes: Sequence[Label]) -> NDArray[np.intp]:
+        """Return the index of each shot's label among the classes, shape (n_shots,)."""
+        place = {label: code for code, label in enumerate(classes)}
+        return np.array([place[label] for label in self.labels], dtype=np.intp)
+
     @classmethod
     def of(cls, shots: Sequence[Shot], rows: NDArray[np.float32] | None) -> Self:
         """Return the set of shots that come in any order, `rows` in the same one."""

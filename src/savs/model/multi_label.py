@@ -12,18 +12,19 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, clone
 
 from savs.artifact import Shot
 from savs.backbones import Backbone
-from savs.classifiers import Method
+from savs.classifiers import HeadClassifier, Method
 from savs.classifiers._validation import check_label_types
 from savs.classifiers.head_scoring import rank_heads
-from savs.data import Label, as_examples, check_labels
+from savs.data import Label, check_labels
 from savs.errors import ArtifactError, DataError
 from savs.layout import Head
-from savs.model._fitted import FittedModel
-from savs.model._learning import read_rows
-from savs.model._support_set import SupportSet
+from savs.model._saving import given_settings
+from savs.model._source import BackboneSource, ExampleReader, as_source
+from savs.model._support_set import SupportSet, warn_of_unlike_inputs
 from savs.model.sav_model import SAVModel
 
 __all__ = ["MultiLabelModel"]
@@ -32,7 +33,7 @@ INDEX_NAME = "savs-labels.json"
 _FORMAT = "savs labels 1"
 
 
-class MultiLabelModel:
+class MultiLabelModel(BaseEstimator):  # type: ignore[misc]
     """Few-shot classifier for examples that have any number of labels: one-vs-rest over the same heads.
 
     Parameters
@@ -71,19 +72,38 @@ class MultiLabelModel:
 
     def __init__(
         self,
-        backbone: Backbone,
+        backbone: Backbone | BackboneSource,
         *,
         prompt: str | None = None,
-        method: str = "mean_proba",
-        n_heads: int | None = None,
+        method: str | HeadClassifier = "mean_proba",
+        n_heads: int | str | None = None,
         store: str | os.PathLike[str] | None = None,
     ) -> None:
-        self._method = Method(method, n_heads)
-        if not self._method.estimator.is_calibrated or self._method.needs_prototypes:
-            raise ValueError(
-                f"method {method!r} gives no probability of a single label; use 'votes' or another"
-            )
-        self._reader = SAVModel(backbone, prompt=prompt, method=method, n_heads=n_heads, store=store)
+        self.backbone = backbone
+        self.prompt = prompt
+        self.method = method
+        self.n_heads = n_heads
+        self.store = store
+        self._source = as_source(backbone, store)
+        self._asked()
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters by name; they count from the next fit on."""
+        super().set_params(**params)
+        self._source = as_source(self.backbone, self.store)
+        self._asked()
+        return self
+
+    def __sklearn_clone__(self) -> Self:
+        params = self.get_params(deep=False)
+        return type(self)(**params | {"backbone": self._source, "method": clone(self.method, safe=False)})
+
+    def __repr__(self) -> str:
+        state = f"{len(self.labels_)} labels" if self.__sklearn_is_fitted__() else "not fitted"
+        return f"{type(self).__name__}({self._asked().name}, {state}, prompt={self.prompt!r})"
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "models_")
 
     def fit(
         self,
@@ -111,30 +131,32 @@ class MultiLabelModel:
             If there are not as many sets of labels as examples, labels are of mixed types, a label is on all
             examples, or the same content has different labels.
         """
-        items = as_examples(examples)
-        names = _checked(labels, len(items))
-        marked = as_examples(items, [names[0] in set(own) for own in labels])
-        records, rows = self._reader._read_shots(self._reader._labelled(marked, None), progress=progress)
+        method, reader = self._asked(), ExampleReader(self._source, self.prompt)
+        shots = reader.prompted(examples)
+        names = _checked(labels, len(shots))
+        marked = [replace(shot, label=names[0] in set(own)) for shot, own in zip(shots, labels, strict=True)]
+        records, rows = reader.read_shots(marked, method, progress=progress)
         _check_contents(records, labels)
         supports = [_support(records, rows, labels, name) for name in names]
-        models = [self._fitted_on(support, self._method) for support in supports]
-        common = _common_heads(models, self._method)
+        models = [_fitted_on(support, method, reader) for support in supports]
+        common = _common_heads(models, method)
         if common is not None:
-            method = Method(self._method.name, heads=common)
-            models = [self._fitted_on(support, method) for support in supports]
+            chosen = Method(method.name, heads=common, parameters=method.parameters)
+            models = [_fitted_on(support, chosen, reader) for support in supports]
         self.labels_, self.models_ = names, models
         return self
 
     def predict_proba(self, examples: Sequence[Any]) -> NDArray[np.float64]:
         """Return the probability of each label, shape (n_examples, n_labels), columns as ``labels_``."""
         models = self._models
-        prompted = models[0]._labelled(examples, None)
+        reader = models[0]._reader
+        prompted = reader.prompted(examples)
         if not prompted:
-            raise DataError("there are 0 examples; hand in at least one")
-        models[0]._warn_of_unlike(prompted)
+            raise DataError("at least one example is required, got 0")
+        warn_of_unlike_inputs(models[0].shots_, prompted)
         used = {head for model in models for head in model.heads_}
         heads = sorted(used, key=lambda head: (head.is_state, head))
-        rows = read_rows(models[0].backbone, prompted, heads).features
+        rows = reader.rows(prompted, heads)
         return np.stack([_share(model, rows, heads) for model in models], axis=1)
 
     def predict(self, examples: Sequence[Any]) -> list[list[Label]]:
@@ -181,25 +203,32 @@ class MultiLabelModel:
         for entry in entries:
             shared = models[0].backbone if models else backbone
             models.append(SAVModel.from_pretrained(root / entry["folder"], backbone=shared))
-        made = cls.__new__(cls)
-        made._method, made._reader = models[0].method, models[0]
+        first = models[0]
+        made = cls(first._source, prompt=first.prompt, method=first.method, n_heads=first.n_heads)
         made.labels_, made.models_ = [entry["label"] for entry in entries], models
         return made
 
-    def _fitted_on(self, support: SupportSet, method: Method) -> SAVModel:
-        model = SAVModel.__new__(SAVModel)
-        model._set_up(self._reader._source, self._reader.prompt, method)
-        model._take(list(support.shots), support)
-        return model
+    def _asked(self) -> Method:
+        method = Method(self.method, self.n_heads)
+        if not method.estimator.is_calibrated or method.needs_prototypes:
+            raise ValueError(
+                f"method {method.name!r} gives no probability of a single label; use 'votes' or another"
+            )
+        return method
 
     @property
     def _models(self) -> list[SAVModel]:
-        try:
-            return self.models_
-        except AttributeError:
-            from savs.errors import NotFittedError
+        if not self.__sklearn_is_fitted__():
+            from savs.errors import NotFittedError  # defined there when it is first used
 
-            raise NotFittedError("this MultiLabelModel is not fitted yet: call fit") from None
+            raise NotFittedError("this MultiLabelModel is not fitted yet: call fit")
+        return self.models_
+
+
+def _fitted_on(support: SupportSet, method: Method, reader: ExampleReader) -> SAVModel:
+    model = SAVModel(reader.source, prompt=reader.prompt, **given_settings(method))
+    model._learn(method, reader, list(support.shots), support)
+    return model
 
 
 def _checked(labels: Sequence[Collection[Label]], n_examples: int) -> list[Label]:
@@ -235,9 +264,9 @@ def _support(
     return SupportSet.of(shots, rows)
 
 
-def _common_heads(models: Sequence[FittedModel], method: Method) -> tuple[tuple[int, int], ...] | None:
+def _common_heads(models: Sequence[SAVModel], method: Method) -> tuple[tuple[int, int], ...] | None:
     """Return the heads with the best mean score over the labels; None where a method keeps no number."""
-    count = models[0]._fitted.get_params(deep=False).get("n_heads")
+    count = models[0].classifier_.get_params(deep=False).get("n_heads")
     if not isinstance(count, int) or models[0].head_scores_ is None or method.name == "calm":
         return None
     scores = np.stack([np.asarray(model.head_scores_, dtype=np.float64) for model in models], axis=1)
@@ -248,7 +277,7 @@ def _common_heads(models: Sequence[FittedModel], method: Method) -> tuple[tuple[
 
 def _share(model: SAVModel, rows: NDArray[np.float32], heads: Sequence[Head]) -> NDArray[np.float64]:
     columns = model.row_layout_.select(heads).column_indices(model.heads_)
-    _, shares = model.answer(rows[:, columns])
+    _, shares = model.predict_features(rows[:, columns])
     return shares[:, model.classes_.tolist().index(True)]
 
 

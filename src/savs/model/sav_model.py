@@ -1,28 +1,51 @@
-"""`SAVModel`: what most users touch; see the package."""
+"""`SAVModel`: a frozen backbone, a prompt and a head classifier in one object, on examples."""
 
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
+from huggingface_hub import ModelCard, ModelHubMixin
 from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 
-from savs.artifact import Shot
+from savs.artifact import Artifact, Shot, common_sampling, load_artifact, save_artifact
 from savs.backbones import Backbone
-from savs.classifiers import HeadChange, HeadClassifier, Method
-from savs.classifiers._validation import encode_labels
+from savs.cache import Counts
+from savs.classifiers import Estimate, HeadChange, HeadClassifier, Method
+from savs.classifiers.conformal import (
+    OutOfDistributionDetector,
+    ThresholdAtFPR,
+    conformal_sets,
+    threshold_at_fpr,
+)
+from savs.classifiers.evidence import find_label_issues, head_opinions, held_out_votes
 from savs.classifiers.head_sets import HeadSet
-from savs.data import ErrorLedger, Example, Label, as_examples, check_labels, check_support
+from savs.data import DataWarning, ErrorLedger, Example, Label, check_labels, check_support, find_test_leakage
 from savs.errors import DataError
-from savs.layout import HeadLayout
+from savs.layout import Head, HeadLayout
+from savs.media import Sampling
 from savs.media._hashes import hashed_once
-from savs.model._learning import Learned, class_prompts, learn, read_rows
-from savs.model._saving import SavableModel
-from savs.model._source import BackboneSource, Given, Named
-from savs.model._support_set import SupportSet, as_shot, canonical_order
+from savs.model._learning import Learned, class_prompts, learn, learn_class_names, shots_of
+from savs.model._saving import (
+    as_artifact,
+    check_unchanged,
+    download,
+    from_hub,
+    given_settings,
+    is_hub_name,
+    learned_of,
+)
+from savs.model._source import BackboneSource, ExampleReader, Named, Saved, as_source
+from savs.model._support_set import LabelIssue, SupportSet, read_alike, warn_of_unlike_inputs
+from savs.model.explanation import Explanation, explain_rows, occluded
+from savs.model.predictions import AbstentionPolicy, Predictions
+from savs.model_card import render_card
 
 if TYPE_CHECKING:
     from typing import Self
@@ -30,13 +53,13 @@ if TYPE_CHECKING:
 __all__ = ["SAVModel"]
 
 
-class SAVModel(SavableModel):
+class SAVModel(ClassifierMixin, ModelHubMixin, BaseEstimator):  # type: ignore[misc]
     """Few-shot classifier on examples: heads of a frozen backbone, read by one of several methods.
 
     Parameters
     ----------
     backbone : Backbone
-        The frozen model, see `load_backbone`; never changed.
+        The frozen model, see `load_backbone`; never changed, and shared by `sklearn.base.clone`.
     prompt : str, optional
         Prompt template. ``{question}`` stands for the example's own text, any other name in braces for a
         column of its row; without any placeholder the prompt follows the example's own text. By default the
@@ -57,11 +80,15 @@ class SAVModel(SavableModel):
         Only these heads may be used, such as another model's `head_set_`: for methods that keep some, but not
         ``"sav"`` (``"votes"`` is the same rule and takes them).
     store : path, optional
-        Folder of a feature store, made if it is not there: what the backbone says about an example is kept
-        in it and never computed again, whatever the labels, the method or other settings.
+        Folder of a feature store, created if it does not exist: the features of an example are kept in it and
+        never computed again, whatever the labels, the method or other settings.
 
     Attributes
     ----------
+    classifier_ : HeadClassifier
+        The fitted head classifier, on rows of all heads.
+    method_ : Method
+        The method and its settings at the last fit.
     classes_ : ndarray of shape (n_classes,)
         The labels, sorted.
     heads_ : list of Head
@@ -69,7 +96,7 @@ class SAVModel(SavableModel):
     head_scores_ : ndarray, shape (layout.n_heads,), or None
         Score of every head in layout order, hits on the shots for ``"sav"``; None where heads are not ranked.
     estimate_ : Estimate or None
-        What accuracy to expect on new examples: nested leave-one-out over the shots, every choice repeated.
+        Accuracy to expect on new examples: cross-validated over the shots, every choice repeated in each fold.
     selection_report_ : dict
         ``head_stability``, the mean overlap (Jaccard) of the heads in use between fits without some shots;
         for ``"auto"`` also what it compared, what it chose and why.
@@ -80,11 +107,14 @@ class SAVModel(SavableModel):
         Ids, labels and content digests of the support set, in the order given, with their media.
     video_sampling_ : Sampling or None
         Which frames of the shots' videos were read, if they have some and all were read in one way.
+    head_change_ : HeadChange
+        Which heads came into use and which went with the last `partial_fit`, `add_shots`, `remove_shots` or
+        `relabel`.
 
     References
     ----------
-    Mitra et al., "Sparse Attention Vectors: Generative Multimodal Model Features Are Discriminative
-    Vision-Language Classifiers", arXiv 2412.00142, section 3.
+    Mitra et al., "Sparse Attention Vectors", arXiv 2412.00142, section 3; ICCV 2025 as "Enhancing Few-Shot
+    Vision-Language Classification with Large Multimodal Model Features".
 
     Examples
     --------
@@ -94,9 +124,15 @@ class SAVModel(SavableModel):
     array(['warm'], dtype='<U4')
     """
 
+    shots_: list[Shot]
+    method_: Method
+    head_change_: HeadChange
+    _support: SupportSet  # in canonical order, as the rows of `out_of_fold_log_proba_`
+    _reader: ExampleReader  # of the last fit
+
     def __init__(
         self,
-        backbone: Backbone,
+        backbone: Backbone | BackboneSource,
         *,
         prompt: str | None = None,
         method: str | HeadClassifier = "sav",
@@ -106,11 +142,17 @@ class SAVModel(SavableModel):
         heads: HeadSet | Sequence[tuple[int, int]] | None = None,
         store: str | os.PathLike[str] | None = None,
     ) -> None:
-        self._set_up(
-            BackboneSource(Given(backbone), store),
-            prompt,
-            Method(method, n_heads, scoring, priors, _pairs(heads)),
-        )
+        self.store = store
+        self.backbone = backbone
+        self.prompt = prompt
+        self.method = method
+        self.n_heads = n_heads
+        self.scoring = scoring
+        self.priors = priors
+        self.heads = heads
+        self._learned: Learned | None = None
+        self._fingerprint: dict[str, Any] = {}
+        self._asked()  # a setting that the method does not take is refused before a model is loaded
 
     @classmethod
     def from_backbone(
@@ -151,12 +193,84 @@ class SAVModel(SavableModel):
         StoreError
             If the store's folder holds something else, or the features of another backbone.
         """
-        model = cls.__new__(cls)
         source = BackboneSource(Named(backbone, load_options), store)
-        model._set_up(source, prompt, Method(method, n_heads, scoring, priors, _pairs(heads)))
+        model = cls(
+            source,
+            prompt=prompt,
+            method=method,
+            n_heads=n_heads,
+            scoring=scoring,
+            priors=priors,
+            heads=heads,
+            store=store,
+        )
         if not lazy:
             _ = model.backbone
         return model
+
+    @property
+    def backbone(self) -> Backbone:
+        """The frozen model; a saved classifier's is loaded and checked when it is first needed."""
+        return self._source.backbone
+
+    @backbone.setter
+    def backbone(self, backbone: Backbone | BackboneSource) -> None:
+        self._source = as_source(backbone, self.store)
+
+    @property
+    def store_counts(self) -> Counts | None:
+        """How many examples were read from the store so far, in all calls; None without a store."""
+        return self._source.store_counts
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters by name; no backbone is loaded for that.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Add the parameters of a `method` that is an estimator, as ``method__<name>``.
+        """
+        own = {
+            "backbone": self._source.parameter,
+            "prompt": self.prompt,
+            "method": self.method,
+            "n_heads": self.n_heads,
+            "scoring": self.scoring,
+            "priors": self.priors,
+            "heads": self.heads,
+            "store": self.store,
+        }
+        nested = self.method.get_params() if deep and isinstance(self.method, HeadClassifier) else {}
+        return own | {f"method__{name}": value for name, value in nested.items()}
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters by name; they count from the next fit on.
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter, or the method does not take a setting.
+        """
+        super().set_params(**params)
+        if "store" in params:
+            self._source = BackboneSource(self._source.origin, self.store)
+        self._asked()
+        return self
+
+    def __sklearn_clone__(self) -> Self:
+        params = self.get_params(deep=False)
+        return type(self)(**params | {"backbone": self._source, "method": clone(self.method, safe=False)})
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return self._learned is not None
+
+    def __repr__(self) -> str:
+        name = self._source.name
+        backbone = repr(name) if isinstance(name, str) else type(name).__name__
+        state = "not fitted"
+        if self._learned is not None:
+            state = f"{len(self.classes_)} classes, {len(self.heads_)} heads"
+        return f"{type(self).__name__}({backbone}, {self._asked().name}, {state}, prompt={self.prompt!r})"
 
     @hashed_once()
     def fit(
@@ -190,22 +304,23 @@ class SAVModel(SavableModel):
         Warns
         -----
         DataWarning
-            If fewer heads than `n_heads` are there, so that none is picked, or every class has one shot, so
+            If the backbone has fewer heads than `n_heads`, so that all are kept, or every class has one shot, so
             that no head can be scored.
 
         Notes
         -----
-        The order of the examples decides nothing: they are read in the order of their content's digests, and
+        The order of the examples does not matter: they are read in the order of their content's digests, and
         a classifier saved from them holds the same bytes.
         """
-        shots = self._labelled(examples, labels)
+        method, reader = self._asked(), ExampleReader(self._source, self.prompt)
+        shots = reader.prompted(examples, labels)
         check_support(shots)
-        records, rows = self._read_shots(shots, progress=progress)
-        self._take(records, SupportSet.of(records, rows))
+        records, rows = reader.read_shots(shots, method, progress=progress)
+        self._learn(method, reader, records, SupportSet.of(records, rows))
         return self
 
     def fit_class_names(self, classes: Sequence[Label]) -> Self:
-        """Take the class names alone, without any shot: for the method ``"hec_t"``.
+        """Learn from the class names alone, without any shot: for the method ``"hec_t"``.
 
         Parameters
         ----------
@@ -221,29 +336,51 @@ class SAVModel(SavableModel):
         ----------
         [HEC] arXiv:2603.24181, HEC-T.
         """
-        if not self._method.estimator.can_fit_class_names:
-            raise DataError(f"method {self._method.name!r} learns from shots; names alone are for 'hec_t'")
+        method, reader = self._asked(), ExampleReader(self._source, self.prompt)
+        if not method.estimator.can_fit_class_names:
+            raise DataError(f"method {method.name!r} learns from shots; names alone are for 'hec_t'")
         check_labels(classes)
-        names, codes = encode_labels(np.asarray(classes))
-        if len(names) < len(codes):
-            raise DataError("a class is named twice")
-        made = self._method.make(self.backbone.layout, names, self._prototypes(names))
-        classifier = made.fit_class_names(names)
-        learned = Learned(classifier, np.empty((0, len(names))), None, {})
+        prompts = reader.rows_for_fit(class_prompts(sorted(classes), self.prompt), method)
+        learned = learn_class_names(method, self.backbone.layout, classes, prompts)
         none = SupportSet((), np.empty((0, self.backbone.layout.width), np.float32))
-        self._keep(learned, [], none)
+        self._keep(method, reader, learned, [], none)
         return self
 
-    @hashed_once()
     def partial_fit(
         self, examples: Sequence[Any], labels: Sequence[Label] | None = None, *, progress: bool = False
-    ) -> HeadChange:
-        """Add shots, of known or new classes; only they pass the model.
+    ) -> Self:
+        """Add shots as `add_shots` does, or fit if the model is not fitted yet.
 
         Parameters
         ----------
         examples, labels, progress
-            As for `fit`. Ids that are positions, because the examples came without any, are counted on.
+            As for `fit`.
+
+        Returns
+        -------
+        SAVModel
+            Itself; ``head_change_`` says which heads changed.
+
+        Raises
+        ------
+        ItemError, DataError
+            As `fit` and `add_shots` do.
+        """
+        if self._learned is None:
+            return self.fit(examples, labels, progress=progress)
+        self.add_shots(examples, labels, progress=progress)
+        return self
+
+    @hashed_once()
+    def add_shots(
+        self, examples: Sequence[Any], labels: Sequence[Label] | None = None, *, progress: bool = False
+    ) -> HeadChange:
+        """Add shots, of known or new classes; only they pass the backbone.
+
+        Parameters
+        ----------
+        examples, labels, progress
+            As for `fit`. An id that is a position, because the example came without any, is counted on.
 
         Returns
         -------
@@ -253,105 +390,689 @@ class SAVModel(SavableModel):
         Raises
         ------
         DataError
-            If an id is taken, a content is there under another label, the labels do not go with those of
-            `fit`, or the shots' rows are not at hand. Nothing is changed then.
+            If an id is taken, a content is known under another label, the labels do not go with those of
+            `fit`, or the shots' rows were not saved. Nothing is changed then.
 
         Notes
         -----
         The classifier is that of a fit on all shots together: everything but the forward pass is done again.
         """
-        shots = self._labelled(examples, labels)
-        _ = self._fitted, self._support.known_rows()
-        check_labels([*self._support.labels, *(shot.label for shot in shots)])
-        self._warn_of_unlike(shots)
-        name = self._support.free_id()
-        records, rows = self._read_shots(shots, progress=progress)
+        known = self._shots_with_rows()
+        shots = self._reader.prompted(examples, labels)
+        check_labels([*known.labels, *(shot.label for shot in shots)])
+        warn_of_unlike_inputs(self.shots_, shots)
+        name = known.free_id()
+        records, rows = self._reader.read_shots(shots, self.method_, progress=progress)
         records = [replace(record, id=name(record.id)) for record in records]
-        return self._change([*self.shots_, *records], self._support.with_more(records, rows))
+        return self._change([*self.shots_, *records], known.with_more(records, rows))
+
+    def remove_shots(self, ids: Sequence[str]) -> HeadChange:
+        """Remove shots, without a forward pass.
+
+        Parameters
+        ----------
+        ids : sequence of str
+            Ids of ``shots_``.
+
+        Returns
+        -------
+        HeadChange
+            Which heads came into use, and which are not used any more.
+
+        Raises
+        ------
+        DataError
+            If an id belongs to no shot, only one class would be left, or the shots' rows were not saved.
+            Nothing is changed then.
+        """
+        if isinstance(ids, str):
+            raise DataError(f"ids must be a sequence of ids, got the text {ids!r}; write [{ids!r}]")
+        left = self._shots_with_rows()
+        for id in ids:
+            left = left.without(id)
+        return self._change([shot for shot in self.shots_ if shot.id not in set(ids)], left)
 
     def relabel(self, id: str, label: Label) -> HeadChange:
         """Give a shot another label, without a forward pass; shots of the same content get it too.
 
-        Raises
-        ------
-        DataError
-            If there is no such shot, the label cannot be used, or the shots' rows are not at hand.
-        """
-        _ = self._fitted
-        check_labels([*self._support.labels, label])
-        changed = self._support.relabelled(id, label)
-        known = {(shot.id, shot.digest): shot for shot in changed.shots}
-        return self._change([known[shot.id, shot.digest] for shot in self.shots_], changed)
+        Parameters
+        ----------
+        id : str
+            Id of one of ``shots_``.
+        label : label
+            Of the type of the other labels.
 
-    def forget(self, id: str) -> HeadChange:
-        """Drop a shot, without a forward pass.
+        Returns
+        -------
+        HeadChange
+            Which heads came into use, and which are not used any more.
 
         Raises
         ------
         DataError
-            If there is no such shot, only one class would be left, or the shots' rows are not at hand.
+            If there is no such shot, the label cannot be used, or the shots' rows were not saved.
+        """
+        known = self._shots_with_rows()
+        check_labels([*known.labels, label])
+        changed = known.relabelled(id, label)
+        by_content = {(shot.id, shot.digest): shot for shot in changed.shots}
+        return self._change([by_content[shot.id, shot.digest] for shot in self.shots_], changed)
+
+    @overload
+    def predict(
+        self, examples: Sequence[Any], *, on_error: Literal["raise"] = ..., progress: bool = ...
+    ) -> NDArray[Any]: ...
+
+    @overload
+    def predict(
+        self,
+        examples: Sequence[Any],
+        *,
+        on_error: Literal["collect"],
+        max_errors: int = ...,
+        abstention_policy: AbstentionPolicy | None = ...,
+        progress: bool = ...,
+    ) -> Predictions: ...
+
+    def predict(
+        self,
+        examples: Sequence[Any],
+        *,
+        on_error: Literal["raise", "collect"] = "raise",
+        max_errors: int = -1,
+        abstention_policy: AbstentionPolicy | None = None,
+        progress: bool = False,
+    ) -> NDArray[Any] | Predictions:
+        """Return one label per example.
+
+        Parameters
+        ----------
+        examples : sequence
+            Anything that `as_examples` takes.
+        on_error : {"raise", "collect"}, default="raise"
+            Raise the `ItemError` of the first example that cannot be read, or collect the errors and return
+            the answers to the others.
+        max_errors : int, default=-1
+            For ``"collect"``: how many examples may fail before the error of the next one is raised; -1 for
+            any number.
+        abstention_policy : AbstentionPolicy, optional
+            For ``"collect"``: from `abstention_policy`, adds sets of classes, flags and examples unlike the
+            shots.
+        progress : bool, default=False
+            Show a progress bar.
+
+        Returns
+        -------
+        ndarray of shape (n_examples,), or Predictions for ``"collect"``
+
+        Raises
+        ------
+        ItemError
+            If an example cannot be read; for ``"collect"``, if more than `max_errors` cannot.
+        DataError
+            For ``"raise"``, if there are no examples.
+        """
+        if on_error == "raise":
+            features = self._kept_features(examples, progress=progress)
+            return np.asarray(self._fitted.restricted.predict(features))
+        if on_error != "collect":
+            raise ValueError(f"on_error must be 'raise' or 'collect', got {on_error!r}")
+        found, read = self._fitted_reader.rows_or_errors(
+            examples, self.heads_, max_errors=max_errors, progress=progress
+        )
+        warn_of_unlike_inputs(self.shots_, read)
+        labels, proba = self.predict_features(found.features)
+        answers = Predictions(found.indices, labels, proba, found.errors)
+        if abstention_policy is None:
+            return answers
+        shares = np.exp(self._log_proba(found.features)) if labels else proba
+        return replace(answers, abstentions=abstention_policy.judge(found.features, shares))
+
+    def predict_features(self, features: NDArray[np.float32]) -> tuple[list[Label], NDArray[np.float64]]:
+        """Return labels and probabilities for rows that hold the vectors of the heads in use.
+
+        Parameters
+        ----------
+        features : ndarray of float32, shape (n_examples, width)
+            As `head_vectors` returns them for ``heads_``; may have no rows.
+
+        Returns
+        -------
+        labels : list of label
+        proba : ndarray of float64, shape (n_examples, n_classes)
+            Columns in the order of ``classes_``.
+        """
+        classifier = self._fitted.restricted
+        if not len(features):
+            return [], np.empty((0, len(classifier.classes_)))
+        return classifier.predict(features).tolist(), classifier.predict_proba(features)
+
+    def predict_proba(self, examples: Sequence[Any]) -> NDArray[np.float64]:
+        """Return a probability for each class, shape (n_examples, n_classes), columns as ``classes_``.
+
+        Calibrated on held-out shots; the share of votes for ``"sav"``, as published.
+        """
+        return np.asarray(self._fitted.restricted.predict_proba(self._kept_features(examples)))
+
+    def decision_function(self, examples: Sequence[Any]) -> NDArray[np.float64]:
+        """Return values of which the largest is the answer: log probabilities; votes for ``"sav"``.
+
+        Shape (n_examples, n_classes), or (n_examples,) for two classes, positive for ``classes_[1]``.
+        """
+        return np.asarray(self._fitted.restricted.decision_function(self._kept_features(examples)))
+
+    def votes(self, examples: Sequence[Any]) -> NDArray[Any]:
+        """Return the label that each head votes for, shape (n_examples, n_kept_heads), best head first.
+
+        Raises
+        ------
+        DataError
+            If the method's heads do not vote one by one.
+        """
+        classifier, features = self._fitted.restricted, self._kept_features(examples)
+        opinions = head_opinions(classifier, features)
+        if opinions is None:
+            raise DataError(f"the heads of method {self.method_.name!r} do not vote one by one; see explain")
+        return np.asarray(classifier.classes_[opinions.votes.T])
+
+    def score(self, examples: Sequence[Any], labels: Sequence[Label] | None = None) -> float:
+        """Return the accuracy on labeled examples.
+
+        Parameters
+        ----------
+        examples : sequence
+            Anything that `as_examples` takes.
+        labels : sequence of label, optional
+            By default the examples' own.
+
+        Raises
+        ------
+        DataError
+            If there are no examples, or one has no label.
+        """
+        items = self._fitted_reader.prompted(examples, labels)
+        missing = [item.id for item in items if item.label is None]
+        if missing or not items:
+            raise DataError(f"score needs at least one example and a label on each; without: {missing[:5]}")
+        answers = self._fitted.restricted.predict(self._rows(items)).tolist()
+        return float(np.mean([item.label == answer for item, answer in zip(items, answers, strict=True)]))
+
+    def predict_set(self, examples: Sequence[Any], alpha: float = 0.1) -> list[list[Label]]:
+        """Return the classes that each example may be; a class is missed at a rate of at most `alpha`.
+
+        Class-conditional conformal sets from held-out shots (`conformal_sets`): among examples of any one
+        class, at most the share `alpha` gets a set without it. A set may be empty.
+
+        Parameters
+        ----------
+        examples : sequence
+            Anything that `as_examples` takes.
+        alpha : float, default=0.1
+            Largest share of misses, between 0 and 1.
+
+        Warns
+        -----
+        DataWarning
+            If a class has too few shots for the alpha; it is in every set then.
+        """
+        abstention_policy = self.abstention_policy(sets=alpha)
+        features = self._kept_features(examples)
+        return abstention_policy.judge(features, np.exp(self._log_proba(features))).sets or []
+
+    def abstention_policy(
+        self,
+        *,
+        sets: float | None = None,
+        flags: Mapping[Label, float] | None = None,
+        out_of_distribution: float | None = None,
+    ) -> AbstentionPolicy:
+        """Return thresholds for `predict`, computed once.
+
+        Parameters
+        ----------
+        sets : float, optional
+            Error level of the sets, see `predict_set`.
+        flags : mapping of label to float, optional
+            False positive rate of each flagged class, see `threshold_at_fpr`.
+        out_of_distribution : float, optional
+            Quantile of known examples, see `is_out_of_distribution`.
+
+        Raises
+        ------
+        DataError
+            If the shots are too few for a rate or quantile, or their rows are needed and were not saved.
+        """
+        labels: list[Label] = self.classes_.tolist()
+        codes = self._support.codes(labels)
+        of_sets = None if sets is None else conformal_sets(self.out_of_fold_log_proba_, codes, sets)
+        if of_sets is not None and of_sets.note is not None:
+            warnings.warn(of_sets.note, DataWarning, stacklevel=3)
+        thresholds = {label: self.threshold_at_fpr(label, rate) for label, rate in (flags or {}).items()}
+        detector = None if out_of_distribution is None else self._detector(out_of_distribution)
+        return AbstentionPolicy(labels, of_sets, thresholds, detector)
+
+    def threshold_at_fpr(self, label: Label, fpr: float) -> ThresholdAtFPR:
+        """Return the probability above which a class is flagged, for a false positive rate.
+
+        Parameters
+        ----------
+        label : label
+            The class to flag, such as ``"harmful"``.
+        fpr : float
+            Largest share of examples of the other classes that may be flagged.
+
+        Returns
+        -------
+        ThresholdAtFPR
+            Compare its ``threshold`` with `predict_proba`'s column of the class.
+
+        Raises
+        ------
+        DataError
+            If there is no such class, or the shots are too few to promise the rate.
+        """
+        labels = self.classes_.tolist()
+        if label not in labels:
+            raise DataError(f"there is no class {label!r}; there are {', '.join(map(repr, labels))}")
+        codes = self._support.codes(labels)
+        return threshold_at_fpr(self.out_of_fold_log_proba_, codes, labels.index(label), fpr)
+
+    def is_out_of_distribution(self, examples: Sequence[Any], quantile: float = 0.95) -> NDArray[np.bool_]:
+        """Return which examples are farther from all shots than the shots are from each other.
+
+        Parameters
+        ----------
+        examples : sequence
+            Anything that `as_examples` takes.
+        quantile : float, default=0.95
+            Share of examples like the shots that count as known.
+
+        Raises
+        ------
+        DataError
+            If the shots are too few for the quantile, or their rows were not saved.
+        """
+        return self._detector(quantile).is_out_of_distribution(self._kept_features(examples))
+
+    def find_test_leakage(self, examples: Sequence[Any]) -> list[int]:
+        """Return the indices of examples whose prompted content, text and media bytes, is that of a shot.
+
+        A video is the same one whichever frames of it are read, where the shots' were read in one way.
+        Examples that cannot be read are left out: ``predict(examples, on_error="collect")`` reports them.
+        """
+        prompted = self._fitted_reader.readable(examples, ErrorLedger(-1))
+        indices = list(prompted)
+        alike = read_alike(prompted.values(), self.shots_)
+        digests = {shot.digest for shot in self.shots_}
+        return [indices[position] for position in find_test_leakage(digests, alike)]
+
+    def find_label_issues(self) -> list[LabelIssue]:
+        """Return the shots that most heads would label otherwise when they are left out, worst first.
+
+        Every head of the backbone has a vote, by a Gaussian per class with common covariance on the other
+        shots (`savs.classifiers.evidence`).
+
+        Raises
+        ------
+        DataError
+            If the shots' rows were not saved.
+        """
+        support = self._shots_with_rows()
+        classes, shots = shots_of(support, self.row_layout_)
+        labels: list[Label] = classes.tolist()
+        found = find_label_issues(held_out_votes(shots), shots.codes, len(classes))
+        return [
+            LabelIssue(support.shots[one.shot].id, labels[one.label], labels[one.suggested], *one[3:])
+            for one in found
+        ]
+
+    def explain(self, example: Any, *, tiles: int = 4, progress: bool = False) -> Explanation:
+        """Return the evidence for the answer to one example.
+
+        Parameters
+        ----------
+        example : object
+            Anything that `as_example` takes.
+        tiles : int, default=4
+            Each image is seen again without each of ``tiles * tiles`` tiles, and the text without each
+            word; 0 leaves images alone.
+        progress : bool, default=False
+            Show a progress bar.
+
+        Raises
+        ------
+        ItemError
+            If the example cannot be read.
+
+        Notes
+        -----
+        One forward pass per tile and word, in batches. Nearest shots, and votes of heads for methods whose
+        heads do not vote one by one, need the shots' rows: those of a saved classifier if it was saved with
+        ``keep_shots=True``.
+        """
+        if isinstance(tiles, bool) or not isinstance(tiles, int) or tiles < 0:
+            raise ValueError(f"tiles must be 0 or more, got {tiles!r}")
+        classifier = self._fitted.restricted
+        [whole] = self._fitted_reader.prompted([example])
+        warn_of_unlike_inputs(self.shots_, [whole])
+        variants = list(occluded(whole, tiles))
+        asked = [whole, *(variant.example for variant in variants)]
+        rows = self._fitted_reader.rows(asked, self.heads_, progress=progress)
+        wheres = [variant.where for variant in variants]
+        return explain_rows(classifier, rows, wheres, self._support, self._kept_shot_rows())
+
+    def head_vectors(
+        self, examples: Sequence[Any], heads: Sequence[Head] | None = None
+    ) -> NDArray[np.float32]:
+        """Return feature rows; the model need not be fitted.
+
+        Parameters
+        ----------
+        examples : sequence
+            Anything that `as_examples` takes.
+        heads : sequence of Head, optional
+            In the order of the columns; all heads of the backbone by default.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_examples, width)
+        """
+        reader = ExampleReader(self._source, self.prompt) if self._learned is None else self._reader
+        prompted = reader.prompted(examples)
+        rows = reader.rows(prompted, heads)
+        warn_of_unlike_inputs([] if self._learned is None else self.shots_, prompted)
+        return rows
+
+    @property
+    def classifier_(self) -> HeadClassifier:
+        """The fitted head classifier, on rows of all heads."""
+        return self._fitted.classifier
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """The labels, sorted."""
+        return np.asarray(self.classifier_.classes_)
+
+    @property
+    def heads_(self) -> list[Head]:
+        """The heads in use, best first where the method ranks them; the last-layer state is last."""
+        return list(self.classifier_.heads_)
+
+    @property
+    def head_set_(self) -> HeadSet:
+        """The heads in use, as an object that other tasks can take."""
+        return HeadSet(tuple(head for head in self.heads_ if not head.is_state), self.layout)
+
+    @property
+    def head_scores_(self) -> NDArray[Any] | None:
+        """Score of every head in layout order, hits for the published rule; None where none are ranked."""
+        return self.classifier_.head_scores_
+
+    @property
+    def estimate_(self) -> Estimate | None:
+        """Accuracy to expect on new examples, estimated from the shots alone."""
+        return self._fitted.estimate
+
+    @property
+    def selection_report_(self) -> dict[str, Any]:
+        """How stable the choice of heads is, and what an automatic choice compared, chose, and why."""
+        return self._fitted.report
+
+    @property
+    def video_sampling_(self) -> Sampling | None:
+        """Which frames of the shots' videos were read; None without videos, or if in several ways."""
+        _ = self._fitted
+        return common_sampling(self.shots_)
+
+    @property
+    def out_of_fold_log_proba_(self) -> NDArray[np.float64]:
+        """Log probabilities of held-out shots, sorted by content digest, shape (n_shots, n_classes)."""
+        return self._fitted.out_of_fold
+
+    @property
+    def row_layout_(self) -> HeadLayout:
+        """Layout of the rows that the classifier was fitted on: all heads, and the state if it was read."""
+        return self.classifier_.layout_
+
+    @property
+    def layout(self) -> HeadLayout:
+        """All heads of the backbone."""
+        return self.backbone.layout if self._learned is None else self.row_layout_.without_state()
+
+    def save_pretrained(  # type: ignore[override]
+        self, folder: str | os.PathLike[str], *, keep_shots: bool = False, **_hub_options: Any
+    ) -> None:
+        """Write the fitted classifier (not the backbone) to a folder: safetensors, JSON and a model card.
+
+        Parameters
+        ----------
+        folder : path
+            New, empty, or holding an older classifier.
+        keep_shots : bool, default=False
+            Keep the shots' feature rows too, so that the loaded classifier can add and remove shots, find
+            label issues and out-of-distribution examples, and name the nearest shots. 4 bytes per column of
+            the layout and shot.
+
+        Raises
+        ------
+        ArtifactError
+            If the folder cannot be written or holds something else, or the backbone's weights have changed
+            since the fit; an older classifier there stays intact.
+        """
+        artifact = self._to_artifact(keep_shots)
+        check_unchanged(self._reader.source)
+        save_artifact(artifact, Path(folder), card=render_card(artifact))
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        self.save_pretrained(save_directory)
+
+    def generate_model_card(self, *_args: Any, **_kwargs: Any) -> ModelCard:
+        """Return the model card that `save_pretrained` writes."""
+        return ModelCard(render_card(self._to_artifact(keep_shots=False)))
+
+    def push_to_hub(self, repo_id: str, **hub_options: Any) -> str:
+        """Upload the fitted classifier (not the backbone, not the shots' rows) to a repository of the hub.
+
+        Parameters
+        ----------
+        repo_id : str
+            ``"owner/name"``; created if it does not exist.
+        **hub_options
+            As for `huggingface_hub.ModelHubMixin.push_to_hub`: commit_message, private, token, branch,
+            create_pr.
+
+        Returns
+        -------
+        str
+            Address of the commit.
+
+        Raises
+        ------
+        ArtifactError
+            If the hub cannot be reached or refuses the upload.
         """
         _ = self._fitted
-        return self._change([shot for shot in self.shots_ if shot.id != id], self._support.without(id))
+        with from_hub(repo_id):
+            return str(super().push_to_hub(repo_id, **hub_options))
 
-    def _labelled(self, examples: Sequence[Any], labels: Sequence[Label] | None) -> list[Example]:
-        given = dict(enumerate(as_examples(examples, labels)))
-        return list(self._prompted(given, ErrorLedger()).values())
+    @classmethod
+    def from_pretrained(  # type: ignore[override]
+        cls,
+        folder: str | os.PathLike[str],
+        *,
+        revision: str | None = None,
+        backbone: Any = None,
+        allow_mismatch: Sequence[str] = (),
+        store: str | os.PathLike[str] | None = None,
+        **load_options: Any,
+    ) -> Self:
+        """Read a saved classifier; its backbone is loaded when it is first needed.
 
-    def _read_shots(
-        self, shots: Sequence[Example], *, progress: bool
-    ) -> tuple[list[Shot], NDArray[np.float32]]:
-        """Return records and rows of shots, read in the order of their contents so that batches are too."""
-        for shot in shots:
-            if shot.label is None:
-                raise DataError(f"the shot {shot.id} has no label")
-        records = [as_shot(shot, shot.label) for shot in shots if shot.label is not None]
-        order = canonical_order(records)
-        found = self._full_rows([shots[i] for i in order], progress=progress)
-        if order == list(range(len(order))):
-            return records, found
-        rows = np.empty_like(found)
-        rows[order] = found
-        return records, rows
+        Parameters
+        ----------
+        folder : path or str
+            What `save_pretrained` wrote, or ``"owner/name"`` on the hub. A folder that exists is never looked
+            up on the hub, and a `Path` is always a folder.
+        revision : str, optional
+            On the hub: branch, tag or commit of the classifier. Of a folder: of its backbone.
+        backbone : str, Path or Backbone, optional
+            Where the backbone is now; by default the place recorded at fit.
+        allow_mismatch : sequence of str
+            Entries of the fingerprint that may differ, such as ``"dtype"``; everything else is refused.
+        store : path, optional
+            As for `SAVModel`.
+        **load_options
+            As for `savs.load_backbone`; revision, dtype and attention kernel are those of the fit by default.
+            On the hub also token, cache_dir, force_download and local_files_only.
 
-    def _take(self, records: list[Shot], support: SupportSet) -> None:
-        layout = self._layout_of(support.known_rows().shape[1])
+        Raises
+        ------
+        ArtifactError
+            If the folder is not an intact classifier, or the hub has none of this name.
+        StoreError
+            If the store's folder holds something else; at the first use, if it is another backbone's.
+        BackboneMismatchError
+            At the first use, if the backbone is not the one it was fitted on.
+        """
+        options = {"backbone": backbone, "allow_mismatch": allow_mismatch, "store": store, **load_options}
+        if is_hub_name(folder):
+            with from_hub(str(folder)):
+                found: Self = super().from_pretrained(str(folder), revision=revision, **options)
+            return found
+        if revision is not None:
+            options["revision"] = revision
+        return cls._from_folder(Path(folder), **options)
+
+    @classmethod
+    def _from_pretrained(
+        cls,
+        *,
+        model_id: str,
+        revision: str | None,
+        cache_dir: str | Path | None,
+        force_download: bool,
+        local_files_only: bool,
+        token: str | bool | None,
+        **options: Any,
+    ) -> Self:
+        folder = download(
+            model_id,
+            revision=revision,
+            cache_dir=cache_dir,
+            force_download=force_download,
+            local_files_only=local_files_only,
+            token=token,
+        )
+        return cls._from_folder(folder, **options)
+
+    @classmethod
+    def _from_folder(
+        cls,
+        folder: Path,
+        *,
+        backbone: Any,
+        allow_mismatch: Sequence[str],
+        store: str | os.PathLike[str] | None,
+        **load_options: Any,
+    ) -> Self:
+        artifact = load_artifact(folder)
+        source = BackboneSource(Saved(artifact, backbone, tuple(allow_mismatch), load_options), store)
+        model = cls(source, prompt=artifact.prompt, store=store, **given_settings(artifact.method))
+        reader = ExampleReader(source, artifact.prompt)
+        support = SupportSet(tuple(artifact.shots), artifact.rows)
+        model._restore(artifact.method, reader, learned_of(artifact), artifact.shots, support)
+        model._fingerprint = artifact.fingerprint
+        if isinstance(backbone, Backbone):
+            _ = model.backbone
+        return model
+
+    def _asked(self) -> Method:
+        """Return the method with its settings, checked."""
+        chosen = self.heads.heads if isinstance(self.heads, HeadSet) else self.heads
+        return Method(self.method, self.n_heads, self.scoring, self.priors, chosen)
+
+    def _learn(self, method: Method, reader: ExampleReader, records: list[Shot], support: SupportSet) -> None:
         prototypes = None
-        if self._method.needs_prototypes:
-            prototypes = self._prototypes(np.unique(np.asarray(support.labels)))
-        self._keep(learn(self._method, support, layout, prototypes), records, support)
+        if method.needs_prototypes:
+            names = np.unique(np.asarray(support.labels)).tolist()
+            prototypes = reader.rows_for_fit(class_prompts(names, reader.prompt), method)
+        layout = reader.layout_of(support.known_rows().shape[1])
+        self._keep(method, reader, learn(method, support, layout, prototypes), records, support)
 
-    def _keep(self, learned: Learned, records: list[Shot], support: SupportSet) -> None:
-        self._learned, self.shots_, self._support = learned, records, support
-        self._row_layout, self._fingerprint = learned.classifier.layout_, dict(self.backbone.fingerprint)
+    def _keep(
+        self,
+        method: Method,
+        reader: ExampleReader,
+        learned: Learned,
+        records: list[Shot],
+        support: SupportSet,
+    ) -> None:
+        fingerprint = dict(reader.source.backbone.fingerprint)
+        self._restore(method, reader, learned, records, support)
+        self._fingerprint = fingerprint
 
-    def _full_rows(self, prompted: Sequence[Example], *, progress: bool = False) -> NDArray[np.float32]:
-        """Return rows of all heads, and of the final state where the method uses it."""
-        return read_rows(
-            self.backbone,
-            prompted,
-            state=self._method.needs_state,
-            state_is_optional=self._method.state_is_optional,
-            progress=progress,
-        ).features
-
-    def _layout_of(self, width: int) -> HeadLayout:
-        """Return the layout of rows so wide."""
-        layout = self.backbone.layout
-        return layout if width == layout.width else layout.with_state(width - layout.width)
+    def _restore(
+        self,
+        method: Method,
+        reader: ExampleReader,
+        learned: Learned,
+        records: list[Shot],
+        support: SupportSet,
+    ) -> None:
+        self.method_, self._reader, self._learned = method, reader, learned
+        self.shots_, self._support = records, support
 
     def _change(self, records: list[Shot], support: SupportSet) -> HeadChange:
         before = set(self.heads_)
-        self._take(records, support)
+        self._learn(self.method_, self._reader, records, support)
         after = set(self.heads_)
-        return HeadChange(sorted(after - before), sorted(before - after))
+        self.head_change_ = HeadChange(sorted(after - before), sorted(before - after))
+        return self.head_change_
 
-    def _prototypes(self, classes: NDArray[Any]) -> NDArray[np.float32]:
-        return self._full_rows(class_prompts(classes.tolist(), self.prompt))
+    @property
+    def _fitted(self) -> Learned:
+        if self._learned is None:
+            from savs.errors import NotFittedError  # defined there when it is first used
 
+            raise NotFittedError("this SAVModel is not fitted yet: call fit with labeled examples")
+        return self._learned
 
-def _pairs(heads: HeadSet | Sequence[tuple[int, int]] | None) -> tuple[tuple[int, int], ...] | None:
-    if heads is None:
-        return None
-    chosen = heads.heads if isinstance(heads, HeadSet) else heads
-    return tuple((layer, index) for layer, index in chosen)
+    @property
+    def _fitted_reader(self) -> ExampleReader:
+        _ = self._fitted
+        return self._reader
+
+    def _shots_with_rows(self) -> SupportSet:
+        _ = self._fitted, self._support.known_rows()
+        return self._support
+
+    def _kept_features(self, examples: Sequence[Any], *, progress: bool = False) -> NDArray[np.float32]:
+        prompted = self._fitted_reader.prompted(examples)
+        if not prompted:
+            raise DataError("at least one example is required, got 0")
+        return self._rows(prompted, progress=progress)
+
+    def _rows(self, prompted: Sequence[Example], *, progress: bool = False) -> NDArray[np.float32]:
+        rows = self._reader.rows(prompted, self._fitted.classifier.heads_, progress=progress)
+        warn_of_unlike_inputs(self.shots_, prompted)
+        return rows
+
+    def _kept_shot_rows(self) -> NDArray[np.float32] | None:
+        rows = self._support.rows
+        if rows is None or not len(rows):
+            return None
+        return rows[:, self.row_layout_.column_indices(self.heads_)]
+
+    def _detector(self, quantile: float) -> OutOfDistributionDetector:
+        self._shots_with_rows()
+        rows = self._kept_shot_rows()
+        if rows is None:
+            raise DataError("out-of-distribution detection needs shots, and the model has none")
+        return OutOfDistributionDetector(quantile, self.row_layout_.select(self.heads_)).fit(rows)
+
+    def _log_proba(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        return self._fitted.restricted.decision_log_proba(features)
+
+    def _to_artifact(self, keep_shots: bool) -> Artifact:
+        learned, rows = self._fitted, self._support.known_rows() if keep_shots else None
+        return as_artifact(self.method_, self._reader.prompt, learned, self._support, rows, self._fingerprint)
