@@ -10,6 +10,13 @@ import pytest
 from tests.warm import WarmPython
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow what starts real processes."""
+    for item in items:
+        if "warm_python" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def warm_python() -> Iterator[WarmPython]:
     """Real Python processes without the seconds of importing torch; see warm.py."""

@@ -17,6 +17,8 @@ from PIL import Image
 
 from savs.cache import FeatureStore
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = Path(__file__).parent / "extracting.py"
 N_ROWS, PART_ROWS = int(os.environ.get("SAVS_EXTRACT_ROWS", "32")), 8
 # By hand SAVS_EXTRACT_KILLS=100 SAVS_EXTRACT_ROWS=128 takes a quarter of an hour.

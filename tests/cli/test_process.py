@@ -11,6 +11,8 @@ import time
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 HEAVY = {"torch", "transformers", "PIL", "sklearn", "matplotlib", "rich", "numpy"}
 
 
