@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help install demo test lint unit docs docs-serve sweep benchmark backbone clean
+.PHONY: help install demo test test-fast lint unit docs docs-serve sweep benchmark backbone clean
 
 help:
 	@echo "make demo      run Sparse Attention Vectors on real images (about two minutes after installation)"
 	@echo "make test      lint, types, import contract and all tests"
+	@echo "make test-fast the tests that are not marked slow, for a quick look after each change"
 	@echo "make docs      build the documentation site into site/; make docs-serve shows it while you write"
 	@echo "make sweep     build every architecture of transformers small and check its heads (about two minutes)"
 	@echo "make benchmark measure extraction against the published procedure (half an hour on two cores)"
@@ -51,6 +52,9 @@ unit: $(VENV)/installed-test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 $(ARGS)
 
 test: lint unit
+
+test-fast: $(VENV)/installed-test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 -m "not slow" $(ARGS)
 
 docs: $(VENV)/installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict

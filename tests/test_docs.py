@@ -1,11 +1,8 @@
 """The code in README.md and docs/ runs: Python blocks of a page as one program, `savs` lines as commands."""
 
 import json
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -46,23 +43,20 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("page", with_code("python"))
-def test__python_of_the_page__runs(page, folder):
+def test__python_of_the_page__runs(page, folder, warm_python):
     code = "\n".join(blocks(page, "python"))
-    done = subprocess.run(
-        [sys.executable, "-W", "error::UserWarning:savs", "-c", code], cwd=folder, check=False
-    )
-    assert done.returncode == 0
+    done = warm_python.run(["-W", "error::UserWarning:savs", "-c", code], cwd=folder)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("page", with_code("bash"))
-def test__savs_lines_of_the_page__run(page, folder):
+def test__savs_lines_of_the_page__run(page, folder, warm_python):
     lines = [
         line for block in blocks(page, "bash") for line in block.splitlines() if line.startswith("savs ")
     ]
     for line in lines:
-        command = [sys.executable, "-m", "savs.cli.main", *shlex.split(line, comments=True)[1:]]
-        done = subprocess.run(command, cwd=folder, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"})
-        assert done.returncode == 0, line
+        done = warm_python.run(["-m", "savs", *shlex.split(line, comments=True)[1:]], cwd=folder)
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
 
 
 @pytest.mark.parametrize("page", [pytest.param(page, id=page.name) for page in PAGES])

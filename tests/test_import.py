@@ -7,6 +7,8 @@ import pytest
 
 import savs
 
+pytestmark = pytest.mark.slow
+
 HEAVY = {"torch", "transformers", "PIL", "sklearn", "matplotlib", "scipy"}
 
 

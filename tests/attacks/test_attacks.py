@@ -20,6 +20,8 @@ import pytest
 from fuzz.attacks import LARGEST, TARGETS, built, is_kept
 from fuzz.judging import BadMessageError, LeftBehindError, check_message, judge, load_target
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).parent
 MEMORY = 2**30
 SECONDS = 10

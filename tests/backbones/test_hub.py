@@ -22,6 +22,8 @@ import savs
 from savs.backbones import load_backbone
 from savs.errors import BackboneError
 
+pytestmark = pytest.mark.slow
+
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 OTHER = "89abcdef0123456789abcdef0123456789abcdef"
 

@@ -14,6 +14,8 @@ from savs.backbones import TransformersBackbone
 from savs.backbones._memory import BatchSize, is_out_of_memory
 from savs.errors import CapacityError
 
+pytestmark = pytest.mark.slow
+
 TOLERANCE = 1e-5
 
 

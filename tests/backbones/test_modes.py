@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -131,17 +130,11 @@ def test__fault_25__home_that_no_folder_can_be__a_warning_and_nothing_kept(llama
     assert max(len(str(one.message)) for one in (*said, *stored)) < 400
 
 
-def test__fault_25__home_on_a_read_only_disk__a_warning(llama, home) -> None:
-    home.mkdir()
-    mounted = ["mount", "-t", "tmpfs", "-o", "size=64k,ro", "tmpfs", str(home)]
-    if subprocess.run(mounted, capture_output=True, check=False).returncode:
-        pytest.skip("no file system can be mounted here")
-    try:
-        assert find_mode(llama.model, llama.processor) is None
-        with pytest.warns(ModeWarning, match="not stored: .*: Read-only file system; SAVS_HOME names"):
-            assert store_mode(llama.model, llama.processor, MODE) is None
-    finally:
-        subprocess.run(["umount", home], check=True)
+def test__fault_25__home_on_a_read_only_disk__a_warning(llama, home, mount_disk) -> None:
+    mount_disk("64k", read_only=True, path=home)
+    assert find_mode(llama.model, llama.processor) is None
+    with pytest.warns(ModeWarning, match="not stored: .*: Read-only file system; SAVS_HOME names"):
+        assert store_mode(llama.model, llama.processor, MODE) is None
 
 
 def test__fault_25__disk_full__old_mode_intact_and_no_temporary_file(llama, monkeypatch) -> None:

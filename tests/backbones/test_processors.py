@@ -22,7 +22,10 @@ from savs.backbones._model_files import missing_package
 from savs.backbones._torchvision import torchvision_remedy
 from savs.errors import BackboneError
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
 
 SOURCES = str(Path(savs.__file__).parents[1])
 HAS_TORCHVISION = importlib.util.find_spec("torchvision") is not None

@@ -18,6 +18,8 @@ from benchmarks.timing import Times, interleave
 
 from savs.model import SAVModel
 
+pytestmark = pytest.mark.slow
+
 KEYS = {"subject", "measure", "value", "low", "high", "goal", "seconds", "note", "met"}
 
 

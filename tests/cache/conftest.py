@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+from tests.warm import WarmPython
 
 PROGRAM = Path(__file__).parent / "writing.py"
 
@@ -43,11 +43,11 @@ def filled(folder: Path) -> Path:
 
 
 @pytest.fixture
-def start() -> Callable[..., subprocess.Popen]:
+def start(warm_python: WarmPython) -> Callable[..., Any]:
     """Start a run in a process of its own."""
 
-    def begin(*arguments: object, **environment: str) -> subprocess.Popen:
+    def begin(*arguments: object, **environment: str) -> Any:
         env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error", **environment}
-        return subprocess.Popen([sys.executable, str(PROGRAM), *map(str, arguments)], env=env)
+        return warm_python.start([PROGRAM, *arguments], env=env, stdout=None, stderr=None)
 
     return begin

@@ -7,8 +7,6 @@ import random
 import resource
 import shutil
 import signal
-import subprocess
-import sys
 import textwrap
 import time
 from collections import Counter
@@ -132,17 +130,14 @@ def test__fault_26__a_stopped_process_holds_the_lock__others_go_on(folder, writi
 
 
 @pytest.fixture
-def small_disk(tmp_path):
+def disk(mount_disk):
+    return mount_disk("256k")
+
+
+@pytest.fixture
+def small_disk(disk):
     """A file system of 256 KiB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", place], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("no file system can be mounted here")
-    yield place
-    subprocess.run(["umount", place], check=True)
+    return disk.path
 
 
 def fill(store, writing, n_rows=4000, step=100):
@@ -192,7 +187,7 @@ def test__fault_25__disk_full_while_pruning__stops_and_loses_nothing(small_disk,
     assert FeatureStore.existing(folder).get([writing.key(index) for index in range(1200)]).found.all()
 
 
-def test__fault_25__file_size_limit__same_as_a_full_disk(folder, writing):
+def test__fault_25__file_size_limit__same_as_a_full_disk(folder, writing, warm_python):
     """Runs where nothing can be mounted."""
     code = f"""
         import resource, sys, warnings
@@ -208,9 +203,7 @@ def test__fault_25__file_size_limit__same_as_a_full_disk(folder, writing):
                 store.append(keys, np.ones((500, 17), np.float32))
         print(len(said), said[0].category.__name__, str(said[0].message), store.caching, sep="|")
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True
-    )
+    done = warm_python.run(["-c", textwrap.dedent(code)], check=True)
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 20_000
     count, kind, message, caching = done.stdout.strip().split("|")
     assert (count, kind, caching) == ("1", "StoreWarning", "False")
@@ -219,13 +212,12 @@ def test__fault_25__file_size_limit__same_as_a_full_disk(folder, writing):
 
 
 @pytest.fixture
-def read_only(small_disk, writing):
+def read_only(disk, writing):
     """A store of 4 rows on a file system that cannot be written."""
-    with writing.open_store(small_disk / "store") as store:
+    with writing.open_store(disk.path / "store") as store:
         store.append([writing.key(index) for index in range(4)], writing.rows(range(4)))
-    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
-    yield small_disk
-    subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
+    disk.remount("ro")
+    return disk.path
 
 
 def test__fault_25__read_only_store__is_read_and_warns_once_at_the_first_write(read_only, writing):
@@ -256,11 +248,11 @@ def test__fault_25__folder_that_cannot_be_made__uncached_or_refused(read_only, w
         writing.open_store(read_only / "new")
 
 
-def test__fault_27__damaged_part_on_a_read_only_disk__passed_over(read_only, writing):
-    subprocess.run(["mount", "-o", "remount,rw", read_only], check=True)
+def test__fault_27__damaged_part_on_a_read_only_disk__passed_over(read_only, disk, writing):
+    disk.remount("rw")
     (path,) = (read_only / "store" / "parts").glob("*.parquet")
     path.write_bytes(path.read_bytes()[:-1])
-    subprocess.run(["mount", "-o", "remount,ro", read_only], check=True)
+    disk.remount("ro")
     with pytest.warns(StoreWarning, match="its rows are computed again"):
         store = writing.open_store(read_only / "store", on_full="warn")
     assert len(store.missing([writing.key(index) for index in range(4)])) == 4

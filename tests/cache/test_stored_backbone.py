@@ -1,5 +1,4 @@
 import copy
-import subprocess
 
 import numpy as np
 import pytest
@@ -194,20 +193,11 @@ def test__fault_24__another_backbone__refused_with_what_differs(tmp_path):
 
 
 @pytest.fixture
-def read_only(tmp_path):
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", place], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("mounting a file system needs root")
-    try:
-        stored(place / "store").extract(as_examples(TEXTS[:6]))
-        subprocess.run(["mount", "-o", "remount,ro", place], check=True)
-        yield place
-    finally:
-        subprocess.run(["umount", "-l", place], check=True)
+def read_only(mount_disk):
+    disk = mount_disk("1m")
+    stored(disk.path / "store").extract(as_examples(TEXTS[:6]))
+    disk.remount("ro")
+    return disk.path
 
 
 def test__fault_25__read_only_store__is_read_and_warns_once(read_only):

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from tests.warm import WarmPython
 
 from savs.cli.main import run
 
@@ -141,8 +142,18 @@ def environment() -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def start(environment: dict[str, str]) -> Callable[..., subprocess.Popen[str]]:
-    """Start a command in a process of its own."""
+def start(environment: dict[str, str], warm_python: WarmPython) -> Callable[..., Any]:
+    """Start a command in a process of its own, a warm one: see tests/warm.py."""
+
+    def begin(*arguments: object, **options: Any) -> Any:
+        return warm_python.start(["-m", "savs", *arguments], env=environment, **options)
+
+    return begin
+
+
+@pytest.fixture(scope="session")
+def start_cold(environment: dict[str, str]) -> Callable[..., subprocess.Popen[str]]:
+    """Start a command as a shell does."""
 
     def begin(*arguments: object, **options: Any) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "savs.cli.main", *map(str, arguments)]

@@ -17,6 +17,8 @@ from PIL import Image
 
 from savs.cache import FeatureStore
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = Path(__file__).parent / "extracting.py"
 N_ROWS, PART_ROWS = int(os.environ.get("SAVS_EXTRACT_ROWS", "32")), 8
 # By hand SAVS_EXTRACT_KILLS=100 SAVS_EXTRACT_ROWS=128 takes a quarter of an hour.
@@ -193,22 +195,14 @@ def said(output: str) -> str:
 
 
 @pytest.fixture
-def small_disk(tmp_path):
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=250k", "tmpfs", place], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("no file system can be mounted here")
-    yield place
-    subprocess.run(["umount", "-l", place], check=True)
+def small_disk(mount_disk):
+    return mount_disk("250k")
 
 
 def test__fault_25__disk_full__stops_with_one_line_keeps_whole_parts_and_resumes(
     data, reference, tmp_path, small_disk, carry_out
 ):
-    store = small_disk / "store"
+    store = small_disk.path / "store"
     stop = plan(data, store, log=str(tmp_path / "log"), output=str(tmp_path / "output"))
     exits, outputs, _ = carry_out(stop)
     assert exits == [1], outputs
@@ -216,6 +210,6 @@ def test__fault_25__disk_full__stops_with_one_line_keeps_whole_parts_and_resumes
     kept = part_names(store)
     assert kept
     assert set(kept) < set(part_names(reference))
-    subprocess.run(["mount", "-o", "remount,size=4m", small_disk], check=True)
+    small_disk.remount("size=4m")
     assert carry_out(stop)[0] == [0]
     assert part_names(store) == part_names(reference)

@@ -11,6 +11,8 @@ import time
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 HEAVY = {"torch", "transformers", "PIL", "sklearn", "matplotlib", "rich", "numpy"}
 
 
@@ -38,8 +40,8 @@ def test__inspect__loads_no_model_library(classifier):
 @pytest.mark.parametrize(
     ("arguments", "code"), [(["--version"], 0), ([], 2), (["fit"], 2), (["inspect", "nowhere"], 1)]
 )
-def test__fault_35__exit_code_of_the_process(arguments, code, start, tmp_path):
-    process = start(*arguments, cwd=tmp_path)
+def test__fault_35__exit_code_of_the_process(arguments, code, start_cold, tmp_path):
+    process = start_cold(*arguments, cwd=tmp_path)
     _, error = process.communicate(timeout=60)
     assert process.returncode == code
     assert "Traceback" not in error

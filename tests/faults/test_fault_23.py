@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -26,9 +24,10 @@ def load_saving() -> ModuleType:
 SAVING = load_saving()
 
 
-def save(folder: Path, scale: float, *kill: object) -> int:
-    command = [sys.executable, str(PROGRAM), *map(str, (folder, scale, *kill))]
-    return subprocess.run(command, check=False).returncode
+@pytest.fixture
+def save(warm_python):
+    """Save a classifier in a process of its own and return the exit code."""
+    return lambda *arguments: warm_python.run([PROGRAM, *arguments]).returncode
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +47,7 @@ def older(tmp_path_factory):
     ],
 )
 def test__fault_23__killed_while_saving_over_a_classifier__one_of_the_two_is_whole(
-    older, tmp_path, call, occurrence, expected
+    older, tmp_path, save, call, occurrence, expected
 ):
     folder = tmp_path / "classifier"
     shutil.copytree(older, folder)
@@ -59,7 +58,7 @@ def test__fault_23__killed_while_saving_over_a_classifier__one_of_the_two_is_who
     assert len(list(folder.glob("*.safetensors"))) == 1
 
 
-def test__fault_23__killed_while_saving_the_first__no_classifier_and_the_next_save_works(tmp_path):
+def test__fault_23__killed_while_saving_the_first__no_classifier_and_the_next_save_works(tmp_path, save):
     folder = tmp_path / "classifier"
     assert save(folder, 1.0, "replace", 1) == -9
     save_artifact(SAVING.artifact(1.0), folder, card="card")

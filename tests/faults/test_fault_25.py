@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 import time
 import warnings
 from pathlib import Path
@@ -26,19 +24,9 @@ PARTS = {"part_rows": 4}
 
 
 @pytest.fixture
-def disk(tmp_path):
+def disk(mount_disk):
     """A file system of one MiB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", place]
-    if subprocess.run(mounted, capture_output=True, check=False).returncode:
-        pytest.skip("no file system can be mounted here")
-    yield place
-    subprocess.run(["umount", "-l", place], check=True)
-
-
-def remount(place: Path, how: str) -> None:
-    subprocess.run(["mount", "-o", f"remount,{how}", place], check=True)
+    return mount_disk("1m")
 
 
 def take_away(folder: Path, how: str) -> None:
@@ -82,9 +70,9 @@ def test__fault_25__store_vanishes_midway__stops_with_one_line_by_setting(tmp_pa
 
 @pytest.mark.parametrize("on_full", ["warn", "raise"])
 def test__fault_25__disk_turns_read_only_midway__by_setting_and_what_was_written_is_whole(disk, on_full):
-    backbone = with_store(FakeBackbone(), disk / "store", on_full=on_full, **PARTS)
+    backbone = with_store(FakeBackbone(), disk.path / "store", on_full=on_full, **PARTS)
     backbone.fill(as_examples(TEXTS[:8]))
-    remount(disk, "ro")
+    disk.remount("ro")
     if on_full == "warn":
         with pytest.warns(StoreWarning, match="Read-only file system; the run goes on") as said:
             backbone.fill(as_examples(TEXTS[8:]))
@@ -93,25 +81,19 @@ def test__fault_25__disk_turns_read_only_midway__by_setting_and_what_was_written
     else:
         with pytest.raises(StoreError, match="Read-only file system"):
             backbone.fill(as_examples(TEXTS[8:]))
-    remount(disk, "rw")
-    rest = with_store(FakeBackbone(), disk / "store", **PARTS)
+    disk.remount("rw")
+    rest = with_store(FakeBackbone(), disk.path / "store", **PARTS)
     rest.fill(as_examples(TEXTS))
     assert (rest.n_stored, rest.n_computed) == (8, 12)
     assert rest.store.verify() == []
-    assert not list(disk.rglob(".tmp-*"))
+    assert not list(disk.path.rglob(".tmp-*"))
 
 
-def test__fault_25__store_of_a_running_extraction_deleted__exit_1_and_one_line(tmp_path):
+def test__fault_25__store_of_a_running_extraction_deleted__exit_1_and_one_line(tmp_path, warm_python):
     store, data = tmp_path / "store", tmp_path / "data.jsonl"
     data.write_text("".join(json.dumps({"text": f"number {index}"}) + "\n" for index in range(20_000)))
-    command = [sys.executable, "-m", "savs.cli.main", "extract", data, "-b", "tiny", "-o", store]
-    process = subprocess.Popen(
-        [*map(str, command), "--part-rows", "8"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "SAVS_HOME": str(tmp_path / "home")},
-    )
+    command = ["-m", "savs", "extract", data, "-b", "tiny", "-o", store, "--part-rows", "8"]
+    process = warm_python.start(command, env={**os.environ, "SAVS_HOME": str(tmp_path / "home")})
     deadline = time.monotonic() + 120
     while not list(store.glob("parts/*.parquet")) and time.monotonic() < deadline:
         assert process.poll() is None, process.communicate()
@@ -123,13 +105,13 @@ def test__fault_25__store_of_a_running_extraction_deleted__exit_1_and_one_line(t
 
 
 def test__fault_25__classifier_on_a_read_only_disk__old_one_intact_no_temp_files(disk):
-    save_artifact(saving.SAVING.artifact(1.0), disk / "old", card="card")
-    before = {path.name: path.read_bytes() for path in (disk / "old").iterdir()}
-    remount(disk, "ro")
-    for folder in (disk / "old", disk / "new"):
+    save_artifact(saving.SAVING.artifact(1.0), disk.path / "old", card="card")
+    before = {path.name: path.read_bytes() for path in (disk.path / "old").iterdir()}
+    disk.remount("ro")
+    for folder in (disk.path / "old", disk.path / "new"):
         with pytest.raises(ArtifactError, match=r"cannot write .*Read-only file system") as caught:
             save_artifact(saving.SAVING.artifact(2.0), folder, card="card")
         assert str(caught.value).isprintable()
-    assert {path.name: path.read_bytes() for path in (disk / "old").iterdir()} == before
-    assert load_artifact(disk / "old").prompt == "1.0"
-    assert not (disk / "new").exists()
+    assert {path.name: path.read_bytes() for path in (disk.path / "old").iterdir()} == before
+    assert load_artifact(disk.path / "old").prompt == "1.0"
+    assert not (disk.path / "new").exists()

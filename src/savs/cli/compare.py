@@ -211,15 +211,16 @@ def _with_store(backbone: Backbone, store: Path | None) -> Backbone:
 
 
 def _names(text: str | None) -> list[str]:
-    from savs.evaluation.contenders import DEFAULT_CONTENDERS, KNOWN
+    from savs.evaluation.contenders import DEFAULT_CONTENDERS, known_contenders
 
     if text is None:
         return list(DEFAULT_CONTENDERS)
     names = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in names if name not in KNOWN]
+    known = known_contenders()
+    unknown = [name for name in names if name not in known]
     if unknown or not names:
         wrong = f"no method named {unknown[0]!r}" if unknown else "at least one method is required"
-        raise click.BadParameter(f"{wrong}; available are {', '.join(KNOWN)}", param_hint="--methods")
+        raise click.BadParameter(f"{wrong}; available are {', '.join(known)}", param_hint="--methods")
     return list(dict.fromkeys(names))
 
 

@@ -1,4 +1,4 @@
-"""A model's backbone (given, loaded when it is first needed, or a saved classifier's), and reading with it."""
+"""A model's backbone (given, loaded when first needed, or a saved classifier's), and reading with it."""
 
 from __future__ import annotations
 

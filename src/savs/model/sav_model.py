@@ -96,7 +96,7 @@ class SAVModel(ClassifierMixin, ModelHubMixin, BaseEstimator):  # type: ignore[m
     head_scores_ : ndarray, shape (layout.n_heads,), or None
         Score of every head in layout order, hits on the shots for ``"sav"``; None where heads are not ranked.
     estimate_ : Estimate or None
-        Accuracy to expect on new examples: cross-validated over the shots, every choice repeated in each fold.
+        Accuracy to expect on new examples: cross-validated over the shots, every choice repeated.
     selection_report_ : dict
         ``head_stability``, the mean overlap (Jaccard) of the heads in use between fits without some shots;
         for ``"auto"`` also what it compared, what it chose and why.
@@ -304,8 +304,8 @@ class SAVModel(ClassifierMixin, ModelHubMixin, BaseEstimator):  # type: ignore[m
         Warns
         -----
         DataWarning
-            If the backbone has fewer heads than `n_heads`, so that all are kept, or every class has one shot, so
-            that no head can be scored.
+            If the backbone has fewer heads than `n_heads`, so that all are kept, or every class has one
+            shot, so that no head can be scored.
 
         Notes
         -----

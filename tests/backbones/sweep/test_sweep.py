@@ -18,6 +18,8 @@ from transformers import AttentionInterface
 
 from savs.backbones import _attention_sites as locating
 
+pytestmark = pytest.mark.slow
+
 REPRESENTATIVE = {
     "grouped queries": ["llama", "qwen3", "mistral4", "gpt_oss"],
     "other projections": ["gpt2", "bert", "opt", "gpt_neox", "phi", "roberta-prelayernorm"],
