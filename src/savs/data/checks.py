@@ -243,7 +243,7 @@ def _check_contradictions(examples: Sequence[Example], groups: Sequence[tuple[in
 def preflight(examples: Sequence[Example], limits: MediaLimits = DEFAULT_LIMITS) -> list[ItemError]:
     """Return an error for each example that names a file which cannot be a medium; nothing is opened.
 
-    Found are missing files, dangling links, folders, pipes, devices, and unreadable, empty and too large files.
+    Found are missing files, dangling links, folders, pipes, devices, unreadable, empty and too large files.
 
     Parameters
     ----------
