@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from savs.backbones import load_backbone
-from savs.backbones._forward import frozen, input_device, put_away, run_forward, weights
+from savs.backbones._fingerprint import weights
+from savs.backbones._forward import frozen, input_device, put_away, run_forward
 from savs.backbones._record import RecordingComplete
 from savs.errors import BackboneError
 

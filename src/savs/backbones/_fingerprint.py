@@ -16,7 +16,7 @@ import torch
 
 import savs
 from savs.backbones._checkpoints import adapter_state
-from savs.backbones._forward import weights
+from savs.backbones._forward import put_away_weights
 from savs.backbones._quantization import quantization_state
 from savs.backbones._rendering import chat_template, reads_videos, tokenizer_of
 
@@ -107,6 +107,21 @@ def _version(tensor: torch.Tensor) -> Hashable:
 def config_digest(config: Any) -> str:
     """Return the sha256 of a model's configuration, without dtype, attention kernel and file names."""
     return _sha256_json(_stable(config.to_dict()))
+
+
+def weights(model: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield the weights and saved buffers by name, sorted, those that are put away one at a time.
+
+    A weight that nobody holds is on the meta device.
+    """
+    kept = put_away_weights(model)
+    for name, tensor in sorted(model.state_dict().items()):
+        if not isinstance(tensor, torch.Tensor):
+            continue
+        if tensor.is_meta and name in kept:
+            values, key = kept[name]
+            tensor = values[key]
+        yield name, tensor
 
 
 def weights_digest(model: Any) -> str:

@@ -272,22 +272,7 @@ def put_away(model: nn.Module) -> None:
             hook.post_forward(module, None)
 
 
-def weights(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-    """Yield the weights and saved buffers by name, sorted, those that are put away one at a time.
-
-    A weight that nobody holds is on the meta device.
-    """
-    kept = _kept(model)
-    for name, tensor in sorted(model.state_dict().items()):
-        if not isinstance(tensor, torch.Tensor):
-            continue
-        if tensor.is_meta and name in kept:
-            values, key = kept[name]
-            tensor = values[key]
-        yield name, tensor
-
-
-def _kept(model: nn.Module) -> dict[str, tuple[Mapping[str, torch.Tensor], str]]:
+def put_away_weights(model: nn.Module) -> dict[str, tuple[Mapping[str, torch.Tensor], str]]:
     """Return, by a weight's name in the model, what holds it while it is put away and its name there."""
     tensors: dict[str, tuple[Mapping[str, torch.Tensor], str]] = {}
     for path, module, hook in _hooks(model):
