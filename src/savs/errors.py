@@ -238,3 +238,7 @@ def _printable(message: str) -> str:
     if short.isprintable():
         return short
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in short)[:_LONGEST]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -154,7 +154,7 @@ def test__registered_method_or_estimator__fit_save_load_predict__same_answers(me
     again = SAVModel.from_pretrained(tmp_path / "saved", backbone=FakeBackbone())
     assert type(again._fitted) is type(model._fitted)
     np.testing.assert_array_equal(again.predict_proba(TEXTS), model.predict_proba(TEXTS))
-    assert load_artifact(tmp_path / "saved").method == model.method
+    assert load_artifact(tmp_path / "saved").method == model.method_
 
 
 def test__estimator_of_no_method__cannot_be_saved(tmp_path):
@@ -178,12 +178,14 @@ def test__registered_method__compared_with_the_others():
     assert not found.figures("test_votes", 2)["failures"]
 
 
-def test__command_line__registered_method__is_a_choice():
-    from savs.cli.fit import fit
+def test__command_line__registered_method__is_known():
+    import click
 
-    (option,) = [option for option in fit.params if option.name == "method"]
-    assert option.callback is not None
-    assert option.callback(None, option, "test_votes") == "test_votes"
+    from savs.cli._options import check_method
+
+    assert check_method("test_votes", None, None, None).name == "test_votes"
+    with pytest.raises(click.UsageError, match=r"available are .*test_votes"):
+        check_method("test_vote", None, None, None)
 
 
 def test__installed_package__fit_and_predict_in_other_processes__error_without_it(installed, tmp_path):

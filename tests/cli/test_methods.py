@@ -53,7 +53,7 @@ def test__fit__numbers_of_heads_scoring_and_priors__reach_the_method(savs, train
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--method", "magic"], "no method 'magic'; there are sav,"),
+        (["--method", "magic"], "no method is named 'magic'; available are sav,"),
         (["--n-heads", "all"], "n_heads of method 'sav' is a positive number"),
         (["--n-heads", "0"], "not a positive number"),
         (["--method", "kernel_ridge", "--n-heads", "5"], "takes no n_heads"),

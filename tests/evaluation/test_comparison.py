@@ -226,7 +226,7 @@ def test__unreadable_examples__are_left_out_up_to_max_errors(tmp_path):
     found = compare_methods(FakeBackbone(), examples, methods=["sav"], shots=[2], draws=1, max_errors=1)
     assert [error.code for error in found.errors] == ["image_undecodable"]
     assert found.n_test == {2: [4]}
-    with pytest.raises(ValueError, match="no complete image"):
+    with pytest.raises(ValueError, match="not a complete image"):
         compare_methods(FakeBackbone(), examples, methods=["sav"], shots=[2], draws=1)
 
 

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from savs.artifact import SCHEMA_VERSION
 from savs.errors import ArtifactError
 from savs.model import SAVModel
 
 
 def index(**tensors) -> str:
     stated = {"file": "c.safetensors", "sha256": "0" * 64, **tensors}
-    body = {"schema_version": 2, "tensors": stated}
+    body = {"schema_version": SCHEMA_VERSION, "tensors": stated}
     from hashlib import sha256
 
     digest = sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -13,18 +13,18 @@ from training.export import build_processor
 from training.lmm import ImageFeeder, answer_logits
 from training.packing import IGNORE, Packer, block_mask
 from training.photos import synthetic_photos
-from training.questions.ensemble import Ensemble
+from training.questions.mixture import Mixture
 from training.vocabulary import question_texts, train_tokenizer
 
 
 @pytest.fixture(scope="module")
-def ensemble():
-    return Ensemble(synthetic_photos(np.random.default_rng(0), 6), render_drawings(80, 26, 0), 0)
+def mixture():
+    return Mixture(synthetic_photos(np.random.default_rng(0), 6), render_drawings(80, 26, 0), 0)
 
 
 @pytest.fixture(scope="module")
-def tokenizer(ensemble):
-    return train_tokenizer(question_texts(ensemble, 150))
+def tokenizer(mixture):
+    return train_tokenizer(question_texts(mixture, 150))
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def model(tokenizer):
     return build_model(tokenizer.get_vocab_size()).eval()
 
 
-def alone(model, processor, ensemble, sample, question, n_answer):
+def alone(model, processor, mixture, sample, question, n_answer):
     """Logits of the answer of one question, through the chat template and the stock forward."""
     content = []
     for frame in sample.frames:
@@ -41,16 +41,16 @@ def alone(model, processor, ensemble, sample, question, n_answer):
         content.append({"type": "image"})
     content.append({"type": "text", "text": question.text})
     prompt = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
-    images = [Image.fromarray(ensemble.pixels(image)) for image in sample.images]
+    images = [Image.fromarray(mixture.pixels(image)) for image in sample.images]
     inputs = processor(images=images, text=f"{prompt}{question.answer}<end>", return_tensors="pt")
     return model(**inputs).logits[0, -n_answer - 1 : -1]
 
 
 @torch.inference_mode()
 @pytest.mark.parametrize("sort", ["photo", "scene", "letter", "pair"])
-def test__packed_row__gives_the_logits_of_each_question_alone(sort, ensemble, tokenizer, model):
+def test__packed_row__gives_the_logits_of_each_question_alone(sort, mixture, tokenizer, model):
     asked = []
-    sample = getattr(ensemble, sort)()
+    sample = getattr(mixture, sort)()
 
     def ask():
         asked.append(sample.ask())
@@ -58,7 +58,7 @@ def test__packed_row__gives_the_logits_of_each_question_alone(sort, ensemble, to
 
     packer = Packer(tokenizer, 160)
     packed = packer.pack([replace(sample, ask=ask)])
-    feeder = ImageFeeder(ensemble.photos, ensemble.drawings, torch.device("cpu"), np.random.default_rng(0))
+    feeder = ImageFeeder(mixture.photos, mixture.drawings, torch.device("cpu"), np.random.default_rng(0))
     pixels, _, place = feeder.feed(packed, train=False)
     model.model.language_model.set_attn_implementation(NAME)
     logits, _, _ = answer_logits(model, packed, pixels, place)
@@ -72,7 +72,7 @@ def test__packed_row__gives_the_logits_of_each_question_alone(sort, ensemble, to
         tokens = packed.ids[0][here].tolist()
         question = next(one for one in fitting if tokens == block_tokens(packer, one))
         n_answer = int((packed.target[0][here] != IGNORE).sum())
-        expected = alone(model, processor, ensemble, sample, question, n_answer)
+        expected = alone(model, processor, mixture, sample, question, n_answer)
         torch.testing.assert_close(logits[start : start + n_answer], expected, atol=1e-5, rtol=1e-4)
         start += n_answer
     assert start == len(logits) > 0

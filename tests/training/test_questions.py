@@ -9,7 +9,7 @@ import pytest
 from training.drawings import render_drawings
 from training.photos import synthetic_photos
 from training.questions import rules
-from training.questions.ensemble import Ensemble
+from training.questions.mixture import Mixture
 from training.questions.photos import about_photo
 from training.questions.rules import HELD_OUT_RULES, JOINS, joined, verdict
 from training.questions.scenes import clear_relation, relation_choice, relation_yes_no
@@ -23,8 +23,8 @@ HELD_OUT_WORDS = re.compile(
 
 @pytest.fixture(scope="module")
 def questions():
-    ensemble = Ensemble(synthetic_photos(np.random.default_rng(0), 10), render_drawings(300, 52, 1), 1)
-    return [sample.ask() for sample in (ensemble.sample() for _ in range(1500)) for _ in range(6)]
+    mixture = Mixture(synthetic_photos(np.random.default_rng(0), 10), render_drawings(300, 52, 1), 1)
+    return [sample.ask() for sample in (mixture.sample() for _ in range(1500)) for _ in range(6)]
 
 
 def test__mixture__never_says_what_is_held_out(questions):

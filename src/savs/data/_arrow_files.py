@@ -28,7 +28,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from savs.data._labels import DataWarning
-from savs.data._text_files import Row, RowSelection, check_file, check_name, name_of, no_rows
+from savs.data._text_files import Row, check_file, check_name, name_of, no_rows
+from savs.data.options import RowSelection
 from savs.errors import DataError
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from savs._registry import Registry
-from savs.data._text_files import TEXT_SUFFIXES, Row, RowSelection, check_cells, name_of, no_rows
+from savs.data._text_files import TEXT_SUFFIXES, Row, check_cells, name_of, no_rows
+from savs.data.options import RowSelection
 from savs.errors import DataError, SAVsError
 
 __all__ = ["Reader", "register_reader"]

@@ -15,7 +15,6 @@ from savs.data._readers import ReaderRows, is_registered, registered_names, regi
 from savs.data._text_files import (
     TEXT_SUFFIXES,
     Row,
-    RowSelection,
     check_file,
     decoded_lines,
     name_of,
@@ -32,7 +31,7 @@ from savs.data.coercion import (
     row_to_example,
 )
 from savs.data.example import Example, Label
-from savs.data.options import ReadOptions
+from savs.data.options import ReadOptions, RowSelection
 from savs.errors import DataError, ExampleError, ItemError
 from savs.media._coercion import looks_like_image, type_name
 

@@ -16,7 +16,6 @@ import re
 import stat
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, NoReturn
 
@@ -24,48 +23,6 @@ from savs.data._labels import check_text, has_surrogate
 from savs.errors import DataError, ExampleError
 
 # Which positions of a source become examples.
-
-
-@dataclass(frozen=True)
-class RowSelection:
-    """The positions below `limit` that leave the rest `index` when divided by `count`.
-
-    Parameters
-    ----------
-    limit : int or None
-        None means all.
-    index, count : int
-        A shard: ``0 <= index < count``.
-
-    Raises
-    ------
-    DataError
-        If they are out of range.
-
-    Examples
-    --------
-    >>> wanted = RowSelection(limit=6, index=1, count=3)
-    >>> [position for position in range(10) if position in wanted]
-    [1, 4]
-    """
-
-    limit: int | None = None
-    index: int = 0
-    count: int = 1
-
-    def __post_init__(self) -> None:
-        if self.limit is not None and self.limit < 1:
-            raise DataError(f"the limit must be at least 1, not {self.limit}")
-        if not 0 <= self.index < self.count:
-            raise DataError(
-                f"shard {self.index} of {self.count} does not exist; the first is 0 of {max(self.count, 1)}"
-            )
-
-    def __contains__(self, position: int) -> bool:
-        return (self.limit is None or position < self.limit) and position % self.count == self.index
-
-
-# Text files to decoded lines, one at a time: UTF-8, with or without a byte order mark.
 
 LONGEST_LINE = 2**28
 """Bytes of the longest line that is read: an image of 64 MB as base64 takes a third of it."""
