@@ -183,7 +183,7 @@ def test__command_line__registered_method__is_known():
 
     from savs.cli._options import check_method
 
-    assert check_method("test_votes", None, None, None).name == "test_votes"
+    check_method("test_votes", 3, None, None)
     with pytest.raises(click.UsageError, match=r"available are .*test_votes"):
         check_method("test_vote", None, None, None)
 

@@ -15,8 +15,14 @@ from savs.model import SAVModel
 
 
 def index(**tensors) -> str:
-    stated = {"file": "c.safetensors", "sha256": "0" * 64, **tensors}
-    body = {"schema_version": SCHEMA_VERSION, "tensors": stated}
+    stated = {"file": "c.safetensors", "sha256": "0" * 64, "arrays": {}, **tensors}
+    classifier = {"estimator": "SAVClassifier"}
+    body = {
+        "schema_version": SCHEMA_VERSION,
+        "tensors": stated,
+        "classifier": classifier,
+        "method": {"name": "sav"},
+    }
     from hashlib import sha256
 
     digest = sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
