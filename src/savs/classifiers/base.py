@@ -145,7 +145,13 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Title and reference of the method for model cards, where it is one that was published."""
 
     is_calibrated = True
-    """Whether `predict_proba` estimates probabilities; shares of votes are none."""
+    """Whether `predict_proba` estimates probabilities; shares of votes do not."""
+
+    @property
+    def n_heads_kept(self) -> int | None:
+        """How many of the best-scored heads a fit keeps; None for methods that do not keep a fixed number."""
+        n_heads = self.get_params(deep=False).get("n_heads")
+        return n_heads if isinstance(n_heads, int) else None
 
     @property
     def needs_state(self) -> bool:

@@ -113,6 +113,11 @@ class HeadVoteClassifier(CalibratedHeadClassifier):
         self.heads = heads
         self.priors = priors
 
+    @property
+    def n_heads_kept(self) -> int | None:
+        """How many heads are kept; None where weights by class decide, which keep nearly all of them."""
+        return None if self.voting == "class_conditional" else super().n_heads_kept
+
     def _learn(self, shots: Shots) -> FittedScores:
         rule = self._checked_rule()
         allowed = _allowed_positions(self.heads, shots.layout)

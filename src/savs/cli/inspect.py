@@ -66,7 +66,7 @@ def inspect(session: Session, /, classifier: Path, label_issues: bool) -> None:
 
 def _summary(artifact: Artifact) -> dict[str, Any]:
     layout, scores = artifact.layout, artifact.head_scores
-    published = artifact.method.name == "sav"
+    published = artifact.classifier.published_as is not None
     hits_or_none = [int(score) for score in scores] if published and scores is not None else None
     return {
         "method": artifact.method.to_json(),
@@ -128,7 +128,7 @@ def _show_heads(artifact: Artifact) -> None:
     if scores is None:
         show(f"{len(heads)} of {layout.n_heads} heads are in use; this method does not score them")
         return
-    published, scored = artifact.method.name == "sav", n_scored(artifact.shots)
+    published, scored = artifact.classifier.published_as is not None, n_scored(artifact.shots)
     rows = [
         (rank, layer, index, hits(score, scored) if published else f"{score:.3f}")
         for rank, (layer, index, score) in enumerate(heads, start=1)

@@ -139,7 +139,7 @@ class MultiLabelModel(BaseEstimator):  # type: ignore[misc]
         _check_contents(records, labels)
         supports = [_support(records, rows, labels, name) for name in names]
         models = [_fitted_on(support, method, reader) for support in supports]
-        common = _common_heads(models, method)
+        common = _common_heads(models)
         if common is not None:
             chosen = Method(method.name, heads=common, parameters=method.parameters)
             models = [_fitted_on(support, chosen, reader) for support in supports]
@@ -264,10 +264,10 @@ def _support(
     return SupportSet.of(shots, rows)
 
 
-def _common_heads(models: Sequence[SAVModel], method: Method) -> tuple[tuple[int, int], ...] | None:
+def _common_heads(models: Sequence[SAVModel]) -> tuple[tuple[int, int], ...] | None:
     """Return the heads with the best mean score over the labels; None where a method keeps no number."""
-    count = models[0].classifier_.get_params(deep=False).get("n_heads")
-    if not isinstance(count, int) or models[0].head_scores_ is None or method.name == "calm":
+    count = models[0].classifier_.n_heads_kept
+    if count is None or models[0].head_scores_ is None:
         return None
     scores = np.stack([np.asarray(model.head_scores_, dtype=np.float64) for model in models], axis=1)
     layout = models[0].layout
