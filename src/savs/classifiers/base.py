@@ -145,7 +145,7 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Title and reference of the method for model cards, where it is one that was published."""
 
     is_calibrated = True
-    """Whether `predict_proba` estimates probabilities; shares of votes are none."""
+    """Whether `predict_proba` estimates probabilities; shares of votes do not."""
 
     @property
     def needs_state(self) -> bool:
@@ -417,7 +417,25 @@ class CalibratedHeadClassifier(HeadClassifier):
         """Score rows that hold the heads in use, in the order of `heads_`; `layout` is theirs."""
 
     def fit_shots(self, classes: NDArray[Any], shots: Shots) -> Self:
-        """Learn from shots that are checked and encoded; see `HeadClassifier.fit_shots`."""
+        """Learn from checked and encoded shots; see `HeadClassifier.fit_shots`.
+
+        Parameters
+        ----------
+        classes : ndarray, shape (n_classes,)
+            The classes, sorted.
+        shots : Shots
+            Finite rows, class indices and layout.
+
+        Returns
+        -------
+        CalibratedHeadClassifier
+            The fitted classifier itself.
+
+        Raises
+        ------
+        ValueError
+            If a parameter of the classifier is out of range.
+        """
         priors = class_priors(self.priors, shots.counts)
         self.head_scores_, self.selection_report_ = None, {}
         fitted = self._learn(shots if self.needs_state else shots.heads_only)
