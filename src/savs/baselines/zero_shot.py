@@ -31,7 +31,20 @@ class Generator(Protocol):
     """The part of a backbone that answers in words."""
 
     def generate(self, examples: Sequence[Example], *, max_new_tokens: int = 16) -> list[str]:
-        """Return one answer per example."""
+        """Return the answer to each example.
+
+        Parameters
+        ----------
+        examples : sequence of Example
+            The examples to answer; labels are ignored.
+        max_new_tokens : int, default=16
+            Largest number of tokens in one answer.
+
+        Returns
+        -------
+        list of str
+            One answer per example, in the same order.
+        """
 
 
 def zero_shot(

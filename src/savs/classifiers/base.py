@@ -423,7 +423,25 @@ class CalibratedHeadClassifier(HeadClassifier):
         """Score rows that hold the heads in use, in the order of `heads_`; `layout` is theirs."""
 
     def fit_shots(self, classes: NDArray[Any], shots: Shots) -> Self:
-        """Learn from shots that are checked and encoded; see `HeadClassifier.fit_shots`."""
+        """Learn from checked and encoded shots; see `HeadClassifier.fit_shots`.
+
+        Parameters
+        ----------
+        classes : ndarray, shape (n_classes,)
+            The classes, sorted.
+        shots : Shots
+            Finite rows, class indices and layout.
+
+        Returns
+        -------
+        CalibratedHeadClassifier
+            The fitted classifier itself.
+
+        Raises
+        ------
+        ValueError
+            If a parameter of the classifier is out of range.
+        """
         priors = class_priors(self.priors, shots.counts)
         self.head_scores_, self.selection_report_ = None, {}
         fitted = self._learn(shots if self.needs_state else shots.heads_only)

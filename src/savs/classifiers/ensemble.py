@@ -121,11 +121,11 @@ class EnsembleClassifier(CalibratedHeadClassifier):
     Parameters
     ----------
     estimators : sequence of str or None, default=None
-        Names from `BASE_ESTIMATORS`; None takes `default_estimators` of the rows
-        that can use so many shots.
+        Names from `BASE_ESTIMATORS`. None: the `default_estimators` of the layout, without those that
+        cannot use this many shots.
     weighting : {"likelihood", "uniform"}, default="likelihood"
         "likelihood": proportional to ``exp(-4 loss)``, the loss being the mean log loss of held-out shots.
-        "uniform": all alike.
+        "uniform": all equal.
     layout, priors
         As for `HeadVoteClassifier`.
 
@@ -136,7 +136,7 @@ class EnsembleClassifier(CalibratedHeadClassifier):
     weights_ : dict of str to float
         Their weights, summing to 1.
     skipped_ : dict of str to str
-        Base estimators that would have been used but cannot take so many shots, and why.
+        The reason for each default estimator that is skipped because it cannot use this many shots.
     """
 
     estimators_: dict[str, CalibratedHeadClassifier]
@@ -227,12 +227,27 @@ class EnsembleClassifier(CalibratedHeadClassifier):
 
 
 def usable_estimators(names: Sequence[str] | None, shots: Shots) -> tuple[list[str], dict[str, str]]:
-    """Return the base estimators that are asked for, and of the default ones (None) why some are skipped.
+    """Return the base estimators to use, and which of the default ones are skipped.
+
+    Parameters
+    ----------
+    names : sequence of str or None
+        Names from `BASE_ESTIMATORS`, all of which are used. None: the `default_estimators` of the layout,
+        without those that cannot use this many shots.
+    shots : Shots
+        The shots.
+
+    Returns
+    -------
+    names : list of str
+        The base estimators to use.
+    skipped : dict of str to str
+        The reason for each default estimator that is skipped, by name.
 
     Raises
     ------
     ValueError
-        If there is no name, or an unknown or repeated one.
+        If `names` is empty, or holds an unknown or repeated name.
     """
     if names is not None:
         _check_names(names)
@@ -248,7 +263,27 @@ def usable_estimators(names: Sequence[str] | None, shots: Shots) -> tuple[list[s
 
 
 def fit_base_estimators(names: Sequence[str], shots: Shots) -> dict[str, CalibratedHeadClassifier]:
-    """Return methods fitted on the same shots, sharing what they compute; classes are their indices."""
+    """Fit several methods on the same shots; intermediate results are shared through ``shots.memo``.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names from `BASE_ESTIMATORS`.
+    shots : Shots
+        The shots.
+
+    Returns
+    -------
+    dict of str to CalibratedHeadClassifier
+        The fitted methods by name, in the order of `names`. Their ``classes_`` are the class indices.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown.
+    DataError
+        If a method cannot use this many shots.
+    """
     classes = np.arange(shots.n_classes)
     return {name: make_base_estimator(name, shots.layout).fit_shots(classes, shots) for name in names}
 
@@ -259,7 +294,20 @@ def ensemble_weights(losses: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def mix(logs: Sequence[NDArray[np.float64]], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the log of the weighted mean of probabilities given as logs, each (n_examples, n_classes)."""
+    """Return the log of a weighted mean of probabilities.
+
+    Parameters
+    ----------
+    logs : sequence of ndarray of float64, each of shape (n_examples, n_classes)
+        Log probabilities from each estimator.
+    weights : ndarray of float64, shape (n_estimators,)
+        Weight of each estimator; they sum to 1.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_examples, n_classes)
+        Log of the mean probability, which is clipped from below at 1e-12.
+    """
     pooled = sum(weight * np.exp(log) for weight, log in zip(weights, logs, strict=True))
     return np.asarray(np.log(np.maximum(pooled, _MIXED_FLOOR)))
 

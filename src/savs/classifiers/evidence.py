@@ -58,7 +58,7 @@ def head_opinions(
 
 
 def agreement_entropy(votes: NDArray[np.intp], n_classes: int) -> NDArray[np.float64]:
-    """Return the entropy of the votes over the classes in units of its maximum: 0 agreed, 1 all alike.
+    """Return the entropy of the votes over its maximum: 0 if all heads agree, 1 if all classes tie.
 
     Parameters
     ----------
@@ -80,7 +80,22 @@ def agreement_entropy(votes: NDArray[np.intp], n_classes: int) -> NDArray[np.flo
 def shot_cosines(
     rows: NDArray[np.floating], shots: NDArray[np.floating], layout: HeadLayout
 ) -> NDArray[np.float64]:
-    """Return the cosine of each row to each shot in each head, (n_heads, n_rows, n_shots); 0 for zeros."""
+    """Return the cosine of each row to each shot, head by head.
+
+    Parameters
+    ----------
+    rows : ndarray of float, shape (n_rows, layout.width)
+        Feature rows.
+    shots : ndarray of float, shape (n_shots, layout.width)
+        Feature rows of the shots.
+    layout : HeadLayout
+        Which columns belong to which head, for both.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_heads, n_rows, n_shots)
+        Cosines, with heads in layout order; 0 where either vector is zero.
+    """
     found = np.empty((layout.n_heads, len(rows), len(shots)))
     for positions, vectors in head_blocks(np.concatenate([rows, shots]), layout):
         units = unit_vectors(vectors)

@@ -53,7 +53,8 @@ class HeadScoring:
     criterion : "probability" or "margin"
         The value of a shot.
     temperature : float, "auto" or None
-        What scores are divided by; "auto": the rule's own number where it has one, else fitted; None: fitted.
+        What scores are divided by. None: fitted for each head. "auto": the rule's own number if it has one,
+        otherwise fitted.
     by_class : bool
         Whether reliability per class is wanted.
     """
@@ -92,7 +93,29 @@ class HeadScores:
 def score_heads(
     head_scoring: HeadScoring, rule: HeadRule, shots: Shots, allowed: NDArray[np.intp]
 ) -> HeadScores:
-    """Walk once over the allowed heads: temperature, value of every shot, log loss, reliability per class."""
+    """Rate the allowed heads on the shots, in one walk over them.
+
+    Parameters
+    ----------
+    head_scoring : HeadScoring
+        How heads are rated.
+    rule : HeadRule
+        The rule that scores the classes.
+    shots : Shots
+        The shots; those that are alone in their class are not used for rating.
+    allowed : ndarray of int, shape (n_allowed,)
+        Positions in the layout of the heads to rate.
+
+    Returns
+    -------
+    HeadScores
+        Temperature, mean value, mean log loss and, where asked for, reliability per class of each head.
+
+    Raises
+    ------
+    ValueError
+        If the criterion is unknown.
+    """
     usable = np.flatnonzero(shots.can_be_held_out)
     scored_heads = HeadScores(shots.layout.n_heads, shots.n_classes)
     for positions, vectors in shots.blocks(allowed):
@@ -137,7 +160,24 @@ def _rate_block(
 def held_out_probabilities(
     rule: HeadRule, shots: Shots, scored_heads: HeadScores, best: NDArray[np.intp]
 ) -> NDArray[np.float64]:
-    """Return class probabilities of held-out shots, (n_best, n_held_out, n_classes), in the order given."""
+    """Return each head's class probabilities of every shot, computed from the other shots.
+
+    Parameters
+    ----------
+    rule : HeadRule
+        The rule that scores the classes.
+    shots : Shots
+        The shots.
+    scored_heads : HeadScores
+        Temperatures of the heads, from `score_heads`.
+    best : ndarray of int, shape (n_best,)
+        Positions of the heads in the layout.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_best, n_held_out, n_classes)
+        Probabilities, with heads in the order of `best`. Shots that are alone in their class are left out.
+    """
     usable = shots.can_be_held_out
     place = {int(position): rank for rank, position in enumerate(best)}
     shares = np.empty((len(best), int(usable.sum()), shots.n_classes))
@@ -208,7 +248,7 @@ def true_class_values(
     codes : ndarray of int, shape (n_shots,)
         True classes.
     criterion : "probability" or "margin"
-        The true class's probability, or that less the largest other one.
+        The true class's probability, or its margin over the most probable other class.
 
     Returns
     -------
@@ -223,7 +263,20 @@ def true_class_values(
 
 
 def margins(probabilities: NDArray[np.float64], codes: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return the true class's probability less the largest other one, shape (n_heads, n_shots)."""
+    """Return the probability of the true class minus the largest probability of another class.
+
+    Parameters
+    ----------
+    probabilities : ndarray of float64, shape (n_heads, n_shots, n_classes)
+        Class probabilities of the shots.
+    codes : ndarray of int, shape (n_shots,)
+        True classes, as indices.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_heads, n_shots)
+        Margins from -1 to 1; negative where another class is more probable.
+    """
     rows = np.arange(len(codes))
     true = probabilities[:, rows, codes]
     others = probabilities.copy()
@@ -305,7 +358,19 @@ def rank_heads(values: NDArray[np.float64], layout: HeadLayout) -> NDArray[np.in
 
 
 def soft_weights(losses: NDArray[np.float64], sharpness: float) -> NDArray[np.float64]:
-    """Return weights proportional to ``exp(-sharpness * (loss - best))``, summing to 1.
+    """Return weights proportional to ``exp(-sharpness * (loss - smallest loss))``.
+
+    Parameters
+    ----------
+    losses : ndarray of float64, shape (n,)
+        Loss of each head or estimator.
+    sharpness : float
+        How quickly weights fall as losses grow; 0 makes all weights equal.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        Weights that sum to 1.
 
     Examples
     --------
@@ -332,7 +397,7 @@ def choose_n_heads(
     codes : ndarray of int, shape (n_shots,)
         True classes.
     default : int
-        What to keep where the shots do not say otherwise; all heads where there are fewer.
+        How many to keep unless the shots favor another number; all heads where there are fewer.
 
     Returns
     -------

@@ -60,14 +60,24 @@ class HeadSet:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
-        """Return what `to_json` wrote; `ValueError` if it is no head set."""
+        """Return the head set that `to_json` wrote; `ValueError` if `data` is not one."""
         if set(data) != {"heads", "layout"}:
             raise ValueError("a head set has 'heads' and 'layout'")
         return cls(tuple(Head(*head) for head in data["heads"]), HeadLayout.from_json(data["layout"]))
 
 
 def jaccard(heads: Sequence[tuple[int, int]], others: Sequence[tuple[int, int]]) -> float:
-    """Return how much two sets of heads overlap: shared ones among all, 1 for two empty sets.
+    """Return the Jaccard index of two sets of heads: the size of the intersection over that of the union.
+
+    Parameters
+    ----------
+    heads, others : sequence of (layer, index)
+        The two sets. Order and repeats do not matter.
+
+    Returns
+    -------
+    float
+        From 0 (disjoint) to 1 (equal); 1 for two empty sets.
 
     Examples
     --------

@@ -3,8 +3,8 @@
 Heads may be centered on the mean of the shots, and are brought to length 1, so that every head counts by its
 weight and not by its scale. Only matrices of shots by shots are held, whatever the number of heads.
 
-Both are computed in the shots' own coordinates (at most as many as shots), with exact leave-one-out for the
-penalty. Given the shots' means and the head weights, which stay as they are, that is.
+Both are computed in the shots' own coordinates (at most as many as shots). The penalty is chosen by exact
+leave-one-out, with the shots' means and the head weights held fixed.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ _NOTHING = 1e-24
 
 
 def head_losses(shots: Shots, weighting: str) -> NDArray[np.float64]:
-    """Return how badly each head alone tells held-out shots apart, by the Gaussian rule of [HEC].
+    """Return the loss of each head alone on held-out shots, by the Gaussian rule of [HEC].
 
     Parameters
     ----------
     shots : Shots
         The shots.
     weighting : "log_loss" or "error"
-        Mean of minus the log probability (tau = 10) of the true class, or share of wrong answers.
+        Mean negative log probability (tau = 10) of the true class, or share of wrong answers.
 
     Returns
     -------
@@ -91,10 +91,10 @@ class Frame(NamedTuple):
     Attributes
     ----------
     means : ndarray of float64, shape (width,)
-        What is taken off; zeros where nothing is.
+        What is subtracted; zeros where nothing is.
     scales : ndarray of float64, shape (n_heads,), or None
-        None: `means` are taken off first, then vectors are brought to length 1. Else vectors are brought to
-        length 1 first, `means` are taken off, and each head is multiplied by its scale.
+        None: `means` are subtracted first, then vectors are scaled to length 1. Otherwise vectors are scaled
+        to length 1 first, `means` are subtracted, and each head is multiplied by its scale.
     """
 
     means: NDArray[np.float64]
@@ -109,7 +109,7 @@ def frame_of_shots(shots: Shots, centering: str) -> Frame:
     shots : Shots
         The shots.
     centering : "before", "after" or "none"
-        Whether the shots' mean is taken off before vectors are brought to length 1, or after (then each head
+        Whether the shots' mean is subtracted before vectors are scaled to length 1, or after (then each head
         is scaled so that its shots have a mean square of 1), or not at all.
     """
     if centering not in ("before", "after", "none"):
@@ -130,7 +130,22 @@ def frame_of_shots(shots: Shots, centering: str) -> Frame:
 
 
 def unit_blocks(rows: NDArray[np.floating], layout: HeadLayout, frame: Frame) -> Iterator[HeadBlock]:
-    """Walk over head vectors in the frame of the shots."""
+    """Yield head vectors in the frame of the shots, one block of heads at a time.
+
+    Parameters
+    ----------
+    rows : ndarray of float, shape (n_rows, layout.width)
+        Feature rows.
+    layout : HeadLayout
+        Which columns belong to which head.
+    frame : Frame
+        How head vectors are brought to one scale.
+
+    Yields
+    ------
+    HeadBlock
+        Positions of the heads, and their vectors of shape (n_block_heads, n_rows, head_dim) in float64.
+    """
     for positions, vectors in head_blocks(rows, layout):
         spans = [layout.columns(layout.heads[position]) for position in positions]
         centers = np.stack([frame.means[span] for span in spans])[:, None]
@@ -214,7 +229,28 @@ def rbf_kernel_to_shots(
     weights: NDArray[np.float64],
     gamma: float,
 ) -> NDArray[np.float64]:
-    """Return the RBF kernel of new rows with shots given as centered unit vectors (n_shots, width)."""
+    """Return the RBF kernel of new rows with the shots, ``sum_h w_h exp(-gamma (1 - <u_h, v_h>))``.
+
+    Parameters
+    ----------
+    rows : ndarray of float, shape (n_rows, layout.width)
+        New feature rows.
+    units : ndarray of float, shape (n_shots, layout.width)
+        Head vectors of the shots, already in the frame.
+    layout : HeadLayout
+        Which columns belong to which head, for both.
+    frame : Frame
+        How head vectors of the new rows are brought to one scale.
+    weights : ndarray of float64, shape (n_heads,)
+        Weight of each head.
+    gamma : float
+        Inverse width of the kernel, as for `shot_kernel`.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_rows, n_shots)
+        The kernel.
+    """
     kernel = np.zeros((len(rows), len(units)))
     for positions, vectors in unit_blocks(rows, layout, frame):
         for position, vector in zip(positions, vectors, strict=True):

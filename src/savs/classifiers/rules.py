@@ -194,7 +194,20 @@ class CosineRule(HeadRule):
     """Score of a class: cosine to the plain mean of its shots; 0 where either vector is zero."""
 
     def fit(self, vectors: NDArray[np.float64], shots: Shots) -> Parameters:
-        """Learn unit centroids, ``centroids`` of shape (n_block_heads, n_classes, head_dim)."""
+        """Learn the class centroids ([SAV] section 3).
+
+        Parameters
+        ----------
+        vectors : ndarray of float64, shape (n_block_heads, n_shots, head_dim)
+            Vectors of some heads.
+        shots : Shots
+            Their labels.
+
+        Returns
+        -------
+        dict of str to ndarray of float64
+            ``centroids`` of length 1, shape (n_block_heads, n_classes, head_dim).
+        """
         return {"centroids": unit_vectors(shots.class_sums(_scaled(vectors)))}
 
     def scores(
@@ -203,11 +216,42 @@ class CosineRule(HeadRule):
         parameters: Parameters,
         codes: NDArray[np.intp],  # noqa: ARG002
     ) -> NDArray[np.float64]:
-        """Return cosines."""
+        """Return the cosine of each vector to each class centroid.
+
+        Parameters
+        ----------
+        vectors : ndarray of float64, shape (n_block_heads, n_rows, head_dim)
+            New vectors of the heads.
+        parameters : dict of str to ndarray of float64
+            From `fit`, for the same heads.
+        codes : ndarray of int, shape (n_shots,)
+            Not used.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_block_heads, n_rows, n_classes)
+            Cosines; 0 where either vector is zero.
+        """
         return np.asarray(unit_vectors(vectors) @ parameters["centroids"].transpose(0, 2, 1))
 
     def held_out_scorer(self, vectors: NDArray[np.float64], shots: Shots) -> LeftOutScorer:
-        """Return what gives cosines; a shot's own class has the others' centroid, (sum - h) / (n - 1)."""
+        """Return a function that scores shots by their cosines to centroids computed without them.
+
+        The centroid of the shot's own class is that of the other shots, ``(sum - h) / (n - 1)``.
+
+        Parameters
+        ----------
+        vectors : ndarray of float64, shape (n_block_heads, n_shots, head_dim)
+            Vectors of some heads.
+        shots : Shots
+            Their labels.
+
+        Returns
+        -------
+        callable
+            From a slice of the shots to float64 scores of shape (n_block_heads, n_rows, n_classes); see
+            `HeadRule.held_out_scorer`.
+        """
         vectors = _scaled(vectors)
         sums = shots.class_sums(vectors)
         lengths = np.einsum("hcd,hcd->hc", sums, sums)
@@ -293,15 +337,15 @@ class GaussianRule(HeadRule):
     ridge : float, default=1
         lambda of HEC-V.
     unit : bool, default=True
-        Whether vectors are brought to length 1 first, as in HEC-V.
+        Whether vectors are scaled to length 1 first, as in HEC-V.
     class_prior : bool, default=False
         Whether the log share of the class among the shots is added, as in HEC-V.
 
     Notes
     -----
     A head whose shots lie exactly at their class means, as with one shot per class, has no covariance. Its
-    precision would be 0 as published (pseudo-inverse of 0) and all classes tie; here the ridge takes a trace
-    of 1 then, so that the nearest mean wins.
+    precision as published would be 0 (the pseudo-inverse of 0), and all classes would tie. Here the ridge
+    then assumes a trace of 1, so that the nearest mean wins.
     """
 
     covariance: Literal["ridge", "oas"] = "ridge"
@@ -315,11 +359,24 @@ class GaussianRule(HeadRule):
         return 10.0 if self.covariance == "ridge" else None
 
     def fit(self, vectors: NDArray[np.float64], shots: Shots) -> Parameters:
-        """Learn the linear form of the scores.
+        """Learn the scores as linear functions of the vector.
 
-        The quadratic term of the vector is common to all classes and cancels in the softmax. What is left is
-        ``<x, P mu_k> - <mu_k, P mu_k> / 2``: ``weights`` (n_block_heads, n_classes, head_dim) and
-        ``offsets`` (n_block_heads, n_classes).
+        The quadratic term of the vector is common to all classes and cancels in the softmax. The score of
+        class k is ``<x, P mu_k> - <mu_k, P mu_k> / 2``, with class mean ``mu_k`` and precision ``P``, plus
+        the log of the class's share of the shots if `class_prior`.
+
+        Parameters
+        ----------
+        vectors : ndarray of float64, shape (n_block_heads, n_shots, head_dim)
+            Vectors of some heads.
+        shots : Shots
+            Their labels.
+
+        Returns
+        -------
+        dict of str to ndarray of float64
+            ``weights`` of shape (n_block_heads, n_classes, head_dim) and ``offsets`` of shape
+            (n_block_heads, n_classes).
         """
         scatter = _scatter(self._prepared(vectors), shots)
         squares = (scatter.values**2).sum(axis=1)
@@ -339,12 +396,44 @@ class GaussianRule(HeadRule):
         parameters: Parameters,
         codes: NDArray[np.intp],  # noqa: ARG002
     ) -> NDArray[np.float64]:
-        """Return log densities up to a constant per vector."""
+        """Return log densities of the classes, up to a constant per vector.
+
+        Parameters
+        ----------
+        vectors : ndarray of float64, shape (n_block_heads, n_rows, head_dim)
+            New vectors of the heads.
+        parameters : dict of str to ndarray of float64
+            From `fit`, for the same heads.
+        codes : ndarray of int, shape (n_shots,)
+            Not used.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_block_heads, n_rows, n_classes)
+            Log densities.
+        """
         linear = self._prepared(vectors) @ parameters["weights"].transpose(0, 2, 1)
         return np.asarray(linear + parameters["offsets"][:, None])
 
     def held_out_scorer(self, vectors: NDArray[np.float64], shots: Shots) -> LeftOutScorer:
-        """Return what gives log densities from means and covariance without the shot, shrinkage included."""
+        """Return a function that scores shots by log densities estimated without them.
+
+        Means, covariance and shrinkage are all those of the other shots, by a rank-one update of the scatter
+        (Sherman and Morrison 1950).
+
+        Parameters
+        ----------
+        vectors : ndarray of float64, shape (n_block_heads, n_shots, head_dim)
+            Vectors of some heads.
+        shots : Shots
+            Their labels.
+
+        Returns
+        -------
+        callable
+            From a slice of the shots to scores of shape (n_block_heads, n_rows, n_classes), float32 where
+            ``shots.is_large``; see `HeadRule.held_out_scorer`.
+        """
         scatter = _scatter(self._prepared(vectors), shots)
         counts = shots.counts[shots.codes]
         share = counts / np.maximum(counts - 1, 1)
@@ -492,7 +581,7 @@ _NOWHERE = -1.0
 
 @dataclass(frozen=True)
 class NearestShotRule(HeadRule):
-    """Score of a class: cosine to its nearest shot, or how much of it lies near.
+    """Score of a class: cosine to its nearest shot, or a soft form over all of its shots.
 
     Parameters
     ----------
@@ -500,8 +589,8 @@ class NearestShotRule(HeadRule):
         None: the largest cosine. A number: ``log(mean_j exp(-beta (1 - cos_j)))`` over the shots j of the
         class, the cache model of [Tip] (eq. 3) as a mean, so that larger classes have no advantage.
     center : bool, default=True
-        Whether the mean of all shots is taken off first. The center stays in leave-one-out: it knows no
-        labels.
+        Whether the mean of all shots is subtracted first. It is not recomputed in leave-one-out, because it
+        does not depend on the labels.
     """
 
     beta: float | None = None
@@ -513,19 +602,62 @@ class NearestShotRule(HeadRule):
         return None if self.beta is None else 1.0
 
     def fit(self, vectors: NDArray[np.float64], shots: Shots) -> Parameters:  # noqa: ARG002
-        """Keep ``shots`` (n_block_heads, n_shots, head_dim), of length 1, and ``center``."""
+        """Keep the shots, centered if `center`, as vectors of length 1.
+
+        Parameters
+        ----------
+        vectors : ndarray of float64, shape (n_block_heads, n_shots, head_dim)
+            Vectors of some heads.
+        shots : Shots
+            Not used.
+
+        Returns
+        -------
+        dict of str to ndarray of float64
+            ``shots`` of shape (n_block_heads, n_shots, head_dim), and ``center`` of shape
+            (n_block_heads, head_dim), zeros unless `center`.
+        """
         center = vectors.mean(axis=1) * self.center
         return {"shots": unit_vectors(vectors - center[:, None]), "center": center}
 
     def scores(
         self, vectors: NDArray[np.float64], parameters: Parameters, codes: NDArray[np.intp]
     ) -> NDArray[np.float64]:
-        """Return the class scores of new vectors."""
+        """Score each class by the shots of the class that are close to the vector.
+
+        Parameters
+        ----------
+        vectors : ndarray of float64, shape (n_block_heads, n_rows, head_dim)
+            New vectors of the heads.
+        parameters : dict of str to ndarray of float64
+            From `fit`, for the same heads.
+        codes : ndarray of int, shape (n_shots,)
+            Class indices of the shots.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_block_heads, n_rows, n_classes)
+            Cosines, or log mean similarities if `beta` is a number ([Tip] eq. 3, as a mean).
+        """
         unit = unit_vectors(vectors - parameters["center"][:, None])
         return self._by_class(unit @ parameters["shots"].transpose(0, 2, 1), codes)
 
     def held_out_scorer(self, vectors: NDArray[np.float64], shots: Shots) -> LeftOutScorer:
-        """Return what gives class scores in which a shot is no neighbor of itself."""
+        """Return a function that scores shots without comparing any shot with itself.
+
+        Parameters
+        ----------
+        vectors : ndarray of float64, shape (n_block_heads, n_shots, head_dim)
+            Vectors of some heads.
+        shots : Shots
+            Their labels.
+
+        Returns
+        -------
+        callable
+            From a slice of the shots to scores of shape (n_block_heads, n_rows, n_classes), from cosines in
+            float32 where ``shots.is_large``; see `HeadRule.held_out_scorer`.
+        """
         unit: NDArray[np.floating] = self.fit(vectors, shots)["shots"]
         unit = unit.astype(np.float32) if shots.is_large else unit
 
@@ -615,9 +747,23 @@ def make_rule(rule: object) -> HeadRule:
 
 
 def fit_every_head(rule: HeadRule, shots: Shots, heads: Sequence[Head]) -> dict[str, NDArray[Any]]:
-    """Return the rule's parameters of the given heads as ``"<group>.<name>"`` arrays.
+    """Fit the rule to each of the given heads.
 
-    The group is the place of the heads' width among their widths; the heads of a group come in their order.
+    Parameters
+    ----------
+    rule : HeadRule
+        The rule to fit.
+    shots : Shots
+        The shots.
+    heads : sequence of Head
+        Heads of ``shots.layout``.
+
+    Returns
+    -------
+    dict of str to ndarray
+        The rule's parameters, by ``"<group>.<name>"``. Heads of one width form a group, numbered as in
+        ``shots.layout.select(heads).groups``. The first axis of each array is the heads of the group, in
+        their order in `heads`.
     """
     found: dict[str, list[NDArray[np.float64]]] = {}
     dims = [group.columns.shape[1] for group in shots.layout.select(heads).groups]
@@ -635,7 +781,28 @@ def score_every_head(
     layout: HeadLayout,
     codes: NDArray[np.intp],
 ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float64]]]:
-    """Yield positions of heads and their scores of the rows, shape (n_block_heads, n_rows, n_classes)."""
+    """Yield the scores of rows from each head, one block of heads at a time.
+
+    Parameters
+    ----------
+    rule : HeadRule
+        The rule that was fitted.
+    arrays : dict of str to ndarray
+        From `fit_every_head`, for the heads of `layout`.
+    rows : ndarray of float, shape (n_rows, layout.width)
+        Feature rows.
+    layout : HeadLayout
+        Which columns belong to which head.
+    codes : ndarray of int, shape (n_shots,)
+        Class indices of the shots that the rule was fitted on.
+
+    Yields
+    ------
+    positions : ndarray of int, shape (n_block_heads,)
+        Positions of the heads in `layout`.
+    scores : ndarray of float64, shape (n_block_heads, n_rows, n_classes)
+        Their scores; the largest wins.
+    """
     dims = [group.columns.shape[1] for group in layout.groups]
     done = [0] * len(dims)
     for positions, vectors in head_blocks(rows, layout):

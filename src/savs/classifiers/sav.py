@@ -142,7 +142,20 @@ def vote_counts(votes: NDArray[np.intp], n_classes: int) -> NDArray[np.int64]:
 
 
 def vote_shares(votes: NDArray[np.intp], n_classes: int) -> NDArray[np.float64]:
-    """Return the share of the heads that voted for each class, shape (n_examples, n_classes)."""
+    """Return the share of the heads that voted for each class.
+
+    Parameters
+    ----------
+    votes : ndarray of int, shape (n_examples, n_kept_heads)
+        Class index that each head chose.
+    n_classes : int
+        Number of classes.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_examples, n_classes)
+        Shares between 0 and 1; each row sums to 1.
+    """
     return np.asarray(vote_counts(votes, n_classes) / votes.shape[1], dtype=np.float64)
 
 
@@ -258,7 +271,25 @@ class SAVClassifier(HeadClassifier):
         self.layout = layout
 
     def fit_shots(self, classes: NDArray[Any], shots: Shots) -> Self:
-        """Learn centroids, head scores and the kept heads; see `HeadClassifier.fit_shots`."""
+        """Learn centroids and head scores, and select the heads; see `HeadClassifier.fit_shots`.
+
+        Parameters
+        ----------
+        classes : ndarray, shape (n_classes,)
+            The classes, sorted.
+        shots : Shots
+            Finite rows, class indices and layout.
+
+        Returns
+        -------
+        SAVClassifier
+            The fitted classifier itself.
+
+        Raises
+        ------
+        ValueError
+            If `n_heads` is not a positive integer.
+        """
         n_heads, layout = check_n_heads(self.n_heads), shots.layout
         centroids = class_centroids(shots.rows, shots.codes, shots.n_classes)
         scores = head_scores(shots.rows, shots.codes, centroids, layout)

@@ -104,7 +104,22 @@ def run_task(
 
 
 def first_draw(task: Task, shots: int, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the rows of shots and test items of the first draw of `savs.evaluation.run_draws`."""
+    """Return the rows of the first draw of `savs.evaluation.run_draws`.
+
+    Parameters
+    ----------
+    task : Task
+        The task, with all its labeled examples.
+    shots : int
+        Shots per class.
+    seed : int
+        Seed of the draws.
+
+    Returns
+    -------
+    shot_rows, test_rows : ndarray of int
+        Rows of ``task.examples``, each ascending.
+    """
     return draw_rows(task.labels, shots, (seed, 0))
 
 

@@ -116,7 +116,7 @@ def sample_scene(
     Parameters
     ----------
     rng : numpy.random.Generator
-        Source of all chance.
+        Source of randomness.
     n_things : int
         How many things, 1 to 6.
     background : str, optional
@@ -325,7 +325,20 @@ class Rule:
     join: Literal["and", "one"]
 
     def holds(self, on_image: bool, on_note: bool) -> bool:
-        """Whether the rule holds, given its two conditions."""
+        """Return whether the rule holds, given its two conditions.
+
+        Parameters
+        ----------
+        on_image : bool
+            Whether the image has a shape of the kind.
+        on_note : bool
+            Whether the note is about the topic.
+
+        Returns
+        -------
+        bool
+            Both conditions for ``"and"``; exactly one of them for ``"one"``.
+        """
         return on_image != on_note if self.join == "one" else on_image and on_note
 
     @property
@@ -358,7 +371,22 @@ PROMPT = 'Note: "{question}". Does the note fit the picture?'
 
 
 def draw_image(rng: np.random.Generator, rule: Rule, truth: bool) -> PILImage.Image:
-    """Draw two things; one of them is of the rule's kind if `truth`."""
+    """Draw two things, one of them of the rule's kind if `truth`.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of randomness.
+    rule : Rule
+        The rule; only its `kind` matters here.
+    truth : bool
+        Whether the image has a shape of that kind.
+
+    Returns
+    -------
+    PIL.Image.Image
+        The image.
+    """
     others = [kind for kind in KINDS if kind != rule.kind]
     while True:
         scene = sample_scene(rng, 2, kinds=KINDS if truth else others, distinct=True)
@@ -367,7 +395,22 @@ def draw_image(rng: np.random.Generator, rule: Rule, truth: bool) -> PILImage.Im
 
 
 def write_note(rng: np.random.Generator, rule: Rule, truth: bool) -> str:
-    """Write a short sentence; it is about the rule's topic if `truth`."""
+    """Write a short sentence, about the rule's topic if `truth`.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of randomness.
+    rule : Rule
+        The rule; only its `topic` matters here.
+    truth : bool
+        Whether the sentence is about that topic.
+
+    Returns
+    -------
+    str
+        The sentence.
+    """
     others = [topic for topic in NOUNS if topic != rule.topic]
     topic = rule.topic if truth else str(rng.choice(others))
     return str(rng.choice(SENTENCES)).format(rng.choice(NOUNS[topic]))

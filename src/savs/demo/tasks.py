@@ -49,7 +49,20 @@ def pixel_rows(examples: Sequence[Example]) -> NDArray[np.float32]:
 
 
 def fit_pixels(rows: NDArray[np.floating[Any]], labels: NDArray[Any]) -> Any:
-    """Return a logistic regression on standardized pixels; no setting was tuned."""
+    """Fit a logistic regression to standardized pixels, without tuning any setting.
+
+    Parameters
+    ----------
+    rows : ndarray of float, shape (n_examples, n_pixels)
+        From `pixel_rows`.
+    labels : ndarray, shape (n_examples,)
+        Labels.
+
+    Returns
+    -------
+    sklearn.pipeline.Pipeline
+        The fitted classifier.
+    """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -58,7 +71,20 @@ def fit_pixels(rows: NDArray[np.floating[Any]], labels: NDArray[Any]) -> Any:
 
 
 def only(example: Example, kind: type[Part]) -> Example:
-    """Return the example with its parts of one kind alone: its images or its text."""
+    """Return the example with only one kind of its parts: its images or its text.
+
+    Parameters
+    ----------
+    example : Example
+        The example; it is not changed.
+    kind : type
+        The kind to keep, `savs.media.Image` or `savs.data.Text`.
+
+    Returns
+    -------
+    Example
+        A copy without the other parts.
+    """
     messages = tuple(
         replace(message, parts=tuple(part for part in message.parts if isinstance(part, kind)))
         for message in example.messages

@@ -38,7 +38,7 @@ __all__ = ["Judge", "check_request", "compare_methods"]
 
 
 class Judge:
-    """Runs contenders; the model is asked in words once, when the first one wants it.
+    """Runs contenders; the model is asked in words only once, when a contender first needs it.
 
     Parameters
     ----------
@@ -91,7 +91,22 @@ class Judge:
     def run(
         self, methods: Sequence[str], splits: dict[tuple[int, int], tuple[Rows, Rows]], progress: bool
     ) -> dict[tuple[str, int], list[Trial]]:
-        """Return the trials of each method and number of shots, in the order of the draws."""
+        """Run the methods on all draws.
+
+        Parameters
+        ----------
+        methods : sequence of str
+            Names of `savs.evaluation.contenders.known_contenders`.
+        splits : dict of (int, int) to (ndarray of int, ndarray of int)
+            Rows of the shots and of the test items, by number of shots and draw.
+        progress : bool
+            Show a progress bar on a terminal.
+
+        Returns
+        -------
+        dict of (str, int) to list of Trial
+            The trials by method and number of shots, in the order of the draws.
+        """
         trials: dict[tuple[str, int], list[Trial]] = {}
         with _bar(len(methods) * len(splits), "fit", progress) as tell:
             for name in methods:
@@ -147,8 +162,8 @@ def compare_methods(
 ) -> Comparison:
     """Run every method on the same random draws of the shots, on features that are read once.
 
-    Items are judged if neither they nor another item with the same content is a shot of the draw. Fewer shots
-    of a draw are among its more shots. A method that cannot use a draw is noted as failed there.
+    An item is judged if neither it nor another item with the same content is a shot of the draw. Within a
+    draw, fewer shots are a subset of more shots. A method that cannot use a draw is recorded as failed there.
 
     Parameters
     ----------
@@ -167,7 +182,7 @@ def compare_methods(
     prompt : str, optional
         The template that `examples` had, for methods that put the classes' names to the model.
     zero_shot_items : int, default=100
-        So many test items at most are put to the model itself by ``zero_shot``, classes in turn.
+        Largest number of test items that ``zero_shot`` puts to the model itself, classes in turn.
     max_errors : int, default=0
         Examples that may be unreadable before the error of one more is raised; -1 means any number.
     progress : bool, default=False
@@ -232,7 +247,28 @@ def check_request(
     fixed_test: bool = False,
     draws: int = 1,
 ) -> None:
-    """Refuse what cannot be compared, before any model is loaded; see `compare_methods`."""
+    """Refuse a comparison that cannot be run, before any model is loaded; see `compare_methods`.
+
+    Parameters
+    ----------
+    examples : sequence of Example
+        Labeled; the shots are drawn from them.
+    methods : sequence of str
+        Names of `savs.evaluation.contenders.known_contenders`.
+    shots : sequence of int
+        Shots per class.
+    fixed_test : bool, default=False
+        Whether there is a separate test set. Otherwise each class needs one example more than its shots.
+    draws : int, default=1
+        Number of draws.
+
+    Raises
+    ------
+    ValueError
+        If a method is unknown, there is no method, or a number is out of range.
+    DataError
+        If there are fewer than two classes, or too few examples of one for the shots.
+    """
     known = known_contenders()
     unknown = [name for name in methods if name not in known]
     if unknown:

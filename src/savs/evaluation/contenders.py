@@ -128,7 +128,24 @@ def _of_other_type(items: Sequence[Example], classes: Sequence[Label]) -> str:
 
 
 def items_to_ask(labels: NDArray[Any], tests: Sequence[Rows], most: int, seed: int) -> list[int]:
-    """Return at most so many of the items of any draw's test, in random order, classes in turn."""
+    """Choose at random which test items to put to the model, taking the classes in turn.
+
+    Parameters
+    ----------
+    labels : ndarray, shape (n_examples,)
+        Labels of all examples.
+    tests : sequence of ndarray of int
+        Rows of the test items of each draw.
+    most : int
+        Largest number of items.
+    seed : int
+        Seed of the random order.
+
+    Returns
+    -------
+    list of int
+        At most `most` different rows, in the order in which they are asked.
+    """
     rows = np.random.default_rng(seed).permutation(np.unique(np.concatenate(tests))).tolist()
     turns: dict[Any, int] = {}
     order = []

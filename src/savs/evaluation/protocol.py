@@ -48,7 +48,23 @@ class DrawResults:
         }
 
     def difference(self, name: str, other: str, draw: int = 0, *, seed: int = 0) -> Difference:
-        """Return one method's accuracy less another's in one draw, with its interval over test examples."""
+        """Return how much more accurate one method is than another in one draw.
+
+        Parameters
+        ----------
+        name, other : str
+            The two methods.
+        draw : int, default=0
+            Which draw.
+        seed : int, default=0
+            Seed of the resamples.
+
+        Returns
+        -------
+        Difference
+            Accuracy of `name` minus that of `other`, with its interval over test examples; see
+            `savs.evaluation.paired_bootstrap`.
+        """
         return paired_bootstrap(self.correct[name][draw], self.correct[other][draw], seed=seed)
 
 
@@ -98,15 +114,30 @@ def run_draws(
 def draw_rows(
     labels: ArrayLike, shots: int, seed: int | Sequence[int], *, leave: int = 1
 ) -> tuple[Rows, Rows]:
-    """Draw `shots` rows of each class at random, and return them and all other rows, each ascending.
+    """Draw `shots` rows of each class at random; all other rows are left for the test.
 
-    Of one seed, fewer shots are among more shots. Every class keeps at least `leave` rows, 0 where the test
-    set is another one.
+    With the same seed, a draw of fewer shots is a subset of a draw of more shots.
+
+    Parameters
+    ----------
+    labels : array-like, shape (n_examples,)
+        Labels of the whole pool.
+    shots : int
+        Shots per class.
+    seed : int or sequence of int
+        Seed of the draw, as for `numpy.random.default_rng`.
+    leave : int, default=1
+        How many rows of each class must be left; 0 if the test set is a separate one.
+
+    Returns
+    -------
+    shot_rows, test_rows : ndarray of int
+        The rows drawn and all other rows, each ascending.
 
     Raises
     ------
     DataError
-        If a class has fewer than `shots` + `leave` examples.
+        If a class has fewer than `shots` + `leave` examples, or labels are unusable.
     ValueError
         If `shots` is below 1.
 

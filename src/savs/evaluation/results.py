@@ -36,7 +36,7 @@ class Trial:
     n_bytes : int
         Size of the fitted state.
     failure : str or None
-        Why there is none of all this.
+        Why the method could not use the draw; None if it could.
     """
 
     rows: NDArray[np.intp]
@@ -79,11 +79,37 @@ class Comparison:
     seed: int = 0
 
     def accuracies(self, name: str, shots: int) -> list[float | None]:
-        """Return a method's accuracy in each draw, None where it failed."""
+        """Return the accuracy of a method in each draw.
+
+        Parameters
+        ----------
+        name : str
+            The method.
+        shots : int
+            Shots per class.
+
+        Returns
+        -------
+        list of float or None
+            Accuracies between 0 and 1, one per draw; None where the method failed.
+        """
         return [None if trial.failure else float(trial.correct.mean()) for trial in self.trials[name, shots]]
 
     def mean(self, name: str, shots: int) -> float | None:
-        """Return the mean accuracy over the draws that the method could use; None if there are none."""
+        """Return the mean accuracy of a method over the draws in which it did not fail.
+
+        Parameters
+        ----------
+        name : str
+            The method.
+        shots : int
+            Shots per class.
+
+        Returns
+        -------
+        float or None
+            The mean, between 0 and 1; None if the method failed in all draws.
+        """
         known = [value for value in self.accuracies(name, shots) if value is not None]
         return float(np.mean(known)) if known else None
 
@@ -94,14 +120,42 @@ class Comparison:
         return max(known, key=lambda name: known[name]) if known else None
 
     def difference(self, name: str, other: str, shots: int) -> Difference | None:
-        """Return by how much one method is more accurate than another, see `bootstrap_over_items`.
+        """Return how much more accurate one method is than another; see `bootstrap_over_items`.
 
-        Only draws that both could use and items that both were judged on count; None if there are none.
+        Only draws in which neither method failed count, and only items that both were judged on.
+
+        Parameters
+        ----------
+        name, other : str
+            The two methods.
+        shots : int
+            Shots per class.
+
+        Returns
+        -------
+        Difference or None
+            Accuracy of `name` minus that of `other`, with its interval; None if there are no such items.
         """
         return bootstrap_over_items(self.trials[name, shots], self.trials[other, shots], seed=self.seed)
 
     def figures(self, name: str, shots: int) -> dict[str, Any]:
-        """Return everything about one method at one number of shots, JSON-able."""
+        """Return all figures of one method at one number of shots, as JSON-able data.
+
+        Parameters
+        ----------
+        name : str
+            The method.
+        shots : int
+            Shots per class.
+
+        Returns
+        -------
+        dict of str to Any
+            ``accuracy`` (one per draw), ``mean`` and ``interval`` of the accuracy; mean ``seconds`` for fit
+            and predictions; mean ``bytes`` of the fitted state; the differences ``against_sav`` and
+            ``against_baseline``; and ``failures``, the reasons by draw. Figures that cannot be computed are
+            None.
+        """
         trials = self.trials[name, shots]
         done = [trial for trial in trials if trial.failure is None]
         values = [float(trial.correct.mean()) for trial in done]
@@ -165,16 +219,16 @@ def bootstrap_over_items(
     n_resamples: int = 10_000,
     seed: int = 0,
 ) -> Difference | None:
-    """Return one method's accuracy less another's over all draws, with a paired bootstrap interval.
+    """Return one method's accuracy minus another's over all draws, with a paired bootstrap interval.
 
-    What is resampled are the items, each with its results in all draws: an item that is a test item in five
-    draws is no five items. For one draw this is `savs.evaluation.paired_bootstrap`. The interval is that of
-    other test items after the same draws, not of other shots.
+    Items are resampled, each with its results in all draws: a test item of five draws counts as one item, not
+    as five. For one draw this is `savs.evaluation.paired_bootstrap`. The interval covers the choice of test
+    items, not the choice of shots.
 
     Parameters
     ----------
     trials, others : sequence of Trial
-        Of the two methods, draw by draw.
+        The trials of the two methods, draw by draw.
     level : float, default=0.95
         Coverage of the percentile interval.
     n_resamples, seed : int
@@ -218,11 +272,11 @@ class Overall(NamedTuple):
     mean : float or None
         Mean over the datasets of the mean over the draws; None where it failed on one.
     against_sav : float or None
-        The same of the published rule, taken off.
+        That mean minus the same mean of the published rule.
     worst : float or None
         The smallest difference to the published rule on a dataset.
     worst_on : str or None
-        Which one that is.
+        Name of that dataset.
     """
 
     mean: float | None

@@ -22,14 +22,14 @@ __all__ = ["Predictions", "AbstentionPolicy", "Abstentions"]
 
 @dataclass(frozen=True)
 class Abstentions:
-    """What holds back some answers; each entry None if it was not asked for.
+    """Reasons to abstain from some answers; an entry that was not asked for is None.
 
     Attributes
     ----------
     sets : list of list of label, or None
-        Every class that an example may be.
-    alarms : list of list of label, or None
-        The classes whose alarm goes off.
+        The prediction set of each example: every class that it may be.
+    flags : list of list of label, or None
+        The flagged classes of each example: those whose probability is above their threshold.
     out_of_distribution : ndarray of bool, shape (n_examples,), or None
         Which examples lie too far from all shots.
     """
@@ -53,8 +53,8 @@ class Predictions:
         As `SAVModel.predict_proba`, columns in the order of ``classes_``.
     errors : list of ItemError
         One per example that could not be read, with its id.
-    cautions : Cautions
-        What holds back some of the answers, as far as it was asked for.
+    abstentions : Abstentions
+        Reasons to abstain from some of the answers, as far as they were asked for.
     """
 
     indices: NDArray[np.intp]
@@ -71,10 +71,13 @@ class AbstentionPolicy:
     Attributes
     ----------
     classes : list of label
-        Columns of probabilities.
+        The classes, in the order of the columns of probabilities.
     sets : ConformalSets or None
-    alarms : dict of label to AlarmThreshold
-    detector : UnknownDetector or None
+        Thresholds of the prediction sets.
+    flags : mapping of label to ThresholdAtFPR
+        Threshold of each flagged class; empty if none was asked for.
+    detector : OutOfDistributionDetector or None
+        Finds the examples that lie too far from all shots.
     """
 
     classes: list[Label]
@@ -83,7 +86,20 @@ class AbstentionPolicy:
     detector: OutOfDistributionDetector | None = None
 
     def judge(self, features: NDArray[np.float32], probabilities: NDArray[np.float64]) -> Abstentions:
-        """Return what holds back the answers for rows of the heads in use and their probabilities."""
+        """Return prediction sets, flags and out-of-distribution marks, as far as the policy has them.
+
+        Parameters
+        ----------
+        features : ndarray of float32, shape (n_examples, width of the heads in use)
+            Feature rows of the heads in use.
+        probabilities : ndarray of float64, shape (n_examples, n_classes)
+            Class probabilities of the same examples, with columns in the order of `classes`.
+
+        Returns
+        -------
+        Abstentions
+            None in each entry that the policy does not have.
+        """
         return Abstentions(
             sets=None if self.sets is None else self._named(self.sets.contains(probabilities)),
             flags=self._named(self._flagged(probabilities)) if self.flags else None,

@@ -867,7 +867,23 @@ class SAVModel(ClassifierMixin, ModelHubMixin, BaseEstimator):  # type: ignore[m
         self.save_pretrained(save_directory)
 
     def generate_model_card(self, *_args: Any, **_kwargs: Any) -> ModelCard:
-        """Return the model card that `save_pretrained` writes."""
+        """Return the model card that `save_pretrained` writes.
+
+        Parameters
+        ----------
+        *_args, **_kwargs
+            Ignored; `huggingface_hub.ModelHubMixin` passes them.
+
+        Returns
+        -------
+        huggingface_hub.ModelCard
+            The card.
+
+        Raises
+        ------
+        NotFittedError
+            If the model is not fitted.
+        """
         return ModelCard(render_card(self._to_artifact(keep_shots=False)))
 
     def push_to_hub(self, repo_id: str, **hub_options: Any) -> str:
