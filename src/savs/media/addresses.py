@@ -44,17 +44,7 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 __all__ = [
-    "Deadline",
-    "Target",
     "UrlPolicy",
-    "IPAddress",
-    "Resolver",
-    "is_denied",
-    "pinned_addresses",
-    "resolve",
-    "content_blocks",
-    "reported_failures",
-    "tls_context",
     "Fetcher",
 ]
 

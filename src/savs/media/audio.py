@@ -30,13 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "is_intact",
-    "holds_several",
-    "is_whole",
-    "says_its_length",
     "AudioLimits",
-    "blocks_of_file",
-    "undecodable_audio",
     "audio_hash",
     "check_audio_file",
     "decode_audio",

@@ -56,14 +56,8 @@ from savs.media.limits import DEFAULT_LIMITS, MediaLimits, MediaWarning, too_man
 from savs.media.parts import Image as ImagePart
 
 __all__ = [
-    "array_to_image",
-    "to_rgb",
     "ALLOWED_FORMATS",
-    "decode",
     "decode_image",
-    "pillow_at_work",
-    "size_in_header",
-    "undecodable",
     "Source",
     "content_hash",
     "image_area",

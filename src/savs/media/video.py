@@ -29,15 +29,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 __all__ = [
-    "Listing",
     "VideoLimits",
-    "cut_short",
-    "list_packets",
-    "opened",
-    "too_large_frames",
-    "too_long",
-    "undecodable_video",
-    "video_stream",
     "Decoded",
     "count_frames",
     "decode_video",
