@@ -22,17 +22,11 @@ PRIVATE_BUT_IMPORTED = {"savs.cache._keys"}
 """Private modules that a page still imports."""
 
 WITHOUT_PARAMETERS_SECTION: dict[str, int] = {
-    "savs.artifact": 5,
-    "savs.backbones": 7,
     "savs.baselines": 1,
-    "savs.cache": 6,
     "savs.classifiers": 33,
     "savs.cli": 2,
-    "savs.data": 9,
     "savs.demo": 7,
-    "savs.doctor": 3,
     "savs.evaluation": 10,
-    "savs.media": 20,
     "savs.model": 2,
 }
 """How many public functions and methods of two or more parameters still lack the section, by package."""
