@@ -35,17 +35,11 @@ __all__ = [
     "LABEL_TYPES",
     "Artifact",
     "Shot",
-    "check_artifact",
     "common_media",
     "common_sampling",
     "IDENTITY",
     "check_backbone",
     "SCHEMA_VERSION",
-    "Tensors",
-    "build_artifact",
-    "decode_index",
-    "encode_index",
-    "tensors_of",
     "check_target",
     "load_artifact",
     "save_artifact",
@@ -62,7 +56,7 @@ LABEL_TYPES: dict[str, type] = {"str": str, "int": int, "bool": bool}
 
 @dataclass(frozen=True)
 class Shot:
-    """One support example, as remembered by a saved classifier: never its content.
+    """What a saved classifier stores about one support example, without its content.
 
     Attributes
     ----------
@@ -71,9 +65,9 @@ class Shot:
     digest : str
         Hash of its content.
     media : tuple of {"audio", "image", "video"}, or None
-        What it holds beside text; None where an older savs did not say.
+        Its kinds of media; None if an older version of savs did not record them.
     video : Sampling or None
-        Which frames of its videos were read, where it has some and all were read in one way.
+        Which frames of its videos were read. None if it has no videos, or they were sampled differently.
     """
 
     id: str
@@ -90,7 +84,7 @@ class Artifact:
     Attributes
     ----------
     method : Method
-        What was asked for.
+        The method and its parameters, as requested.
     prompt : str or None
         Prompt template.
     classifier : HeadClassifier
@@ -98,16 +92,16 @@ class Artifact:
     shots : list of Shot
         The support set.
     out_of_fold : ndarray of float64, shape (n_shots, n_classes), or None
-        Log probabilities of each shot under the classifier fitted again without it; NaN rows were not left
-        out.
+        Log probabilities of each shot under a classifier fitted without it. Rows of NaN belong to shots that
+        were never held out.
     rows : ndarray of float32, shape (n_shots, layout.width), or None
         Feature rows of the shots, in their order, if they are kept.
     estimate : dict or None
         Cross-validated estimate from the shots (`savs.classifiers.cross_validation`).
     report : dict or None
-        What an automatic choice compared and chose.
+        The candidates that an automatic choice compared, and its result.
     fingerprint : dict
-        The backbone's.
+        Fingerprint of the backbone.
     """
 
     method: Method
@@ -156,8 +150,8 @@ class Artifact:
 def check_artifact(artifact: Artifact, label_type: type) -> None:
     """Raise `ValueError` if the contents do not fit together.
 
-    Shapes and dtypes of a classifier's own arrays are tried rather than described: it must answer rows of
-    zeros and of ones with finite probabilities.
+    The classifier's own arrays are checked by a trial: it must return finite probabilities for a row of zeros
+    and a row of ones.
     """
     classes, shots = artifact.classes, artifact.shots
     for video in {shot.video for shot in shots if shot.video is not None}:
@@ -254,15 +248,25 @@ IDENTITY = (
 def check_backbone(
     artifact: Artifact, fingerprint: Mapping[str, Any], layout: HeadLayout, allow_mismatch: Sequence[str] = ()
 ) -> None:
-    """Refuse a backbone that is not the one the classifier was fitted on.
+    """Raise an error if a backbone differs from the one that the classifier was fitted on.
+
+    Parameters
+    ----------
+    artifact : Artifact
+        The saved classifier.
+    fingerprint : mapping
+        The backbone's fingerprint. Only the entries in `IDENTITY` are compared.
+    layout : HeadLayout
+        The backbone's layout. It must equal the classifier's, apart from the last-layer state.
+    allow_mismatch : sequence of str, optional
+        Entries of the fingerprint that may differ; none by default.
 
     Raises
     ------
     BackboneMismatchError
-        Naming every entry of the fingerprint that differs and is not listed in `allow_mismatch`, and the
-        layout if that differs; they are its `entries`.
+        If other entries of the fingerprint differ, or the layout does. Its `entries` attribute lists them.
     ValueError
-        If `allow_mismatch` holds a name that is no entry of a fingerprint's identity.
+        If `allow_mismatch` holds a name that is not in `IDENTITY`.
     """
     unknown = set(allow_mismatch) - set(IDENTITY)
     if unknown:
@@ -325,7 +329,7 @@ def tensors_of(artifact: Artifact) -> Tensors:
 
 
 def encode_index(artifact: Artifact, tensors_name: str, tensors: bytes) -> bytes:
-    """Return the index as JSON; `tensors` is what the file of that name holds."""
+    """Return the index as JSON; `tensors` is the content of the file `tensors_name`."""
     index: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "tensors": {
@@ -385,12 +389,12 @@ def decode_index(raw: bytes) -> dict[str, Any]:
 
 
 def build_artifact(index: Mapping[str, Any], tensors: Tensors) -> Artifact:
-    """Return the artifact.
+    """Return the artifact that an index and its tensors describe.
 
     Raises
     ------
     KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError
-        If index and tensors do not fit together.
+        If the index and the tensors do not fit together.
     """
     if index["tensors"]["arrays"] != {name: _described(array) for name, array in tensors.items()}:
         raise ValueError("the arrays are not those that were saved")

@@ -119,11 +119,17 @@ class Backbone(Protocol):
         heads : sequence of Head, optional
             The heads wanted; all of `layout` by default. The forward pass ends at the deepest one.
         max_errors : int, default=0
-            How many examples may fail before the error of one more is raised; -1 means any number.
+            How many examples may fail before an error is raised; -1 means any number.
         progress : bool, default=False
             Show a progress bar when the work takes longer than two seconds and stderr is a terminal.
         states : bool, default=False
             Read the decoder's final hidden state in the same pass, which then runs through all layers.
+
+        Returns
+        -------
+        Extraction
+            ``features`` is float32 of shape (n_ok, width), one row per example that could be read. The width
+            is that of ``layout.select(heads)``.
 
         Raises
         ------
@@ -135,4 +141,22 @@ class Backbone(Protocol):
         """Return the decoder's final hidden state at the last real token, shape (n_examples, hidden_size)."""
 
     def generate(self, examples: Sequence[Example], *, max_new_tokens: int = 16) -> list[str]:
-        """Return the model's own answer to each example, decoded greedily, stripped."""
+        """Return the model's own answer to each example: greedy decoding, outer whitespace removed.
+
+        Parameters
+        ----------
+        examples : sequence of Example
+            Labels are not read.
+        max_new_tokens : int, default=16
+            Largest number of tokens in an answer.
+
+        Returns
+        -------
+        list of str
+            One answer per example, in the order of the examples.
+
+        Raises
+        ------
+        ItemError
+            For the first example that cannot be read.
+        """

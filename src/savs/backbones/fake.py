@@ -97,7 +97,32 @@ class FakeBackbone:
         progress: bool = False,  # noqa: ARG002 - part of the protocol
         states: bool = False,
     ) -> Extraction:
-        """Return one row per example that can be read; see `savs.backbones.base.Backbone.extract`."""
+        """Return one row per example that can be read, computed from a hash of its content.
+
+        Parameters
+        ----------
+        examples : sequence of Example
+            Labels are not read.
+        heads : sequence of Head, optional
+            The heads to return, in this order; all heads of `layout` by default.
+        max_errors : int, default=0
+            How many examples may fail before an error is raised; -1 means any number.
+        progress : bool, default=False
+            Ignored.
+        states : bool, default=False
+            Also return the decoder's final hidden states.
+
+        Returns
+        -------
+        Extraction
+            ``features`` is float32 of shape (n_ok, width), one row per example that could be read. The width
+            is that of ``layout.select(heads)``. ``states`` has 16 columns.
+
+        Raises
+        ------
+        ItemError
+            When more than `max_errors` examples cannot be read.
+        """
         columns = self._columns(heads)
         results: Results[NDArray[np.float32]] = Results(examples, max_errors)
         for index, example in enumerate(examples):
@@ -123,7 +148,25 @@ class FakeBackbone:
         return np.stack(rows) if rows else np.empty((0, 16), np.float32)
 
     def generate(self, examples: Sequence[Example], *, max_new_tokens: int = 16) -> list[str]:
-        """Return one of `answers` for each example, cut to `max_new_tokens` words."""
+        """Return one of `answers` for each example, chosen by the example's content.
+
+        Parameters
+        ----------
+        examples : sequence of Example
+            Labels are not read.
+        max_new_tokens : int, default=16
+            Largest number of words in an answer; the rest is cut off.
+
+        Returns
+        -------
+        list of str
+            One answer per example, in the order of the examples.
+
+        Raises
+        ------
+        ItemError
+            For the first example that cannot be read.
+        """
         self.n_forward += len(examples)
         picks = [int(self._vector(e, "answer", 1).view(np.uint32)[0]) % len(self.answers) for e in examples]
         return [" ".join(self.answers[pick].split()[:max_new_tokens]) for pick in picks]

@@ -159,14 +159,35 @@ class TransformersBackbone:
         progress: bool = False,
         states: bool = False,
     ) -> Extraction:
-        """Return head vectors at the last real token; see `savs.backbones.base.Backbone.extract`.
+        """Return the vectors of attention heads at the last real token of each prompt.
+
+        Parameters
+        ----------
+        examples : sequence of Example
+            Labels are not read.
+        heads : sequence of Head, optional
+            The heads to return, in this order; all heads of `layout` by default. The
+            forward pass ends at the deepest one.
+        max_errors : int, default=0
+            How many examples may fail before an error is raised; -1 means any number.
+        progress : bool, default=False
+            Show a progress bar when the work takes longer than two seconds and stderr is a terminal.
+        states : bool, default=False
+            Also return the decoder's final hidden states. The forward pass then runs through all
+            layers.
+
+        Returns
+        -------
+        Extraction
+            ``features`` is float32 of shape (n_ok, width), one row per example that could be read. The width
+            is that of ``layout.select(heads)``. ``states`` is float32 of shape (n_ok, hidden_size), or None.
 
         Raises
         ------
         ItemError
             When more than `max_errors` examples cannot be read.
         BackboneError
-            If the model fails, or a wanted head does not exist.
+            If the model fails, or one of `heads` does not exist.
         """
         layout = self._select(heads)
         results = self._results(examples, layout, states=states, max_errors=max_errors, progress=progress)
@@ -192,7 +213,19 @@ class TransformersBackbone:
         return np.stack(rows) if rows else np.empty((0, self._hidden_size), np.float32)
 
     def generate(self, examples: Sequence[Example], *, max_new_tokens: int = 16) -> list[str]:
-        """Return the model's own answer to each example, decoded greedily, stripped.
+        """Return the model's own answer to each example: greedy decoding, outer whitespace removed.
+
+        Parameters
+        ----------
+        examples : sequence of Example
+            Labels are not read.
+        max_new_tokens : int, default=16
+            Largest number of tokens in an answer.
+
+        Returns
+        -------
+        list of str
+            One answer per example, in the order of the examples.
 
         Raises
         ------

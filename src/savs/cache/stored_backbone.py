@@ -191,19 +191,40 @@ class StoredBackbone:
         progress: bool = False,
         states: bool = False,
     ) -> Extraction:
-        """Return head vectors, from the store as far as it has them.
+        """Return head vectors: stored ones from the store, all others from the model.
 
-        The others are computed in chunks of ``store.part_rows`` examples, at full depth, and a part is
-        written when it is full or has been waiting for a minute: a process that is killed computes again at
-        most that. What is left is written at the end, also after an exception. Vectors from the store are,
-        bit for bit, those that were computed. See `savs.backbones.base.Backbone.extract`.
+        Missing vectors are computed in chunks of ``store.part_rows`` examples, for the heads of all layers.
+        Rows are written to the store when a part is full or has waited for a minute, so a process that is
+        killed loses at most one part. The remaining rows are written at the end, also after an exception (in
+        a `holding` block: at the end of the block). Stored vectors equal the computed ones bit for bit.
+
+        Parameters
+        ----------
+        examples : sequence of Example
+            Labels are not read.
+        heads : sequence of Head, optional
+            The heads to return, in this order; all heads of `layout` by default. The store
+            keeps all heads, whichever are returned.
+        max_errors : int, default=0
+            How many examples may fail before an error is raised; -1 means any number.
+        progress : bool, default=False
+            Show a progress bar when the work takes longer than two seconds and stderr is a terminal.
+        states : bool, default=False
+            Also return the decoder's final hidden states.
+
+        Returns
+        -------
+        Extraction
+            ``features`` is float32 of shape (n_ok, width), one row per example that could be read. The width
+            is that of ``layout.select(heads)``. ``states`` is float32 of shape (n_ok, hidden_size), or None.
 
         Raises
         ------
         ItemError
-            When more than `max_errors` examples cannot be read; those that are in the store count too.
+            When more than `max_errors` examples cannot be read. This includes examples with stored vectors
+            whose files have become unreadable.
         BackboneError
-            If the model fails, or a wanted head does not exist.
+            If the model fails, or one of `heads` does not exist.
         StoreError
             If the store cannot be written and was opened with ``on_full="raise"``.
         """
@@ -281,7 +302,25 @@ class StoredBackbone:
         return np.empty((0, self.store.description.states_width), np.float32) if found is None else found
 
     def generate(self, examples: Sequence[Example], *, max_new_tokens: int = 16) -> list[str]:
-        """Return the model's own answers; they are not stored."""
+        """Return the model's own answer to each example; answers are not stored.
+
+        Parameters
+        ----------
+        examples : sequence of Example
+            Labels are not read.
+        max_new_tokens : int, default=16
+            Largest number of tokens in an answer.
+
+        Returns
+        -------
+        list of str
+            One answer per example, in the order of the examples.
+
+        Raises
+        ------
+        ItemError
+            For the first example that cannot be read.
+        """
         return self.backbone.generate(examples, max_new_tokens=max_new_tokens)
 
     def _keys(self, call: _Call, part: range) -> _Keys:

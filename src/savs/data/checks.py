@@ -86,9 +86,21 @@ def find_test_leakage(shot_hashes: Iterable[str], examples: Sequence[Example]) -
 
 
 def find_copies(shots: Sequence[Example], examples: Sequence[Example]) -> list[int]:
-    """Return the positions of examples with the same content as a shot; of the others few files are read.
+    """Return the positions of examples with the same content as a shot.
 
-    Examples that cannot be read are no copies.
+    Contents are compared by hash. Files are read only for examples whose texts and file sizes match a shot's.
+
+    Parameters
+    ----------
+    shots : sequence of Example
+        The few-shot set.
+    examples : sequence of Example
+        The examples to search. Those that cannot be read do not count as copies.
+
+    Returns
+    -------
+    list of int
+        Positions in `examples`, ascending.
     """
     outlines = {_outline(shot) for shot in shots}
     likely = [position for position, example in enumerate(examples) if _outline(example) in outlines]
@@ -99,7 +111,20 @@ def find_copies(shots: Sequence[Example], examples: Sequence[Example]) -> list[i
 
 
 def warn_of_test_leakage(leaks: Sequence[int], examples: Sequence[Example]) -> None:
-    """Warn (`DataWarning`) with the count if there are leaks."""
+    """Warn if test examples are also shots.
+
+    Parameters
+    ----------
+    leaks : sequence of int
+        Positions in `examples`, as `find_test_leakage` returns them. If empty, there is no warning.
+    examples : sequence of Example
+        The test set.
+
+    Warns
+    -----
+    DataWarning
+        With the number of leaks and the id of the first one.
+    """
     if leaks:
         first = examples[leaks[0]].id
         warnings.warn(
@@ -286,7 +311,20 @@ def _check_file(part: Image | Audio, path: Path, limits: MediaLimits) -> None:
 
 
 def describe_errors(errors: Sequence[ItemError], n_shown: int = 20) -> str:
-    """Return errors as text, one line each, at most `n_shown` of them and how many more there are."""
+    """Return errors as text, one per line.
+
+    Parameters
+    ----------
+    errors : sequence of ItemError
+        May be empty.
+    n_shown : int, default=20
+        How many errors are written out. If there are more, a last line gives their number.
+
+    Returns
+    -------
+    str
+        Lines joined by newlines, without one at the end.
+    """
     lines = [str(error) for error in errors[:n_shown]]
     if len(errors) > n_shown:
         lines.append(f"... and {len(errors) - n_shown} more")

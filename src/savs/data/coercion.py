@@ -50,14 +50,27 @@ __all__ = [
 
 
 def settled(example: Example, fetch: Fetch | None) -> Example:
-    """Return an example without addresses: each is fetched, or refused without `fetch`.
+    """Return an example in which every web address is replaced by the file fetched from it.
+
+    Parameters
+    ----------
+    example : Example
+        Returned unchanged if it holds no web addresses.
+    fetch : callable or None
+        Called with an address and its kind (``"image"``, ``"video"`` or ``"audio"``), returns the path of the
+        downloaded file. None refuses all addresses.
+
+    Returns
+    -------
+    Example
+        With the same roles, texts, label, id and fields.
 
     Raises
     ------
     ExampleError
-        ``url_refused`` without `fetch`.
+        ``url_refused`` if there is an address and `fetch` is None.
     MediaError
-        As `fetch` raises it.
+        Whatever `fetch` raises.
     """
     if not any(isinstance(getattr(part, "source", None), Address) for part in example.parts):
         return example
@@ -83,13 +96,30 @@ AUDIO_FIELDS = ("audio", "audio_path", "audios")
 
 
 def row_to_example(row: Mapping[str, Any], root: Path | None = None) -> Example:
-    """Return the example of a row; all its columns but the label are kept in ``fields``.
+    """Return the example that a row describes; all columns except the label are kept in ``fields``.
 
-    Images: the first of ``image``, ``image_path``, ``Image``, ``images`` that is there, else ``image_1``,
-    ``image_2``, ... in order, those without a value left out; then the videos of the first of ``video``,
-    ``video_path``, ``videos`` and the audio clips of the first of ``audio``, ``audio_path``, ``audios``.
-    Text: the first of ``question``, ``text``, ``prompt``, ``claim``, ``instruction``, ``Text``. ``label``
-    and ``id`` or ``ID`` as they say (``question_id`` is not unique in the public files).
+    These columns are read; where several are listed, the first one with a value is used:
+
+    - chat: ``messages``, which replaces the text column;
+    - images: ``image``, ``image_path``, ``Image``, ``images``, or else all of ``image_1``, ``image_2``, ...
+      in order, except empty ones;
+    - videos: ``video``, ``video_path``, ``videos``;
+    - audio clips: ``audio``, ``audio_path``, ``audios``;
+    - text: ``question``, ``text``, ``prompt``, ``claim``, ``instruction``, ``Text``;
+    - label: ``label``;
+    - id: ``id``, ``ID`` (not ``question_id``, which is not unique in the public files).
+
+    Parameters
+    ----------
+    row : mapping
+        Values by column name.
+    root : Path, optional
+        The folder that relative media paths start from; the working directory by default.
+
+    Returns
+    -------
+    Example
+        Without ``messages``, it has one message. Media stand at their markers in the text, or before it.
 
     Raises
     ------

@@ -80,7 +80,25 @@ def draw_positions(examples: Sequence[Example], shots: int, seed: int) -> list[i
 def split_draws(
     examples: Sequence[Example], shots: int, n_draws: int, seed: int
 ) -> Iterator[tuple[list[Example], list[Example]]]:
-    """Yield `n_draws` independent draws of `draw_shots`; the first ones do not depend on `n_draws`.
+    """Yield independent draws of a few-shot set, each with the remaining examples.
+
+    A larger `n_draws` adds draws at the end and leaves the first ones unchanged.
+
+    Parameters
+    ----------
+    examples : sequence of Example
+        With labels.
+    shots : int
+        How many of each class.
+    n_draws : int
+        How many draws, at least 1.
+    seed : int
+        Seeds all draws, at least 0.
+
+    Yields
+    ------
+    tuple of (list of Example, list of Example)
+        The shots and the rest, as `draw_shots` returns them.
 
     Raises
     ------

@@ -44,17 +44,7 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 __all__ = [
-    "Deadline",
-    "Target",
     "UrlPolicy",
-    "IPAddress",
-    "Resolver",
-    "is_denied",
-    "pinned_addresses",
-    "resolve",
-    "content_blocks",
-    "reported_failures",
-    "tls_context",
     "Fetcher",
 ]
 
@@ -63,11 +53,12 @@ __all__ = [
 
 
 class Deadline:
-    """Counts from its making.
+    """A time limit that starts when the object is created.
 
     Parameters
     ----------
     seconds : float
+        Until the limit.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -298,12 +289,12 @@ def resolve(host: str, port: int) -> list[str]:
 def pinned_addresses(
     target: Target, deadline: Deadline, resolver: Resolver, denied: Callable[[IPAddress], bool]
 ) -> list[IPAddress]:
-    """Return the addresses to dial; the name is asked for once and never again.
+    """Return the addresses to connect to. The name is resolved once, so later changes have no effect.
 
     Raises
     ------
     MediaError
-        ``url_failed`` if the name is not known, ``url_address`` if one of its addresses is denied.
+        ``url_failed`` if the name cannot be resolved, ``url_address`` if one of its addresses is denied.
     TimeoutError
         If the deadline passes.
     """
@@ -399,7 +390,7 @@ def content_blocks(
 
 @contextmanager
 def reported_failures(host: str, deadline: Deadline) -> Iterator[None]:
-    """Turn what goes wrong on the way into `MediaError`, without the server's or the library's own text."""
+    """Turn failures of a download into `MediaError`, without text from the server or a library."""
     try:
         yield
     except MediaError:

@@ -30,13 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "is_intact",
-    "holds_several",
-    "is_whole",
-    "says_its_length",
     "AudioLimits",
-    "blocks_of_file",
-    "undecodable_audio",
     "audio_hash",
     "check_audio_file",
     "decode_audio",
@@ -210,19 +204,20 @@ class AudioLimits:
     Parameters
     ----------
     max_bytes : int
-        Longest encoded file.
+        Largest encoded file, in bytes.
     max_seconds : float
-        Longest audio clip.
+        Longest audio clip, in seconds.
     min_seconds : float
-        Shortest audio clip; one without any sample is always refused.
+        Shortest audio clip, in seconds. A clip without samples is always refused.
     max_channels : int
         Most channels.
     min_sampling_rate, max_sampling_rate : int
-        Fewest and most samples a second of a file or array.
+        Lowest and highest sampling rate of a file or array, in hertz.
     max_level : float
-        Largest absolute sample; full scale is 1, and decoders of lossy files overshoot it a little.
+        Largest absolute value of a sample. Full scale is 1; decoders of lossy files overshoot it a little.
     max_values : int
-        Most samples of all channels together, which is what decoding takes time for: silence packs well.
+        Most samples of all channels together. It bounds decoding time, which the file size does not:
+        silence compresses well.
     """
 
     max_bytes: int = 256 * 2**20
@@ -235,7 +230,19 @@ class AudioLimits:
     max_values: int = 1_500_000_000
 
     def check_shape(self, n_channels: int, sampling_rate: int) -> None:
-        """Raise `MediaError` (``audio_channels``, ``audio_rate``) for channels or a rate out of bounds."""
+        """Check the number of channels and the sampling rate.
+
+        Parameters
+        ----------
+        n_channels : int
+        sampling_rate : int
+            In hertz.
+
+        Raises
+        ------
+        MediaError
+            ``audio_channels`` or ``audio_rate`` if the value is out of bounds.
+        """
         if not 1 <= n_channels <= self.max_channels:
             message = f"the audio clip has {n_channels} channels; 1 to {self.max_channels} are read"
             raise MediaError(message, code="audio_channels")
@@ -247,7 +254,21 @@ class AudioLimits:
             )
 
     def check_not_longer(self, n_samples: int, sampling_rate: int, n_channels: int = 1) -> None:
-        """Raise `MediaError` (``audio_too_long``) for audio, or what is known of it, that is too long."""
+        """Check that an audio clip, or the part decoded so far, is not too long.
+
+        Parameters
+        ----------
+        n_samples : int
+            Samples of one channel.
+        sampling_rate : int
+            In hertz.
+        n_channels : int, default=1
+
+        Raises
+        ------
+        MediaError
+            ``audio_too_long`` if there are more than `max_seconds` seconds or `max_values` samples.
+        """
         if n_samples > self.max_seconds * sampling_rate or n_samples * n_channels > self.max_values:
             raise MediaError(
                 f"the audio clip is longer than the limit of {self.max_seconds:g} seconds, or has more than "
@@ -256,7 +277,21 @@ class AudioLimits:
             )
 
     def check_length(self, n_samples: int, sampling_rate: int) -> None:
-        """Raise `MediaError` (``audio_too_long``, ``audio_too_short``) for a length out of bounds."""
+        """Check the length of a whole audio clip.
+
+        Parameters
+        ----------
+        n_samples : int
+            Samples of one channel.
+        sampling_rate : int
+            In hertz.
+
+        Raises
+        ------
+        MediaError
+            ``audio_too_long`` or ``audio_too_short`` if the length is out of bounds. A clip without samples
+            is always too short.
+        """
         self.check_not_longer(n_samples, sampling_rate)
         if n_samples == 0:
             raise MediaError(
@@ -427,7 +462,29 @@ def load_audio(audio: Any, sampling_rate: int, limits: AudioLimits | None = None
 
 
 def decode_audio(audio: Audio, sampling_rate: int, limits: AudioLimits | None = None) -> NDArray[np.float32]:
-    """Return the samples of an audio clip that is part of an example; see `load_audio`."""
+    """Return the samples of an audio clip that is already part of an example, as `load_audio` does.
+
+    Parameters
+    ----------
+    audio : Audio
+        Its source is a path, encoded bytes or an array; web addresses were replaced before.
+    sampling_rate : int
+        Samples per second (hertz) of the result.
+    limits : AudioLimits, optional
+        Largest file size, length, rate and number of channels; the defaults of `AudioLimits` if None.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_samples,)
+        One channel, the mean of all; full scale is 1.
+
+    Raises
+    ------
+    MediaError
+        With the codes of `load_audio`.
+    ValueError
+        If `sampling_rate` is not a positive integer.
+    """
     if type(sampling_rate) is not int or sampling_rate < 1:
         raise ValueError(f"a sampling rate is a whole number above 0, not {sampling_rate!r}")
     limits, source = limits or AudioLimits(), audio.source
@@ -439,9 +496,24 @@ def decode_audio(audio: Audio, sampling_rate: int, limits: AudioLimits | None = 
 
 
 def audio_hash(audio: Audio, limits: AudioLimits | None = None) -> str:
-    """Return the sha256 of an audio clip as 64 hexadecimal digits; nothing is decoded.
+    """Return the SHA-256 hash of an audio clip; nothing is decoded.
 
-    Of encoded audio clips that of their bytes; of arrays that of type, shape, rate and values.
+    Parameters
+    ----------
+    audio : Audio
+        A path or encoded bytes are hashed as bytes; an array by its dtype, shape, sampling rate and values.
+    limits : AudioLimits, optional
+        Only the largest file size (bytes) is used; the default of `AudioLimits` if None.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Raises
+    ------
+    MediaError
+        If a file cannot be read, or the encoded clip is empty or larger than the limit.
     """
     limits, source = limits or AudioLimits(), audio.source
     if not isinstance(source, np.ndarray):
@@ -453,7 +525,21 @@ def audio_hash(audio: Audio, limits: AudioLimits | None = None) -> str:
 
 
 def check_audio_file(path: Path, limits: AudioLimits | None = None) -> None:
-    """Raise `MediaError` if a file cannot be audio, from its directory entry alone: nothing is opened."""
+    """Check without opening it that a file exists, is readable, and has an acceptable size.
+
+    Parameters
+    ----------
+    path : Path
+        An audio file.
+    limits : AudioLimits, optional
+        Only the largest file size (bytes) is used; the default of `AudioLimits` if None.
+
+    Raises
+    ------
+    MediaError
+        ``media_missing``, ``media_not_a_file``, ``media_unreadable``, ``audio_undecodable`` (an empty file)
+        or ``audio_too_large``.
+    """
     try:
         check_media_file(path, MediaLimits((limits or AudioLimits()).max_bytes))
     except MediaError as error:

@@ -56,14 +56,8 @@ from savs.media.limits import DEFAULT_LIMITS, MediaLimits, MediaWarning, too_man
 from savs.media.parts import Image as ImagePart
 
 __all__ = [
-    "array_to_image",
-    "to_rgb",
     "ALLOWED_FORMATS",
-    "decode",
     "decode_image",
-    "pillow_at_work",
-    "size_in_header",
-    "undecodable",
     "Source",
     "content_hash",
     "image_area",
@@ -81,7 +75,7 @@ _FULL_16_BIT = 65535
 
 
 def to_rgb(image: Image.Image, background: Color) -> Image.Image:
-    """Return a new RGB image without metadata; `MediaError` (``image_mode``) if its values are unclear."""
+    """Return a new RGB image without metadata; `MediaError` (``image_mode``) if its range is ambiguous."""
     if image.mode in {"I", "F"} or image.mode.startswith("I;16"):
         rgb = _gray_to_rgb(image, background)
     elif image.mode in _ALPHA_MODES or image.info.get("transparency") is not None:
@@ -327,17 +321,45 @@ def load_image(image: Any, limits: MediaLimits = DEFAULT_LIMITS) -> Image.Image:
 
 
 def decode_image(source: Source, limits: MediaLimits = DEFAULT_LIMITS) -> Image.Image:
-    """Return the image of a source that is part of an example; see `load_image`."""
+    """Return the pixels of an image that is already part of an example, as `load_image` does.
+
+    Parameters
+    ----------
+    source : Path, bytes, PIL image or ndarray
+        An array has shape (height, width), (height, width, 3) or (height, width, 4).
+    limits : MediaLimits, optional
+        Largest file and image sizes, and the color behind transparent parts.
+
+    Returns
+    -------
+    PIL.Image.Image
+        A new image of mode RGB, 8 bits per channel.
+
+    Raises
+    ------
+    MediaError
+        With the codes of `load_image`.
+    """
     image = _pixels(source, limits)
     with pillow_at_work():
         return to_rgb(ImageOps.exif_transpose(image), limits.background)
 
 
 def content_hash(source: Source, limits: MediaLimits = DEFAULT_LIMITS) -> str:
-    """Return the sha256 of an image's content, as 64 hexadecimal digits.
+    """Return the SHA-256 hash of an image's content.
 
-    Of the encoded bytes for a path or bytes; of mode, size, palette, orientation and pixels for a PIL image;
-    of type, shape and values for an array. Nothing is decoded for a path or bytes.
+    Parameters
+    ----------
+    source : Path, bytes, PIL image or ndarray
+        A path or encoded bytes are hashed as bytes, without decoding; a PIL image by its mode, size, palette,
+        orientation and pixels; an array by its dtype, shape and values.
+    limits : MediaLimits, optional
+        Largest file size (bytes) for a path, and image size (pixels) for a PIL image.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
 
     Raises
     ------

@@ -17,23 +17,23 @@ class MediaWarning(UserWarning):
 class MediaLimits:
     """Limits of one image, and the color behind its transparent parts.
 
-    The defaults take a 50 megapixel photograph. A side under 4 pixels is refused because image processors
-    cannot tell height 1 or 3 from a channel axis; an aspect over 100 because processors that keep the aspect
-    refuse 200.
+    The defaults accept a 50-megapixel photograph. A side under 4 pixels is refused because image processors
+    confuse a height of 1 or 3 with the channel axis. An aspect ratio over 100 is refused because processors
+    that keep the aspect ratio fail at 200.
 
     Parameters
     ----------
     max_bytes : int
-        Longest encoded file.
+        Largest encoded file, in bytes.
     max_pixels : int
-        Largest width times height.
+        Largest width times height, in pixels.
     min_side : int
         Shortest side in pixels.
     max_aspect : float
         Largest ratio of the longer to the shorter side.
     background : tuple of int
-        Red, green and blue (0 to 255) behind transparent parts. It changes pixels: it is part of every cache
-        key.
+        Red, green and blue (0 to 255) behind transparent parts. It changes pixels, so it is part of every
+        cache key.
     """
 
     max_bytes: int = 64 * 2**20
@@ -43,7 +43,7 @@ class MediaLimits:
     background: tuple[int, int, int] = (255, 255, 255)
 
     def check_bytes(self, n_bytes: int) -> None:
-        """Raise `MediaError` (``image_too_large``) if an encoded image is too long."""
+        """Raise `MediaError` (``image_too_large``) if an encoded image has more than `max_bytes` bytes."""
         if n_bytes > self.max_bytes:
             raise MediaError(
                 f"the image's file is larger than the limit of {self.max_bytes} bytes; make it smaller",
@@ -51,7 +51,19 @@ class MediaLimits:
             )
 
     def check_size(self, width: int, height: int) -> None:
-        """Raise `MediaError` if an image has too many pixels, a side too short or an extreme aspect."""
+        """Check the size of an image.
+
+        Parameters
+        ----------
+        width, height : int
+            In pixels.
+
+        Raises
+        ------
+        MediaError
+            ``image_too_many_pixels``, ``image_too_small`` (a side is too short) or ``image_aspect`` (one side
+            is too long for the other).
+        """
         if width * height > self.max_pixels:
             raise too_many_pixels(self, f"{width}x{height} pixels")
         if min(width, height) < self.min_side:

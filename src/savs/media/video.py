@@ -29,15 +29,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 __all__ = [
-    "Listing",
     "VideoLimits",
-    "cut_short",
-    "list_packets",
-    "opened",
-    "too_large_frames",
-    "too_long",
-    "undecodable_video",
-    "video_stream",
     "Decoded",
     "count_frames",
     "decode_video",
@@ -63,18 +55,18 @@ class VideoLimits:
     Parameters
     ----------
     max_bytes : int
-        Longest encoded file; it is held in memory while its frames are read.
+        Largest encoded file, in bytes. It is kept in memory while its frames are read.
     max_seconds : float
-        Longest duration.
+        Longest duration, in seconds.
     max_frames : int
         Most frames in the file.
     frame : MediaLimits
         Limits of each frame's width and height.
     max_pixels : int
-        Most pixels decoded on the way to the wanted frames, which is what decoding takes time for: frames
-        that repeat the one before take a few bytes each.
+        Most pixels decoded to get the selected frames. It bounds decoding time, which the file size does
+        not: a frame that repeats the one before takes a few bytes.
     max_kept_pixels : int
-        Most pixels of the wanted frames together, at 3 bytes each in memory.
+        Most pixels of the selected frames together. Each pixel takes 3 bytes of memory.
     """
 
     max_bytes: int = 512 * 2**20
@@ -87,22 +79,22 @@ class VideoLimits:
 
 @dataclass(frozen=True)
 class Listing:
-    """When a video's frames are shown.
+    """The display times of a video's frames.
 
     Attributes
     ----------
     times : list of int
-        In units, sorted; the frames' numbers where the file has no times.
+        Sorted, in multiples of `unit`. If the file has no times, these are frame numbers.
     keys : list of int
-        Of those that can be decoded alone, sorted.
+        Times of the key frames (frames that can be decoded alone), sorted.
     end : int
-        When the last one ends.
+        When the last frame ends.
     timed : bool
-        Whether decoded frames say when they are shown; else they come in the order of `times`.
+        Whether decoded frames carry their display time. If not, they come in the order of `times`.
     unit : float
-        Seconds.
+        Length of one time unit, in seconds.
     seekable : bool
-        Whether a seek to a key frame ends there.
+        Whether a seek to a key frame arrives exactly there.
     """
 
     times: list[int]
@@ -123,7 +115,7 @@ class Listing:
         Raises
         ------
         MediaError
-            ``video_sampling`` for numbers that mean nothing.
+            ``video_sampling`` if `n_frames` is below 1, or `fps` is not positive or far too large.
         """
         if n_frames < 1 or (fps is not None and not 0 < fps < 1e6):
             raise MediaError("n_frames must be at least 1, and fps positive", code="video_sampling")
@@ -132,7 +124,7 @@ class Listing:
 
 @contextmanager
 def opened(data: bytes) -> Iterator[Any]:
-    """Open an encoded video; whatever FFmpeg raises in the block becomes `MediaError`."""
+    """Open an encoded video; errors of FFmpeg in the block become `MediaError`."""
     av = import_optional("av")
     try:
         with av.open(io.BytesIO(data), options={"format_whitelist": _CONTAINERS}) as container:
@@ -232,7 +224,7 @@ def too_long(what: str) -> MediaError:
 
 
 def too_large_frames(limits: VideoLimits, n_frames: int) -> MediaError:
-    """Return the error for wanted frames that would not fit into memory."""
+    """Return the error for selected frames that together have too many pixels."""
     return MediaError(
         f"the {n_frames} frames to be read have more than {limits.max_kept_pixels} pixels together; read "
         "fewer (n_frames, --video-frames), or make the video smaller",
@@ -247,18 +239,18 @@ _QUARTER_TURNS = {90: 2, 180: 3, -180: 3, -90: 4}  # to PIL.Image.Transpose.ROTA
 
 @dataclass(frozen=True)
 class Decoded:
-    """Frames of a video and what they cost.
+    """Frames of a video, their times, and the number of frames that were decoded to get them.
 
     Attributes
     ----------
     images : list of PIL.Image.Image
         RGB, upright.
     n_decoded : int
-        Frames that the decoder gave on the way.
+        Number of frames decoded, including those that were not selected.
     seconds : list of float
-        When each is shown, from the first frame of the video.
+        Display time of each image, in seconds from the first frame of the video.
     duration : float
-        Seconds of the whole video.
+        Length of the whole video, in seconds.
     """
 
     images: list[Image.Image]
@@ -281,24 +273,78 @@ class Decoded:
 def load_video(
     source: Path | bytes, n_frames: int = 8, limits: VideoLimits | None = None
 ) -> list[Image.Image]:
-    """Return `n_frames` frames as 8-bit RGB; see `decode_video`."""
+    """Return evenly spaced frames of a video; `decode_video` also returns their times.
+
+    Parameters
+    ----------
+    source : Path or bytes
+        A video file or its bytes, in a format that `decode_video` reads.
+    n_frames : int, default=8
+        How many frames, at least 1. If the video has fewer, some are repeated.
+    limits : VideoLimits, optional
+        Largest file, length, frames and frame sizes; the defaults of `VideoLimits` if None.
+
+    Returns
+    -------
+    list of PIL.Image.Image
+        `n_frames` upright images of mode RGB, 8 bits per channel.
+
+    Raises
+    ------
+    MediaError
+        With the codes of `decode_video`.
+    """
     return decode_video(source, n_frames, limits).images
 
 
 def video_hash(source: Path | bytes, limits: VideoLimits | None = None) -> str:
-    """Return the sha256 of a video's encoded bytes, as 64 hexadecimal digits; nothing is decoded."""
+    """Return the SHA-256 hash of a video's encoded bytes; nothing is decoded.
+
+    Parameters
+    ----------
+    source : Path or bytes
+        A video file or its bytes.
+    limits : VideoLimits, optional
+        Only the largest file size (bytes) is used; the default of `VideoLimits` if None.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Raises
+    ------
+    MediaError
+        If the file cannot be read, is empty, or is larger than the limit.
+    """
     return hashlib.sha256(_encoded(source, limits or VideoLimits())).hexdigest()
 
 
 def count_frames(
     source: Path | bytes, n_frames: int, fps: float | None, limits: VideoLimits | None = None
 ) -> int:
-    """Return how many frames `decode_video` gives; nothing is decoded.
+    """Return how many frames `decode_video` returns for the same arguments; nothing is decoded.
+
+    Parameters
+    ----------
+    source : Path or bytes
+        A video file or its bytes, in a format that `decode_video` reads.
+    n_frames : int
+        How many frames to take; with `fps`, the most frames to take.
+    fps : float or None
+        Frames per second of video (hertz). If None, the answer is `n_frames` and the file is not opened.
+    limits : VideoLimits, optional
+        Largest file, length, frames and frame sizes; the defaults of `VideoLimits` if None.
+
+    Returns
+    -------
+    int
+        At least 1.
 
     Raises
     ------
     MediaError
-        As `decode_video`, for what the list of packets shows.
+        With the codes of `decode_video`, as far as headers and packets show the problem.
     """
     if fps is None:
         return n_frames
@@ -315,9 +361,9 @@ def decode_video(
     fps: float | None = None,
     seeking: bool = True,
 ) -> Decoded:
-    """Return the frames shown at the middles of `n_frames` equal spans of the video's time.
+    """Return the frames shown at the middles of `n_frames` equal intervals of the video's time.
 
-    A video of fewer frames gives some of them more than once, so their number is always the wanted one.
+    If the video has fewer frames, some are repeated.
 
     Parameters
     ----------
@@ -327,7 +373,7 @@ def decode_video(
         At least 1.
     limits : VideoLimits, optional
     fps : float, optional
-        One frame per 1/fps seconds: at least one, and at most `n_frames`.
+        Frames per second of video: at least one frame in all, and at most `n_frames`.
     seeking : bool
         Jump to the key frame before a wanted frame where the container knows its place (MP4, MOV, Matroska,
         WebM); the frames are the same without.
