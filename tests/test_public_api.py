@@ -18,8 +18,6 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")]
 SCRIPTS = [*ROOT.glob("examples/**/*.py"), *ROOT.glob("examples/**/*.ipynb")]
 IMPORT = re.compile(r"^\s*(from savs[\w.]* import (?:\([^)]*\)|[^\n(]+)|import savs[\w.]*)", re.MULTILINE)
-PRIVATE_BUT_IMPORTED = {"savs.cache._keys"}
-"""Private modules that a page still imports."""
 
 
 def code_of(path: Path) -> str:
@@ -51,8 +49,6 @@ def public_modules() -> list[str]:
 @pytest.mark.parametrize("path", [pytest.param(path, id=path.name) for path in [*PAGES, *SCRIPTS]])
 def test__imports_of_the_documentation__are_public(path):
     for module, name in imports_of(path):
-        if module in PRIVATE_BUT_IMPORTED:
-            continue
         assert not any(part.startswith("_") for part in module.split(".")), module
         found = importlib.import_module(module)
         assert name is None or name in found.__all__, f"{name} is not in __all__ of {module}"

@@ -12,15 +12,27 @@ from typing import TYPE_CHECKING
 from savs._lazy import attach
 
 if TYPE_CHECKING:
+    from savs.cache._keys import feature_keys, store_identity
     from savs.cache._part_catalog import BadPart, StoreWarning
     from savs.cache.feature_store import FeatureStore, StoredRows
     from savs.cache.stored_backbone import Counts, StoredBackbone, with_store
 
-__all__ = ["BadPart", "Counts", "FeatureStore", "StoreWarning", "StoredBackbone", "StoredRows", "with_store"]
+__all__ = [
+    "BadPart",
+    "Counts",
+    "FeatureStore",
+    "StoreWarning",
+    "StoredBackbone",
+    "StoredRows",
+    "feature_keys",
+    "store_identity",
+    "with_store",
+]
 
 __getattr__, __dir__ = attach(
     __name__,
     {
+        "savs.cache._keys": ["feature_keys", "store_identity"],
         "savs.cache._part_catalog": ["BadPart", "StoreWarning"],
         "savs.cache.feature_store": ["FeatureStore", "StoredRows"],
         "savs.cache.stored_backbone": ["Counts", "StoredBackbone", "with_store"],
