@@ -1,4 +1,4 @@
-"""A fitted classifier on disk: safetensors and JSON with checksums, never pickle."""
+"""What a saved classifier holds, and its files: safetensors and JSON with checksums, never pickle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The decoder, its layers in the order in which they run, and what in a layer is softmax self-attention."""
+"""The decoder, its layers in running order, and which modules of a layer are attention and projection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many examples go through the model at once, and what happens when they do not fit."""
+"""How many examples go through the model at once; `_passes` halves a batch that does not fit."""
 
 from __future__ import annotations
 

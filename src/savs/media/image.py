@@ -1,4 +1,4 @@
-"""`load_image` and `content_hash`: the one guarded loader of images, whatever form they come in.
+"""`load_image` and `content_hash`: the one guarded loader of images, and the formats that it reads.
 
 In reading order: every mode of Pillow to 8-bit RGB, encoded bytes to a decoded image, and the loader.
 

@@ -1,4 +1,4 @@
-"""What an image may be at most, checked before it is decoded."""
+"""Bytes, pixels and proportions that an image may have at most, checked before it is decoded."""
 
 from __future__ import annotations
 
