@@ -6,7 +6,7 @@ stays in the place of its item, and positions are never translated.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeAlias, TypeVar
 
 from savs.data.example import Example
@@ -138,8 +138,3 @@ class Results(Generic[Value]):
             for position, result in sorted(self._results.items(), key=lambda pair: pair[0])
             if isinstance(result, ItemError)
         }
-
-
-def without_errors(results: Iterable[Value | ItemError]) -> list[Value]:
-    """Return the values among results, in order."""
-    return [result for result in results if not isinstance(result, ItemError)]

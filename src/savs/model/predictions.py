@@ -15,11 +15,6 @@ from savs.errors import ItemError
 __all__ = ["Predictions", "AbstentionPolicy", "Abstentions"]
 
 
-# What a model says of many examples, some of which could not be read.
-
-# Answers that hold back: sets of classes, alarms with a bounded rate, examples unlike all shots.
-
-
 @dataclass(frozen=True)
 class Abstentions:
     """Reasons to abstain from some answers; an entry that was not asked for is None.
