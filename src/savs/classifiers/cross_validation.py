@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_array
 
 from savs.classifiers._probabilities import brier_score, expected_calibration_error
 from savs.classifiers._support_set import Shots, leave_one_out_folds, nested_folds
-from savs.classifiers._validation import check_finite, check_label_types, encode_labels, resolve_layout
+from savs.classifiers._validation import check_finite, encode_labels, label_array, resolve_layout
 from savs.classifiers.base import HeadClassifier
 from savs.layout import Head
 
@@ -242,10 +242,8 @@ def estimate_classifier(
     >>> estimate.accuracy, estimate.n
     (1.0, 6)
     """
-    if not isinstance(y, np.ndarray):
-        check_label_types(y)  # type: ignore[arg-type]
     rows = check_array(X, dtype=[np.float64, np.float32], ensure_all_finite=False)
-    classes, codes = encode_labels(np.asarray(y))
+    classes, codes = encode_labels(np.asarray(label_array(y)))
     if len(rows) != len(codes):
         raise ValueError(f"{len(rows)} feature rows, but {len(codes)} labels")
     layout = resolve_layout(classifier.layout, rows.shape[1])

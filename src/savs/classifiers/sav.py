@@ -23,7 +23,7 @@ from savs.classifiers._numerics import (
 )
 from savs.classifiers._probabilities import PROBABILITY_FLOOR
 from savs.classifiers._support_set import Shots, leave_one_out_folds
-from savs.classifiers._validation import check_label_types
+from savs.classifiers._validation import label_array
 from savs.classifiers.base import HeadClassifier, HeadOpinions, State, estimator_key
 from savs.layout import Head, HeadLayout
 
@@ -340,8 +340,11 @@ class SAVClassifier(HeadClassifier):
         [7, 8, 9]
         """
         kept = [Head(*head) for head in heads]
-        check_label_types(classes)  # type: ignore[arg-type]
-        names, scores, means = np.asarray(classes), np.asarray(head_scores), np.asarray(centroids, np.float64)
+        names, scores, means = (
+            np.asarray(label_array(classes)),
+            np.asarray(head_scores),
+            np.asarray(centroids, np.float64),
+        )
         _check_parts(names, kept, scores, means, layout)
         classifier = cls(n_heads=len(kept) if n_heads is None else check_n_heads(n_heads), layout=layout)
         return classifier._keep(names, kept, scores.astype(np.int64), means, layout)

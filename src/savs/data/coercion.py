@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from savs._labels import is_missing as is_missing_value
+from savs._labels import plain_value
 from savs.data._chat import MediaPlaceholder, as_messages, as_part, is_message, place_images, place_in_order
 from savs.data._error_ledger import ErrorLedger
 from savs.data._labels import as_label, check_labels, check_text
@@ -155,10 +157,8 @@ def is_image_field(name: str) -> bool:
 
 
 def is_missing(value: Any) -> bool:
-    """Return whether a cell has no value: None, an empty text, or the NaN that tables hold for it."""
-    if isinstance(value, float | np.floating):
-        return bool(value != value)
-    return value is None or (isinstance(value, str) and value == "")
+    """Return whether a cell has no value: an empty text, None, or what tables hold for it (NaN, NaT, NA)."""
+    return is_missing_value(value) or (isinstance(value, str) and value == "")
 
 
 def as_id(value: Any) -> str:
@@ -349,7 +349,7 @@ def example_results(
     ItemError, DataError
         As by `as_examples`.
     """
-    values = _as_list(items)
+    values = _with_class_names(items, _as_list(items))
     classes = [None] * len(values) if labels is None else _one_per_item(labels, len(values))
     limit = ErrorLimit() if limit is None else limit
     results = [
@@ -358,6 +358,28 @@ def example_results(
     ]
     check_labels([result.label for result in results if isinstance(result, Example)])
     return results
+
+
+def _with_class_names(items: Any, values: list[Any]) -> list[Any]:
+    """Put the names of classes into the rows of a `datasets.Dataset`, as its readers do."""
+    features = getattr(items, "features", None)
+    if not isinstance(features, Mapping):
+        return values
+    names = {column: tuple(kind.names) for column, kind in features.items() if hasattr(kind, "int2str")}
+    if not names:
+        return values
+    return [
+        {**row, **{column: _class_name(row.get(column), classes) for column, classes in names.items()}}
+        if isinstance(row, Mapping)
+        else row
+        for row in values
+    ]
+
+
+def _class_name(cell: Any, names: Sequence[str]) -> Any:
+    if isinstance(cell, int) and 0 <= cell < len(names):
+        return names[cell]
+    return None if cell == -1 else cell  # -1 is the library's "not known", as in test sets
 
 
 def _named(item: tuple[Any, Any, int], root: Path | None, fetch: Fetch | None) -> Example:
@@ -458,12 +480,19 @@ def _is_stack(array: np.ndarray[Any, Any]) -> bool:
 def _one_per_item(labels: Any, n_items: int) -> list[Any]:
     if isinstance(labels, str | bytes | Mapping | set | frozenset) or not isinstance(labels, Iterable):
         raise DataError(f"labels must be a list with one label per example, not {a_type(labels)}")
-    values = list(labels)
+    shape = getattr(labels, "shape", (n_items,))
+    if len(shape) != 1:
+        raise DataError(
+            f"labels have the shape {tuple(shape)}; give one label per example (.ravel() makes a column a "
+            "list), or several of each to MultiLabelModel"
+        )
+    values = [plain_value(value) for value in labels]
     if len(values) != n_items:
         raise DataError(f"there are {n_items} examples and {len(values)} labels; give one label per example")
-    missing = [str(position) for position, value in enumerate(values) if value is None]
+    missing = [str(position) for position, value in enumerate(values) if is_missing_value(value)]
     if missing:
         raise DataError(
-            f"{len(missing)} labels are None (first at position {missing[0]}); leave those examples out"
+            f"{len(missing)} of {n_items} labels are missing (None, NaN, NA), the first at position "
+            f"{missing[0]}; leave those examples out"
         )
     return values
