@@ -566,13 +566,6 @@ def test__open_file__as_text_or_closed__is_refused(tmp_path):
         as_example(file)
 
 
-def test__chat__sampling_of_a_video_part__warned_of_as_not_read() -> None:
-    part = {"type": "video", "video": "a.mp4", "fps": 2.0, "nframes": None}
-    with pytest.warns(DataWarning, match=r"says fps, which is not read: .*--video-fps"):
-        example = as_example([{"role": "user", "content": [part]}])
-    assert [str(video.sampling) for video in example.videos] == ["8"]
-
-
 def test__chat__video_parts_without_a_source__filled_from_the_column() -> None:
     turn = {"role": "user", "content": [{"type": "video"}, {"type": "text", "text": "or"}, {"type": "video"}]}
     videos = ["a.mp4", "b.mp4"]

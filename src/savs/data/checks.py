@@ -176,7 +176,8 @@ def _merged(parts: Sequence[Part]) -> Iterable[tuple[str, bytes]]:
         text = ""
         kind = "audio" if isinstance(part, Audio) else "video" if isinstance(part, Video) else "image"
         frames = f"{part.sampling} " if isinstance(part, Video) else ""
-        yield kind, f"{frames}{part_hash(part)}".encode()
+        limits = part.pixel_limits_key if isinstance(part, Image) else ""
+        yield kind, f"{frames}{part_hash(part)}{limits}".encode()
     if text:
         yield "text", text.encode(errors="surrogatepass")
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from savs._labels import is_missing as is_missing_value
 from savs._labels import plain_value
-from savs.data._chat import MediaPlaceholder, as_messages, as_part, is_message, place_images, place_in_order
+from savs.data._chat import as_messages, is_message, place_images, place_in_order
+from savs.data._chat_parts import Place, as_part
 from savs.data._error_ledger import ErrorLedger
 from savs.data._labels import as_label, check_labels, check_text
 from savs.data._results import ErrorLimit
@@ -423,8 +424,8 @@ def _from_pair(pair: tuple[Any, ...], root: Path | None) -> tuple[Part, ...]:
     return place_images(question, [as_medium(image, root) for image in images])
 
 
-def _sourced(part: Part | MediaPlaceholder) -> Part:
-    if isinstance(part, MediaPlaceholder):
+def _sourced(part: Part | Place) -> Part:
+    if isinstance(part, Place):
         raise ExampleError(part.error, code="part_type")
     return part
 

@@ -28,7 +28,7 @@ from savs.data.example import Example, Message, Part, Text, trusted
 from savs.data.options import ReadKeywords, ReadOptions, merged_options
 from savs.errors import DataError, ItemError, MediaError
 from savs.media import Video
-from savs.media._coercion import check_sampling
+from savs.media._coercion import MOST_TIMED_FRAMES, check_sampling
 from savs.media._paths import resolve_inside
 
 __all__ = ["MOST_TIMED_FRAMES", "count_rows", "iter_examples", "iter_results", "read_examples", "sampled"]
@@ -346,12 +346,11 @@ def _media_files(source: Images, options: ReadOptions) -> tuple[Sequence[Path], 
 
 # Which frames of a dataset's videos are read.
 
-MOST_TIMED_FRAMES = 64
-"""Frames of a video at most, where a rate was asked for and no number."""
-
 
 def sampled(example: Example, n_frames: int | None, fps: float | None) -> Example:
     """Return an example whose videos are read with a number of frames, or at a rate, or both.
+
+    Videos whose own part of a chat names their frames stay as they are.
 
     Parameters
     ----------
@@ -371,7 +370,7 @@ def sampled(example: Example, n_frames: int | None, fps: float | None) -> Exampl
     number = n_frames if n_frames is not None else MOST_TIMED_FRAMES
 
     def resampled(part: Part) -> Part:
-        if not isinstance(part, Video):
+        if not isinstance(part, Video) or part.own_frames:
             return part
         video = replace(part, n_frames=number, fps=fps)
         check_sampling(video.sampling)

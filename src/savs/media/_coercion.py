@@ -115,6 +115,8 @@ _MEDIA_URL = re.compile(r"data:(image|video|audio)/[^,\s]{0,200},", re.IGNORECAS
 _BARE_BASE64 = ("iVBORw0KGgo", "/9j/", "R0lGOD", "UklGR")
 _LONGEST_PATH = 4096
 _MOST_FRAMES = 1024
+MOST_TIMED_FRAMES = 64
+"""Frames of a video at most, where a rate was asked for and no number."""
 _ACCEPTED_IMAGES = (
     "an image is a path, encoded bytes, a data:image/...;base64, URL, a PIL image or a uint8 array"
 )
@@ -178,8 +180,13 @@ def as_image(value: Any, root: Path | None = None) -> Image:
         return as_video(value)
     if isinstance(value, Image):
         # One made by hand may hold what only `as_image` understands, such as a text.
+        check_pixel_limits(value.min_pixels, value.max_pixels)
         made = as_image(value.source, None)
-        return value if made.source is value.source else made
+        if made.source is value.source:
+            return value
+        if type(made) is type(value):
+            return replace(value, source=made.source)
+        return replace(made, min_pixels=value.min_pixels, max_pixels=value.max_pixels)
     if isinstance(value, str):
         return _image_from_text(str(value), root)
     if isinstance(value, Path):
@@ -238,6 +245,7 @@ def as_video(value: Any, root: Path | None = None) -> Video:
     if isinstance(value, Video):
         made = as_video(value.source)
         check_sampling(value.sampling)
+        check_pixel_limits(value.min_pixels, value.max_pixels)
         return value if made.source is value.source else replace(value, source=made.source)
     if isinstance(value, Mapping) and {"bytes", "path"} & set(value):
         value = value["bytes"] if value.get("bytes") is not None else value.get("path")
@@ -266,6 +274,21 @@ def check_sampling(sampling: Sampling) -> None:
     if not known or (fps is not None and not 0 < fps < _MOST_FRAMES):
         message = f"a video's fps is a number above 0 and below {_MOST_FRAMES}"
         raise ExampleError(message, code="video_type")
+
+
+def check_pixel_limits(low: Any, high: Any) -> None:
+    """Check that pixels can be limited so; None is no limit.
+
+    Raises
+    ------
+    ExampleError
+        ``pixel_limits``.
+    """
+    for name, limit in (("min_pixels", low), ("max_pixels", high)):
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+            raise ExampleError(f"{name} is a whole number of pixels, at least 1", code="pixel_limits")
+    if low is not None and high is not None and low > high:
+        raise ExampleError(f"min_pixels, {low}, is more than max_pixels, {high}", code="pixel_limits")
 
 
 def audio_error(what: str) -> ExampleError:
