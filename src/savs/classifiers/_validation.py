@@ -49,8 +49,8 @@ def label_array(labels: Any) -> Any:
     ----------
     labels : array-like
         A list, an array (NumPy's StringDType and masked ones included), a column of pandas (categories,
-        nullable types) or PyArrow, or a tensor. Arrays of numbers and of fixed-width text, and what is not
-        one-dimensional, are returned unchanged: scikit-learn has rules of its own for them.
+        nullable types) or PyArrow, or a tensor. Other arrays of NumPy, and what is not one-dimensional, are
+        returned unchanged: scikit-learn has rules of its own for them.
 
     Returns
     -------
@@ -66,7 +66,8 @@ def label_array(labels: Any) -> Any:
     if labels is None or isinstance(labels, str | bytes) or not isinstance(labels, Iterable):
         return labels
     masked = isinstance(labels, np.ma.MaskedArray)
-    if (kind in tuple("biufU") and not masked) or len(getattr(labels, "shape", (0,))) != 1:
+    settled = kind != "" and kind not in ("O", "T") and not masked
+    if settled or len(getattr(labels, "shape", (0,))) != 1:
         return labels
     values = list(labels)
     if any(isinstance(value, list | tuple | np.ndarray) and np.ndim(value) for value in values):
