@@ -68,6 +68,8 @@ class Example:
         never the label's.
     label_column : str or None
         The row's column that held the label: a prompt template may not name it.
+    labels : tuple of label, or None
+        All classes of an example that may have several, for `savs.MultiLabelModel`; None if not known.
     """
 
     messages: tuple[Message, ...]
@@ -75,6 +77,7 @@ class Example:
     id: str | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
     label_column: str | None = None
+    labels: tuple[Label, ...] | None = None
     # Set by `trusted` alone; a copy by `dataclasses.replace` does not have it.
     _trusted: bool = field(default=False, init=False, repr=False, compare=False)
 
