@@ -171,9 +171,7 @@ def test__score__is_scikit_learns_subset_accuracy() -> None:
     expected = accuracy_score(table.fit_transform(SETS), table.fit_transform(fitted.predict(TEXTS)))
     assert fitted.score(TEXTS, SETS) == expected
     assert fitted.score(TEXTS, MATRIX, classes=NAMES) == expected
-    with pytest.warns(
-        DataWarning, match=r"labels of the test examples are not .* only in case"
-    ):
+    with pytest.warns(DataWarning, match=r"labels of the test examples are not .* only in case"):
         assert fitted.score(TEXTS[:2], [{"Red"}, {"CAR"}]) == 0
 
 
