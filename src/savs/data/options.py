@@ -73,6 +73,8 @@ class ReadOptions:
         Frames read of each video, evenly spread; 8 by default.
     video_fps : float, optional
         Frames read for each second of a video, at most `video_frames`, by default at most 64.
+    delimiter : str, optional
+        The character between the cells of CSV and TSV files; by default the first lines tell.
     root : Path or str, optional
         The folder that media paths are relative to and must lie in; by default the folder of the file or
         dataset.
@@ -93,7 +95,7 @@ class ReadOptions:
     Raises
     ------
     DataError
-        If `limit` or `shard` is out of range.
+        If `limit` or `shard` is out of range, or `delimiter` is not one character.
 
     Examples
     --------
@@ -110,6 +112,7 @@ class ReadOptions:
     audio_column: str | Sequence[str] | None = None
     video_frames: int | None = None
     video_fps: float | None = None
+    delimiter: str | None = None
     root: Path | str | None = None
     allow_outside: bool = False
     split: str | None = None
@@ -121,6 +124,8 @@ class ReadOptions:
 
     def __post_init__(self) -> None:
         _ = self.selection
+        if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in '"\r\n'):
+            raise DataError(f"the delimiter is one character, such as ';' or a tab, not {self.delimiter!r}")
 
     @property
     def selection(self) -> RowSelection:
@@ -139,6 +144,7 @@ class ReadKeywords(TypedDict, total=False):
     audio_column: str | Sequence[str] | None
     video_frames: int | None
     video_fps: float | None
+    delimiter: str | None
     root: Path | str | None
     allow_outside: bool
     split: str | None

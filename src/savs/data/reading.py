@@ -17,11 +17,12 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar, Unpack
 
+from savs.data._columns import Columns
 from savs.data._error_ledger import ErrorLedger
 from savs.data._folders import scan_folder
 from savs.data._labels import check_labels
 from savs.data._results import ErrorLimit
-from savs.data._sources import Columns, Images, Rows, find_source
+from savs.data._sources import Images, Rows, find_source
 from savs.data._text_files import Row, name_of
 from savs.data.coercion import as_example, settled
 from savs.data.example import Example, Message, Part, Text, trusted
