@@ -65,9 +65,17 @@ class Rows:
 
 @dataclass(frozen=True)
 class Images:
-    """A folder of images, or one image."""
+    """A folder of images, or one image.
+
+    Attributes
+    ----------
+    path : Path
+    split : str or None
+        The part of a split to read of a folder.
+    """
 
     path: Path
+    split: str | None = None
 
 
 Source = Rows | Images
@@ -186,10 +194,7 @@ def _folder(path: Path, root: Path | str | None, split: str | None) -> Source:
             name, tuple((spelled(part.relative_to(path).as_posix()), part) for part in chosen)
         )
         return Rows(name, files, (_root(root, path),))
-    if split is not None and (path / split).is_dir() and Path(split).name == split:
-        return Images(path / split)
-    _refuse_split(path.name, split)
-    return Images(path)
+    return Images(path, split)
 
 
 def _parquet(path: Path, root: Path | str | None, split: str | None) -> Rows:

@@ -192,7 +192,7 @@ def count_rows(
     if isinstance(data, Rows):
         n_rows = data.data.count()
     else:
-        n_rows = len(scan_folder(data.path).images) if data.path.is_dir() else 1
+        n_rows = len(scan_folder(data.path, data.split).images) if data.path.is_dir() else 1
     if n_rows is None:
         return None
     first, step = options.shard or (0, 1)
@@ -341,7 +341,7 @@ def _media_files(source: Images, options: ReadOptions) -> tuple[Sequence[Path], 
     """Return the files of a source, and what makes the example of one."""
     if not source.path.is_dir():
         return [source.path], partial(as_example, id=name_of(source.path))
-    folder = scan_folder(source.path)
+    folder = scan_folder(source.path, source.split)
     return folder.images[: options.limit], partial(folder.example, allow_outside=options.allow_outside)
 
 
