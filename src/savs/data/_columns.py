@@ -16,6 +16,7 @@ from savs.data.coercion import (
     TEXT_FIELDS,
     as_id,
     is_image_field,
+    label_field,
     row_to_example,
 )
 from savs.data.example import Example
@@ -117,12 +118,14 @@ class Columns:
         for kind, names in self.media.items():
             renamed[kind] = [part for name in names for part in _as_list(cells[name])]
         if self.text is not None:
-            renamed = {name: cell for name, cell in renamed.items() if name not in {*TEXT_FIELDS, "messages"}}
+            public = {name.lower() for name in (*TEXT_FIELDS, "messages")}
+            renamed = {name: cell for name, cell in renamed.items() if name.lower() not in public}
             renamed["question"] = _text(self.text, cells[self.text])
         if self.label is not None:
             renamed[LABEL_FIELD] = cells[self.label]
-        if LABEL_FIELD in renamed and is_missing(renamed[LABEL_FIELD]):
-            renamed[LABEL_FIELD] = None
+        label = label_field(renamed)
+        if label is not None and is_missing(renamed[label]):
+            renamed[label] = None
         if self.id is not None:
             renamed = {name: cell for name, cell in renamed.items() if name not in ID_FIELDS}
         return renamed

@@ -152,6 +152,11 @@ def looks_like_image(text: str, root: Path | None = None) -> bool:
     return not spaced or _exists(_under(root, Path(text)))
 
 
+def ends_like_medium(text: str) -> bool:
+    """Return whether a path or address ends like an image, video or audio file."""
+    return _suffix(text) in IMAGE_SUFFIXES | _UNREAD_SUFFIXES | VIDEO_SUFFIXES | _AUDIOS
+
+
 def nearly_image(text: str) -> bool:
     r"""Return whether a text that is not an image by `looks_like_image` may have been meant as one.
 
