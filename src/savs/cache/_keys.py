@@ -6,7 +6,8 @@ transparent pixels, the rendered prompt, whether special tokens are added, and t
 image: encoded bytes of a file, pixels with mode and size of a PIL image, values with type and shape of an
 array; of a video, each frame's number, which are taken, and the encoded bytes; last, of every audio clip, its
 encoded bytes or its samples with their rate, and of every video read as such, which frames are taken and the
-encoded bytes. Neither ids nor labels nor Python's `hash` are in it.
+encoded bytes. Limits of an image's or video's pixels follow its hash. Neither ids nor labels nor Python's
+`hash` are in it.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def feature_key(
         b"special tokens" if rendered.add_special_tokens else b"none",
         *_contents(rendered.images, limits),
         *(f"audio clip {part_hash(audio)}".encode() for audio in rendered.audios),
-        *(f"video {video.sampling} of {part_hash(video)}".encode() for video in rendered.videos),
+        *(_video_content(video) for video in rendered.videos),
     ):
         digest.update(f"{len(field)} ".encode() + field)
     return digest.digest()
@@ -80,9 +81,13 @@ def _contents(images: Sequence[Image], limits: MediaLimits) -> Iterator[bytes]:
         video = image.video if isinstance(image, Frame) else image
         if isinstance(video, Video):
             number = image.number if isinstance(image, Frame) else "all"
-            yield f"frame {number} of {video.sampling} of {part_hash(video)}".encode()
+            yield f"frame {number} of {video.sampling} of {part_hash(video)}{image.pixel_limits_key}".encode()
         else:
-            yield part_hash(image, limits).encode()
+            yield f"{part_hash(image, limits)}{image.pixel_limits_key}".encode()
+
+
+def _video_content(video: Video) -> bytes:
+    return f"video {video.sampling} of {part_hash(video)}{video.pixel_limits_key}".encode()
 
 
 def feature_keys(backbone: Backbone, examples: Sequence[Example]) -> list[bytes | None]:

@@ -148,8 +148,11 @@ class _Run:
         ledger: ErrorLedger,
         failures: Callable[[ItemError], object],
     ) -> None:
+        from savs.data._unread import UnreadColumns
+
         self.stored, self.ledger = stored, ledger
         self._template, self._failures = template, failures
+        self._unread = UnreadColumns(() if template is None else template.placeholders)
 
     def fill(self, chunks: Iterator[Chunk], progress: Progress) -> None:
         """Compute the rows that the store lacks; complete rows are on disk at the end, even an early one."""
@@ -175,6 +178,7 @@ class _Run:
 
         examples = {index: item for index, item in chunk.items() if isinstance(item, Example)}
         errors = {index: item for index, item in chunk.items() if not isinstance(item, Example)}
+        self._unread.warn(examples.values())
         if self._template is not None:
             examples = self.ledger.collect(self._template.apply, examples)
         failed = self.stored.fill(list(examples.values()), max_errors=self.ledger.left)

@@ -10,10 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from savs.data._chat import MediaPlaceholder, as_messages, as_part, is_message, place_images, place_in_order
+from savs._labels import is_missing as is_missing_value
+from savs._labels import plain_value
+from savs.data._chat import as_messages, is_message, place_images, place_in_order
+from savs.data._chat_parts import Place, as_part
+from savs.data._conversations import as_question
 from savs.data._error_ledger import ErrorLedger
 from savs.data._labels import as_label, check_labels, check_text
-from savs.data._missing import is_missing
 from savs.data._results import ErrorLimit
 from savs.data.example import Example, Message, Part, Text, is_trusted, trusted
 from savs.errors import DataError, ExampleError, ItemError
@@ -39,6 +42,7 @@ __all__ = [
     "LABEL_FIELD",
     "TEXT_FIELDS",
     "as_id",
+    "CHAT_FIELDS",
     "first_field",
     "image_fields",
     "label_field",
@@ -95,6 +99,7 @@ FILE_FIELDS = ("file_name", "filename", "file_path", "filepath")
 TEXT_FIELDS = ("question", "text", "prompt", "claim", "instruction", "Text")
 ID_FIELDS = ("id", "ID")
 LABEL_FIELD = "label"
+CHAT_FIELDS = ("messages", "conversations", "conversation")
 _NUMBERED = re.compile(r"image_(\d{1,4})")
 VIDEO_FIELDS = ("video", "video_path", "videos")
 AUDIO_FIELDS = ("audio", "audio_path", "audios")
@@ -105,7 +110,7 @@ def row_to_example(row: Mapping[str, Any], root: Path | None = None) -> Example:
 
     These columns are read; where several are listed, the first one with a value is used:
 
-    - chat: ``messages``, which replaces the text column;
+    - chat: ``messages``, or ``conversations`` up to the user's last turn; they replace the text column;
     - images: ``image``, ``image_path``, ``Image``, ``images``, or else all of ``image_1``, ``image_2``, ...
       in order, except empty ones;
     - videos: ``video``, ``video_path``, ``videos``;
@@ -124,7 +129,7 @@ def row_to_example(row: Mapping[str, Any], root: Path | None = None) -> Example:
     Returns
     -------
     Example
-        Without ``messages``, it has one message. Media stand at their markers in the text, or before it.
+        Without a chat, it has one message. Media stand at their markers in the text, or before it.
 
     Raises
     ------
@@ -133,8 +138,10 @@ def row_to_example(row: Mapping[str, Any], root: Path | None = None) -> Example:
     """
     if not all(isinstance(name, str) for name in row):
         raise ExampleError("a row's columns must be named by text", code="row")
-    if not is_missing(row.get("messages")):
-        messages = as_messages(row["messages"], _images(row, root), root)
+    chat = first_field(row, CHAT_FIELDS)
+    if chat is not None:
+        turns = row[chat] if chat == "messages" else as_question(row[chat])
+        messages = as_messages(turns, _images(row, root), root)
     else:
         messages = (Message("user", place_images(_text(row), _images(row, root))),)
     if not any(message.parts for message in messages):
@@ -190,11 +197,13 @@ def is_image_field(name: str) -> bool:
 
 def label_field(row: Mapping[str, Any]) -> str | None:
     """Return the column of the label, ``label`` in any case; None if there is none."""
-    return (
-        LABEL_FIELD
-        if LABEL_FIELD in row
-        else next((name for name in row if name.lower() == LABEL_FIELD), None)
-    )
+    other = next((name for name in row if name.lower() == LABEL_FIELD), None)
+    return LABEL_FIELD if LABEL_FIELD in row else other
+
+
+def is_missing(value: Any) -> bool:
+    """Return whether a cell has no value: an empty text, None, or what tables hold for it (NaN, NaT, NA)."""
+    return is_missing_value(value) or (isinstance(value, str) and value == "")
 
 
 def as_id(value: Any) -> str:
@@ -382,7 +391,7 @@ def example_results(
     ItemError, DataError
         As by `as_examples`.
     """
-    values = _as_list(items)
+    values = _with_class_names(items, _as_list(items))
     classes = [None] * len(values) if labels is None else _one_per_item(labels, len(values))
     limit = ErrorLimit() if limit is None else limit
     results = [
@@ -391,6 +400,28 @@ def example_results(
     ]
     check_labels([result.label for result in results if isinstance(result, Example)])
     return results
+
+
+def _with_class_names(items: Any, values: list[Any]) -> list[Any]:
+    """Put the names of classes into the rows of a `datasets.Dataset`, as its readers do."""
+    features = getattr(items, "features", None)
+    if not isinstance(features, Mapping):
+        return values
+    names = {column: tuple(kind.names) for column, kind in features.items() if hasattr(kind, "int2str")}
+    if not names:
+        return values
+    return [
+        {**row, **{column: _class_name(row.get(column), classes) for column, classes in names.items()}}
+        if isinstance(row, Mapping)
+        else row
+        for row in values
+    ]
+
+
+def _class_name(cell: Any, names: Sequence[str]) -> Any:
+    if isinstance(cell, int) and 0 <= cell < len(names):
+        return names[cell]
+    return None if cell == -1 else cell  # -1 is the library's "not known", as in test sets
 
 
 def _named(item: tuple[Any, Any, int], root: Path | None, fetch: Fetch | None) -> Example:
@@ -434,8 +465,8 @@ def _from_pair(pair: tuple[Any, ...], root: Path | None) -> tuple[Part, ...]:
     return place_images(question, [as_medium(image, root) for image in images])
 
 
-def _sourced(part: Part | MediaPlaceholder) -> Part:
-    if isinstance(part, MediaPlaceholder):
+def _sourced(part: Part | Place) -> Part:
+    if isinstance(part, Place):
         raise ExampleError(part.error, code="part_type")
     return part
 
@@ -491,12 +522,19 @@ def _is_stack(array: np.ndarray[Any, Any]) -> bool:
 def _one_per_item(labels: Any, n_items: int) -> list[Any]:
     if isinstance(labels, str | bytes | Mapping | set | frozenset) or not isinstance(labels, Iterable):
         raise DataError(f"labels must be a list with one label per example, not {a_type(labels)}")
-    values = list(labels)
+    shape = getattr(labels, "shape", (n_items,))
+    if len(shape) != 1:
+        raise DataError(
+            f"labels have the shape {tuple(shape)}; give one label per example (.ravel() makes a column a "
+            "list), or several of each to MultiLabelModel"
+        )
+    values = [plain_value(value) for value in labels]
     if len(values) != n_items:
         raise DataError(f"there are {n_items} examples and {len(values)} labels; give one label per example")
-    missing = [str(position) for position, value in enumerate(values) if value is None]
+    missing = [str(position) for position, value in enumerate(values) if is_missing_value(value)]
     if missing:
         raise DataError(
-            f"{len(missing)} labels are None (first at position {missing[0]}); leave those examples out"
+            f"{len(missing)} of {n_items} labels are missing (None, NaN, NA), the first at position "
+            f"{missing[0]}; leave those examples out"
         )
     return values

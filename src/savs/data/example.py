@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from savs._labels import Label
 from savs.media import Audio, Image, Video
 
 __all__ = [
@@ -29,7 +30,6 @@ VIDEO_MARKER = "<video>"
 AUDIO_MARKER = "<audio>"
 """Where an audio clip stands in a text that comes with one; elsewhere these letters are plain text."""
 
-Label = str | int | bool
 Role = Literal["system", "user", "assistant"]
 
 

@@ -18,18 +18,19 @@ from pathlib import Path
 from typing import Any, TypeAlias, Unpack
 
 from savs.data._columns import Columns
+from savs.data._conversations import is_conversation
 from savs.data._error_ledger import ErrorLedger
 from savs.data._folders import scan_folder
 from savs.data._labels import check_labels
 from savs.data._results import ErrorLimit
 from savs.data._sources import Images, Rows, Source, find_sources
 from savs.data._text_files import Row, name_of
-from savs.data.coercion import as_example, settled
+from savs.data.coercion import CHAT_FIELDS, as_example, settled
 from savs.data.example import Example, Message, Part, Text, trusted
 from savs.data.options import DataSource, ReadKeywords, ReadOptions, RowSelection, merged_options
 from savs.errors import DataError, ItemError, MediaError
 from savs.media import Video
-from savs.media._coercion import check_sampling
+from savs.media._coercion import MOST_TIMED_FRAMES, check_sampling
 from savs.media._paths import resolve_inside
 
 __all__ = ["MOST_TIMED_FRAMES", "count_rows", "iter_examples", "iter_results", "read_examples", "sampled"]
@@ -379,12 +380,11 @@ def _media_files(source: Images, options: ReadOptions) -> tuple[Sequence[Path], 
 
 # Which frames of a dataset's videos are read.
 
-MOST_TIMED_FRAMES = 64
-"""Frames of a video at most, where a rate was asked for and no number."""
-
 
 def sampled(example: Example, n_frames: int | None, fps: float | None) -> Example:
     """Return an example whose videos are read with a number of frames, or at a rate, or both.
+
+    Videos whose own part of a chat names their frames stay as they are.
 
     Parameters
     ----------
@@ -404,7 +404,7 @@ def sampled(example: Example, n_frames: int | None, fps: float | None) -> Exampl
     number = n_frames if n_frames is not None else MOST_TIMED_FRAMES
 
     def resampled(part: Part) -> Part:
-        if not isinstance(part, Video):
+        if not isinstance(part, Video) or part.own_frames:
             return part
         video = replace(part, n_frames=number, fps=fps)
         check_sampling(video.sampling)
@@ -438,5 +438,9 @@ def _check_labelled(source: str, examples: Sequence[Example]) -> None:
 
 
 def _columns(example: Example) -> str:
+    """Return what may hold the label, for the message."""
+    chats = [name for name in CHAT_FIELDS[1:] if is_conversation(example.fields.get(name))]
+    if chats:
+        return f"; --label-column {chats[0]} takes the last answers"
     names = [name for name, value in example.fields.items() if isinstance(value, str | int)]
     return f"; columns: {', '.join(map(repr, names))}" if names else ""
