@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 import warnings
 from collections.abc import Collection, Iterable, Sequence
+from decimal import Decimal
 from enum import Enum
 from typing import Any
 
@@ -71,7 +72,7 @@ def is_missing(value: Any) -> bool:
     """Return whether a value stands for none: None, NaN, NaT, pandas' NA, PyArrow's null, a masked entry."""
     if value is None or value is np.ma.masked:
         return True
-    if isinstance(value, float | np.floating | np.datetime64 | np.timedelta64):
+    if isinstance(value, float | np.floating | np.datetime64 | np.timedelta64 | Decimal):
         return bool(value != value)
     kind = type(value)
     if kind.__module__.partition(".")[0] == "pyarrow" and hasattr(value, "is_valid"):

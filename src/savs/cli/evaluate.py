@@ -10,13 +10,13 @@ import click
 
 from savs._labels import key_of
 from savs.cli._inputs import read_data, with_sampling_of
-from savs.cli._options import DATA, PathName, classifier_options, example_help, load_classifier
+from savs.cli._options import PathName, classifier_options, data_argument, example_help, load_classifier
 from savs.cli._output import percent, percents, print_json, show, table
 from savs.cli._results import answer, by_position, report_store
 from savs.cli._session import ITEM_ERRORS, Session
 
 if TYPE_CHECKING:
-    from savs.data import ErrorLedger, Example, ReadOptions
+    from savs.data import DataSource, ErrorLedger, Example, ReadOptions
     from savs.model import SAVModel
 
 __all__ = ["evaluate"]
@@ -30,13 +30,13 @@ CLASSES_SHOWN = 40
     epilog=example_help("savs evaluate my-classifier test.jsonl"),
 )
 @click.argument("classifier", type=PathName())
-@click.argument("test", type=DATA)
+@data_argument("test")
 @classifier_options()
 def evaluate(
     session: Session,
     /,
     classifier: Path,
-    test: Path | str,
+    test: DataSource,
     backbone: str | None,
     allow_mismatch: tuple[str, ...],
     max_errors: int,

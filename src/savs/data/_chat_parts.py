@@ -13,7 +13,6 @@ from savs.data.example import Part, Text
 from savs.errors import ExampleError
 from savs.media import Audio, Image, Video
 from savs.media._coercion import (
-    AUDIO_SUFFIXES,
     MOST_TIMED_FRAMES,
     a_type,
     as_audio,
@@ -25,7 +24,9 @@ from savs.media._coercion import (
     decode_base64,
     is_image,
     is_medium,
+    kind_of_path,
     looks_like_image,
+    names_folder,
     nearly_image,
 )
 
@@ -103,7 +104,7 @@ def as_part(value: Any, root: Path | None = None) -> Part | Place:
     if isinstance(value, Text):
         return Text(check_text(value.text, "text"))
     if isinstance(value, str):
-        return as_medium(value, root) if looks_like_image(value, root) else _bare_text(str(value))
+        return as_medium(value, root) if looks_like_image(value, root) else _bare_text(str(value), root)
     if isinstance(value, Mapping) and "type" in value:
         return _typed_part(value, root)
     if is_image(value) or is_medium(value):
@@ -117,12 +118,18 @@ def chat_part(value: Any, root: Path | None) -> Part | Place:
     return Text(check_text(str(value), "text")) if isinstance(value, str) else as_part(value, root)
 
 
-def _bare_text(text: str) -> Text:
-    if nearly_image(text):
-        kind = "audio" if Path(text.strip()).suffix.lower() in AUDIO_SUFFIXES else "image"
+def _bare_text(text: str, root: Path | None) -> Text:
+    """Return a text standing alone, unless it is a path that cannot be meant as a text."""
+    kind = kind_of_path(text, root)
+    if kind is not None:
+        what = f"a {kind}; savs.read_examples reads it"
+        what = "the name of a file that does not exist; check the path" if kind == "medium" else what
+        raise _part_error(f"{text[:200]!r} is {what}, or give savs.Text(...) if it is meant as text")
+    if nearly_image(text) or names_folder(text, root):
+        what = "ends like the name of a file" if nearly_image(text) else "is the name of a folder too"
         warnings.warn(
-            f"{text[:100]!r} ends like an {kind} file, but is read as text; say which is meant: "
-            f"pathlib.Path(...) for an {kind}, savs.Text(...) for text",
+            f"{text[:100]!r} {what}, but is read as text; say which is meant: pathlib.Path(...) for a file, "
+            f"savs.read_examples(...) for a folder, savs.Text(...) for text",
             DataWarning,
             stacklevel=2,
         )

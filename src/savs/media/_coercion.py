@@ -149,9 +149,69 @@ def looks_like_image(text: str, root: Path | None = None) -> bool:
     if ADDRESS.match(text):
         return not spaced
     suffix = Path(text).suffix.lower() if len(text) <= _LONGEST_PATH else ""
-    if suffix not in IMAGE_SUFFIXES | _UNREAD_SUFFIXES | VIDEO_SUFFIXES | _AUDIOS:
+    if suffix not in _MEDIA_SUFFIXES:
         return False
     return not spaced or _exists(_under(root, Path(text)))
+
+
+def ends_like_medium(text: str) -> bool:
+    """Return whether a path or address ends like an image, video or audio file."""
+    return _suffix(text) in _MEDIA_SUFFIXES
+
+
+_SEPARATORS = re.compile(r"[/\\]")
+_STARTS = re.compile(r"(?:\.{1,2}|~|[A-Za-z]:)[/\\]")
+_SENTENCE = re.compile(r"[?!;:,.]\s|[?\"<>|*]")
+_MOST_WORDS = 5
+_MEDIA_SUFFIXES = IMAGE_SUFFIXES | _UNREAD_SUFFIXES | VIDEO_SUFFIXES | _AUDIOS
+_DATA_SUFFIXES = frozenset({".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet"})
+
+
+def looks_like_path(text: str) -> bool:
+    r"""Return whether a text that names no file is still meant as a path and not as a text.
+
+    It is one line, and either begins like a path (``./``, ``../``, ``~/``, ``C:\``) and has no blank, or ends
+    like an image, video or audio file and does not read like a sentence: it has a separator or at most five
+    words, and neither a mark that ends a clause before a blank nor one of ``? " < > | *``.
+    """
+    trimmed = text.strip()
+    if not 0 < len(trimmed) <= _LONGEST_PATH or len(trimmed.splitlines()) != 1:
+        return False
+    words = trimmed.split()
+    if len(words) == 1 and _STARTS.match(trimmed):
+        return True
+    rest = _STARTS.sub("", trimmed, count=1)
+    if Path(trimmed).suffix.lower() not in _MEDIA_SUFFIXES or _SENTENCE.search(rest):
+        return False
+    return len(words) <= _MOST_WORDS or _SEPARATORS.search(trimmed) is not None
+
+
+def kind_of_path(text: str, root: Path | None = None) -> str | None:
+    """Return what a text is, if it is a path and not a text: ``"folder"``, ``"data file"`` or ``"medium"``.
+
+    A folder or data file is one that exists, and has a separator if it is a folder: any word may be the name
+    of a folder. Media are those by `looks_like_path` that are not there.
+    """
+    if _SEPARATORS.search(text) and names_folder(text, root):
+        return "folder"
+    if Path(text[-_LONGEST_PATH:]).suffix.lower() in _DATA_SUFFIXES and _is(text, root, Path.is_file):
+        return "data file"
+    return "medium" if looks_like_path(text) else None
+
+
+def names_folder(text: str, root: Path | None = None) -> bool:
+    """Return whether a text with letters or digits is the name of a folder that exists."""
+    return any(map(str.isalnum, text[:_LONGEST_PATH])) and _is(text, root, Path.is_dir)
+
+
+def _is(text: str, root: Path | None, kind: Callable[[Path], bool]) -> bool:
+    trimmed = text.strip()
+    if not 0 < len(trimmed) <= _LONGEST_PATH or "\n" in trimmed or "\0" in trimmed:
+        return False
+    try:
+        return kind(_under(root, Path(trimmed)))
+    except (OSError, ValueError):
+        return False
 
 
 def nearly_image(text: str) -> bool:
@@ -327,6 +387,9 @@ def _of_suffix(suffix: str, source: Path) -> Image:
         raise audio_error(f"a {suffix} file")
     if suffix in VIDEO_SUFFIXES:
         return Video(source)
+    if suffix in _DATA_SUFFIXES:
+        message = f"a {suffix} file is no image; savs.read_examples reads data files"
+        raise ExampleError(message, code="image_format")
     if suffix in _UNREAD_SUFFIXES:
         raise ExampleError(f"{suffix} files are not read; save the image as PNG or JPEG", code="image_format")
     return Image(source)

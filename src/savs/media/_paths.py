@@ -100,7 +100,8 @@ def read_media_file(path: Path, limits: MediaLimits) -> bytes:
 def _check_status(path: Path, status: os.stat_result, limits: MediaLimits) -> None:
     if not stat.S_ISREG(status.st_mode):
         kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-        raise MediaError(f"{shown(path)} is {kind}; an image file is needed", code="media_not_a_file")
+        advice = "; savs.read_examples reads folders" if kind == "a folder" else ""
+        raise MediaError(f"{shown(path)} is {kind}; an image file is needed{advice}", code="media_not_a_file")
     if status.st_size == 0:
         raise MediaError(f"{shown(path)} is empty; fetch or write it again", code="image_undecodable")
     limits.check_bytes(status.st_size)
