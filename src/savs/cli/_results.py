@@ -289,7 +289,15 @@ def _continue(partial: Partial, beside: Path, made_from: Mapping[str, Any], rows
     if before is None:
         remark(f"{partial.path} does not record what it was made from; starting over")
         return
-    wanted = json.loads(json.dumps(dict(made_from)))
+    wanted = _given(json.loads(json.dumps(dict(made_from))))
+    before = _given(before)
+    former = [name for name in before if name not in made_from]
+    if former:
+        remark(
+            f"{partial.path} was written by another version of savs, with {former[0]!r}, which this one does "
+            "not know; starting over"
+        )
+        return
     names = [name for name in dict.fromkeys([*before, *wanted]) if before.get(name) != wanted.get(name)]
     if names:
         differences = "; ".join(
@@ -302,6 +310,11 @@ def _continue(partial: Partial, beside: Path, made_from: Mapping[str, Any], rows
     offset = _count(partial, rows_per_chunk)
     partial.stream.seek(offset)
     partial.stream.truncate()
+
+
+def _given(entries: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries that say something: what was not asked for has no effect on the rows."""
+    return {name: value for name, value in entries.items() if value not in (None, [], {})}
 
 
 def _header(beside: Path) -> dict[str, Any] | None:

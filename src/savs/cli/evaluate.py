@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from savs.cli._inputs import read_data, with_sampling_of
-from savs.cli._options import DATA, PathName, classifier_options, example_help, load_classifier
+from savs.cli._options import DATA, PathName, SavedClassifier, classifier_options, example_help
 from savs.cli._output import percent, percents, print_json, show, table
 from savs.cli._results import answer, by_position, report_store
 from savs.cli._session import ITEM_ERRORS, Session
@@ -37,13 +37,10 @@ NAMES_SHOWN = 5
 def evaluate(
     session: Session,
     /,
-    classifier: Path,
+    classifier: SavedClassifier,
     test: Path | str,
-    backbone: str | None,
-    allow_mismatch: tuple[str, ...],
     max_errors: int,
     reading: ReadOptions,
-    loading: dict[str, Any],
 ) -> int:
     """Report accuracy with its 95 % interval, figures for each class, and the most frequent confusions.
 
@@ -55,7 +52,7 @@ def evaluate(
     from savs.data import ErrorLedger, adopt_label_type
 
     started = time.perf_counter()
-    model = load_classifier(classifier, backbone, allow_mismatch, loading)
+    model = classifier.load()
     ledger = ErrorLedger(max_errors)
     examples = read_data(test, with_sampling_of(model, reading), ledger, require_labels=True)
     examples = adopt_label_type(examples, test, model.classes_.tolist())

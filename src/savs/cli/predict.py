@@ -18,11 +18,11 @@ from savs.cli._inputs import ROWS_PER_CHUNK, SHARD, Source, in_chunks, with_samp
 from savs.cli._options import (
     DATA,
     PathName,
+    SavedClassifier,
     abstention_options,
     abstention_policy,
     classifier_options,
     example_help,
-    load_classifier,
 )
 from savs.cli._output import print_json
 from savs.cli._results import Partial, answer, check_new_file, filling_parts, report_store, resumable
@@ -64,7 +64,7 @@ Target = TextIO | Partial
 def predict(
     session: Session,
     /,
-    classifier: Path,
+    classifier: SavedClassifier,
     data: Path | str,
     output: Path | None,
     limit: int | None,
@@ -73,11 +73,8 @@ def predict(
     sets: float | None,
     flags: dict[str, float],
     out_of_distribution: float | None,
-    backbone: str | None,
-    allow_mismatch: tuple[str, ...],
     max_errors: int,
     reading: ReadOptions,
-    loading: dict[str, Any],
 ) -> int:
     """Classify every example: one JSON row with id, label and proba (shares of votes for the method sav).
 
@@ -94,15 +91,15 @@ def predict(
     """
     from savs.data import ErrorLedger
 
-    model = load_classifier(classifier, backbone, allow_mismatch, loading)
+    model = classifier.load()
     if output is not None:
-        check_new_file(output, data, outside=[classifier, *filter(None, [loading.get("store")])])
+        check_new_file(output, data, outside=classifier.folders)
     source = Source(data, with_sampling_of(model, reading), limit, shard)
     policy = abstention_policy(model, sets, flags, out_of_distribution)
     n_rows = source.check(max_errors)
     ledger = ErrorLedger(max_errors)
     abstaining = {"sets": sets, "flags": flags, "out_of_distribution": out_of_distribution}
-    made_from = partial(_made_from, classifier, source, backbone, allow_mismatch, abstaining)
+    made_from = partial(_made_from, classifier, source, abstaining)
     with _target(output, made_from, resume) as target:
         done = _write(model, source, ledger, target, n_rows, policy, progress=session.progress)
     counts = report_store(model, session)
@@ -127,22 +124,16 @@ def _target(output: Path | None, made_from: Callable[[], dict[str, Any]], resume
             yield rows
 
 
-def _made_from(
-    classifier: Path,
-    source: Source,
-    backbone: str | None,
-    allow_mismatch: tuple[str, ...],
-    abstaining: dict[str, Any],
-) -> dict[str, Any]:
+def _made_from(classifier: SavedClassifier, source: Source, abstaining: dict[str, Any]) -> dict[str, Any]:
     """Return everything that decides the rows, by names that a user knows."""
     data = source.data
     is_file = isinstance(data, Path) and data.is_file()
     reading = {name: value for name, value in vars(source.reading).items() if value not in (None, False, ())}
     return {
         "savs": __version__,
-        "classifier": _digest_of_folder(classifier),
-        "backbone": backbone,
-        "allow_mismatch": sorted(allow_mismatch),
+        "classifier": _digest_of_folder(classifier.folder),
+        "backbone": classifier.backbone,
+        "allow_mismatch": sorted(classifier.allow_mismatch),
         **abstaining,
         "data": str(data.resolve()) if isinstance(data, Path) else data,
         "sha256 of the data": _digest(data) if is_file and isinstance(data, Path) else None,
