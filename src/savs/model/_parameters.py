@@ -37,7 +37,7 @@ class BackboneEstimator(BaseEstimator):  # type: ignore[misc]
         return self._source.backbone
 
     @backbone.setter
-    def backbone(self, backbone: Backbone | BackboneSource) -> None:
+    def backbone(self, backbone: Backbone | BackboneSource | str | os.PathLike[str]) -> None:
         self._source = as_source(backbone, self.store)
 
     @property

@@ -39,8 +39,9 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
 
     Parameters
     ----------
-    backbone : Backbone
-        The frozen model, see `load_backbone`; never changed, and shared by `sklearn.base.clone`.
+    backbone : Backbone, str or Path
+        The frozen model, see `load_backbone`; never changed, and shared by copies and `sklearn.base.clone`. A
+        name or folder is loaded when it is first needed; `from_backbone` loads at once and takes options.
     prompt : str, optional
         Prompt template. ``{question}`` stands for the example's own text, any other name in braces for a
         column of its row; without any placeholder the prompt follows the example's own text. By default the
@@ -92,6 +93,14 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
         Which heads came into use and which went with the last `partial_fit`, `add_shots`, `remove_shots` or
         `relabel`.
 
+    Notes
+    -----
+    A model can be pickled, copied and sent to the workers of joblib. The classifier goes by its content, the
+    backbone by the name that it was loaded from, so a pickle holds no weights: the process that opens it
+    loads the backbone when it is first needed, and refuses another one. A backbone made from a model object
+    has no name, and pickling raises `BackboneError`. To keep a classifier, use `save_pretrained`: opening a
+    pickle can run any code, so open none that you have not made, and with the same versions of all packages.
+
     References
     ----------
     Mitra et al., "Sparse Attention Vectors", arXiv 2412.00142, section 3; ICCV 2025 as "Enhancing Few-Shot
@@ -107,7 +116,7 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
 
     def __init__(
         self,
-        backbone: Backbone | BackboneSource,
+        backbone: Backbone | BackboneSource | str | os.PathLike[str],
         *,
         prompt: str | None = None,
         method: str | HeadClassifier = "sav",
@@ -494,7 +503,12 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
             raise DataError(f"the heads of method {self.method_.name!r} do not vote one by one; see explain")
         return np.asarray(classifier.classes_[opinions.votes.T])
 
-    def score(self, examples: Sequence[Any], labels: Sequence[Label] | None = None) -> float:
+    def score(
+        self,
+        examples: Sequence[Any],
+        labels: Sequence[Label] | None = None,
+        sample_weight: Sequence[float] | None = None,
+    ) -> float:
         """Return the accuracy on labeled examples.
 
         Parameters
@@ -503,18 +517,23 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
             Anything that `as_examples` takes.
         labels : sequence of label, optional
             By default the examples' own.
+        sample_weight : sequence of float, optional
+            One per example; by default all count alike.
 
         Raises
         ------
         DataError
-            If there are no examples, or one has no label.
+            If there are no examples, one has no label, or the weights are not one per example.
         """
         items = self._fitted_reader.prompted(examples, labels)
         missing = [item.id for item in items if item.label is None]
         if missing or not items:
             raise DataError(f"score needs at least one example and a label on each; without: {missing[:5]}")
+        if sample_weight is not None and len(sample_weight) != len(items):
+            raise DataError(f"there are {len(items)} examples and {len(sample_weight)} sample_weight")
         answers = self._fitted.restricted.predict(self._rows(items)).tolist()
-        return float(np.mean([item.label == answer for item, answer in zip(items, answers, strict=True)]))
+        right = [item.label == answer for item, answer in zip(items, answers, strict=True)]
+        return float(np.average(right, weights=sample_weight))
 
     def find_test_leakage(self, examples: Sequence[Any]) -> list[int]:
         """Return the indices of examples whose prompted content, text and media bytes, is that of a shot.
