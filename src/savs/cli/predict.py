@@ -25,8 +25,18 @@ from savs.cli._options import (
     example_help,
 )
 from savs.cli._output import print_json
-from savs.cli._results import Partial, answer, check_new_file, filling_parts, report_store, resumable
+from savs.cli._results import (
+    Partial,
+    answer,
+    check_new_file,
+    error_entry,
+    filling_parts,
+    report_store,
+    resumable,
+    shares_by_name,
+)
 from savs.cli._session import ITEM_ERRORS, Session, remark
+from savs.cli._tables import ERROR_COLUMNS, Columns, check_table_name
 
 if TYPE_CHECKING:
     from savs.cli._inputs import Chunk
@@ -48,7 +58,10 @@ Target = TextIO | Partial
 @click.argument("classifier", type=PathName())
 @click.argument("data", type=DATA)
 @click.option(
-    "--output", "-o", type=PathName(dir_okay=False), help="JSONL file for the rows [default: stdout]."
+    "--output",
+    "-o",
+    type=PathName(dir_okay=False),
+    help="File for the rows: .csv, .tsv, .parquet, else JSON lines [default: stdout].",
 )
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N examples.")
 @click.option(
@@ -85,14 +98,16 @@ def predict(
     --sets adds "set", the classes that an example may have. --flag adds "flag", the labels that it is flagged
     as. --out-of-distribution adds "out_of_distribution"; where it is true, the label is null.
 
-    The file of --output appears when it is complete. A run that ends early keeps its rows in FILE.partial,
-    and the same command continues from there. With --output, --json prints {"output", "n", "n_errors"}, and
+    In CSV and Parquet, nested names have dots: proba.red, error.code. The file of --output appears when it is
+    complete. A run that ends early keeps its rows in FILE.partial, and the same command continues from there,
+    whatever the format. With --output, --json prints {"output", "n", "n_errors"}, and
     "store" with --store.
     """
     from savs.data import ErrorLedger
 
     model = classifier.load()
     if output is not None:
+        check_table_name(output)
         check_new_file(output, data, outside=classifier.folders)
     source = Source(data, with_sampling_of(model, reading), limit, shard)
     policy = abstention_policy(model, sets, flags, out_of_distribution)
@@ -100,7 +115,7 @@ def predict(
     ledger = ErrorLedger(max_errors)
     abstaining = {"sets": sets, "flags": flags, "out_of_distribution": out_of_distribution}
     made_from = partial(_made_from, classifier, source, abstaining)
-    with _target(output, made_from, resume) as target:
+    with _target(output, made_from, _columns(model, abstaining), resume) as target:
         done = _write(model, source, ledger, target, n_rows, policy, progress=session.progress)
     counts = report_store(model, session)
     if output is not None and session.as_json:
@@ -111,7 +126,9 @@ def predict(
 
 
 @contextmanager
-def _target(output: Path | None, made_from: Callable[[], dict[str, Any]], resume: bool) -> Iterator[Target]:
+def _target(
+    output: Path | None, made_from: Callable[[], dict[str, Any]], columns: Columns, resume: bool
+) -> Iterator[Target]:
     """Yield where rows go, with the rows that an earlier run left there."""
     if output is None:
         yield sys.stdout
@@ -120,8 +137,23 @@ def _target(output: Path | None, made_from: Callable[[], dict[str, Any]], resume
         with output.open("w", encoding="utf-8") as stream:
             yield stream
     else:
-        with resumable(output, made_from(), resume=resume, rows_per_chunk=ROWS_PER_CHUNK) as rows:
+        with resumable(output, made_from(), columns, resume=resume, rows_per_chunk=ROWS_PER_CHUNK) as rows:
             yield rows
+
+
+def _columns(model: SAVModel, abstaining: dict[str, Any]) -> Columns:
+    """Return the columns of a table of answers; the same for all shards of the data."""
+    labels = model.classes_.tolist()
+    kind = type(labels[0])
+    columns: dict[str, Any] = {"id": str, "label": kind}
+    columns |= {f"proba.{label}": float for label in labels}
+    if abstaining["sets"] is not None:
+        columns["set"] = list[kind]  # type: ignore[valid-type]
+    if abstaining["flags"]:
+        columns["flag"] = list[kind]  # type: ignore[valid-type]
+    if abstaining["out_of_distribution"] is not None:
+        columns["out_of_distribution"] = bool
+    return {**columns, **ERROR_COLUMNS}
 
 
 def _made_from(classifier: SavedClassifier, source: Source, abstaining: dict[str, Any]) -> dict[str, Any]:
@@ -213,14 +245,13 @@ def _rows(
     examples = {index: item for index, item in chunk.items() if isinstance(item, Example)}
     answers = answer(model, examples, ledger, abstention_policy=policy)
     errors: dict[int, Any] = {**chunk, **ledger.hand_over()}
-    names = [str(label) for label in model.classes_.tolist()]
+    classes = model.classes_.tolist()
     for index, item in chunk.items():
         if index in answers:
             label, shares, abstentions = answers[index]
-            proba = {name: round(share, 6) for name, share in zip(names, shares, strict=True)}
+            proba = shares_by_name(classes, shares)
             label_or_none = None if abstentions.get("out_of_distribution") else label
             yield {"id": item.id, "label": label_or_none, "proba": proba, **abstentions}
         else:
-            record = errors[index].record()
-            error = {name: record[name] for name in ("stage", "code", "message")}
-            yield {"id": record["id"], "label": None, "proba": None, "error": error}
+            error = errors[index]
+            yield {"id": error.record()["id"], "label": None, "proba": None, "error": error_entry(error)}
