@@ -6,13 +6,14 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from savs.artifact import Artifact, Shot, check_backbone
 from savs.backbones import Backbone, Extraction, PromptTemplate, load_backbone
+from savs.backbones._by_reference import Reference, reference_to
 from savs.backbones.loading import saved_options
 from savs.cache import Counts, StoredBackbone, with_store
 from savs.classifiers import Method
@@ -35,9 +36,36 @@ class Given:
         source = self.backbone.fingerprint.get("source")
         return source if source is not None else self.backbone
 
+    @property
+    def by_reference(self) -> Given | Referenced:
+        """The same without its weights; itself where it is no model, such as a stand-in."""
+        reference = reference_to(self.backbone)
+        return self if reference is None else Referenced(reference)
+
     def load(self) -> Backbone:
         """Return it."""
         return self.backbone
+
+
+@dataclass(frozen=True)
+class Referenced:
+    """A backbone that was at hand in another process, or when this model was pickled."""
+
+    reference: Reference
+
+    @property
+    def name(self) -> str:
+        """The name or folder that it is loaded from."""
+        return self.reference.source
+
+    @property
+    def by_reference(self) -> Self:
+        """Itself."""
+        return self
+
+    def load(self) -> Backbone:
+        """Load it, and check that it is the same."""
+        return self.reference.load()
 
 
 @dataclass(frozen=True)
@@ -51,6 +79,16 @@ class Named:
     def name(self) -> Any:
         """The name or folder that it is loaded from."""
         return str(self.model) if isinstance(self.model, str | os.PathLike) else self.model
+
+    @property
+    def by_reference(self) -> Self:
+        """Itself; `BackboneError` for a model object, which no name leads to."""
+        if isinstance(self.model, str | os.PathLike):
+            return self
+        raise BackboneError(
+            "a model object cannot be pickled or sent to other processes: hand in its name or folder, or "
+            "keep the classifier with save_pretrained"
+        )
 
     def load(self) -> Backbone:
         """Load it."""
@@ -85,6 +123,16 @@ class Saved:
             return str(self.backbone)
         return self.artifact.fingerprint.get("source")
 
+    @property
+    def by_reference(self) -> Self:
+        """The same without weights."""
+        if not isinstance(self.backbone, Backbone):
+            return self
+        reference = reference_to(self.backbone)
+        if reference is None:
+            return self
+        return replace(self, backbone=reference.source, options={**self.options, **reference.options})
+
     def load(self) -> Backbone:
         """Load it, unless it is there, and check it."""
         backbone = self.backbone if isinstance(self.backbone, Backbone) else self._loaded()
@@ -106,7 +154,7 @@ class Saved:
             raise BackboneError(f"{error}; {moved}") from error
 
 
-Origin = Given | Named | Saved
+Origin = Given | Referenced | Named | Saved
 
 
 class BackboneSource:
@@ -134,15 +182,29 @@ class BackboneSource:
 
             check_folder(self._store)
 
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
+        return self  # frozen: copies of a model share it
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return it by reference: never weights, and no store's rows."""
+        origin, store = self.origin, self._store
+        if isinstance(self._backbone, StoredBackbone):
+            store = self._backbone.store.folder
+        if isinstance(origin, Given) and isinstance(origin.backbone, StoredBackbone):
+            origin = Given(origin.backbone.backbone)
+        return {"origin": origin.by_reference, "_backbone": None, "_store": store}
+
     @property
     def name(self) -> Any:
         """Where the backbone comes from, as far as that is known without loading it."""
         return self.origin.name
 
     @property
-    def parameter(self) -> Backbone | BackboneSource:
-        """What a model's parameter ``backbone`` is: the given backbone, or this source; nothing is loaded."""
-        return self.origin.backbone if isinstance(self.origin, Given) else self
+    def parameter(self) -> Backbone | BackboneSource | str | os.PathLike[str]:
+        """What a model's parameter ``backbone`` is: what was given, or this source; nothing is loaded."""
+        if isinstance(self.origin, Given):
+            return self.origin.backbone
+        return self.origin.model if isinstance(self.origin, Named) and not self.origin.options else self
 
     @property
     def loaded(self) -> Backbone | None:
@@ -168,10 +230,26 @@ class BackboneSource:
 
 
 def as_source(
-    backbone: Backbone | BackboneSource, store: str | os.PathLike[str] | None = None
+    backbone: Backbone | BackboneSource | str | os.PathLike[str],
+    store: str | os.PathLike[str] | None = None,
 ) -> BackboneSource:
-    """Return the source of a backbone; one that is a source already stays as it is."""
-    return backbone if isinstance(backbone, BackboneSource) else BackboneSource(Given(backbone), store)
+    """Return the source of a backbone; one that is a source already stays as it is.
+
+    Raises
+    ------
+    TypeError
+        If it is no backbone and no name of one.
+    """
+    if isinstance(backbone, BackboneSource):
+        return backbone
+    if isinstance(backbone, str | os.PathLike):
+        return BackboneSource(Named(backbone, {}), store)
+    if not isinstance(backbone, Backbone):
+        raise TypeError(
+            f"backbone must be a name, a folder or a backbone, got {type(backbone).__name__}; wrap a model "
+            "with savs.load_backbone(model, processor=...)"
+        )
+    return BackboneSource(Given(backbone), store)
 
 
 # Feature rows of examples: head vectors, and the last-layer state where a classifier uses it.
