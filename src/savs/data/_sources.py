@@ -432,7 +432,17 @@ def adopt_label_type(
     if not is_untyped(source):
         return list(examples)
     by_text = {spelling: label for label in classes for spelling in _spellings(label)}
-    return [replace(example, label=by_text.get(str(example.label), example.label)) for example in examples]
+
+    def adopted(label: Label | None) -> Label | None:
+        return by_text.get(str(label), label) if label is not None else None
+
+    def all_adopted(labels: tuple[Label, ...] | None) -> tuple[Label, ...] | None:
+        return None if labels is None else tuple(by_text.get(str(label), label) for label in labels)
+
+    return [
+        replace(example, label=adopted(example.label), labels=all_adopted(example.labels))
+        for example in examples
+    ]
 
 
 def _spellings(label: Label) -> tuple[str, ...]:
