@@ -191,8 +191,11 @@ def test__fault_06__one_transparent_colour__composited() -> None:
     loaded = load_image(encode(grey, transparency=7))
     assert [loaded.getpixel((x, 0)) for x in (0, 1)] == [(255, 255, 255), (9, 9, 9)]
     rgb = Image.new("RGB", (8, 8), (1, 2, 3))
+    rgb.putpixel((1, 0), (1, 2, 4))
     assert load_image(encode(rgb, transparency=(1, 2, 3))).getpixel((0, 0)) == (255, 255, 255)
-    wide = Image.fromarray(np.full((8, 8), 514, np.uint16))
+    values = np.full((8, 8), 514, np.uint16)
+    values[0, 1] = 65535
+    wide = Image.fromarray(values)
     wide.info["transparency"] = 514
     assert load_image(wide).getpixel((0, 0)) == (255, 255, 255)
 
@@ -307,7 +310,7 @@ def test__fault_08__pil_image_opened_past_the_allow_list__refused() -> None:
 def test__load_image__pil_image_and_array__not_changed() -> None:
     image = Image.new("RGBA", (8, 8), (1, 2, 3, 4))
     image.info["note"] = "kept"
-    array = np.zeros((8, 8, 4), np.uint8)
+    array = np.full((8, 8, 4), 9, np.uint8)
     array.setflags(write=False)
     load_image(image)
     load_image(array)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +23,13 @@ class Image:
     source : Path, bytes, PIL image or ndarray
         File path; encoded bytes; a PIL image; or an array of shape (height, width), (height, width, 3) or
         (height, width, 4).
+    bit_depth : int, optional
+        Bits that values of more than 8 bits have, from 8 to 16, where the file does not say: with 12, values
+        of 16-bit PNG and TIFF files and arrays go from 0 to 4095. Images of 8 bits are read as they are.
     """
 
     source: Path | bytes | PILImage.Image | NDArray[np.generic]
+    bit_depth: int | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
