@@ -4,9 +4,10 @@ A key is the sha256 of, in this order and each with its length: the version of t
 identity (`store_identity`: model, commit, weights, processor and template, dtype ...), the background behind
 transparent pixels, the rendered prompt, whether special tokens are added, and the content hash of every
 image: encoded bytes of a file, pixels with mode and size of a PIL image, values with type and shape of an
-array; of a video, each frame's number, which are taken, and the encoded bytes; last, of every audio clip, its
-encoded bytes or its samples with their rate, and of every video read as such, which frames are taken and the
-encoded bytes. Neither ids nor labels nor Python's `hash` are in it.
+array, each with the bit depth that was named for it and, where savs once converted such files differently,
+the version of the rules; of a video, each frame's number, which are taken, and the encoded bytes; last, of
+every audio clip, its encoded bytes or its samples with their rate, and of every video read as such, which
+frames are taken and the encoded bytes. Neither ids nor labels nor Python's `hash` are in it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from savs.backbones._rendering import Frame, PromptRenderer, Rendered
 from savs.data import Example, Text
 from savs.errors import ItemError
 from savs.media import DEFAULT_LIMITS, Image, MediaLimits, Video
-from savs.media._hashes import hashed_once, part_hash
+from savs.media._hashes import hashed_once, image_hash, part_hash
+from savs.media.image import conversion
 
 _VERSION = b"savs features 1"  # another number when savs renders prompts or converts images differently
 
@@ -82,7 +84,9 @@ def _contents(images: Sequence[Image], limits: MediaLimits) -> Iterator[bytes]:
             number = image.number if isinstance(image, Frame) else "all"
             yield f"frame {number} of {video.sampling} of {part_hash(video)}".encode()
         else:
-            yield part_hash(image, limits).encode()
+            version = conversion(image.source)
+            converted = "" if version == 1 else f" converted by rules {version}"
+            yield f"{image_hash(image, limits)}{converted}".encode()
 
 
 def feature_keys(backbone: Backbone, examples: Sequence[Example]) -> list[bytes | None]:

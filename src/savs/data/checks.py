@@ -13,7 +13,7 @@ from savs.data._labels import DataWarning, check_labels
 from savs.data.example import Example, Label, Part, Text
 from savs.errors import DataError, ItemError, MediaError
 from savs.media import DEFAULT_LIMITS, Audio, Image, MediaLimits, Video
-from savs.media._hashes import part_hash
+from savs.media._hashes import image_hash, part_hash
 from savs.media._paths import check_media_file
 from savs.media.audio import check_audio_file
 from savs.media.video import VideoLimits
@@ -174,9 +174,12 @@ def _merged(parts: Sequence[Part]) -> Iterable[tuple[str, bytes]]:
         if text:
             yield "text", text.encode(errors="surrogatepass")
         text = ""
-        kind = "audio" if isinstance(part, Audio) else "video" if isinstance(part, Video) else "image"
-        frames = f"{part.sampling} " if isinstance(part, Video) else ""
-        yield kind, f"{frames}{part_hash(part)}".encode()
+        if isinstance(part, Video):
+            yield "video", f"{part.sampling} {part_hash(part)}".encode()
+        elif isinstance(part, Audio):
+            yield "audio", part_hash(part).encode()
+        else:
+            yield "image", image_hash(part).encode()
     if text:
         yield "text", text.encode(errors="surrogatepass")
 

@@ -73,6 +73,8 @@ class ReadOptions:
         Frames read of each video, evenly spread; 8 by default.
     video_fps : float, optional
         Frames read for each second of a video, at most `video_frames`, by default at most 64.
+    bit_depth : int, optional
+        Bits that images of more than 8 bits have, from 8 to 16; by default what each file says, else 16.
     root : Path or str, optional
         The folder that media paths are relative to and must lie in; by default the folder of the file or
         dataset.
@@ -110,6 +112,7 @@ class ReadOptions:
     audio_column: str | Sequence[str] | None = None
     video_frames: int | None = None
     video_fps: float | None = None
+    bit_depth: int | None = None
     root: Path | str | None = None
     allow_outside: bool = False
     split: str | None = None
@@ -139,6 +142,7 @@ class ReadKeywords(TypedDict, total=False):
     audio_column: str | Sequence[str] | None
     video_frames: int | None
     video_fps: float | None
+    bit_depth: int | None
     root: Path | str | None
     allow_outside: bool
     split: str | None

@@ -27,11 +27,20 @@ from savs.data.coercion import as_example, settled
 from savs.data.example import Example, Message, Part, Text, trusted
 from savs.data.options import ReadKeywords, ReadOptions, merged_options
 from savs.errors import DataError, ItemError, MediaError
-from savs.media import Video
+from savs.media import Image, Video
+from savs.media._bit_depth import check_bit_depth
 from savs.media._coercion import check_sampling
 from savs.media._paths import resolve_inside
 
-__all__ = ["MOST_TIMED_FRAMES", "count_rows", "iter_examples", "iter_results", "read_examples", "sampled"]
+__all__ = [
+    "MOST_TIMED_FRAMES",
+    "count_rows",
+    "iter_examples",
+    "iter_results",
+    "read_examples",
+    "sampled",
+    "with_bit_depth",
+]
 
 Item = TypeVar("Item")
 
@@ -157,7 +166,11 @@ def iter_results(
     """
     options = ReadOptions() if options is None else options
     limit = ErrorLimit() if limit is None else limit
-    sample = partial(sampled, n_frames=options.video_frames, fps=options.video_fps)
+
+    def sample(example: Example) -> Example:
+        framed = sampled(example, options.video_frames, options.video_fps)
+        return with_bit_depth(framed, options.bit_depth)
+
     data = find_source(source, options)
     if isinstance(data, Rows):
         make = _RowReader(data, options)
@@ -379,6 +392,35 @@ def sampled(example: Example, n_frames: int | None, fps: float | None) -> Exampl
 
     messages = tuple(
         Message(message.role, tuple(map(resampled, message.parts))) for message in example.messages
+    )
+    return trusted(replace(example, messages=messages))
+
+
+def with_bit_depth(example: Example, bit_depth: int | None) -> Example:
+    """Return an example whose images are read with a bit depth, but for those that name their own.
+
+    Parameters
+    ----------
+    example : Example
+    bit_depth : int or None
+        From 8 to 16; see `savs.media.Image`.
+
+    Raises
+    ------
+    ExampleError
+        ``bit_depth`` for another number.
+    """
+    if bit_depth is None or not example.images:
+        return example
+    check_bit_depth(bit_depth)
+
+    def deepened(part: Part) -> Part:
+        if not isinstance(part, Image) or isinstance(part, Video) or part.bit_depth is not None:
+            return part
+        return replace(part, bit_depth=bit_depth)
+
+    messages = tuple(
+        Message(message.role, tuple(map(deepened, message.parts))) for message in example.messages
     )
     return trusted(replace(example, messages=messages))
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from savs.errors import ExampleError
+from savs.media._bit_depth import check_bit_depth
 from savs.media.parts import Audio, Image, Sampling, Video
 
 # Media given by web address: noted where they stand, then fetched or refused, all in one place.
@@ -172,14 +173,17 @@ def as_image(value: Any, root: Path | None = None) -> Image:
     ------
     ExampleError
         ``url_refused``, ``image_format``, ``image_path``, ``data_url``,
-        ``image_array`` or ``image_type``.
+        ``image_array``, ``image_type`` or ``bit_depth``.
     """
     if isinstance(value, Video):
         return as_video(value)
     if isinstance(value, Image):
         # One made by hand may hold what only `as_image` understands, such as a text.
         made = as_image(value.source, None)
-        return value if made.source is value.source else made
+        check_bit_depth(value.bit_depth)
+        if made.source is value.source:
+            return value
+        return made if isinstance(made, Video) else replace(value, source=made.source)
     if isinstance(value, str):
         return _image_from_text(str(value), root)
     if isinstance(value, Path):

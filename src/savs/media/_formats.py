@@ -155,6 +155,19 @@ def size_in_header(data: bytes) -> tuple[int, int]:
         return _open(_as_black_is_zero(data)[0], DEFAULT_LIMITS).size
 
 
+def conversion_of(data: bytes) -> int:
+    """Return 2 for files that savs converted differently once, before levels and palettes were right."""
+    if data[:2] in (b"II", b"MM", b"BM"):
+        return 2
+    if data[:4] == b"\x89PNG" and len(data) > 25:
+        return 2 if data[24] == 16 or (data[24] in (2, 4) and data[25] == 0) else 1
+    if data[:4] == b"GIF8":
+        with pillow_at_work():
+            image = _open(data, DEFAULT_LIMITS)
+            return 1 if image.tile and image.tile[0].extents == (0, 0, *image.size) else 2
+    return 1
+
+
 def described(image: Image.Image) -> Pixels:
     """Return an image upright with what its file says of it; the image itself is not changed.
 

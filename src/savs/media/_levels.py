@@ -1,25 +1,19 @@
-"""Levels: how values of more than 8 bits become 8, and one warning where a bit depth looks wrong."""
+"""Levels: how values of more than 8 bits become 8."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from savs.errors import ExampleError, MediaError
-from savs.media.limits import MediaWarning
+from savs.errors import MediaError
+from savs.media._bit_depth import LEAST_BITS, note_largest
 
-__all__ = ["Levels", "check_bit_depth", "decimals_to_8_bit", "levels_checked", "to_8_bit"]
+__all__ = ["FULL_16_BIT", "Levels", "decimals_to_8_bit", "mode_error", "to_8_bit"]
 
 FULL_16_BIT = 65535
-_LEAST_BITS, _MOST_BITS = 8, 16
-_SUSPECT_BITS = (8, 10, 12)
 
 
 @dataclass(frozen=True)
@@ -39,14 +33,6 @@ class Levels:
     white: float | None = None
     inverted: bool = False
     signed: bool = False
-
-
-def check_bit_depth(bit_depth: Any) -> None:
-    """Raise `ExampleError` (``bit_depth``) unless it is None or a whole number from 8 to 16."""
-    if bit_depth is None or (type(bit_depth) is int and _LEAST_BITS <= bit_depth <= _MOST_BITS):
-        return
-    message = f"an image's bit_depth is a whole number from {_LEAST_BITS} to {_MOST_BITS}"
-    raise ExampleError(message, code="bit_depth")
 
 
 def to_8_bit(
@@ -84,8 +70,8 @@ def to_8_bit(
         white = int(levels.white)
     else:
         white = 2**container_bits - 1
-        if container_bits > _LEAST_BITS:
-            _note(largest)
+        if container_bits > LEAST_BITS:
+            note_largest(largest)
     wide = values.astype(np.int64)
     if levels.inverted:
         wide = white - wide
@@ -122,72 +108,3 @@ def decimals_to_8_bit(
 def mode_error(message: str) -> MediaError:
     """Return the error for pixels without a clear meaning."""
     return MediaError(message, code="image_mode")
-
-
-# One warning per dataset where no image uses the upper bits of its values.
-
-
-@dataclass
-class _Tally:
-    """The largest value of all images whose bit depth nobody said, and how integers of 32 bits were read."""
-
-    largest: int = 0
-    narrow: bool = False
-    wide: bool = False
-
-    def warn(self) -> None:
-        bits = next((bits for bits in _SUSPECT_BITS if 0 < self.largest < 2**bits), None)
-        if bits is not None:
-            warnings.warn(
-                f"no value of the 16-bit images is above {2**bits - 1}, so they look nearly black; if they "
-                f"have {bits} bits, say bit_depth={bits} (--bit-depth {bits})",
-                MediaWarning,
-                stacklevel=4,
-            )
-        if self.narrow and self.wide:
-            warnings.warn(
-                "of the images of 32-bit integers, those with values up to 255 are read as 8 bits and the "
-                "others as 16; name one depth for all: bit_depth=16 (--bit-depth 16)",
-                MediaWarning,
-                stacklevel=4,
-            )
-
-
-_TALLY: ContextVar[_Tally | None] = ContextVar("savs_levels", default=None)
-
-
-@contextmanager
-def levels_checked() -> Iterator[None]:
-    """Judge the bit depth of all images that are read in the block together, at its end.
-
-    Within another such block it does nothing. It also decorates functions: ``@levels_checked()``.
-
-    Warns
-    -----
-    MediaWarning
-        Once, if images of 16 bits hold no value above 12 bits and nothing says how many they have.
-    """
-    if _TALLY.get() is not None:
-        yield
-        return
-    tally = _Tally()
-    token = _TALLY.set(tally)
-    try:
-        yield
-    finally:
-        _TALLY.reset(token)
-    tally.warn()
-
-
-def _note(largest: int) -> None:
-    tally = _TALLY.get()
-    if tally is not None:
-        tally.largest = max(tally.largest, largest)
-
-
-def note_integers(container_bits: int) -> None:
-    """Note how an image of 32-bit integers without a stated depth was read."""
-    tally = _TALLY.get()
-    if tally is not None:
-        tally.narrow |= container_bits == _LEAST_BITS
-        tally.wide |= container_bits > _LEAST_BITS

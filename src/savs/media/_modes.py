@@ -28,12 +28,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from savs.errors import MediaError
+from savs.media._bit_depth import note_integers
 from savs.media._levels import (
     FULL_16_BIT,
     Levels,
     decimals_to_8_bit,
     mode_error,
-    note_integers,
     to_8_bit,
 )
 

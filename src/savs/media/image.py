@@ -17,16 +17,18 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from savs.errors import MediaError
+from savs.media._bit_depth import levels_checked
 from savs.media._coercion import a_type, as_image, settled_part
 from savs.media._formats import (
     ALLOWED_FORMATS,
+    conversion_of,
     decode,
     described,
     pillow_at_work,
     size_in_header,
     undecodable,
 )
-from savs.media._levels import Levels, levels_checked
+from savs.media._levels import Levels
 from savs.media._modes import Pixels, array_to_pixels, to_rgb
 from savs.media._paths import read_media_file
 from savs.media.limits import DEFAULT_LIMITS, MediaLimits, MediaWarning
@@ -37,6 +39,7 @@ __all__ = [
     "decode_image",
     "Source",
     "content_hash",
+    "conversion",
     "image_area",
     "load_image",
 ]
@@ -154,6 +157,19 @@ def content_hash(source: Source, limits: MediaLimits = DEFAULT_LIMITS) -> str:
         return hashlib.sha256(header.encode() + source.tobytes()).hexdigest()
     _check_pil(source, limits)
     return _hash_pil(source)
+
+
+def conversion(source: Source) -> int:
+    """Return the version of the rules by which an encoded image becomes RGB.
+
+    It is 1 for all that every version of savs has read alike, so that their features in a store stay valid.
+    """
+    if not isinstance(source, Path | bytes):
+        return 1  # the hash says it all
+    try:
+        return conversion_of(_beginning(source))
+    except (MediaError, OSError):
+        return 1
 
 
 def image_area(source: Source) -> int:
