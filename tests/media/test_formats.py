@@ -500,3 +500,10 @@ def fax(pixels: np.ndarray, x: int, y: int) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "TIFF", dpi=(x, y))
     return buffer.getvalue()
+
+
+def test__fault_08__tiff_of_a_kind_that_is_not_read__said_so():
+    for bits, samples in ((10, 1), (64, 1), (8, 5)):
+        error = refused(tiff(bytes(16 * 4 * 8 * samples), (16, 4), bits, 1, samples=samples))
+        assert error.code == "image_format"
+        assert "TIFF" in error.message

@@ -23,7 +23,7 @@ from savs.media import DEFAULT_LIMITS, MediaLimits, MediaWarning, content_hash, 
 from savs.media.image import decode, pillow_at_work
 from savs.media.parts import Image as ImagePart
 
-FORMATS = ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"]
+FORMATS = ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"]
 
 
 def photo(width: int = 40, height: int = 24, seed: int = 0) -> Image.Image:
@@ -292,7 +292,7 @@ def test__fault_08__format_not_allowed__refused(format: str) -> None:
         (b"%!PS-Adobe-3.0 EPSF", "EPS"),
         (b"SIMPLE  =   T", "FITS"),
         (b"%PDF-1.7", "PDF"),
-        (b"\0\0\0\x18ftypheic", "HEIC"),
+        (b"\0\0\0\x18ftypisom", "video"),
         (b"<svg xmlns=", "SVG"),
     ],
 )

@@ -13,6 +13,7 @@ from savs.data._labels import DataWarning, check_labels
 from savs.data.example import Example, Label, Part, Text
 from savs.errors import DataError, ItemError, MediaError
 from savs.media import DEFAULT_LIMITS, Audio, Image, MediaLimits, Video
+from savs.media._coercion import HEIC_SUFFIXES
 from savs.media._hashes import image_hash, part_hash
 from savs.media._paths import check_media_file
 from savs.media.audio import check_audio_file
@@ -283,7 +284,8 @@ def preflight(examples: Sequence[Example], limits: MediaLimits = DEFAULT_LIMITS)
     Raises
     ------
     MissingDependencyError
-        If an example has a video or an encoded audio clip, and the package that decodes it is not installed.
+        If an example has a video, an encoded audio clip or HEIC, and the package that decodes it is not
+        installed.
     """
     errors: list[ItemError] = []
     for example in examples:
@@ -302,6 +304,9 @@ def preflight(examples: Sequence[Example], limits: MediaLimits = DEFAULT_LIMITS)
 def _check_decoder(part: Image | Audio) -> None:
     if isinstance(part, Video):
         import_optional("av")
+    elif isinstance(part, Image) and isinstance(part.source, Path):
+        if part.source.suffix.lower() in HEIC_SUFFIXES:
+            import_optional("pillow_heif")
     elif isinstance(part, Audio) and isinstance(part.source, Path | bytes):
         import_optional("soundfile")
 

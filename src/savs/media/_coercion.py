@@ -94,10 +94,22 @@ def _refused(rule: str, what: str) -> ExampleError:
 
 # Every form of an image to an `Image` part. Nothing is opened or decoded, except base64.
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+HEIC_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
+"""Endings of the image files that need pillow-heif."""
+
+IMAGE_SUFFIXES = HEIC_SUFFIXES | {
+    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
+}
 """Endings of the image files that `savs.media` reads."""
 
-_UNREAD_SUFFIXES = frozenset({".heic", ".heif", ".avif", ".svg", ".psd", ".eps", ".jp2", ".jxl"})
+UNREAD_IMAGE_SUFFIXES = frozenset(
+    {
+        *(".svg", ".psd", ".eps", ".jp2", ".j2k", ".jxl", ".ico", ".tga", ".pcx", ".xcf", ".exr", ".dcm"),
+        *(".ppm", ".pgm", ".pbm", ".pnm", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"),
+    }
+)
+"""Endings of image files that are refused with advice."""
+
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv"})
 """Endings of the video files that `savs.media.video` reads."""
 
@@ -148,7 +160,7 @@ def looks_like_image(text: str, root: Path | None = None) -> bool:
     if ADDRESS.match(text):
         return not spaced
     suffix = Path(text).suffix.lower() if len(text) <= _LONGEST_PATH else ""
-    if suffix not in IMAGE_SUFFIXES | _UNREAD_SUFFIXES | VIDEO_SUFFIXES | _AUDIOS:
+    if suffix not in IMAGE_SUFFIXES | UNREAD_IMAGE_SUFFIXES | VIDEO_SUFFIXES | _AUDIOS:
         return False
     return not spaced or _exists(_under(root, Path(text)))
 
@@ -308,7 +320,7 @@ def _of_suffix(suffix: str, source: Path) -> Image:
         raise audio_error(f"a {suffix} file")
     if suffix in VIDEO_SUFFIXES:
         return Video(source)
-    if suffix in _UNREAD_SUFFIXES:
+    if suffix in UNREAD_IMAGE_SUFFIXES:
         raise ExampleError(f"{suffix} files are not read; save the image as PNG or JPEG", code="image_format")
     return Image(source)
 

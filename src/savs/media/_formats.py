@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 # Plugins are imported by name so that `Image.open` finds the allowed formats without loading all it has.
 from PIL import (
+    AvifImagePlugin,  # noqa: F401
     BmpImagePlugin,  # noqa: F401
     GifImagePlugin,  # noqa: F401
     Image,
@@ -33,22 +34,26 @@ from PIL import (
     TiffImagePlugin,
     UnidentifiedImageError,
     WebPImagePlugin,  # noqa: F401
+    features,
 )
 
-from savs.errors import MediaError
+from savs._optional import import_optional
+from savs.errors import MediaError, SAVsError
 from savs.media._levels import FULL_16_BIT, Levels, mode_error
 from savs.media._modes import Pixels
 from savs.media.limits import DEFAULT_LIMITS, MediaLimits, too_many_pixels
 
-ALLOWED_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
-"""Pillow's names of the formats that are read. MPO, a JPEG with extra images behind it, counts as JPEG."""
+_PILLOW_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+_HEIF = "HEIF"
+ALLOWED_FORMATS = (*_PILLOW_FORMATS, _HEIF)
+"""Pillow's names of the formats that are read; MPO, a JPEG with extra images behind it, counts as JPEG."""
 
 _OTHER_FORMATS = {
     "PSD": (0, b"8BPS"),
     "EPS": (0, b"%!PS"),
     "PDF": (0, b"%PDF"),
     "FITS": (0, b"SIMPLE  ="),
-    "HEIC or AVIF or video": (4, b"ftyp"),
+    "MP4 or another video": (4, b"ftyp"),
     "SVG": (0, b"<svg"),
     "ICO": (0, b"\0\0\1\0"),
     "JPEG 2000": (0, b"\0\0\0\x0cjP  "),
@@ -90,7 +95,7 @@ def pillow_at_work() -> Iterator[None]:
     try:
         with _QUIET:
             yield
-    except MediaError:
+    except SAVsError:
         raise
     # Broken files make decoders raise almost anything (OSError, SyntaxError, struct.error, TypeError, ...).
     except Exception:
@@ -113,6 +118,8 @@ def decode(data: bytes, limits: MediaLimits) -> Pixels:
     MediaError
         ``image_format``, ``image_mode``, ``image_too_many_pixels``, ``image_too_small``, ``image_aspect`` or
         ``image_undecodable``.
+    MissingDependencyError
+        For HEIC without pillow-heif.
     """
     with pillow_at_work():
         data, was_inverted = _as_black_is_zero(data)
@@ -139,7 +146,8 @@ def decode(data: bytes, limits: MediaLimits) -> Pixels:
         pixels.uncovered = _outside(frame, image.size)
     if animated:
         # Nothing after the second frame's header is looked at.
-        pixels.remarks.append("an animated or multi-page image: only its first frame is used")
+        which = "main image" if image.format == _HEIF else "first frame"
+        pixels.remarks.append(f"an animated or multi-page image: only its {which} is used")
     return pixels
 
 
@@ -180,13 +188,20 @@ def described(image: Image.Image) -> Pixels:
     upright = ImageOps.exif_transpose(image)
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         upright = _corrected_tiff(image, upright)
+    if image.format == _HEIF:
+        levels = Levels(FULL_16_BIT)  # more than 8 bits are spread over 16 while they are decoded
     remarks = [] if _has_square_pixels(image) else [_NOT_SQUARE]
     return Pixels(upright, levels=levels, empty_alpha=image.format == "BMP", remarks=remarks)
 
 
 def _open(data: bytes, limits: MediaLimits) -> ImageFile.ImageFile:
+    brands = _brands(data)
+    if brands & _HEIC_BRANDS or (brands & _SHARED_BRANDS and not brands & _AVIF_BRANDS):
+        return _open_heif(data)
+    if brands & _AVIF_BRANDS and not features.check("avif"):
+        raise MediaError("AVIF images need a Pillow that was built with AVIF support", code="image_format")
     try:
-        return Image.open(io.BytesIO(data), formats=ALLOWED_FORMATS)
+        return Image.open(io.BytesIO(data), formats=_PILLOW_FORMATS)
     except Image.DecompressionBombError:
         raise too_many_pixels(limits, "far too many pixels") from None
     except UnidentifiedImageError:
@@ -194,11 +209,41 @@ def _open(data: bytes, limits: MediaLimits) -> ImageFile.ImageFile:
 
 
 def _not_allowed(data: bytes) -> MediaError:
+    if _brands(data) & (_HEIC_BRANDS | _AVIF_BRANDS | _SHARED_BRANDS):
+        return undecodable()
+    if _PHOTOMETRIC in (_tiff_entries(data) or {}):
+        advice = "a TIFF file with bits, channels or a compression that are not read; save the image as PNG"
+        return MediaError(advice, code="image_format")
     for name, (start, magic) in _OTHER_FORMATS.items():
         if data[start : start + len(magic)] == magic:
-            message = f"{name} is not read; save the image as one of {', '.join(ALLOWED_FORMATS)}"
+            message = f"{name} is not read; save the image as one of {', '.join(_PILLOW_FORMATS)}"
             return MediaError(message, code="image_format")
     return undecodable()
+
+
+# HEIC and AVIF, which both begin like a video.
+
+_HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
+_AVIF_BRANDS = frozenset({b"avif", b"avis"})
+_SHARED_BRANDS = frozenset({b"mif1", b"msf1"})
+
+
+def _brands(data: bytes) -> set[bytes]:
+    """Return what a file of the ISO container says that it can be read as."""
+    if data[4:8] != b"ftyp":
+        return set()
+    end = min(int.from_bytes(data[:4], "big"), 1024)
+    return {data[8:12], *(data[place : place + 4] for place in range(16, end - 3, 4))}
+
+
+def _open_heif(data: bytes) -> ImageFile.ImageFile:
+    """Open a HEIC file; it is decoded when it is loaded, turned and mirrored as its container says.
+
+    The class is used as it is: Pillow's registry of formats stays without it. libheif refuses to decode more
+    pixels than the header states.
+    """
+    image: ImageFile.ImageFile = import_optional("pillow_heif").HeifImageFile(io.BytesIO(data))
+    return image
 
 
 # 16-bit color: Pillow keeps the upper 8 bits. The lower ones are decoded as if the bytes were swapped.
