@@ -50,6 +50,7 @@ _SAME_NAMES = (
     "text_column",
     "label_column",
     "id_column",
+    "delimiter",
     "root",
     "allow_outside",
     "split",

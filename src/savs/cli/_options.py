@@ -189,6 +189,12 @@ def _data_options() -> list[Option]:
         click.option("--label-column", metavar="NAME", help="Column with the label."),
         click.option("--id-column", metavar="NAME", help="Column with the id of an example."),
         click.option(
+            "--delimiter",
+            metavar="CHAR",
+            callback=lambda _context, _option, name: _CHARACTERS.get(name, name),
+            help="Character between the cells of CSV and TSV files, or tab [default: found].",
+        ),
+        click.option(
             "--root",
             type=PathName(exists=True, file_okay=False),
             help="Folder that media paths are relative to [default: the folder of the data file].",
@@ -205,6 +211,10 @@ def _data_options() -> list[Option]:
             "the hosts below it, example.org:8443 that port [default: nothing is downloaded].",
         ),
     ]
+
+
+_CHARACTERS = {"tab": "\t", "\\t": "\t"}
+"""Names of delimiters that are hard to type."""
 
 
 def _media_column(name: str, kind: str) -> Option:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from savs.data._arrow_files import HUB_PREFIX, HubAddress, ParquetFiles, is_saved, open_hub, open_saved
+from savs.data._arrow_files import ParquetFiles, is_saved, open_saved
 from savs.data._folders import natural_order
+from savs.data._hub import HUB_PREFIX, HubAddress, open_hub
 from savs.data._readers import ReaderRows, is_registered, registered_names, registered_suffix, scheme_of
 from savs.data._text_files import (
     TEXT_SUFFIXES,
@@ -21,143 +21,10 @@ from savs.data._text_files import (
     spelled,
     text_rows,
 )
-from savs.data.coercion import (
-    ID_FIELDS,
-    LABEL_FIELD,
-    TEXT_FIELDS,
-    as_id,
-    is_image_field,
-    is_missing,
-    row_to_example,
-)
 from savs.data.example import Example, Label
 from savs.data.options import ReadOptions, RowSelection
-from savs.errors import DataError, ExampleError, ItemError
-from savs.media._coercion import looks_like_image, type_name
-
-# Which columns of a data file hold the image, video, audio clip, text, label and id.
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Names of columns; None means the public SAVs names. Several of images are several images.
-
-    Where one column of an image, video or audio clip is named, those named are all that the row shows and
-    plays.
-    """
-
-    image: str | Sequence[str] | None = None
-    text: str | None = None
-    label: str | None = None
-    id: str | None = None
-    video: str | Sequence[str] | None = None
-    audio: str | Sequence[str] | None = None
-
-    @classmethod
-    def of(cls, options: ReadOptions) -> Columns:
-        """Return the columns that options name."""
-        return cls(
-            image=options.image_column,
-            text=options.text_column,
-            label=options.label_column,
-            id=options.id_column,
-            video=options.video_column,
-            audio=options.audio_column,
-        )
-
-    @cached_property
-    def media(self) -> dict[str, tuple[str, ...]]:
-        """The columns of images, videos and audio clips that were named, by the public name of their kind."""
-        named = {"images": self.image, "videos": self.video, "audios": self.audio}
-        return {kind: (one,) if isinstance(one, str) else tuple(one) for kind, one in named.items() if one}
-
-    @cached_property
-    def named(self) -> tuple[str, ...]:
-        """The columns that were named."""
-        return (*self._media_names, *(name for name in (self.text, self.label, self.id) if name is not None))
-
-    @cached_property
-    def _media_names(self) -> tuple[str, ...]:
-        return tuple(name for names in self.media.values() for name in names)
-
-    @property
-    def id_names(self) -> tuple[str, ...]:
-        """The columns that may hold the id."""
-        return ID_FIELDS if self.id is None else (self.id,)
-
-    def to_example(self, row: Row, root: Path) -> Example:
-        """Return a row's example; its ``fields`` are the row's own columns but for the label.
-
-        Raises
-        ------
-        DataError
-            With file and line, if a named column is missing; if one is named for two media, or for the label
-            and the content.
-        ItemError
-            If the row is not an example.
-        """
-        for name in self.named:
-            if name not in row.cells:
-                columns = ", ".join(map(repr, row.cells))
-                raise DataError(f"{row.where}: there is no column {name!r}; columns: {columns}")
-        twice = [name for name in self._media_names if self._media_names.count(name) > 1]
-        if twice:
-            raise DataError(f"column {twice[0]!r} is named for two media; name it once")
-        if self.label is not None and self.label in (*self._media_names, self.text):
-            raise DataError(
-                f"column {self.label!r} is named for the label and for the content: the answer must not "
-                "stand in the prompt"
-            )
-        example = row_to_example(self._renamed(row.cells), root)
-        chosen = example.id if self.id is None else as_id(row.cells[self.id])
-        label = self.label if self.label is not None else example.label_column
-        fields = {name: _field(cell) for name, cell in row.cells.items() if name != label}
-        return replace(example, id=chosen, fields=fields, label_column=label)
-
-    def id_of(self, row: Row) -> str | None:
-        """Return a row's own id, or None if it has none that can be used."""
-        named = [row.cells[name] for name in self.id_names if not is_missing(row.cells.get(name))]
-        try:
-            return as_id(named[0]) if named else None
-        except ItemError:
-            return None
-
-    def _renamed(self, cells: Mapping[str, Any]) -> dict[str, Any]:
-        """Put the named columns in place of the public names, and take empty labels away."""
-        # A label in a column that is read as text or image by default is the label alone.
-        renamed = {name: cell for name, cell in cells.items() if name != self.label}
-        if self.media:
-            renamed = {name: cell for name, cell in renamed.items() if not is_image_field(name)}
-        for kind, names in self.media.items():
-            renamed[kind] = [part for name in names for part in _as_list(cells[name])]
-        if self.text is not None:
-            renamed = {name: cell for name, cell in renamed.items() if name not in {*TEXT_FIELDS, "messages"}}
-            renamed["question"] = _text(self.text, cells[self.text])
-        if self.label is not None:
-            renamed[LABEL_FIELD] = cells[self.label]
-        if LABEL_FIELD in renamed and is_missing(renamed[LABEL_FIELD]):
-            renamed[LABEL_FIELD] = None
-        if self.id is not None:
-            renamed = {name: cell for name, cell in renamed.items() if name not in ID_FIELDS}
-        return renamed
-
-
-def _text(name: str, cell: Any) -> Any:
-    if is_missing(cell) or isinstance(cell, str):
-        return cell
-    raise ExampleError(f"column {name!r} must hold text, not {type_name(cell)}", code="row")
-
-
-def _as_list(cell: Any) -> list[Any]:
-    return cell if isinstance(cell, list) else [cell]
-
-
-def _field(cell: Any) -> Any:
-    """Return a cell for prompts: of a medium its path, as its bytes are in the example and no text."""
-    if isinstance(cell, dict) and (cell.keys() == {"bytes", "path"} or "array" in cell):
-        return cell.get("path")
-    return cell
-
+from savs.errors import DataError
+from savs.media._coercion import looks_like_image
 
 # What a path or address means: a text file, Parquet, a saved dataset, the hub, images.
 
@@ -198,9 +65,17 @@ class Rows:
 
 @dataclass(frozen=True)
 class Images:
-    """A folder of images, or one image."""
+    """A folder of images, or one image.
+
+    Attributes
+    ----------
+    path : Path
+    split : str or None
+        The part of a split to read of a folder.
+    """
 
     path: Path
+    split: str | None = None
 
 
 Source = Rows | Images
@@ -209,12 +84,13 @@ Source = Rows | Images
 @dataclass(frozen=True)
 class _TextFile:
     path: Path
+    delimiter: str | None = None
 
     def rows(self, _wanted: RowSelection, _kept: Sequence[str]) -> Iterator[Row]:
-        return text_rows(self.path)
+        return text_rows(self.path, self.delimiter)
 
     def count(self) -> int | None:
-        if self.path.suffix.lower() != ".jsonl":
+        if self.path.suffix.lower() not in {".jsonl", ".ndjson"}:
             return None
         return sum(not line.isspace() for line in decoded_lines(self.path))
 
@@ -277,7 +153,7 @@ def _file(path: Path, options: ReadOptions) -> Source | None:
     if suffix in TEXT_SUFFIXES:
         _refuse_split(path.name, options.split)
         check_file(path)
-        return Rows(name_of(path), _TextFile(path), (_root(options.root, path.parent),))
+        return Rows(name_of(path), _TextFile(path, options.delimiter), (_root(options.root, path.parent),))
     if suffix == _PARQUET:
         return _parquet(path, options.root, options.split)
     if looks_like_image(path.name, path.parent):
@@ -318,10 +194,7 @@ def _folder(path: Path, root: Path | str | None, split: str | None) -> Source:
             name, tuple((spelled(part.relative_to(path).as_posix()), part) for part in chosen)
         )
         return Rows(name, files, (_root(root, path),))
-    if split is not None and (path / split).is_dir() and Path(split).name == split:
-        return Images(path / split)
-    _refuse_split(path.name, split)
-    return Images(path)
+    return Images(path, split)
 
 
 def _parquet(path: Path, root: Path | str | None, split: str | None) -> Rows:

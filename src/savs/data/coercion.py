@@ -13,6 +13,7 @@ import numpy as np
 from savs.data._chat import MediaPlaceholder, as_messages, as_part, is_message, place_images, place_in_order
 from savs.data._error_ledger import ErrorLedger
 from savs.data._labels import as_label, check_labels, check_text
+from savs.data._missing import is_missing
 from savs.data._results import ErrorLimit
 from savs.data.example import Example, Message, Part, Text, is_trusted, trusted
 from savs.errors import DataError, ExampleError, ItemError
@@ -39,7 +40,6 @@ __all__ = [
     "as_id",
     "image_fields",
     "is_image_field",
-    "is_missing",
     "row_to_example",
     "as_example",
     "as_examples",
@@ -128,15 +128,17 @@ def row_to_example(row: Mapping[str, Any], root: Path | None = None) -> Example:
     """
     if not all(isinstance(name, str) for name in row):
         raise ExampleError("a row's columns must be named by text", code="row")
-    if row.get("messages") is not None:
+    if not is_missing(row.get("messages")):
         messages = as_messages(row["messages"], _images(row, root), root)
     else:
         messages = (Message("user", place_images(_text(row), _images(row, root))),)
     if not any(message.parts for message in messages):
         raise _empty(row)
     label = row.get(LABEL_FIELD)
-    fields = {name: value for name, value in row.items() if name != LABEL_FIELD}
-    known = None if label is None else as_label(label)
+    fields = {
+        name: None if is_missing(value) else value for name, value in row.items() if name != LABEL_FIELD
+    }
+    known = None if is_missing(label) and label != "" else as_label(label)
     return Example(messages, known, _id(row), fields, LABEL_FIELD if LABEL_FIELD in row else None)
 
 
@@ -152,13 +154,6 @@ def image_fields(row: Mapping[str, Any]) -> list[str]:
 def is_image_field(name: str) -> bool:
     """Return whether a column of this name holds an image, video or audio clip by default."""
     return name in (*IMAGE_FIELDS, *VIDEO_FIELDS, *AUDIO_FIELDS) or _NUMBERED.fullmatch(name) is not None
-
-
-def is_missing(value: Any) -> bool:
-    """Return whether a cell has no value: None, an empty text, or the NaN that tables hold for it."""
-    if isinstance(value, float | np.floating):
-        return bool(value != value)
-    return value is None or (isinstance(value, str) and value == "")
 
 
 def as_id(value: Any) -> str:

@@ -75,6 +75,8 @@ class ReadOptions:
         Frames read for each second of a video, at most `video_frames`, by default at most 64.
     bit_depth : int, optional
         Bits that images of more than 8 bits have, from 8 to 16; by default what each file says, else 16.
+    delimiter : str, optional
+        The character between the cells of CSV and TSV files; by default the first lines tell.
     root : Path or str, optional
         The folder that media paths are relative to and must lie in; by default the folder of the file or
         dataset.
@@ -95,7 +97,7 @@ class ReadOptions:
     Raises
     ------
     DataError
-        If `limit` or `shard` is out of range.
+        If `limit` or `shard` is out of range, or `delimiter` is not one character.
 
     Examples
     --------
@@ -113,6 +115,7 @@ class ReadOptions:
     video_frames: int | None = None
     video_fps: float | None = None
     bit_depth: int | None = None
+    delimiter: str | None = None
     root: Path | str | None = None
     allow_outside: bool = False
     split: str | None = None
@@ -124,6 +127,8 @@ class ReadOptions:
 
     def __post_init__(self) -> None:
         _ = self.selection
+        if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in '"\r\n'):
+            raise DataError(f"the delimiter is one character, such as ';' or a tab, not {self.delimiter!r}")
 
     @property
     def selection(self) -> RowSelection:
@@ -143,6 +148,7 @@ class ReadKeywords(TypedDict, total=False):
     video_frames: int | None
     video_fps: float | None
     bit_depth: int | None
+    delimiter: str | None
     root: Path | str | None
     allow_outside: bool
     split: str | None

@@ -17,11 +17,12 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar, Unpack
 
+from savs.data._columns import Columns
 from savs.data._error_ledger import ErrorLedger
 from savs.data._folders import scan_folder
 from savs.data._labels import check_labels
 from savs.data._results import ErrorLimit
-from savs.data._sources import Columns, Images, Rows, find_source
+from savs.data._sources import Images, Rows, find_source
 from savs.data._text_files import Row, name_of
 from savs.data.coercion import as_example, settled
 from savs.data.example import Example, Message, Part, Text, trusted
@@ -204,7 +205,7 @@ def count_rows(
     if isinstance(data, Rows):
         n_rows = data.data.count()
     else:
-        n_rows = len(scan_folder(data.path).images) if data.path.is_dir() else 1
+        n_rows = len(scan_folder(data.path, data.split).images) if data.path.is_dir() else 1
     if n_rows is None:
         return None
     first, step = options.shard or (0, 1)
@@ -353,7 +354,7 @@ def _media_files(source: Images, options: ReadOptions) -> tuple[Sequence[Path], 
     """Return the files of a source, and what makes the example of one."""
     if not source.path.is_dir():
         return [source.path], partial(as_example, id=name_of(source.path))
-    folder = scan_folder(source.path)
+    folder = scan_folder(source.path, source.split)
     return folder.images[: options.limit], partial(folder.example, allow_outside=options.allow_outside)
 
 
