@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -39,3 +40,21 @@ def test__bit_depth__named_at_fit__read_alike_afterwards_and_warned_without(deep
     code, text, error = savs("predict", tmp_path / "unnamed", deep / "test")
     assert error.count("--bit-depth 12") == error.count("warning:") == 1
     assert len(text.splitlines()) == 4
+
+
+def test__unread_images_in_a_folder__error_at_fit_and_warning_afterwards(deep, backbone, tmp_path, savs):
+    folders = tmp_path / "data"
+    shutil.copytree(deep, folders)
+    (folders / "train" / "dark" / "drawing.svg").write_text("<svg/>")
+    (folders / "test" / "dark" / "drawing.svg").write_text("<svg/>")
+    fit = ["-b", backbone, "--n-heads", 4, "--bit-depth", 12, "-o", tmp_path / "model"]
+    lost = "1 .svg file: not an image format that savs reads"
+    code, _, error = savs("fit", folders / "train", *fit)
+    assert (code, lost in error) == (1, True)
+    assert error.startswith("savs: error: train would lose 1 file")
+    code, _, error = savs("compare", folders / "train", "-b", backbone, "--shots", 1)
+    assert (code, lost in error) == (1, True)
+    assert savs("fit", deep / "train", *fit)[0] == 0
+    for command in ("predict", "evaluate"):
+        code, _, error = savs(command, tmp_path / "model", folders / "test")
+        assert (code, error.count(lost), error.count("warning:")) == (0, 1, 1)

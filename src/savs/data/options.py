@@ -82,6 +82,9 @@ class ReadOptions:
         dataset.
     allow_outside : bool, default=False
         Accept media files outside `root`: absolute paths, ``..`` and links.
+    skip_unread : bool, default=True
+        Leave out files of a folder that are images, videos or audio clips of a format that is not read, and
+        warn of them by kind; False makes them an error.
     split : str, optional
         The part of a dataset with several parts, such as ``"train"``.
     config, revision : str, optional
@@ -118,6 +121,7 @@ class ReadOptions:
     delimiter: str | None = None
     root: Path | str | None = None
     allow_outside: bool = False
+    skip_unread: bool = True
     split: str | None = None
     config: str | None = None
     revision: str | None = None
@@ -151,6 +155,7 @@ class ReadKeywords(TypedDict, total=False):
     delimiter: str | None
     root: Path | str | None
     allow_outside: bool
+    skip_unread: bool
     split: str | None
     config: str | None
     revision: str | None

@@ -354,7 +354,7 @@ def _media_files(source: Images, options: ReadOptions) -> tuple[Sequence[Path], 
     """Return the files of a source, and what makes the example of one."""
     if not source.path.is_dir():
         return [source.path], partial(as_example, id=name_of(source.path))
-    folder = scan_folder(source.path, source.split)
+    folder = scan_folder(source.path, source.split, skip_unread=options.skip_unread)
     return folder.images[: options.limit], partial(folder.example, allow_outside=options.allow_outside)
 
 
