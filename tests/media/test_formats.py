@@ -507,3 +507,46 @@ def test__fault_08__tiff_of_a_kind_that_is_not_read__said_so():
         error = refused(tiff(bytes(16 * 4 * 8 * samples), (16, 4), bits, 1, samples=samples))
         assert error.code == "image_format"
         assert "TIFF" in error.message
+
+
+# JPEG files that end early although they have an end marker.
+
+
+def jpeg(mode: str, size: tuple[int, int], **options: object) -> bytes:
+    """A noisy image whose lower half is the middle gray that decoders put in place of what is missing."""
+    shape = (size[1], size[0]) if mode == "L" else (size[1], size[0], len(mode))
+    pixels = np.random.default_rng(0).integers(60, 200, shape, np.uint8)
+    pixels[size[1] // 2 :] = 128
+    buffer = io.BytesIO()
+    Image.frombytes(mode, size, pixels.tobytes()).save(buffer, "JPEG", **options)
+    return buffer.getvalue()
+
+
+KINDS = [
+    ("RGB", {}),
+    ("RGB", {"subsampling": 0, "optimize": True}),
+    ("RGB", {"progressive": True}),
+    ("RGB", {"restart_marker_rows": 1}),
+    ("L", {}),
+    ("L", {"progressive": True, "restart_marker_blocks": 3}),
+    ("CMYK", {}),
+]
+
+
+@pytest.mark.parametrize(("mode", "options"), KINDS)
+@pytest.mark.parametrize("size", [(64, 64), (61, 47)])
+def test__fault_02__whole_jpeg_with_a_gray_end__read(mode, options, size):
+    data = jpeg(mode, size, **options)
+    assert load_image(data).size == size
+    assert load_image(data + b"what some programs append").size == size
+
+
+@pytest.mark.parametrize(("mode", "options"), KINDS)
+@pytest.mark.parametrize("kept", [0.15, 0.4, 0.6])
+def test__fault_02__jpeg_that_ends_early_with_an_end_marker__undecodable(mode, options, kept):
+    data = jpeg(mode, (96, 96), **options)
+    begin = data.index(b"\xff\xda") + 16
+    cut = begin + int((len(data) - begin) * kept)
+    while data[cut - 1] == 0xFF:
+        cut -= 1
+    assert refused(data[:cut] + b"\xff\xd9").code == "image_undecodable"

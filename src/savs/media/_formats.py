@@ -39,6 +39,7 @@ from PIL import (
 
 from savs._optional import import_optional
 from savs.errors import MediaError, SAVsError
+from savs.media._jpeg import looks_unfinished, with_more_data
 from savs.media._levels import FULL_16_BIT, Levels, mode_error
 from savs.media._modes import Pixels
 from savs.media.limits import DEFAULT_LIMITS, MediaLimits, too_many_pixels
@@ -137,6 +138,7 @@ def decode(data: bytes, limits: MediaLimits) -> Pixels:
             pixels = _load_16_bit_color(image, data, limits)
         else:
             image.load()
+            _check_jpeg_end(image, data, limits)
             pixels = described(image)
         limits.check_size(*image.size)
         if was_inverted:
@@ -219,6 +221,18 @@ def _not_allowed(data: bytes) -> MediaError:
             message = f"{name} is not read; save the image as one of {', '.join(_PILLOW_FORMATS)}"
             return MediaError(message, code="image_format")
     return undecodable()
+
+
+# JPEG.
+
+
+def _check_jpeg_end(image: Image.Image, data: bytes, limits: MediaLimits) -> None:
+    if image.format not in {"JPEG", "MPO"} or not looks_unfinished(image):
+        return
+    again = _open(with_more_data(data), limits)
+    again.load()
+    if again.tobytes() != image.tobytes():
+        raise undecodable()
 
 
 # HEIC and AVIF, which both begin like a video.
