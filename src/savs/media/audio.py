@@ -31,8 +31,7 @@ from savs.media._audio_files import (
     without_tags,
 )
 from savs.media._coercion import as_audio, settled_part
-from savs.media._paths import check_media_file, read_media_file
-from savs.media.limits import MediaLimits
+from savs.media._paths import check_media_file, encoded
 from savs.media.parts import Audio
 
 if TYPE_CHECKING:
@@ -325,7 +324,7 @@ def decode_audio(audio: Audio, sampling_rate: int, limits: AudioLimits | None = 
     if isinstance(source, np.ndarray):
         blocks = _blocks_of_array(source, int(audio.sampling_rate or 0), limits)
     else:
-        blocks = blocks_of_file(_encoded(source, limits), limits)
+        blocks = blocks_of_file(encoded(source, limits, "audio"), limits)
     return _resampled(blocks, sampling_rate, limits)
 
 
@@ -351,7 +350,7 @@ def audio_hash(audio: Audio, limits: AudioLimits | None = None) -> str:
     """
     limits, source = limits or AudioLimits(), audio.source
     if not isinstance(source, np.ndarray):
-        return hashlib.sha256(_encoded(source, limits)).hexdigest()
+        return hashlib.sha256(encoded(source, limits, "audio")).hexdigest()
     kind = source.dtype.newbyteorder("<")
     digest = hashlib.sha256(f"samples {kind.str} {source.shape} {int(audio.sampling_rate or 0)}\n".encode())
     digest.update(np.ascontiguousarray(source, kind).data)
@@ -374,37 +373,7 @@ def check_audio_file(path: Path, limits: AudioLimits | None = None) -> None:
         ``media_missing``, ``media_not_a_file``, ``media_unreadable``, ``audio_undecodable`` (an empty file)
         or ``audio_too_large``.
     """
-    try:
-        check_media_file(path, MediaLimits((limits or AudioLimits()).max_bytes))
-    except MediaError as error:
-        raise _of_audio(error, limits or AudioLimits()) from None
-
-
-def _encoded(source: Path | bytes, limits: AudioLimits) -> bytes:
-    try:
-        data = source if isinstance(source, bytes) else read_media_file(source, MediaLimits(limits.max_bytes))
-    except MediaError as error:
-        raise _of_audio(error, limits) from None
-    if len(data) > limits.max_bytes:
-        raise _too_large(limits)
-    if not data:
-        raise undecodable_audio()
-    return data
-
-
-def _of_audio(error: MediaError, limits: AudioLimits) -> MediaError:
-    """Return the error of a file with the words for an audio clip."""
-    if error.code == "image_too_large":
-        return _too_large(limits)
-    code = "audio_undecodable" if error.code == "image_undecodable" else error.code
-    return MediaError(error.message.replace("an image file", "an audio clip file"), code=code)
-
-
-def _too_large(limits: AudioLimits) -> MediaError:
-    message = (
-        f"the audio clip's file is larger than the limit of {limits.max_bytes} bytes; cut or compress it"
-    )
-    return MediaError(message, code="audio_too_large")
+    check_media_file(path, limits or AudioLimits(), "audio")
 
 
 def _blocks_of_array(

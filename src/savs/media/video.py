@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from savs._optional import import_optional
 from savs.errors import MediaError
 from savs.media._frames import Screen
-from savs.media._paths import read_media_file
+from savs.media._paths import encoded
 from savs.media.limits import MediaLimits
 
 if TYPE_CHECKING:
@@ -318,7 +318,7 @@ def video_hash(source: Path | bytes, limits: VideoLimits | None = None) -> str:
     MediaError
         If the file cannot be read, is empty, or is larger than the limit.
     """
-    return hashlib.sha256(_encoded(source, limits or VideoLimits())).hexdigest()
+    return hashlib.sha256(encoded(source, limits or VideoLimits(), "video")).hexdigest()
 
 
 def count_frames(
@@ -350,7 +350,7 @@ def count_frames(
     if fps is None:
         return n_frames
     limits = limits or VideoLimits()
-    with opened(_encoded(source, limits)) as container:
+    with opened(encoded(source, limits, "video")) as container:
         return list_packets(container, video_stream(container, limits), limits).count(n_frames, fps)
 
 
@@ -393,7 +393,7 @@ def decode_video(
         If its display matrix is not one of the eight that turn and mirror, or its frames are interlaced.
     """
     limits = limits or VideoLimits()
-    data = _encoded(source, limits)
+    data = encoded(source, limits, "video")
     with opened(data) as container:
         stream = video_stream(container, limits)
         listing = list_packets(container, stream, limits)
@@ -418,23 +418,6 @@ def even_frames(times: Sequence[int], end: int, n_frames: int) -> list[int]:
     # In whole numbers, so that no rounding decides between two frames.
     middles = [start + (2 * i + 1) * span // (2 * n_frames) for i in range(n_frames)]
     return [bisect_right(times, middle) - 1 for middle in middles]
-
-
-def _encoded(source: Path | bytes, limits: VideoLimits) -> bytes:
-    try:
-        data = source if isinstance(source, bytes) else read_media_file(source, MediaLimits(limits.max_bytes))
-    except MediaError as error:
-        code = {"image_too_large": "video_too_large", "image_undecodable": "video_undecodable"}
-        message = error.message.replace("an image file", "a video file").replace("the image's", "the video's")
-        raise MediaError(message, code=code.get(error.code, error.code)) from None
-    if len(data) > limits.max_bytes:
-        raise MediaError(
-            f"the video's file is larger than the limit of {limits.max_bytes} bytes; cut or compress it",
-            code="video_too_large",
-        )
-    if not data:
-        raise undecodable_video()
-    return data
 
 
 def _read(
