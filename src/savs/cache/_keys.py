@@ -71,10 +71,13 @@ def feature_key(
         b"special tokens" if rendered.add_special_tokens else b"none",
         *_contents(rendered.images, limits),
         *(f"audio clip {part_hash(audio)}".encode() for audio in rendered.audios),
-        *(f"video {video.sampling} of {part_hash(video)}".encode() for video in rendered.videos),
+        *(f"{_VIDEOS} {video.sampling} of {part_hash(video)}".encode() for video in rendered.videos),
     ):
         digest.update(f"{len(field)} ".encode() + field)
     return digest.digest()
+
+
+_VIDEOS = "video 2"  # another number when savs converts the frames of videos differently
 
 
 def _contents(images: Sequence[Image], limits: MediaLimits) -> Iterator[bytes]:
@@ -82,7 +85,7 @@ def _contents(images: Sequence[Image], limits: MediaLimits) -> Iterator[bytes]:
         video = image.video if isinstance(image, Frame) else image
         if isinstance(video, Video):
             number = image.number if isinstance(image, Frame) else "all"
-            yield f"frame {number} of {video.sampling} of {part_hash(video)}".encode()
+            yield f"{_VIDEOS} frame {number} of {video.sampling} of {part_hash(video)}".encode()
         else:
             version = conversion(image.source)
             converted = "" if version == 1 else f" converted by rules {version}"

@@ -314,8 +314,10 @@ def _check_decoder(part: Image | Audio) -> None:
 def _check_file(part: Image | Audio, path: Path, limits: MediaLimits) -> None:
     if isinstance(part, Audio):
         check_audio_file(path)
+    elif isinstance(part, Video):
+        check_media_file(path, VideoLimits(), "video")
     else:
-        check_media_file(path, MediaLimits(VideoLimits().max_bytes) if isinstance(part, Video) else limits)
+        check_media_file(path, limits)
 
 
 def describe_errors(errors: Sequence[ItemError], n_shown: int = 20) -> str:
