@@ -14,6 +14,7 @@ from tests.media.image_files import bmp, oriented, png, png_of, tiff
 
 from savs.errors import MediaError
 from savs.media import MediaLimits, MediaWarning, load_image
+from savs.media._hdr import to_standard_range
 
 RAMP = np.tile(np.linspace(0, 1, 16), (4, 1))
 
@@ -550,3 +551,29 @@ def test__fault_02__jpeg_that_ends_early_with_an_end_marker__undecodable(mode, o
     while data[cut - 1] == 0xFF:
         cut -= 1
     assert refused(data[:cut] + b"\xff\xd9").code == "image_undecodable"
+
+
+# High dynamic range.
+
+
+@pytest.mark.parametrize(("number", "transfer"), [(16, "PQ"), (18, "HLG")])
+@pytest.mark.parametrize(("primaries", "wide"), [(9, True), (1, False)])
+def test__fault_07__high_dynamic_range__shown_as_videos_are(number, transfer, primaries, wide):
+    pixels = landscape()
+    said = [(b"cICP", bytes([primaries, number, 0, 1]))]
+    expected = to_standard_range(pixels.astype(np.uint16) * 257, transfer, wide=wide)
+    assert not np.array_equal(expected, pixels)
+    assert np.array_equal(np.asarray(load_image(png_of(pixels, 8, said))), expected)
+    assert np.array_equal(np.asarray(load_image(png_of(pixels.astype(int) * 257, 16, said))), expected)
+    alpha = np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)])
+    alpha[0, 0, 3] = 0
+    loaded = np.asarray(load_image(png_of(alpha, 8, said)))
+    assert loaded[0, 0].tolist() == [255, 255, 255]
+    assert np.array_equal(loaded[1:], expected[1:])
+
+
+def test__fault_07__usual_transfer__as_it_is():
+    pixels = landscape()
+    assert np.array_equal(
+        np.asarray(load_image(png_of(pixels, 8, [(b"cICP", bytes([1, 13, 0, 1]))]))), pixels
+    )

@@ -14,6 +14,7 @@ from tests.media.image_files import oriented
 
 from savs.errors import MediaError
 from savs.media import MediaLimits, MediaWarning, image_area, load_image
+from savs.media._hdr import to_standard_range
 
 CORNERS = np.zeros((64, 96, 3), np.uint8)
 CORNERS[:32, :48], CORNERS[:32, 48:], CORNERS[32:, :48] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
@@ -179,3 +180,14 @@ def test__fault_08__video_as_an_image__named():
     with pytest.raises(MediaError, match="MP4 or another video is not read") as caught:
         load_image(b"\0\0\0\x18ftypisom" + bytes(600))
     assert caught.value.code == "image_format"
+
+
+@pytest.mark.parametrize("encode", FORMATS)
+def test__fault_07__high_dynamic_range__shown_as_videos_are(encode):
+    data = encode(CORNERS // 2)
+    place = data.index(b"colrnclx") + 8
+    pq = data[:place] + struct.pack(">HH", 9, 16) + data[place + 4 :]
+    same = np.asarray(load_image(data)).astype(np.uint16) * 257
+    expected = to_standard_range(same, "PQ", wide=True)
+    assert abs(expected.astype(int) - same // 257).max() > 20
+    assert close(load_image(pq), expected)

@@ -146,6 +146,7 @@ def decode(data: bytes, limits: MediaLimits) -> Pixels:
         if image.format == "PNG" and data[24] == 16:
             pixels.levels = _png_levels(data, pixels.values)
         pixels.uncovered = _outside(frame, image.size)
+        pixels.high_range = _high_range(image, data)
     if animated:
         # Nothing after the second frame's header is looked at.
         which = "main image" if image.format == _HEIF else "first frame"
@@ -170,7 +171,8 @@ def conversion_of(data: bytes) -> int:
     if data[:2] in (b"II", b"MM", b"BM"):
         return 2
     if data[:4] == b"\x89PNG" and len(data) > 25:
-        return 2 if data[24] == 16 or (data[24] in (2, 4) and data[25] == 0) else 1
+        changed = data[24] == 16 or (data[24] in (2, 4) and data[25] == 0) or b"cICP" in data[:1024]
+        return 2 if changed else 1
     if data[:4] == b"GIF8":
         with pillow_at_work():
             image = _open(data, DEFAULT_LIMITS)
@@ -343,14 +345,14 @@ def _correct_png(image: ImageFile.ImageFile, data: bytes) -> None:
         image.info["transparency"] = key * 255 // (2**depth - 1)
 
 
-def _significant_bits(data: bytes) -> int | None:
-    """Return the largest number of bits that a PNG file's sBIT chunk names; None without one."""
+def _png_chunk(data: bytes, wanted: bytes) -> bytes | None:
+    """Return the content of a chunk before the pixels of a PNG file; None without one."""
     place = 8
     while place + 8 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, place)
-        if kind == b"sBIT":
-            return max(data[place + 8 : place + 8 + length], default=None)
-        if kind in (b"IDAT", b"PLTE"):
+        if kind == wanted:
+            return data[place + 8 : place + 8 + length]
+        if kind == b"IDAT":
             return None
         place += length + 12
     return None
@@ -362,8 +364,8 @@ def _png_levels(data: bytes, values: NDArray[Any]) -> Levels:
     By the standard, values of fewer bits are spread over all 16, and sBIT tells how many there were. Many
     programs write them as they are.
     """
-    bits = _significant_bits(data)
-    if bits is None or not 8 <= bits <= 16:
+    bits = max(_png_chunk(data, b"sBIT") or b"\0")
+    if not 8 <= bits <= 16:
         return Levels()
     left = 16 - bits
     upper = values >> left
@@ -511,6 +513,25 @@ def _corrected_tiff(file: TiffImagePlugin.TiffImageFile, image: Image.Image) -> 
                 [colors[n_colors * channel + i] for i in range(n_colors) for channel in range(3)]
             )
     return image
+
+
+# High dynamic range, by the numbers of ITU-T H.273.
+
+_HIGH_RANGE = {16: "PQ", 18: "HLG"}
+_BT2020_PRIMARIES = {2, 9}  # also where the file does not say: PQ and HLG are of BT.2100
+_COLOR_BOX = b"colrnclx"
+
+
+def _high_range(image: Image.Image, data: bytes) -> tuple[str, bool] | None:
+    """Return ``"PQ"`` or ``"HLG"``, and whether colors are those of BT.2020, as the file says."""
+    if image.format == "PNG":
+        numbers = tuple((_png_chunk(data, b"cICP") or b"")[:2])
+    elif image.format in {"AVIF", _HEIF} and _COLOR_BOX in data:
+        numbers = struct.unpack_from(">HH", data, data.index(_COLOR_BOX) + len(_COLOR_BOX))
+    else:
+        numbers = ()
+    transfer = _HIGH_RANGE.get(numbers[1]) if len(numbers) == 2 else None
+    return None if transfer is None else (transfer, numbers[0] in _BT2020_PRIMARIES)
 
 
 # Pixels that are not square.

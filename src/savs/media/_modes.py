@@ -29,6 +29,7 @@ from PIL import Image
 
 from savs.errors import MediaError
 from savs.media._bit_depth import note_integers
+from savs.media._hdr import to_standard_range
 from savs.media._levels import (
     FULL_16_BIT,
     Levels,
@@ -60,6 +61,8 @@ class Pixels:
         Whether an alpha channel of zeros alone means that there is none, as in BMP files.
     uncovered : ndarray of bool, shape (height, width), optional
         Where the file holds no pixels: transparent.
+    high_range : (str, bool), optional
+        Of high dynamic range, ``"PQ"`` or ``"HLG"``, and whether the colors are those of BT.2020.
     remarks : list of str
         What the caller is warned of.
     """
@@ -70,6 +73,7 @@ class Pixels:
     color_key: tuple[int, int, int] | None = None
     empty_alpha: bool = False
     uncovered: NDArray[np.bool_] | None = None
+    high_range: tuple[str, bool] | None = None
     remarks: list[str] = field(default_factory=list)
 
     @property
@@ -90,11 +94,11 @@ def to_rgb(pixels: Pixels, background: Color, bit_depth: int | None = None) -> I
     """Return a new RGB image without metadata; `MediaError` (``image_mode``) if its range is ambiguous."""
     image = pixels.image if pixels.low is None else _from_16_bit_color(pixels, bit_depth)
     if image.mode in {"I", "F"} or image.mode.startswith("I;16"):
-        rgb = _gray_to_rgb(image, pixels.levels, background, bit_depth)
+        rgb = _in_standard_range(_gray_to_rgb(image, pixels.levels, background, bit_depth), pixels)
     elif image.mode in _ALPHA_MODES or _has_holes(image, pixels):
         rgb = _composite(image, pixels, background)
     elif image.mode in _DIRECT_MODES:
-        rgb = image.convert("RGB")
+        rgb = _in_standard_range(image.convert("RGB"), pixels)
     else:
         raise mode_error(f"mode {image.mode} is not read; convert it to RGB first")
     # A new image: what follows must find neither an orientation to apply again nor a color key.
@@ -155,9 +159,21 @@ def _composite(image: Image.Image, pixels: Pixels, background: Color) -> Image.I
         pixels.remarks.append(
             "an image without one visible pixel: all of it is transparent, so it is read as plain background"
         )
+    if pixels.high_range is not None:
+        colors = _in_standard_range(layer.convert("RGB"), pixels)
+        colors.putalpha(layer.getchannel("A"))
+        layer = colors
     canvas = Image.new("RGBA", image.size, (*background, 255))
     canvas.alpha_composite(layer)
     return canvas.convert("RGB")
+
+
+def _in_standard_range(rgb: Image.Image, pixels: Pixels) -> Image.Image:
+    if pixels.high_range is None:
+        return rgb
+    transfer, wide = pixels.high_range
+    coded = np.asarray(rgb).astype(np.uint16) * np.uint16(257)
+    return Image.fromarray(to_standard_range(coded, transfer, wide=wide))
 
 
 def _with_alpha(image: Image.Image) -> Image.Image:
