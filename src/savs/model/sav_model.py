@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 
 from savs._labels import as_label, class_index, key_of, warn_of_unknown_labels
-from savs.artifact import Artifact, Shot, common_sampling, load_artifact, save_artifact
+from savs.artifact import Artifact, Shot, common_bit_depth, common_sampling, load_artifact, save_artifact
 from savs.backbones import Backbone
 from savs.cache import Counts
 from savs.classifiers import Estimate, HeadChange, HeadClassifier, Method
@@ -109,6 +109,8 @@ class SAVModel(ClassifierMixin, ModelHubMixin, BaseEstimator):  # type: ignore[m
         Ids, labels and content digests of the support set, in the order given, with their media.
     video_sampling_ : Sampling or None
         Which frames of the shots' videos were read, if they have some and all were read in one way.
+    bit_depth_ : int or None
+        The bit depth that all shots' images were read with, if one was named.
     head_change_ : HeadChange
         Which heads came into use and which went with the last `partial_fit`, `add_shots`, `remove_shots` or
         `relabel`.
@@ -834,6 +836,12 @@ class SAVModel(ClassifierMixin, ModelHubMixin, BaseEstimator):  # type: ignore[m
         """Which frames of the shots' videos were read; None without videos, or if in several ways."""
         _ = self._fitted
         return common_sampling(self.shots_)
+
+    @property
+    def bit_depth_(self) -> int | None:
+        """The bit depth that the shots' images were read with; None if none was named, or several."""
+        _ = self._fitted
+        return common_bit_depth(self.shots_)
 
     @property
     def out_of_fold_log_proba_(self) -> NDArray[np.float64]:
