@@ -22,8 +22,9 @@ from savs.backbones import Backbone
 from savs.backbones._rendering import Frame, PromptRenderer, Rendered
 from savs.data import Example, Text
 from savs.errors import ItemError
-from savs.media import DEFAULT_LIMITS, Image, MediaLimits, Video
+from savs.media import DEFAULT_LIMITS, Audio, Image, MediaLimits, Video
 from savs.media._hashes import hashed_once, image_hash, part_hash
+from savs.media.audio import audio_conversion
 from savs.media.image import conversion
 
 _VERSION = b"savs features 1"  # another number when savs renders prompts or converts images differently
@@ -71,11 +72,16 @@ def feature_key(
         rendered.text.encode(errors="surrogatepass"),
         b"special tokens" if rendered.add_special_tokens else b"none",
         *_contents(rendered.images, limits),
-        *(f"audio clip {part_hash(audio)}".encode() for audio in rendered.audios),
+        *(_audio_clip(audio).encode() for audio in rendered.audios),
         *(_video_content(video) for video in rendered.videos),
     ):
         digest.update(f"{len(field)} ".encode() + field)
     return digest.digest()
+
+
+def _audio_clip(audio: Audio) -> str:
+    version = audio_conversion(audio)
+    return f"audio clip {part_hash(audio)}" + ("" if version == 1 else f" converted by rules {version}")
 
 
 _VIDEOS = "video 2"  # another number when savs converts the frames of videos differently
