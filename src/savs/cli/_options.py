@@ -190,6 +190,13 @@ def _data_options() -> list[Option]:
             type=_Rate(0, 1024, min_open=True, max_open=True),
             help="Frames to read per second of video, at most --video-frames [which is then 64 by default].",
         ),
+        click.option(
+            "--bit-depth",
+            metavar="N",
+            type=click.IntRange(8, 16),
+            help="Bits that images of more than 8 bits have, such as 12 [default: what each file says, else "
+            "16; a saved classifier: as at fit].",
+        ),
         click.option("--text-column", metavar="NAME", help="Column with the text of an example."),
         click.option("--label-column", metavar="NAME", help="Column with the label."),
         click.option("--id-column", metavar="NAME", help="Column with the id of an example."),

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from savs.errors import ExampleError
 from savs.media._arrays import is_tensor, pixels_of_array, pixels_of_tensor
+from savs.media._bit_depth import check_bit_depth
 from savs.media.parts import Audio, Image, Sampling, Video
 
 # Media given by web address: noted where they stand, then fetched or refused, all in one place.
@@ -94,10 +95,22 @@ def _refused(rule: str, what: str) -> ExampleError:
 
 # Every form of an image to an `Image` part. Nothing is opened or decoded, except base64.
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+HEIC_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
+"""Endings of the image files that need pillow-heif."""
+
+IMAGE_SUFFIXES = HEIC_SUFFIXES | {
+    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
+}
 """Endings of the image files that `savs.media` reads."""
 
-_UNREAD_SUFFIXES = frozenset({".heic", ".heif", ".avif", ".svg", ".psd", ".eps", ".jp2", ".jxl"})
+UNREAD_IMAGE_SUFFIXES = frozenset(
+    {
+        *(".svg", ".psd", ".eps", ".jp2", ".j2k", ".jxl", ".ico", ".tga", ".pcx", ".xcf", ".exr", ".dcm"),
+        *(".ppm", ".pgm", ".pbm", ".pnm", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"),
+    }
+)
+"""Endings of image files that are refused with advice."""
+
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv"})
 """Endings of the video files that `savs.media.video` reads."""
 
@@ -164,7 +177,7 @@ _SEPARATORS = re.compile(r"[/\\]")
 _STARTS = re.compile(r"(?:\.{1,2}|~|[A-Za-z]:)[/\\]")
 _SENTENCE = re.compile(r"[?!;:,.]\s|[?\"<>|*]")
 _MOST_WORDS = 5
-_MEDIA_SUFFIXES = IMAGE_SUFFIXES | _UNREAD_SUFFIXES | VIDEO_SUFFIXES | _AUDIOS
+_MEDIA_SUFFIXES = IMAGE_SUFFIXES | UNREAD_IMAGE_SUFFIXES | VIDEO_SUFFIXES | _AUDIOS
 _DATA_SUFFIXES = frozenset({".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet"})
 
 
@@ -235,7 +248,7 @@ def as_image(value: Any, root: Path | None = None) -> Image:
     ------
     ExampleError
         ``url_refused``, ``image_format``, ``image_path``, ``data_url``,
-        ``image_array`` or ``image_type``.
+        ``image_array``, ``image_type`` or ``bit_depth``.
     """
     if isinstance(value, Video):
         return as_video(value)
@@ -243,6 +256,7 @@ def as_image(value: Any, root: Path | None = None) -> Image:
         # One made by hand may hold what only `as_image` understands, such as a text.
         check_pixel_limits(value.min_pixels, value.max_pixels)
         made = as_image(value.source, None)
+        check_bit_depth(value.bit_depth)
         if made.source is value.source:
             return value
         if type(made) is type(value):
@@ -393,7 +407,7 @@ def _of_suffix(suffix: str, source: Path) -> Image:
     if suffix in _DATA_SUFFIXES:
         message = f"a {suffix} file is no image; savs.read_examples reads data files"
         raise ExampleError(message, code="image_format")
-    if suffix in _UNREAD_SUFFIXES:
+    if suffix in UNREAD_IMAGE_SUFFIXES:
         raise ExampleError(f"{suffix} files are not read; save the image as PNG or JPEG", code="image_format")
     return Image(source)
 

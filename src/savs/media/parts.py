@@ -23,12 +23,16 @@ class Image:
     source : Path, bytes, PIL image or ndarray
         File path; encoded bytes; a PIL image; or an array of shape (height, width), (height, width, 3) or
         (height, width, 4).
+    bit_depth : int, optional
+        Bits that values of more than 8 bits have, from 8 to 16, where the file does not say: with 12, values
+        of 16-bit PNG and TIFF files and arrays go from 0 to 4095. Images of 8 bits are read as they are.
     min_pixels, max_pixels : int, optional
         Pixels that the model's image processor resizes it to at least and at most, for models whose
         processor has such limits (Qwen-VL and its kin); others refuse them.
     """
 
     source: Path | bytes | PILImage.Image | NDArray[np.generic]
+    bit_depth: int | None = field(default=None, kw_only=True)
     min_pixels: int | None = field(default=None, kw_only=True)
     max_pixels: int | None = field(default=None, kw_only=True)
 

@@ -284,6 +284,11 @@ class MultiLabelModel(BaseEstimator):  # type: ignore[misc]
         return self._models[0].video_sampling_
 
     @property
+    def bit_depth_(self) -> int | None:
+        """The bit depth that the shots' images were read with; None if none was named, or several."""
+        return self._models[0].bit_depth_
+
+    @property
     def store_counts(self) -> Counts | None:
         """How many examples were read from the store so far, in all calls; None without a store."""
         return self._source.store_counts

@@ -91,6 +91,8 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
         Ids, labels and content digests of the support set, in the order given, with their media.
     video_sampling_ : Sampling or None
         Which frames of the shots' videos were read, if they have some and all were read in one way.
+    bit_depth_ : int or None
+        The bit depth that all shots' images were read with, if one was named.
     head_change_ : HeadChange
         Which heads came into use and which went with the last `partial_fit`, `add_shots`, `remove_shots` or
         `relabel`.
