@@ -159,7 +159,20 @@ class MultiLabelModel(BaseEstimator):  # type: ignore[misc]
         return self
 
     def predict_proba(self, examples: Sequence[Any], *, progress: bool = False) -> NDArray[np.float64]:
-        """Return the probability of each label, shape (n_examples, n_labels), columns as ``labels_``."""
+        """Return the probability of each label.
+
+        Parameters
+        ----------
+        examples : sequence
+            Anything that `as_examples` takes.
+        progress : bool, default=False
+            Show a progress bar.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_examples, n_labels)
+            Columns as ``labels_``.
+        """
         models = self._models
         reader = models[0]._reader
         prompted = reader.prompted(examples)
