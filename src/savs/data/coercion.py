@@ -13,7 +13,7 @@ import numpy as np
 from savs._labels import is_missing as is_missing_value
 from savs._labels import plain_value
 from savs.data._chat import as_messages, is_message, place_images, place_in_order
-from savs.data._chat_parts import Place, as_part
+from savs.data._chat_parts import Place, as_part, as_plain_list
 from savs.data._containers import is_number, unpacked
 from savs.data._conversations import as_question
 from savs.data._error_ledger import ErrorLedger
@@ -140,6 +140,7 @@ def row_to_example(row: Mapping[str, Any], root: Path | None = None) -> Example:
     """
     if not all(isinstance(name, str) for name in row):
         raise ExampleError("a row's columns must be named by text", code="row")
+    row = {name: as_plain_list(value) for name, value in row.items()}
     chat = first_field(row, CHAT_FIELDS)
     if chat is not None:
         turns = row[chat] if chat == "messages" else as_question(row[chat])
@@ -399,7 +400,7 @@ def example_results(
         As by `as_examples`.
     """
     values = _with_class_names(items, _as_list(items))
-    classes = [None] * len(values) if labels is None else _one_per_item(unpacked(labels), len(values))
+    classes = [None] * len(values) if labels is None else _one_per_item(labels, len(values))
     limit = ErrorLimit() if limit is None else limit
     results = [
         limit.attempt(lambda pair: _named(pair, root, fetch), (item, label, position), str(position))
@@ -542,7 +543,7 @@ def _one_per_item(labels: Any, n_items: int) -> list[Any]:
             f"labels have the shape {tuple(shape)}; give one label per example (.ravel() makes a column a "
             "list), or several of each to MultiLabelModel"
         )
-    values = [plain_value(value) for value in labels]
+    values = [plain_value(value) for value in unpacked(labels)]
     if len(values) != n_items:
         raise DataError(f"there are {n_items} examples and {len(values)} labels; give one label per example")
     missing = [str(position) for position, value in enumerate(values) if is_missing_value(value)]
