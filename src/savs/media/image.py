@@ -51,7 +51,7 @@ from PIL import (
 
 from savs.errors import MediaError
 from savs.media._coercion import a_type, as_image, settled_part
-from savs.media._paths import read_media_file
+from savs.media._paths import encoded, read_media_file
 from savs.media.limits import DEFAULT_LIMITS, MediaLimits, MediaWarning, too_many_pixels
 from savs.media.parts import Image as ImagePart
 
@@ -402,13 +402,8 @@ def _beginning(source: Path | bytes) -> bytes:
 
 
 def _pixels(source: Source, limits: MediaLimits) -> Image.Image:
-    if isinstance(source, Path):
-        return decode(read_media_file(source, limits), limits)
-    if isinstance(source, bytes):
-        if not source:
-            raise undecodable()
-        limits.check_bytes(len(source))
-        return decode(source, limits)
+    if isinstance(source, Path | bytes):
+        return decode(encoded(source, limits, "image"), limits)
     if isinstance(source, np.ndarray):
         if source.ndim >= 2:
             limits.check_size(source.shape[1], source.shape[0])
