@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import struct
 import subprocess
 import sys
@@ -149,3 +151,41 @@ def test__store_identity__what_a_classifier_must_agree_on_and_nothing_recorded_o
     fingerprint = dict.fromkeys([*IDENTITY, *RECORDED_ONLY, "something new"], "x")
     assert store_identity(fingerprint).keys() == {*IDENTITY, "something new"}
     assert not set(IDENTITY) & RECORDED_ONLY
+
+
+def key_of(*images: Image) -> bytes:
+    return feature_key(Rendered("what?", images, True), IDENTITY_OF_A_MODEL)
+
+
+def test__fault_28__named_bit_depth__part_of_the_key():
+    values = np.arange(64, dtype=np.uint16).reshape(8, 8)
+    keys = {key_of(Image(values, bit_depth=depth)) for depth in (None, 10, 12)}
+    assert len(keys) == 3
+
+
+@pytest.mark.parametrize(
+    ("format", "mode", "changed"),
+    [
+        ("PNG", "RGB", False),
+        ("PNG", "L", False),
+        ("JPEG", "RGB", False),
+        ("WEBP", "RGB", False),
+        ("GIF", "L", False),
+        ("PNG", "I;16", True),
+        ("TIFF", "L", True),
+        ("BMP", "RGB", True),
+    ],
+)
+def test__fault_28__files_that_savs_once_read_otherwise__keys_of_their_own(format, mode, changed, tmp_path):
+    """A store from before must not serve what was computed from other pixels; all other rows stay valid."""
+    file = io.BytesIO()
+    PILImage.new(mode, (8, 8)).save(file, format)
+    (tmp_path / "file").write_bytes(file.getvalue())
+    former = hashlib.sha256(file.getvalue()).hexdigest()
+    digest = hashlib.sha256()
+    spelled = json.dumps(IDENTITY_OF_A_MODEL, sort_keys=True, separators=(",", ":")).encode()
+    for field in (b"savs features 1", spelled, b"\xff\xff\xff", b"what?", b"special tokens", former.encode()):
+        digest.update(f"{len(field)} ".encode() + field)
+    keys = {key_of(Image(file.getvalue())), key_of(Image(tmp_path / "file"))}
+    assert len(keys) == 1
+    assert (keys == {digest.digest()}) is not changed
