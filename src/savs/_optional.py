@@ -22,6 +22,7 @@ _NEEDS = {
     "soundfile": _Need("audio files need soundfile", "audio"),
     "soxr": _Need("audio at another sampling rate than the model's needs soxr", "audio"),
     "matplotlib": _Need("plots need matplotlib", "demo"),
+    "gguf": _Need("GGUF files need the package gguf", "gguf"),
 }
 
 
@@ -31,7 +32,7 @@ def import_optional(module: str) -> Any:
     Parameters
     ----------
     module : str
-        ``"av"``, ``"soundfile"``, ``"soxr"`` or ``"matplotlib"``.
+        ``"av"``, ``"soundfile"``, ``"soxr"``, ``"matplotlib"`` or ``"gguf"``.
 
     Raises
     ------

@@ -237,6 +237,8 @@ IDENTITY = (
     "processor_class",
     "processor_digest",
     "processor_backend",
+    "tokenizer",
+    "template_options",
     "dtype",
     "quantization",
     "adapters",

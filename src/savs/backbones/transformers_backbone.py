@@ -20,6 +20,7 @@ from savs.backbones._memory import BatchSize, check_batch_size
 from savs.backbones._passes import Passes
 from savs.backbones._record import Reading
 from savs.backbones._rendering import placeholders, reads_audio, reads_images, reads_videos
+from savs.backbones._tokenizers import reading_options
 from savs.backbones.base import Extraction, JSONValue, RunReport
 from savs.data import Example, Results
 from savs.errors import BackboneError
@@ -105,7 +106,8 @@ class TransformersBackbone:
         """
         now = state(self.model, self.processor)
         if self._fingerprint is None or self._fingerprint[0] != now:
-            self._fingerprint = now, self._origin | fingerprint(self.model, self.processor, self._anatomy)
+            record = fingerprint(self.model, self.processor, self._anatomy)
+            self._fingerprint = now, self._origin | record | reading_options(self.processor)
         return self._fingerprint[1]
 
     @property

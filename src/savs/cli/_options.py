@@ -125,6 +125,21 @@ class _Priors(click.ParamType["str | dict[str, float]"]):
         return shares
 
 
+class _TemplateOption(click.ParamType["tuple[str, Any]"]):
+    name = "option"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, Any]:
+        """Return name and value from ``NAME=VALUE``."""
+        from savs.backbones._template_options import parse_option
+
+        try:
+            return parse_option(str(value))
+        except ValueError as error:
+            return self.fail(str(error), param, ctx)
+
+
 class _Flag(click.ParamType["tuple[str, float]"]):
     name = "flag"
 
@@ -267,6 +282,22 @@ def _variant_options() -> list[Option]:
             "--image-backend",
             type=click.Choice(["pil", "torchvision"]),
             help="Library that preprocesses images.",
+        ),
+        click.option(
+            "--tokenizer",
+            type=click.Choice(["file", "transformers"]),
+            help="Whose token ids to take where the model's tokenizer.json and transformers disagree "
+            "[default: the file's, with a warning].",
+        ),
+        click.option(
+            "--template-option",
+            "template_options",
+            type=_TemplateOption(),
+            multiple=True,
+            callback=lambda _context, _option, pairs: dict(pairs) or None,
+            metavar="NAME=VALUE",
+            help="Option of the model's chat template, such as enable_thinking=false; the value is JSON, "
+            "else a text. Repeatable.",
         ),
         click.option(
             "--sites",
