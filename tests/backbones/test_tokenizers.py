@@ -102,7 +102,7 @@ def test__use_tokenizer__class_of_another_pipeline__ids_of_the_file(
     place = saved(tmp_path, file, class_name, model_type)
     tokenizer = opened(place)
     use_tokenizer(place, tokenizer, "file")
-    assert compare_with_file(place, tokenizer) is None
+    assert compare_with_file(place.folder, tokenizer) is None
     for text in [*TEXTS, "<image>\nwhat is red?", "a <image> b", " <s>hello</s>"]:
         assert ids(tokenizer, text) == file.encode(text, add_special_tokens=False).ids, text
     assert tokenizer.bos_token == "<s>"
@@ -134,7 +134,7 @@ def test__use_tokenizer__transformers__stays_as_it_is_without_a_word(tmp_path) -
     before = tokenizer.backend_tokenizer.to_str()
     use_tokenizer(place, tokenizer, "transformers")
     assert tokenizer.backend_tokenizer.to_str() == before
-    assert compare_with_file(place, tokenizer) is not None
+    assert compare_with_file(place.folder, tokenizer) is not None
 
 
 @pytest.mark.parametrize("class_name", ["PreTrainedTokenizerFast", "TokenizersBackend"])

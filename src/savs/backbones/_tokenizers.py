@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from savs.backbones._gguf import unknown_split
@@ -109,12 +110,12 @@ def use_tokenizer(place: Place, processor: Any, choice: TokenizerChoice | None) 
         _warn_of_unknown_split(place)
     if choice == "transformers":
         return
-    difference = compare_with_file(place, processor)
+    difference = None if place.gguf is not None else compare_with_file(place.folder, processor)
     if difference is None:
         return
     name = type(tokenizer_of(processor)).__name__
-    _follow_file(place, processor)
-    left = compare_with_file(place, processor)
+    _follow_file(place.folder, processor)
+    left = compare_with_file(place.folder, processor)
     if left is not None:
         raise BackboneError(
             f"{place.source}: its tokenizer.json cannot be followed ({left}); use tokenizer='transformers', "
@@ -151,24 +152,24 @@ def follows_file(processor: Any) -> bool:
     return getattr(tokenizer_of(processor), _FOLLOWS_FILE, False) is True
 
 
-def compare_with_file(place: Place, processor: Any) -> Difference | None:
+def compare_with_file(folder: Path, processor: Any) -> Difference | None:
     """Return a text that a processor's tokenizer reads otherwise than its folder's tokenizer.json, or None.
 
     Parameters
     ----------
-    place : Place
-        Of the model.
+    folder : Path
+        Of the model; without that file there is nothing to compare.
     processor : transformers processor or tokenizer
         Opened from it.
     """
     backend = getattr(tokenizer_of(processor), "backend_tokenizer", None)
-    file = place.folder / "tokenizer.json"
-    if backend is None or place.gguf is not None or not file.is_file():
+    file = folder / "tokenizer.json"
+    if backend is None or not file.is_file():
         return None
     content = json.loads(file.read_text(encoding="utf-8"))
     if _pipeline(content) == _pipeline(json.loads(backend.to_str())):
         return None
-    by_file = _from_file(place)
+    by_file = _from_file(folder)
     for text in (*TEXTS, *_texts_with_tokens(processor, content)):
         ids = [one.encode(text, add_special_tokens=False).ids for one in (backend, by_file)]
         if ids[0] != ids[1]:
@@ -176,10 +177,10 @@ def compare_with_file(place: Place, processor: Any) -> Difference | None:
     return None
 
 
-def _from_file(place: Place) -> Any:
+def _from_file(folder: Path) -> Any:
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(place.folder / "tokenizer.json"))
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
@@ -207,9 +208,9 @@ def _texts_with_tokens(processor: Any, content: dict[str, Any]) -> list[str]:
     return [form.format(token) for token in dict.fromkeys(tokens) if token in known for form in _AROUND]
 
 
-def _follow_file(place: Place, processor: Any) -> None:
+def _follow_file(folder: Path, processor: Any) -> None:
     """Give a tokenizer the steps that its file names, and the flags of added tokens; special tokens stay."""
-    by_file, tokenizer = _from_file(place), tokenizer_of(processor)
+    by_file, tokenizer = _from_file(folder), tokenizer_of(processor)
     backend = tokenizer.backend_tokenizer
     for step in ("normalizer", "pre_tokenizer", "model", "decoder"):
         setattr(backend, step, getattr(by_file, step))
