@@ -10,8 +10,8 @@ from PIL import Image as PILImage
 
 from savs.artifact import IDENTITY
 from savs.backbones import FakeBackbone
-from savs.backbones._rendering import Rendered
 from savs.backbones._identity import RECORDED_ONLY, without_names
+from savs.backbones._rendering import Rendered
 from savs.cache._keys import feature_key, feature_keys, store_identity
 from savs.data import Example, Message, Text
 from savs.errors import MediaError

@@ -188,8 +188,8 @@ class Canaries:
 
     def _warn_of_unchecked_rows(self) -> None:
         warnings.warn(
-            f"{self.store} was filled without check vectors, by an older savs or by hand, so it cannot be told "
-            "whether its rows are what the installed versions compute; from now on a change is noticed",
+            f"{self.store} was filled without check vectors, by an older savs or by hand, so it cannot be "
+            "told whether its rows are what the installed versions compute; from now on a change is noticed",
             DriftWarning,
             stacklevel=2,
         )

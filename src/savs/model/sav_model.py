@@ -867,8 +867,9 @@ class SAVModel(ClassifierMixin, ModelHubMixin, BaseEstimator):  # type: ignore[m
         A few made-up inputs pass the backbone, two texts and up to five more for the media of the shots, so
         that the classifier notices later when other libraries compute something else (docs/artifact.md).
         """
+        artifact = self._to_artifact(keep_shots)
         check_unchanged(self._reader.source)
-        artifact = with_canary(self._to_artifact(keep_shots), self._reader.source)
+        artifact = with_canary(artifact, self._reader.source)
         self._canary, self._fingerprint = artifact.canary, artifact.fingerprint
         save_artifact(artifact, Path(folder), card=render_card(artifact))
 
