@@ -57,10 +57,9 @@ def experiment(libraries: Path, folder: Path) -> int:
         ok = found["classifier"] == found["store"] == wanted and not found["warnings"]
         ok = ok and (found["difference"] == 0.0) == (expected == "same")
         failures += not ok
-        print(
-            f"{then:>14} {now:>11} {made['largest']:8.3f} {found['difference']:10.2g}  {found['classifier']:10}  "
-            f"{found['store']}{'' if ok else f'  WRONG, should be: {wanted}'}"
-        )
+        numbers = f"{made['largest']:8.3f} {found['difference']:10.2g}"
+        verdict = "" if ok else f"  WRONG, should be: {wanted}"
+        print(f"{then:>14} {now:>11} {numbers}  {found['classifier']:10}  {found['store']}{verdict}")
         for message in [*found["errors"], *found["warnings"]]:
             print(f"    {message}")
     return 1 if failures else 0

@@ -60,7 +60,7 @@ def test__probe__names__cover_every_kind_and_text_always():
     assert every == list(GOLDEN)
     assert probe_names({"audio"}) == ["text 1", "text 2", "audio 1"]
     assert len([name for name in probe_names({"image"}) if name.startswith("image")]) == 3
-    assert is_probe("text 1") and not is_probe("text 3") and not is_probe(1)
+    assert [is_probe(name) for name in ("text 1", "text 3", 1)] == [True, False, False]
 
 
 def test__pattern__every_pixel__is_the_formula_of_the_module():
@@ -139,7 +139,7 @@ def test__record__probes_that_cannot_be_read__are_left_out():
     assert found.vectors.shape == (2, 128)
 
     class Nothing(FakeBackbone):
-        def extract(self, examples, heads=None, **options):
+        def extract(self, *_examples, **_options):
             raise ItemError("nothing", code="nothing")
 
     assert record(Nothing(), {"image"}, read) is None
@@ -149,7 +149,7 @@ def test__record__backbone_of_ones_own_that_fails_in_its_own_way__is_left_out_to
     class Colors:
         layout, modalities, fingerprint = FakeBackbone().layout, frozenset({"image"}), {"source": "colors:x"}
 
-        def extract(self, examples, heads=None, **options):
+        def extract(self, examples, *_heads, **_options):
             return FakeBackbone().extract([examples[0]] if examples[0].images[0] else [])
 
     assert record(Colors(), {"image"}, read).probes == ("image 1", "image 2", "images 1")
