@@ -252,6 +252,7 @@ def test__end_at_generation_prompt__tokenizer_that_adds_eos__bos_alone(fresh_fam
     assert prompt_faults(tokenizer) == ["the tokenizer puts <eos> behind the place where the answer begins"]
     end_at_generation_prompt(tokenizer)
     assert prompt_faults(tokenizer) == []
+    assert reading_options(tokenizer) == {"leaves_out_eos": True}
     text = render(tokenizer, ask("red?")).text
     assert tokenizer(text)["input_ids"] == [tokenizer.bos_token_id, *ids(tokenizer, text)]
 

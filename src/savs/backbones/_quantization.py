@@ -34,6 +34,11 @@ _MODULES = {"optimum-quanto": "optimum", "amd-quark": "quark"}
 _PLAIN = frozenset({"Parameter", "Tensor", "Buffer"})
 
 
+def package_of(method: str) -> str | None:
+    """Return the package that reads the weights of a method; None for transformers' own."""
+    return _PACKAGES.get(method)
+
+
 def quantization_config(wanted: Any, source: str, config: Any) -> Any:
     """Return transformers' configuration object for what is asked for; None for a model as it is.
 

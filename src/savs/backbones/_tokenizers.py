@@ -47,7 +47,9 @@ TEXTS = (
 """Texts on which tokenizers differ: digits, apostrophes, blanks, lines, wide and composed forms, code."""
 _AROUND = ("{0}\nwhat", "{0} what", "is {0} red?", "is\n{0}\n\nred?")
 _SHOWN = 8  # ids
-_FOLLOWS_FILE = "savs_follows_file"  # an attribute of tokenizers, so that copies of them have it too
+# Attributes of tokenizers, so that copies of them have them too.
+_FOLLOWS_FILE = "savs_follows_file"
+_LEAVES_OUT_EOS = "savs_leaves_out_eos"
 
 
 class TokenizerWarning(UserWarning):
@@ -223,6 +225,8 @@ def reading_options(processor: Any) -> dict[str, Any]:
     Nothing where all is as the folder says, so that the records of other backbones stay as they were.
     """
     options: dict[str, Any] = {"tokenizer": "file"} if follows_file(processor) else {}
+    if getattr(tokenizer_of(processor), _LEAVES_OUT_EOS, False) is True:
+        options["leaves_out_eos"] = True
     if template_options(processor):
         options["template_options"] = template_options(processor)
     return options
@@ -270,6 +274,7 @@ def end_at_generation_prompt(processor: Any) -> None:
     if added.eos:
         tokenizer.add_bos_token = added.bos
         tokenizer.add_eos_token = False
+        setattr(tokenizer, _LEAVES_OUT_EOS, True)
 
 
 def prompt_faults(processor: Any) -> list[str]:

@@ -145,6 +145,7 @@ def load_backbone(
     if not isinstance(name_or_model, (str, os.PathLike)):
         model = _model_object(name_or_model, processor)
         own, place = False, None
+        files: dict[str, str | None] = {}
     else:
         place = _place(name_or_model, revision, progress)
         request = _Request(
@@ -159,10 +160,11 @@ def load_backbone(
             tokenizer,
         )
         with quiet(bars=progress and _takes_long(place)):
-            model, processor = _load(place, request, processor, progress)
+            model, processor, files = _load(place, request, processor, progress)
         own = attn_implementation is None
     processor = _ready(processor, "the backbone" if place is None else place.source, template_options)
-    return _backbone(model, processor, place, _mode(model, processor, batch_size, prefix_reuse, own), sites)
+    mode = _mode(model, processor, batch_size, prefix_reuse, own)
+    return _backbone(model, processor, place, mode, sites, files)
 
 
 def _ready(processor: Any, source: str, template_options: Mapping[str, Any] | None) -> Any:
@@ -215,6 +217,7 @@ def _backbone(
     place: Place | None,
     mode: tuple[int | Literal["auto"], bool],
     sites: Sequence[str] | None,
+    files: Mapping[str, str | None],
 ) -> TransformersBackbone:
     from savs.backbones.transformers_backbone import TransformersBackbone
 
@@ -227,6 +230,7 @@ def _backbone(
         batch_size=mode[0],
         prefix_reuse=mode[1],
         sites=sites,
+        files=files,
     )
 
 
@@ -251,20 +255,31 @@ def _place(name: str | os.PathLike[str], revision: str | None, progress: bool) -
     return place
 
 
-def _load(place: Place, request: _Request, processor: Any, progress: bool) -> tuple[Any, Any]:
-    """Return the model, on its devices, and the processor."""
+_Files = dict[str, str | None]
+
+
+def _load(place: Place, request: _Request, processor: Any, progress: bool) -> tuple[Any, Any, _Files]:
+    """Return the model, on its devices, the processor, and the digests of the files that they are from."""
+    from savs.backbones._checkpoint_files import config_file_digest, processor_files_digest
+
     if place.is_adapter:
         return _load_adapted(place, request, processor, progress)
     config = load_config(place)
     options = request.gguf_options(place) if place.gguf is not None else {}
     options |= request.options(place.source, config)
+    files: _Files = {"config_file_digest": None, "processor_files_digest": None}
+    if place.gguf is None:
+        files["config_file_digest"] = config_file_digest(place.folder)
     if processor is None:
         processor = load_processor(place, config, request.image_backend, request.tokenizer)
+        if place.gguf is None:
+            files["processor_files_digest"] = processor_files_digest(place.folder)
     model = load_model(place, config, options, request.attn_implementation)
-    return request.placed(model, place.source), processor
+    return request.placed(model, place.source), processor, files
 
 
-def _load_adapted(place: Place, request: _Request, processor: Any, progress: bool) -> tuple[Any, Any]:
+def _load_adapted(place: Place, request: _Request, processor: Any, progress: bool) -> tuple[Any, Any, _Files]:
+    from savs.backbones._checkpoint_files import processor_files_digest
     from savs.backbones._checkpoints import add_adapter, base_of, own_processor
 
     name, revision = base_of(place)
@@ -272,12 +287,13 @@ def _load_adapted(place: Place, request: _Request, processor: Any, progress: boo
         base = _place(name, revision, progress)
         if base.is_adapter:
             raise BackboneError(f"{base.source} is an adapter itself")
-        model, loaded_processor = _load(base, request, processor, progress)
+        model, loaded_processor, files = _load(base, request, processor, progress)
     except BackboneError as error:
         raise BackboneError(f"{place.source}: its base model cannot be used: {error}") from error
     if processor is None and own_processor(place, base):
         loaded_processor = load_processor(place, model.config, request.image_backend, request.tokenizer)
-    return add_adapter(model, place), loaded_processor
+        files["processor_files_digest"] = processor_files_digest(place.folder)
+    return add_adapter(model, place), loaded_processor, files
 
 
 def _model_object(model: Any, processor: Any) -> Any:

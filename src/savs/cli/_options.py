@@ -460,12 +460,21 @@ def _recorded_backbone_options() -> Decorator:
             metavar="NAME",
             help="Accept a backbone whose fingerprint differs in this entry, such as dtype; repeatable.",
         ),
+        click.option(
+            "--accept-drift",
+            is_flag=True,
+            help="Use the classifier even if the installed libraries compute other vectors than at fit.",
+        ),
     ]
     return lambda command: _with_options(command, options)
 
 
 def load_classifier(
-    folder: Path, backbone: str | None, allow_mismatch: tuple[str, ...], loading: dict[str, Any]
+    folder: Path,
+    backbone: str | None,
+    allow_mismatch: tuple[str, ...],
+    accept_drift: bool,
+    loading: dict[str, Any],
 ) -> SAVModel:
     """Return a saved classifier; its backbone is loaded when it is first used.
 
@@ -476,6 +485,8 @@ def load_classifier(
         Where the backbone is now; by default where it was at fit.
     allow_mismatch : tuple of str
         Entries of the fingerprint that may differ.
+    accept_drift : bool
+        Whether the vectors may be other ones than those of the fit.
     loading : dict
         Keywords of `savs.load_backbone`.
 
@@ -494,7 +505,12 @@ def load_classifier(
         )
     progress = current_session(click.get_current_context()).progress
     return SAVModel.from_pretrained(
-        folder, backbone=backbone, allow_mismatch=allow_mismatch, progress=progress, **loading
+        folder,
+        backbone=backbone,
+        allow_mismatch=allow_mismatch,
+        accept_drift=accept_drift,
+        progress=progress,
+        **loading,
     )
 
 
