@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,6 +90,18 @@ class FakeBackbone:
     def modalities(self) -> frozenset[str]:
         """``{"text", "image"}``."""
         return frozenset({"text", "image"})
+
+    def in_mode(self, batch_size: int | Literal["auto"], *, prefix_reuse: bool) -> FakeBackbone:  # noqa: ARG002
+        """Return another backbone with the same vectors, which counts its examples anew.
+
+        Parameters
+        ----------
+        batch_size, prefix_reuse
+            Ignored.
+        """
+        other = copy.copy(self)
+        other.n_forward = 0
+        return other
 
     @levels_checked()
     def extract(

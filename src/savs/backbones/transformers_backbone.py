@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from savs.backbones._attention_sites import Anatomy, find_sites
 from savs.backbones._batching import Batch, BatchEncoder
 from savs.backbones._checkpoints import unwrapped
-from savs.backbones._fingerprint import fingerprint, state
+from savs.backbones._fingerprint import config_state, fingerprint, processor_state, state
 from savs.backbones._forward import accepted_inputs, frozen, generate_answers, input_device
 from savs.backbones._memory import BatchSize, check_batch_size
 from savs.backbones._passes import Passes
 from savs.backbones._record import Reading
 from savs.backbones._rendering import placeholders, reads_audio, reads_images, reads_videos
 from savs.backbones._thinking import open_thought
+from savs.backbones._tokenizers import reading_options
 from savs.backbones.base import Extraction, JSONValue, RunReport
 from savs.data import Example, Results
 from savs.errors import BackboneError
@@ -52,6 +53,9 @@ class TransformersBackbone:
     sites : sequence of str, optional
         Paths of the output projections, where they cannot be found; see `find_sites` in
         `savs.backbones._attention_sites`.
+    files : mapping of str to str, optional
+        Digests of the files that model and processor were loaded from, for the fingerprint:
+        ``"config_file_digest"``, ``"processor_files_digest"``.
 
     Attributes
     ----------
@@ -75,6 +79,7 @@ class TransformersBackbone:
         batch_size: int | Literal["auto"] = "auto",
         prefix_reuse: bool = True,
         sites: Sequence[str] | None = None,
+        files: Mapping[str, str | None] | None = None,
     ) -> None:
         self.model = model = unwrapped(model)
         self.processor = processor
@@ -91,6 +96,8 @@ class TransformersBackbone:
         self._size = BatchSize(self.batch_size, device)
         self._prefix_failure: str | None = None
         self._fingerprint: tuple[Hashable, Mapping[str, JSONValue]] | None = None
+        self._files = dict(files or {})
+        self._as_loaded = config_state(model.config), processor_state(processor)
 
     @cached_property
     def layout(self) -> HeadLayout:
@@ -106,8 +113,22 @@ class TransformersBackbone:
         """
         now = state(self.model, self.processor)
         if self._fingerprint is None or self._fingerprint[0] != now:
-            self._fingerprint = now, self._origin | fingerprint(self.model, self.processor, self._anatomy)
+            record = fingerprint(self.model, self.processor, self._anatomy)
+            chosen = reading_options(self.processor)
+            self._fingerprint = now, self._origin | self._files_in_use() | record | chosen
         return self._fingerprint[1]
+
+    def _files_in_use(self) -> dict[str, JSONValue]:
+        """Return the digests of the files of what is still as it was loaded."""
+        config, processor = self._as_loaded
+        return {
+            "config_file_digest": self._files.get("config_file_digest")
+            if config_state(self.model.config) == config
+            else None,
+            "processor_files_digest": self._files.get("processor_files_digest")
+            if processor_state(self.processor) == processor
+            else None,
+        }
 
     @property
     def modalities(self) -> frozenset[str]:

@@ -136,6 +136,21 @@ class _Priors(click.ParamType["str | dict[str, float]"]):
         return shares
 
 
+class _TemplateOption(click.ParamType["tuple[str, Any]"]):
+    name = "option"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, Any]:
+        """Return name and value from ``NAME=VALUE``."""
+        from savs.backbones._template_options import parse_option
+
+        try:
+            return parse_option(str(value))
+        except ValueError as error:
+            return self.fail(str(error), param, ctx)
+
+
 class _Flag(click.ParamType["tuple[str, float]"]):
     name = "flag"
 
@@ -295,6 +310,22 @@ def _variant_options() -> list[Option]:
             "--image-backend",
             type=click.Choice(["pil", "torchvision"]),
             help="Library that preprocesses images.",
+        ),
+        click.option(
+            "--tokenizer",
+            type=click.Choice(["file", "transformers"]),
+            help="Whose token ids to take where the model's tokenizer.json and transformers disagree "
+            "[default: the file's, with a warning].",
+        ),
+        click.option(
+            "--template-option",
+            "template_options",
+            type=_TemplateOption(),
+            multiple=True,
+            callback=lambda _context, _option, pairs: dict(pairs) or None,
+            metavar="NAME=VALUE",
+            help="Option of the model's chat template, such as enable_thinking=false; the value is JSON, "
+            "else a text. Repeatable.",
         ),
         click.option(
             "--sites",
@@ -457,12 +488,21 @@ def _recorded_backbone_options() -> Decorator:
             metavar="NAME",
             help="Accept a backbone whose fingerprint differs in this entry, such as dtype; repeatable.",
         ),
+        click.option(
+            "--accept-drift",
+            is_flag=True,
+            help="Use the classifier even if the installed libraries compute other vectors than at fit.",
+        ),
     ]
     return lambda command: _with_options(command, options)
 
 
 def load_classifier(
-    folder: Path, backbone: str | None, allow_mismatch: tuple[str, ...], loading: dict[str, Any]
+    folder: Path,
+    backbone: str | None,
+    allow_mismatch: tuple[str, ...],
+    accept_drift: bool,
+    loading: dict[str, Any],
 ) -> SAVModel:
     """Return a saved classifier; its backbone is loaded when it is first used.
 
@@ -473,6 +513,8 @@ def load_classifier(
         Where the backbone is now; by default where it was at fit.
     allow_mismatch : tuple of str
         Entries of the fingerprint that may differ.
+    accept_drift : bool
+        Whether the vectors may be other ones than those of the fit.
     loading : dict
         Keywords of `savs.load_backbone`.
 
@@ -491,7 +533,12 @@ def load_classifier(
         )
     progress = current_session(click.get_current_context()).progress
     return SAVModel.from_pretrained(
-        folder, backbone=backbone, allow_mismatch=allow_mismatch, progress=progress, **loading
+        folder,
+        backbone=backbone,
+        allow_mismatch=allow_mismatch,
+        accept_drift=accept_drift,
+        progress=progress,
+        **loading,
     )
 
 

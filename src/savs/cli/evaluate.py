@@ -39,6 +39,7 @@ def evaluate(
     test: DataSource,
     backbone: str | None,
     allow_mismatch: tuple[str, ...],
+    accept_drift: bool,
     max_errors: int,
     reading: ReadOptions,
     loading: dict[str, Any],
@@ -53,7 +54,7 @@ def evaluate(
     from savs.data import ErrorLedger, adopt_label_type
 
     started = time.perf_counter()
-    model = load_classifier(classifier, backbone, allow_mismatch, loading)
+    model = load_classifier(classifier, backbone, allow_mismatch, accept_drift, loading)
     ledger = ErrorLedger(max_errors)
     examples = read_data(test, with_sampling_of(model, reading), ledger, require_labels=True)
     examples = adopt_label_type(examples, test, model.classes_.tolist())

@@ -54,6 +54,7 @@ def explain(
     plot: Path | None,
     backbone: str | None,
     allow_mismatch: tuple[str, ...],
+    accept_drift: bool,
     max_errors: int,
     reading: ReadOptions,
     loading: dict[str, Any],
@@ -66,7 +67,7 @@ def explain(
 
     --json prints {"id", "label", "proba", "heads", "nearest", "occlusion", ...}.
     """
-    model = load_classifier(classifier, backbone, allow_mismatch, loading)
+    model = load_classifier(classifier, backbone, allow_mismatch, accept_drift, loading)
     if plot is not None:
         import_optional("matplotlib")
         check_new_file(plot, data, option="--plot", outside=[classifier])

@@ -75,6 +75,7 @@ def predict(
     out_of_distribution: float | None,
     backbone: str | None,
     allow_mismatch: tuple[str, ...],
+    accept_drift: bool,
     max_errors: int,
     reading: ReadOptions,
     loading: dict[str, Any],
@@ -96,7 +97,7 @@ def predict(
     from savs.data import ErrorLedger
     from savs.data._sources import expanded
 
-    model = load_classifier(classifier, backbone, allow_mismatch, loading)
+    model = load_classifier(classifier, backbone, allow_mismatch, accept_drift, loading)
     if output is not None:
         check_new_file(output, *expanded(data), outside=[classifier, *filter(None, [loading.get("store")])])
     source = Source(data, with_sampling_of(model, reading), limit, shard)
@@ -104,7 +105,7 @@ def predict(
     n_rows = source.check(max_errors)
     ledger = ErrorLedger(max_errors)
     abstaining = {"sets": sets, "flags": flags, "out_of_distribution": out_of_distribution}
-    made_from = partial(_made_from, classifier, source, backbone, allow_mismatch, abstaining)
+    made_from = partial(_made_from, classifier, source, backbone, (allow_mismatch, accept_drift), abstaining)
     with _target(output, made_from, resume) as target:
         done = _write(model, source, ledger, target, n_rows, policy, progress=session.progress)
     counts = report_store(model, session)
@@ -133,7 +134,7 @@ def _made_from(
     classifier: Path,
     source: Source,
     backbone: str | None,
-    allow_mismatch: tuple[str, ...],
+    accepted: tuple[tuple[str, ...], bool],
     abstaining: dict[str, Any],
 ) -> dict[str, Any]:
     """Return everything that decides the rows, by names that a user knows."""
@@ -147,7 +148,8 @@ def _made_from(
         "savs": __version__,
         "classifier": _digest_of_folder(classifier),
         "backbone": backbone,
-        "allow_mismatch": sorted(allow_mismatch),
+        "allow_mismatch": sorted(accepted[0]),
+        **({"accept_drift": True} if accepted[1] else {}),
         **abstaining,
         "data": names[0] if len(names) == 1 else names,
         "sha256 of the data": digests[0] if len(digests) == 1 else digests,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,16 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.utils._validators import validate_repo_id
 from numpy.typing import NDArray
 
-from savs.artifact import Artifact
+from savs.artifact import IDENTITY, Artifact
+from savs.backbones._identity import differing
 from savs.classifiers import Estimate, Method
 from savs.errors import ArtifactError
+from savs.model._drift import record_canary, same_versions
 from savs.model._learning import Learned
 from savs.model._source import BackboneSource
 from savs.model._support_set import SupportSet
 
+_PLACE = ("source", "revision", "commit")
 _FILES = ["savs.json", "*.safetensors", "README.md"]
 
 
@@ -131,3 +134,26 @@ def check_unchanged(source: BackboneSource) -> None:
             "the model's weights have changed since its backbone was made, so the classifier belongs to "
             "weights that are gone: make the backbone again (load_backbone), fit, then save"
         )
+
+
+def with_canary(artifact: Artifact, source: BackboneSource) -> Artifact:
+    """Return what is saved with its canary, recorded now if there is none.
+
+    A classifier that an older savs saved gets one, and a fingerprint of today, if its backbone was used and
+    runs on the versions of its fit; on others it stays as it is, since they may compute something else.
+
+    Parameters
+    ----------
+    artifact : Artifact
+    source : BackboneSource
+        Of its backbone.
+    """
+    backbone, saved = source.loaded, artifact.fingerprint
+    if artifact.canary is not None or backbone is None:
+        return artifact
+    current = dict(backbone.fingerprint)
+    if not same_versions(saved, current) or set(differing(saved, current, IDENTITY)) - set(_PLACE):
+        return artifact
+    place = {name: saved[name] for name in _PLACE if name in saved}
+    canary = record_canary(backbone, artifact.shots, artifact.classifier.heads_)
+    return replace(artifact, fingerprint=current | place, canary=canary)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from savs.data import ErrorLedger, Example, Label, as_examples
 from savs.data._unread import UnreadColumns
 from savs.errors import BackboneError, DataError
 from savs.layout import Head, HeadLayout
+from savs.model._drift import check_drift
+from savs.model._rows import read_rows
 from savs.model._support_set import as_shot, canonical_order
 
 
@@ -71,12 +73,15 @@ class Saved:
         Entries of the fingerprint that may differ.
     options : mapping
         For `load_backbone`; win over what was recorded.
+    accept_drift : bool
+        Use it even if the installed libraries compute other vectors than those of the fit.
     """
 
     artifact: Artifact
     backbone: Any
     allow_mismatch: tuple[str, ...]
     options: Mapping[str, Any]
+    accept_drift: bool = False
 
     @property
     def name(self) -> Any:
@@ -88,7 +93,9 @@ class Saved:
     def load(self) -> Backbone:
         """Load it, unless it is there, and check it."""
         backbone = self.backbone if isinstance(self.backbone, Backbone) else self._loaded()
-        check_backbone(self.artifact, backbone.fingerprint, backbone.layout, self.allow_mismatch)
+        accepted = check_backbone(self.artifact, backbone.fingerprint, backbone.layout, self.allow_mismatch)
+        if not accepted and not self.accept_drift:  # the vectors of a backbone that differs would differ too
+            check_drift(self.artifact, backbone)
         return backbone
 
     def _loaded(self) -> Backbone:
@@ -174,56 +181,7 @@ def as_source(
     return backbone if isinstance(backbone, BackboneSource) else BackboneSource(Given(backbone), store)
 
 
-# Feature rows of examples: head vectors, and the last-layer state where a classifier uses it.
-
-
-def read_rows(
-    backbone: Backbone,
-    examples: Sequence[Example],
-    heads: Sequence[Head] | None = None,
-    *,
-    state: bool = False,
-    state_is_optional: bool = False,
-    max_errors: int = 0,
-    progress: bool = False,
-) -> Extraction:
-    """Return feature rows of the given heads, and the last-layer state behind them where it is wanted.
-
-    Parameters
-    ----------
-    backbone : Backbone
-        The frozen model.
-    examples : sequence of Example
-        With their prompt.
-    heads : sequence of Head, optional
-        All heads of the backbone by default; the last one may be a layout's ``state_head``.
-    state : bool, default=False
-        Append the state to the rows of all heads.
-    state_is_optional : bool, default=False
-        Leave the state out where the backbone cannot give it.
-    max_errors, progress
-        As for `Backbone.extract`.
-
-    Raises
-    ------
-    ItemError
-        When more than `max_errors` examples cannot be read.
-    BackboneError
-        If the state is needed and the backbone cannot give it.
-    """
-    if heads is not None and len(heads) and heads[-1].is_state:
-        heads, state = heads[:-1], True
-    alone = heads is not None and not len(heads)
-    asked = [backbone.layout.heads[0]] if alone else heads
-    if not state:
-        return backbone.extract(examples, asked, max_errors=max_errors, progress=progress)
-    found = backbone.extract(examples, asked, max_errors=max_errors, progress=progress, states=True)
-    if found.states is None and state_is_optional and not alone:
-        return found
-    if found.states is None:
-        raise BackboneError("the backbone gives no final hidden states; use another method")
-    features = found.states if alone else np.hstack([found.features, found.states])
-    return replace(found, features=features, states=None)
+# Reading examples.
 
 
 class ExampleReader:

@@ -17,6 +17,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from savs._labels import as_label, class_index, key_of, warn_of_unknown_labels
 from savs.artifact import Artifact, Shot, common_bit_depth, common_sampling, load_artifact, save_artifact
 from savs.backbones import Backbone
+from savs.backbones._canary import Canary
 from savs.cache import Counts
 from savs.classifiers import Estimate, HeadChange, HeadClassifier, Method
 from savs.classifiers.conformal import (
@@ -42,6 +43,7 @@ from savs.model._saving import (
     given_settings,
     is_hub_name,
     learned_of,
+    with_canary,
 )
 from savs.model._source import BackboneSource, ExampleReader, Named, Saved, as_source
 from savs.model._support_set import LabelIssue, SupportSet, read_alike, warn_of_unlike_inputs
@@ -156,6 +158,7 @@ class SAVModel(ClassifierMixin, ModelHubMixin, BaseEstimator):  # type: ignore[m
         self.heads = heads
         self._learned: Learned | None = None
         self._fingerprint: dict[str, Any] = {}
+        self._canary: Canary | None = None  # of a saved classifier
         self._asked()  # a setting that the method does not take is refused before a model is loaded
 
     @classmethod
@@ -877,9 +880,16 @@ class SAVModel(ClassifierMixin, ModelHubMixin, BaseEstimator):  # type: ignore[m
         ArtifactError
             If the folder cannot be written or holds something else, or the backbone's weights have changed
             since the fit; an older classifier there stays intact.
+
+        Notes
+        -----
+        A few made-up inputs pass the backbone, two texts and up to five more for the media of the shots, so
+        that the classifier notices later when other libraries compute something else (docs/artifact.md).
         """
         artifact = self._to_artifact(keep_shots)
         check_unchanged(self._reader.source)
+        artifact = with_canary(artifact, self._reader.source)
+        self._canary, self._fingerprint = artifact.canary, artifact.fingerprint
         save_artifact(artifact, Path(folder), card=render_card(artifact))
 
     def _save_pretrained(self, save_directory: Path) -> None:
@@ -938,6 +948,7 @@ class SAVModel(ClassifierMixin, ModelHubMixin, BaseEstimator):  # type: ignore[m
         revision: str | None = None,
         backbone: Any = None,
         allow_mismatch: Sequence[str] = (),
+        accept_drift: bool = False,
         store: str | os.PathLike[str] | None = None,
         **load_options: Any,
     ) -> Self:
@@ -954,6 +965,8 @@ class SAVModel(ClassifierMixin, ModelHubMixin, BaseEstimator):  # type: ignore[m
             Where the backbone is now; by default the place recorded at fit.
         allow_mismatch : sequence of str
             Entries of the fingerprint that may differ, such as ``"dtype"``; everything else is refused.
+        accept_drift : bool, default=False
+            Use the classifier even if the installed libraries compute other vectors than those of the fit.
         store : path, optional
             As for `SAVModel`.
         **load_options
@@ -968,8 +981,16 @@ class SAVModel(ClassifierMixin, ModelHubMixin, BaseEstimator):  # type: ignore[m
             If the store's folder holds something else; at the first use, if it is another backbone's.
         BackboneMismatchError
             At the first use, if the backbone is not the one it was fitted on.
+        DriftError
+            At the first use, if the installed libraries compute other vectors than those of the fit.
         """
-        options = {"backbone": backbone, "allow_mismatch": allow_mismatch, "store": store, **load_options}
+        options = {
+            "backbone": backbone,
+            "allow_mismatch": allow_mismatch,
+            "accept_drift": accept_drift,
+            "store": store,
+            **load_options,
+        }
         if is_hub_name(folder):
             with from_hub(str(folder)):
                 found: Self = super().from_pretrained(str(folder), revision=revision, **options)
@@ -1007,16 +1028,18 @@ class SAVModel(ClassifierMixin, ModelHubMixin, BaseEstimator):  # type: ignore[m
         *,
         backbone: Any,
         allow_mismatch: Sequence[str],
+        accept_drift: bool,
         store: str | os.PathLike[str] | None,
         **load_options: Any,
     ) -> Self:
         artifact = load_artifact(folder)
-        source = BackboneSource(Saved(artifact, backbone, tuple(allow_mismatch), load_options), store)
+        saved = Saved(artifact, backbone, tuple(allow_mismatch), load_options, accept_drift)
+        source = BackboneSource(saved, store)
         model = cls(source, prompt=artifact.prompt, store=store, **given_settings(artifact.method))
         reader = ExampleReader(source, artifact.prompt)
         support = SupportSet(tuple(artifact.shots), artifact.rows)
         model._restore(artifact.method, reader, learned_of(artifact), artifact.shots, support)
-        model._fingerprint = artifact.fingerprint
+        model._fingerprint, model._canary = artifact.fingerprint, artifact.canary
         if isinstance(backbone, Backbone):
             _ = model.backbone
         return model
@@ -1044,7 +1067,7 @@ class SAVModel(ClassifierMixin, ModelHubMixin, BaseEstimator):  # type: ignore[m
     ) -> None:
         fingerprint = dict(reader.source.backbone.fingerprint)
         self._restore(method, reader, learned, records, support)
-        self._fingerprint = fingerprint
+        self._fingerprint, self._canary = fingerprint, None
 
     def _restore(
         self,
@@ -1110,4 +1133,7 @@ class SAVModel(ClassifierMixin, ModelHubMixin, BaseEstimator):  # type: ignore[m
 
     def _to_artifact(self, keep_shots: bool) -> Artifact:
         learned, rows = self._fitted, self._support.known_rows() if keep_shots else None
-        return as_artifact(self.method_, self._reader.prompt, learned, self._support, rows, self._fingerprint)
+        found = as_artifact(
+            self.method_, self._reader.prompt, learned, self._support, rows, self._fingerprint
+        )
+        return replace(found, canary=self._canary)
