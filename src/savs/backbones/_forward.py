@@ -22,6 +22,7 @@ _NEW_LOCK = threading.Lock()
 _RUNNING: WeakSet[nn.Module] = WeakSet()
 _Registries = list[tuple[dict[Any, Any], dict[Any, Any]]]
 _EMPTY: dict[Any, Any] = {}
+_CACHE_NAMES = ("cache", "past_key_values")  # the newer one first
 _MEDIA = {"pixel_values": "images", "pixel_values_videos": "videos", "input_features": "audios"}
 
 
@@ -130,7 +131,7 @@ def accepted_inputs(model: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
     model : transformers.PreTrainedModel
         Its ``forward`` names what it takes.
     inputs : mapping of str to Tensor
-        What the processor returned.
+        What the processor returned, and keys and values of earlier tokens under ``cache``.
 
     Raises
     ------
@@ -141,6 +142,7 @@ def accepted_inputs(model: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
     device = input_device(model)
     parameters = inspect.signature(model.forward).parameters
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    inputs = {_cache_name(model) if name == "cache" else name: value for name, value in inputs.items()}
     media = [n for n, v in inputs.items() if isinstance(v, torch.Tensor) and v.is_floating_point()]
     ignored = [name for name in media if name not in parameters]
     if ignored and (ignored == media or any(name in _MEDIA for name in ignored)):
@@ -154,6 +156,17 @@ def accepted_inputs(model: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in inputs.items()
         if takes_any or name in parameters
     }
+
+
+def _cache_name(model: Any) -> str:
+    """Return what the model calls keys and values of earlier tokens: transformers 5.24 renamed the argument.
+
+    Asked of the model, or of its decoder where the model passes on whatever it gets (BLIP-2): the old name
+    warns from 5.24 on, and releases before ignore the new one without a word.
+    """
+    decoder = getattr(model, "get_decoder", lambda: None)()
+    takers = [inspect.signature(taker.forward).parameters for taker in (model, decoder) if taker is not None]
+    return next((name for names in takers for name in _CACHE_NAMES if name in names), _CACHE_NAMES[-1])
 
 
 def _placed(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
