@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary, WeakSet
 import torch
 from torch import nn
 
+from savs.backbones._known_faults import failure_hint
 from savs.backbones._memory import OutOfMemoryError, is_out_of_memory
 from savs.backbones._quantization import keep_weights
 from savs.backbones._rendering import tokenizer_of
@@ -214,7 +215,7 @@ def model_failures(model: Any) -> Iterator[None]:
             raise OutOfMemoryError("the device is out of memory") from error
         reason = " ".join(str(error).split())[:200]
         raise BackboneError(
-            f"{type(model).__name__} failed on a batch: {type(error).__name__}: {reason}"
+            f"{type(model).__name__} failed on a batch: {type(error).__name__}: {reason}{failure_hint(model)}"
         ) from error
 
 

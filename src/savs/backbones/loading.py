@@ -46,6 +46,7 @@ def load_backbone(
     batch_size: int | Literal["auto"] | None = None,
     prefix_reuse: bool | None = None,
     sites: Sequence[str] | None = None,
+    accept_faults: bool | None = None,
     progress: bool = True,
     **options: Any,
 ) -> Backbone:
@@ -89,6 +90,9 @@ def load_backbone(
     sites : sequence of str, optional
         Paths of the output projections, where they cannot be found; see `find_sites` in
         `savs.backbones._attention_sites`.
+    accept_faults : bool, optional
+        Read inputs that the installed release of transformers is known to read wrongly (docs/backbones.md),
+        to go on with a classifier that was fitted on such vectors; by default they are refused.
     progress : bool, default=True
         Show downloads, and the loading of more than a GiB of weights, on a terminal.
     **options
@@ -122,6 +126,7 @@ def load_backbone(
             "batch_size": batch_size,
             "prefix_reuse": prefix_reuse,
             "sites": sites,
+            "accept_faults": accept_faults,
         }
         return load_registered(*registered, shared | options)
     if options:
@@ -145,7 +150,8 @@ def load_backbone(
         with quiet(bars=progress and _takes_long(place)):
             model, processor = _load(place, request, processor, progress)
         own = attn_implementation is None
-    return _backbone(model, processor, place, _mode(model, processor, batch_size, prefix_reuse, own), sites)
+    mode = _mode(model, processor, batch_size, prefix_reuse, own)
+    return _backbone(model, processor, place, mode, sites, accept_faults=bool(accept_faults))
 
 
 def saved_options(fingerprint: Mapping[str, Any], place: Any = None) -> dict[str, Any]:
@@ -178,6 +184,8 @@ def _backbone(
     place: Place | None,
     mode: tuple[int | Literal["auto"], bool],
     sites: Sequence[str] | None,
+    *,
+    accept_faults: bool,
 ) -> TransformersBackbone:
     from savs.backbones.transformers_backbone import TransformersBackbone
 
@@ -190,6 +198,7 @@ def _backbone(
         batch_size=mode[0],
         prefix_reuse=mode[1],
         sites=sites,
+        accept_faults=accept_faults,
     )
 
 
