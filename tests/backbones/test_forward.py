@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 import torch
 from torch import nn
@@ -85,3 +87,12 @@ def test__accepted_inputs__drops_the_unknown_and_casts_floats_only() -> None:
         "input_ids": torch.long,
         "pixel_values": torch.bfloat16,
     }
+
+
+def test__accepted_inputs__kept_keys_and_values__under_the_name_that_the_model_takes(family) -> None:
+    for name in ("llama", "llava", "blip2"):
+        model = family(name).model
+        kept = object()
+        given = accepted_inputs(model, {"input_ids": torch.zeros((1, 2), dtype=torch.long), "cache": kept})
+        (where,) = (name for name, value in given.items() if value is kept)
+        assert where in inspect.signature(model.get_decoder().forward).parameters

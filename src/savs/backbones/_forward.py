@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary, WeakSet
 import torch
 from torch import nn
 
+from savs.backbones._known_faults import failure_hint
 from savs.backbones._memory import OutOfMemoryError, is_out_of_memory
 from savs.backbones._quantization import keep_weights
 from savs.backbones._rendering import tokenizer_of
@@ -23,6 +24,7 @@ _NEW_LOCK = threading.Lock()
 _RUNNING: WeakSet[nn.Module] = WeakSet()
 _Registries = list[tuple[dict[Any, Any], dict[Any, Any]]]
 _EMPTY: dict[Any, Any] = {}
+_CACHE_NAMES = ("cache", "past_key_values")  # the newer one first
 _MEDIA = {"pixel_values": "images", "pixel_values_videos": "videos", "input_features": "audios"}
 
 
@@ -131,7 +133,7 @@ def accepted_inputs(model: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
     model : transformers.PreTrainedModel
         Its ``forward`` names what it takes.
     inputs : mapping of str to Tensor
-        What the processor returned.
+        What the processor returned, and keys and values of earlier tokens under ``cache``.
 
     Raises
     ------
@@ -142,6 +144,7 @@ def accepted_inputs(model: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
     device = input_device(model)
     parameters = inspect.signature(model.forward).parameters
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    inputs = {_cache_name(model) if name == "cache" else name: value for name, value in inputs.items()}
     media = [n for n, v in inputs.items() if isinstance(v, torch.Tensor) and v.is_floating_point()]
     ignored = [name for name in media if name not in parameters]
     if ignored and (ignored == media or any(name in _MEDIA for name in ignored)):
@@ -155,6 +158,17 @@ def accepted_inputs(model: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in inputs.items()
         if takes_any or name in parameters
     }
+
+
+def _cache_name(model: Any) -> str:
+    """Return what the model calls keys and values of earlier tokens: transformers 5.24 renamed the argument.
+
+    Asked of the model, or of its decoder where the model passes on whatever it gets (BLIP-2): the old name
+    warns from 5.24 on, and releases before ignore the new one without a word.
+    """
+    decoder = getattr(model, "get_decoder", lambda: None)()
+    takers = [inspect.signature(taker.forward).parameters for taker in (model, decoder) if taker is not None]
+    return next((name for names in takers for name in _CACHE_NAMES if name in names), _CACHE_NAMES[-1])
 
 
 def _placed(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
@@ -202,7 +216,7 @@ def model_failures(model: Any) -> Iterator[None]:
             raise OutOfMemoryError("the device is out of memory") from error
         reason = " ".join(str(error).split())[:200]
         raise BackboneError(
-            f"{type(model).__name__} failed on a batch: {type(error).__name__}: {reason}"
+            f"{type(model).__name__} failed on a batch: {type(error).__name__}: {reason}{failure_hint(model)}"
         ) from error
 
 

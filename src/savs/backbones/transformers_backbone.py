@@ -16,6 +16,7 @@ from savs.backbones._batching import Batch, BatchEncoder
 from savs.backbones._checkpoints import unwrapped
 from savs.backbones._fingerprint import config_state, fingerprint, processor_state, state
 from savs.backbones._forward import accepted_inputs, frozen, generate_answers, input_device
+from savs.backbones._known_faults import refuse_known_faults
 from savs.backbones._memory import BatchSize, check_batch_size
 from savs.backbones._passes import Passes
 from savs.backbones._record import Reading
@@ -56,6 +57,8 @@ class TransformersBackbone:
     files : mapping of str to str, optional
         Digests of the files that model and processor were loaded from, for the fingerprint:
         ``"config_file_digest"``, ``"processor_files_digest"``.
+    accept_faults : bool, default=False
+        Read inputs that the installed release of transformers is known to read wrongly.
 
     Attributes
     ----------
@@ -80,11 +83,13 @@ class TransformersBackbone:
         prefix_reuse: bool = True,
         sites: Sequence[str] | None = None,
         files: Mapping[str, str | None] | None = None,
+        accept_faults: bool = False,
     ) -> None:
         self.model = model = unwrapped(model)
         self.processor = processor
         self.batch_size = check_batch_size(batch_size)
         self.prefix_reuse = prefix_reuse
+        self.accept_faults = accept_faults
         self.report = RunReport()
         self._origin: dict[str, JSONValue] = {"source": source, "revision": revision, "commit": commit}
         self._origin["sites"] = None if sites is None else list(sites)
@@ -150,7 +155,9 @@ class TransformersBackbone:
         """Where the attention heads are: the output projections, and the layers that were left out."""
         return self._anatomy
 
-    def in_mode(self, batch_size: int | Literal["auto"], *, prefix_reuse: bool) -> TransformersBackbone:
+    def in_mode(
+        self, batch_size: int | Literal["auto"], *, prefix_reuse: bool, accept_faults: bool = False
+    ) -> TransformersBackbone:
         """Return another backbone on the same model and heads, run in another way.
 
         Parameters
@@ -159,10 +166,13 @@ class TransformersBackbone:
             Examples per forward pass.
         prefix_reuse : bool
             Read what prompts have in common once.
+        accept_faults : bool, default=False
+            Read what is known to be read wrongly, to find out how wrong it is.
         """
         other = copy.copy(self)  # the same heads, not searched for again
         other.batch_size = check_batch_size(batch_size)
         other.prefix_reuse = prefix_reuse
+        other.accept_faults = accept_faults
         other.report = RunReport()
         other._size = BatchSize(other.batch_size, input_device(self.model).type)
         other._prefix_failure = None
@@ -259,6 +269,8 @@ class TransformersBackbone:
         """
 
         def read(batch: Batch) -> list[str]:
+            if not self.accept_faults:
+                refuse_known_faults(self.model, batch.inputs)
             inputs = accepted_inputs(self.model, batch.inputs)
             with self._encoder.lock:  # the answers are decoded by the tokenizer that encodes the next prompts
                 answers = generate_answers(self.model, self.processor, inputs, max_new_tokens)
@@ -282,7 +294,15 @@ class TransformersBackbone:
     ) -> Results[Vector]:
         """Read the wanted heads and states, one row or error per example."""
         with frozen(self.model) as forget, _bar(len(examples), progress) as advance:
-            reading = Reading(self.model, self._anatomy, layout, self._size, forget, states=states)
+            reading = Reading(
+                self.model,
+                self._anatomy,
+                layout,
+                self._size,
+                forget,
+                states=states,
+                accept_faults=self.accept_faults,
+            )
             passes: Passes[Vector] = Passes(
                 self._encoder,
                 self._size,

@@ -363,6 +363,12 @@ def _run_options() -> list[Option]:
             help="Compute the common beginning of prompts on the same image once [default: as savs doctor "
             "stored, else yes].",
         ),
+        click.option(
+            "--accept-faults",
+            is_flag=True,
+            default=None,
+            help="Read inputs that the installed transformers is known to read wrongly.",
+        ),
     ]
 
 
