@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from savs._registry import NotRegisteredError
+from savs._reprs import short_repr
 from savs.backbones import PromptTemplate
 from savs.classifiers import Estimate, HeadClassifier, Method, State
 from savs.classifiers._probabilities import is_log_proba_table
@@ -113,6 +114,8 @@ class Artifact:
     estimate: dict[str, Any] | None
     report: dict[str, Any] | None
     fingerprint: dict[str, Any]
+
+    __repr__ = short_repr
 
     @property
     def classes(self) -> list[Label]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from savs._posix import require_posix
+from savs._reprs import short_repr
 from savs.cache._description import FILE_NAME, KEY_BYTES, Description, read_description, write_description
 from savs.cache._files import locked, remove_stale
 from savs.cache._parquet import LARGEST_PAGE
@@ -47,6 +48,8 @@ class StoredRows(NamedTuple):
     features: NDArray[np.float32]
     found: NDArray[np.bool_]
     states: NDArray[np.float32] | None
+
+    __repr__ = short_repr
 
 
 class FeatureStore:
@@ -192,6 +195,9 @@ class FeatureStore:
     def waiting_seconds(self) -> float:
         """How long the oldest row that is not written yet has been waiting; 0 if there is none."""
         return self._writer.waiting_seconds
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.folder)!r}, {len(self)} rows, {self.description.layout!r})"
 
     def __len__(self) -> int:
         """Return the number of keys in parts; rows that are not written yet do not count."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from savs._reprs import short_repr
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -26,6 +28,8 @@ class Image:
     """
 
     source: Path | bytes | PILImage.Image | NDArray[np.generic]
+
+    __repr__ = short_repr
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,8 @@ class Video(Image):
     n_frames: int = 8
     fps: float | None = None
 
+    __repr__ = short_repr
+
     @property
     def sampling(self) -> Sampling:
         """Which frames are read."""
@@ -94,3 +100,5 @@ class Audio:
 
     source: Path | bytes | NDArray[np.floating[Any]]
     sampling_rate: int | None = None
+
+    __repr__ = short_repr

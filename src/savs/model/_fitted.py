@@ -17,7 +17,7 @@ from savs.layout import Head, HeadLayout
 from savs.media import Sampling
 from savs.model._learning import Learned
 from savs.model._parameters import BackboneEstimator
-from savs.model._source import ExampleReader
+from savs.model._source import BatchSize, ExampleReader
 from savs.model._support_set import SupportSet, warn_of_unlike_inputs
 
 
@@ -110,14 +110,19 @@ class FittedModel(BackboneEstimator):
         _ = self._fitted, self._support.known_rows()
         return self._support
 
-    def _kept_features(self, examples: Sequence[Any], *, progress: bool = False) -> NDArray[np.float32]:
+    def _kept_features(
+        self, examples: Sequence[Any], *, batch_size: BatchSize = None, progress: bool = False
+    ) -> NDArray[np.float32]:
         prompted = self._fitted_reader.prompted(examples)
         if not prompted:
             raise DataError("at least one example is required, got 0")
-        return self._rows(prompted, progress=progress)
+        return self._rows(prompted, batch_size=batch_size, progress=progress)
 
-    def _rows(self, prompted: Sequence[Example], *, progress: bool = False) -> NDArray[np.float32]:
-        rows = self._reader.rows(prompted, self._fitted.classifier.heads_, progress=progress)
+    def _rows(
+        self, prompted: Sequence[Example], *, batch_size: BatchSize = None, progress: bool = False
+    ) -> NDArray[np.float32]:
+        heads = self._fitted.classifier.heads_
+        rows = self._reader.rows(prompted, heads, batch_size=batch_size, progress=progress)
         warn_of_unlike_inputs(self.shots_, prompted)
         return rows
 

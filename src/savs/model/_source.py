@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from savs.artifact import Artifact, Shot, check_backbone
 from savs.backbones import Backbone, Extraction, PromptTemplate, load_backbone
 from savs.backbones._by_reference import Reference, reference_to
+from savs.backbones._memory import check_batch_size
 from savs.backbones.loading import saved_options
 from savs.cache import Counts, StoredBackbone, with_store
 from savs.classifiers import Method
@@ -153,6 +155,9 @@ class Saved:
             raise BackboneError(f"{error}; {moved}") from error
 
 
+BatchSize = int | Literal["auto"] | None
+"""Examples per forward pass; None for the backbone's own choice."""
+
 Origin = Given | Referenced | Named | Saved
 
 
@@ -180,6 +185,9 @@ class BackboneSource:
             from savs.cache._part_catalog import check_folder
 
             check_folder(self._store)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
 
     def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
         return self  # frozen: copies of a model share it
@@ -219,6 +227,39 @@ class BackboneSource:
             self._backbone = with_store(self._backbone, self._store)
             self._store = None
         return self._backbone
+
+    @contextmanager
+    def in_batches(self, size: BatchSize) -> Iterator[Backbone]:
+        """Yield the backbone with another batch size; None leaves it as it is.
+
+        Parameters
+        ----------
+        size : int, "auto" or None
+            Examples per forward pass. A backbone that is no transformers model takes no notice.
+
+        Raises
+        ------
+        BackboneError
+            If it is neither a positive whole number nor ``"auto"``.
+        """
+        backbone = self.backbone
+        if size is None:
+            yield backbone
+            return
+        from savs.backbones.transformers_backbone import TransformersBackbone
+
+        check_batch_size(size)
+        inner = backbone.backbone if isinstance(backbone, StoredBackbone) else backbone
+        if isinstance(inner, TransformersBackbone):
+            inner = inner.in_mode(size, prefix_reuse=inner.prefix_reuse)
+        if not isinstance(backbone, StoredBackbone):
+            yield inner
+            return
+        before, backbone.backbone = backbone.backbone, inner
+        try:
+            yield backbone
+        finally:
+            backbone.backbone = before
 
     @property
     def store_counts(self) -> Counts | None:
@@ -339,7 +380,12 @@ class ExampleReader:
         return placed if self._template is None else ledger.collect(self._template.apply, placed)
 
     def rows(
-        self, prompted: Sequence[Example], heads: Sequence[Head] | None = None, *, progress: bool = False
+        self,
+        prompted: Sequence[Example],
+        heads: Sequence[Head] | None = None,
+        *,
+        batch_size: BatchSize = None,
+        progress: bool = False,
     ) -> NDArray[np.float32]:
         """Return rows of the given heads, all by default, shape (n_examples, width).
 
@@ -349,13 +395,22 @@ class ExampleReader:
             As `prompted` returns them.
         heads : sequence of Head, optional
             In the order of the columns.
+        batch_size : int or "auto", optional
+            See `BackboneSource.in_batches`.
         progress : bool, default=False
             Show a progress bar.
         """
-        return read_rows(self.source.backbone, prompted, heads, progress=progress).features
+        with self.source.in_batches(batch_size) as backbone:
+            return read_rows(backbone, prompted, heads, progress=progress).features
 
     def rows_or_errors(
-        self, examples: Sequence[Any], heads: Sequence[Head], *, max_errors: int, progress: bool
+        self,
+        examples: Sequence[Any],
+        heads: Sequence[Head],
+        *,
+        max_errors: int,
+        batch_size: BatchSize = None,
+        progress: bool,
     ) -> tuple[Extraction, list[Example]]:
         """Return the rows that can be read, with the errors of the other examples, and the examples read.
 
@@ -367,14 +422,17 @@ class ExampleReader:
             In the order of the columns.
         max_errors : int
             How many examples may fail; -1 for any number.
+        batch_size : int or "auto", optional
+            See `BackboneSource.in_batches`.
         progress : bool
             Show a progress bar.
         """
         ledger = ErrorLedger(max_errors)
         prompted = self.readable(examples, ledger)
-        found = read_rows(
-            self.source.backbone, list(prompted.values()), heads, max_errors=ledger.left, progress=progress
-        )
+        with self.source.in_batches(batch_size) as backbone:
+            found = read_rows(
+                backbone, list(prompted.values()), heads, max_errors=ledger.left, progress=progress
+            )
         indices = np.asarray(list(prompted), dtype=np.intp)[found.indices]
         ledger.note_rest(prompted, set(indices.tolist()), found.errors)
         read = [prompted[index] for index in indices.tolist()]
