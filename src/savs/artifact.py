@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from savs._registry import NotRegisteredError
+from savs._reprs import short_repr
 from savs._schema_3 import from_schema_3
 from savs.backbones import PromptTemplate
 from savs.backbones._canary import Canary
@@ -124,6 +125,8 @@ class Artifact:
     report: dict[str, Any] | None
     fingerprint: dict[str, Any]
     canary: Canary | None = None
+
+    __repr__ = short_repr
 
     @property
     def classes(self) -> list[Label]:

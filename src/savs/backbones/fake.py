@@ -60,6 +60,9 @@ class FakeBackbone:
         self.answers = tuple(answers)
         self.n_forward = 0
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._layout!r}, seed={self.seed})"
+
     @property
     def layout(self) -> HeadLayout:
         """The heads of a full feature row."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from savs.backbones._by_reference import remembering
 from savs.backbones._checkpoints import load_config, load_model
 from savs.backbones._gguf import load_options
 from savs.backbones._model_files import Place, local_place
@@ -35,6 +36,7 @@ __all__ = ["load_backbone", "quiet", "saved_options"]
 _LARGE = 2**30  # bytes of weights, which take a second or two
 
 
+@remembering
 def load_backbone(
     name_or_model: Any,
     *,

@@ -6,13 +6,14 @@ import copy
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from savs.backbones._attention_sites import Anatomy, find_sites
 from savs.backbones._batching import Batch, BatchEncoder
+from savs.backbones._by_reference import Reference, reference_to
 from savs.backbones._checkpoints import unwrapped
 from savs.backbones._fingerprint import config_state, fingerprint, processor_state, state
 from savs.backbones._forward import accepted_inputs, frozen, generate_answers, input_device
@@ -64,6 +65,8 @@ class TransformersBackbone:
     ----------
     report : RunReport
         How the last call went through the model.
+    load_options : dict
+        The options that `savs.backbones.load_backbone` was given.
 
     Raises
     ------
@@ -91,6 +94,7 @@ class TransformersBackbone:
         self.prefix_reuse = prefix_reuse
         self.accept_faults = accept_faults
         self.report = RunReport()
+        self.load_options: dict[str, Any] = {}
         self._origin: dict[str, JSONValue] = {"source": source, "revision": revision, "commit": commit}
         self._origin["sites"] = None if sites is None else list(sites)
         self._anatomy: Anatomy = find_sites(model) if sites is None else find_sites(model, sites)
@@ -177,6 +181,18 @@ class TransformersBackbone:
         other._size = BatchSize(other.batch_size, input_device(self.model).type)
         other._prefix_failure = None
         return other
+
+    def __copy__(self) -> Self:
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        return other
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
+        return self  # frozen: copies of what uses it share it
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        reference = reference_to(self)
+        return Reference.load, (reference,)
 
     def __repr__(self) -> str:
         sizes = f"{self._anatomy.n_layers} layers, {self.layout.n_heads} heads"
