@@ -317,6 +317,17 @@ def _noted(address: HubAddress, config: str | None) -> _TextSplits | None:
     return None
 
 
+def is_csv(address: HubAddress) -> bool:
+    """Return whether a dataset, as it was read last, is CSV files alone, whose labels are text."""
+    if address.folder is not None:
+        suffixes = {path.suffix.lower() for path in address.folder.rglob("*") if path.is_file()}
+    else:
+        notes = sorted(_notes(address).glob("*.json"), key=lambda note: note.stat().st_mtime)
+        files = json.loads(notes[-1].read_text(encoding="utf-8"))["files"] if notes else {}
+        suffixes = {suffix for listed in files.values() for _, _, suffix in listed}
+    return bool(suffixes & set(CSV_SUFFIXES)) and not suffixes & {*TEXT_SUFFIXES[:3], ".parquet", ".arrow"}
+
+
 def _warn(message: str) -> None:
     warnings.warn(message, DataWarning, stacklevel=7)
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from savs.data._arrow_files import ParquetFiles, is_saved, open_saved
 from savs.data._folder_layout import split_folder
 from savs.data._folders import natural_order
-from savs.data._hub import HUB_PREFIX, HubAddress, open_hub
+from savs.data._hub import HUB_PREFIX, HubAddress, is_csv, open_hub
 from savs.data._labels import DataWarning
 from savs.data._readers import ReaderRows, is_registered, registered_names, registered_suffix, scheme_of
 from savs.data._text_files import (
@@ -266,6 +266,8 @@ def is_untyped(source: DataSource) -> bool:
 
 
 def _is_untyped(source: Path | str) -> bool:
+    if isinstance(source, str) and source.startswith(HUB_PREFIX):
+        return is_csv(HubAddress.parse(source))
     if _is_address(source):
         return False
     path = Path(source)

@@ -19,6 +19,7 @@ from savs.data._conversations import as_question
 from savs.data._error_ledger import ErrorLedger
 from savs.data._labels import as_label, check_labels, check_text
 from savs.data._results import ErrorLimit
+from savs.data._unread import UnreadMedia
 from savs.data.example import Example, Message, Part, Text, is_trusted, trusted
 from savs.errors import DataError, ExampleError, ItemError
 from savs.media import Audio, Image
@@ -173,7 +174,15 @@ def media_fields(row: Mapping[str, Any]) -> list[str]:
 
 
 def first_field(row: Mapping[str, Any], names: Sequence[str]) -> str | None:
-    """Return the first of some columns that a row has a value in; in any case if none is spelled so."""
+    """Return the first of some columns that a row has a value in, or None.
+
+    Parameters
+    ----------
+    row : mapping
+        Values by column name.
+    names : sequence of str
+        Names of columns; any case of them, if none is spelled so.
+    """
     for name in names:
         if not is_missing(row.get(name)):
             return name
@@ -399,6 +408,7 @@ def example_results(
         As by `as_examples`.
     """
     values = _with_class_names(items, _as_list(items))
+    UnreadMedia().warn((item, media_fields(item)) for item in values if _is_row(item))
     classes = [None] * len(values) if labels is None else _one_per_item(unpacked(labels), len(values))
     limit = ErrorLimit() if limit is None else limit
     results = [
@@ -407,6 +417,11 @@ def example_results(
     ]
     check_labels([result.label for result in results if isinstance(result, Example)])
     return results
+
+
+def _is_row(item: Any) -> bool:
+    named = isinstance(item, Mapping) and all(isinstance(name, str) for name in item)
+    return named and "type" not in item and not is_medium(item)
 
 
 def _with_class_names(items: Any, values: list[Any]) -> list[Any]:

@@ -25,7 +25,8 @@ from savs.data._labels import check_labels
 from savs.data._results import ErrorLimit
 from savs.data._sources import Images, Rows, Source, find_sources
 from savs.data._text_files import Row, name_of
-from savs.data.coercion import CHAT_FIELDS, as_example, settled
+from savs.data._unread import UnreadMedia
+from savs.data.coercion import CHAT_FIELDS, as_example, media_fields, settled
 from savs.data.example import Example, Message, Part, Text, trusted
 from savs.data.options import DataSource, ReadKeywords, ReadOptions, RowSelection, merged_options
 from savs.errors import DataError, ItemError, MediaError
@@ -273,6 +274,7 @@ class _RowReader:
         self._source = source
         self._options = options
         self._ids = ids
+        self._unread = UnreadMedia()
         self._columns = Columns.of(options)
         self._roots = [(root, root.resolve()) for root in source.roots]
 
@@ -302,6 +304,8 @@ class _RowReader:
                 self._roots,
                 self._options.allow_outside,
             )
+            if not self._columns.media:
+                self._unread.warn([(row.cells, media_fields(row.cells))])
             # What is fetched lies outside the roots, and may.
             example = settled(example, self._options.fetch)
         except ItemError as error:
