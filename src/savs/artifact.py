@@ -231,6 +231,8 @@ def _is_estimate(content: Any) -> bool:
     return (
         all(type(number) in (int, float) for number in numbers)
         and type(found.n) is int
+        and type(found.n_shots) in (int, type(None))
+        and type(found.n_untested_classes) is int
         and (found.note is None or isinstance(found.note, str))
     )
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import struct
 import subprocess
 import sys
 
@@ -16,7 +17,7 @@ from savs.backbones._rendering import Rendered
 from savs.cache._keys import RECORDED_ONLY, feature_key, feature_keys, store_identity
 from savs.data import Example, Message, Text
 from savs.errors import MediaError
-from savs.media import Image, MediaLimits
+from savs.media import Audio, Image, MediaLimits
 
 IDENTITY_OF_A_MODEL = {
     "model_class": "Lmm",
@@ -110,6 +111,19 @@ def test__fault_28__id_label_and_columns__are_not_in_the_key():
     first, second, third = feature_keys(backbone, examples)
     assert first == second != third
     assert feature_keys(FakeBackbone(seed=1), examples[:1]) != [first]
+
+
+def test__audio_clip__the_key_of_earlier_versions_unless_it_was_read_wrongly():
+    form = struct.pack("<HHIIHH", 1, 1, 8000, 16000, 2, 16)
+    data = b"WAVEfmt " + struct.pack("<I", 16) + form + b"data" + struct.pack("<I", 8) + bytes(range(8))
+    wav = b"RIFF" + struct.pack("<I", 44) + data
+    keys = [
+        feature_key(Rendered("x", (), True, audios=(Audio(source),)), {"a": 1}).hex()
+        for source in (wav, b"ID3\4\0\0\0\0\0\x0a" + bytes(10) + wav)
+    ]
+    assert keys[0] == "0316df91555ffd6c9197287163568c7f41f693fad0dfb1a4585d97f55fd35cba"
+    # Its end was lost under this one.
+    assert keys[1] != "7e314e403d920f79b4413da2cf7ac4e253eb9e244da662cc9a751b6f57ddf418"
 
 
 def test__fault_28__another_process__same_key():

@@ -15,6 +15,7 @@ import soxr
 
 from savs.errors import ItemError
 from savs.media import Audio, MediaWarning, load_audio
+from savs.media.audio import audio_conversion
 
 RATE = 8000
 CODINGS = [
@@ -370,6 +371,16 @@ def test__odd_rates__kept_and_resampled(rate: int) -> None:
     data = wav_of(samples.tobytes(), 1, 16, rate)
     np.testing.assert_array_equal(read(data, rate), (samples / 32768).astype(np.float32))
     assert abs(len(read(data, 16_000)) - 16_000) <= 1
+
+
+@pytest.mark.parametrize(("kind", "coding"), CODINGS)
+def test__audio_conversion__another_only_where_the_end_was_lost(kind: str, coding: str) -> None:
+    data = encoded(noise(), kind, coding)
+    assert audio_conversion(Audio(data)) == audio_conversion(Audio(noise(), RATE)) == 1
+    assert audio_conversion(Audio(data + b"TAG" + bytes(125))) == 1
+    assert audio_conversion(Audio(id3(99) + data)) == 2
+    if kind == "MP3":
+        assert audio_conversion(Audio(b"".join(mp3_frames(data)[1:]))) == 2
 
 
 @pytest.mark.parametrize("magic", [b"BW64", b"RIFX", b"caff", b"riff"])

@@ -223,6 +223,28 @@ def test__decode_video__beginning_cut_off_by_an_editor__what_is_left() -> None:
     assert [found.duration, *found.seconds] == pytest.approx([2.5, 0.2, 0.7, 1.2, 1.7, 2.2])
 
 
+@pytest.mark.parametrize(("codec", "n_dropped"), [("libx264", 5), ("mpeg2video", 5), ("mpeg2video", 14)])
+def test__decode_video__recording_that_begins_between_key_frames__from_the_first_one(
+    codec: str, n_dropped: int
+) -> None:
+    whole, file = clip(60, codec=codec, kind="mpegts", gop=12), io.BytesIO()
+    with av.open(io.BytesIO(whole)) as source, av.open(file, "w", format="mpegts") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for number, packet in enumerate(source.demux(video=0)):
+            if packet.dts is not None and number >= n_dropped:
+                packet.stream = stream
+                target.mux(packet)
+    with av.open(io.BytesIO(file.getvalue())) as container:
+        decoded = container.decode(video=0)
+        shown = [frame.to_ndarray(format="rgb24", interpolation=EXACT) for frame in decoded]
+    assert len(shown) < 60 - n_dropped
+    found = decode_video(file.getvalue(), 30)
+    for image, index in zip(found.images, even_frames(range(len(shown)), len(shown), 30), strict=True):
+        np.testing.assert_array_equal(np.asarray(image), shown[index])
+    assert (found.seconds[0], found.duration) == pytest.approx((0, len(shown) / 10))
+    assert count_frames(file.getvalue(), 100, 5.0) == len(decode_video(file.getvalue(), 100, fps=5.0).images)
+
+
 def test__pixels__frames_of_several_sizes__item_error_that_says_so() -> None:
     first, second = (clip(10, kind="mpegts", codec="libx264", size=size) for size in ((48, 32), (96, 64)))
     found = decode_video(first + second, 4)

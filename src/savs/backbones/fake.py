@@ -198,7 +198,7 @@ def _content(example: Example) -> Iterator[str]:
                 yield f"text {len(part.text)} {part.text}"
             elif isinstance(part, Video):
                 decode_video(part.source, part.n_frames, fps=part.fps)
-                yield f"video {part.sampling} {part_hash(part)}"
+                yield f"video {part.sampling} {part_hash(part)}{part.pixel_limits_key}"
             elif isinstance(part, Audio):
                 decode_audio(part, 16_000)
                 yield f"audio clip {part_hash(part)}"

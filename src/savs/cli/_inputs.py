@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,7 +15,7 @@ from savs.errors import DataError
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
-    from savs.data import ErrorLedger, Example
+    from savs.data import DataSource, ErrorLedger, Example
     from savs.errors import ItemError
     from savs.media import Fetcher
     from savs.model import SAVModel
@@ -82,7 +81,7 @@ def with_sampling_of(model: SAVModel, reading: ReadOptions) -> ReadOptions:
 
 
 def read_data(
-    source: Path | str,
+    source: DataSource,
     reading: ReadOptions,
     ledger: ErrorLedger | None = None,
     *,
@@ -92,7 +91,7 @@ def read_data(
 
     Parameters
     ----------
-    source : Path or str
+    source : Path, str or list of them
         What `savs.data.read_examples` reads.
     reading : ReadOptions
     ledger : ErrorLedger, optional
@@ -179,7 +178,7 @@ class Source:
 
     Parameters
     ----------
-    data : Path or str
+    data : Path, str or list of them
         What `savs.data.iter_examples` reads.
     reading : ReadOptions
         How.
@@ -189,7 +188,7 @@ class Source:
         Only every n-th of these, from the i-th on.
     """
 
-    data: Path | str
+    data: DataSource
     reading: ReadOptions = field(default_factory=ReadOptions)
     limit: int | None = None
     shard: tuple[int, int] | None = None

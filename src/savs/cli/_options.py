@@ -82,6 +82,17 @@ DATA = DataSource()
 """The type of an argument that names data."""
 
 
+def data_argument(name: str) -> Option:
+    """Add an argument that names data: a path, pattern or address, or several of them, which are a list."""
+    return click.argument(
+        name,
+        type=DATA,
+        nargs=-1,
+        required=True,
+        callback=lambda _context, _option, sources: sources[0] if len(sources) == 1 else list(sources),
+    )
+
+
 class _Rate(click.FloatRange):
     """A number within bounds, which NaN is not."""
 

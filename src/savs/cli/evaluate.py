@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import time
-import warnings
-from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from savs._labels import key_of
 from savs.cli._inputs import read_data, with_sampling_of
-from savs.cli._options import DATA, PathName, classifier_options, example_help, load_classifier
+from savs.cli._options import PathName, classifier_options, data_argument, example_help, load_classifier
 from savs.cli._output import percent, percents, print_json, show, table
 from savs.cli._results import answer, by_position, report_store
 from savs.cli._session import ITEM_ERRORS, Session
 
 if TYPE_CHECKING:
-    from savs.data import ErrorLedger, Example, ReadOptions
+    from savs.data import DataSource, ErrorLedger, Example, ReadOptions
     from savs.model import SAVModel
 
 __all__ = ["evaluate"]
 
 CONFUSIONS_SHOWN = 5
 CLASSES_SHOWN = 40
-NAMES_SHOWN = 5
 
 
 @click.command(
@@ -32,13 +30,13 @@ NAMES_SHOWN = 5
     epilog=example_help("savs evaluate my-classifier test.jsonl"),
 )
 @click.argument("classifier", type=PathName())
-@click.argument("test", type=DATA)
+@data_argument("test")
 @classifier_options()
 def evaluate(
     session: Session,
     /,
     classifier: Path,
-    test: Path | str,
+    test: DataSource,
     backbone: str | None,
     allow_mismatch: tuple[str, ...],
     max_errors: int,
@@ -84,36 +82,14 @@ def _report(
     leaks = model.find_test_leakage(examples)
     warn_of_test_leakage(leaks, examples)
     leaked = {list(positions)[row] for row in leaks}
-    fresh = [truth[index] == one.label for index, one in answers.items() if index not in leaked]
+    fresh = [
+        key_of(truth[index]) == key_of(one.label) for index, one in answers.items() if index not in leaked
+    ]
     report["n_errors"] = len(ledger.errors)
     report["errors"] = [error.record() for error in ledger.errors]
     report["n_leaks"] = len(leaks)
     report["accuracy_without_leaks"] = sum(fresh) / len(fresh) if fresh else None
-    _warn_of_unknown(report["unknown_labels"], report["n"], classes)
     return report
-
-
-def _warn_of_unknown(unknown: dict[str, int], n: int, classes: list[Any]) -> None:
-    """Warn of test labels that are not classes of the classifier."""
-    from savs.data import DataWarning
-
-    if not unknown:
-        return
-    names = _listed(sorted(unknown))
-    kind = type(classes[0]).__name__
-    lookalike = sorted(set(unknown) & {str(label) for label in classes})
-    hint = f"; the classes are of type {kind}, these labels are not" if lookalike else ""
-    warnings.warn(
-        f"{sum(unknown.values())} of {n} test examples have a label that is not a class of the classifier "
-        f"({names}); they count as wrong{hint}",
-        DataWarning,
-        stacklevel=2,
-    )
-
-
-def _listed(names: Collection[str]) -> str:
-    shown = ", ".join(list(names)[:NAMES_SHOWN])
-    return shown if len(names) <= NAMES_SHOWN else f"{shown} and {len(names) - NAMES_SHOWN} more"
 
 
 def _show(report: dict[str, Any], *, brief: bool) -> None:

@@ -16,11 +16,11 @@ import click
 from savs import __version__
 from savs.cli._inputs import ROWS_PER_CHUNK, SHARD, Source, in_chunks, with_sampling_of
 from savs.cli._options import (
-    DATA,
     PathName,
     abstention_options,
     abstention_policy,
     classifier_options,
+    data_argument,
     example_help,
     load_classifier,
 )
@@ -30,7 +30,7 @@ from savs.cli._session import ITEM_ERRORS, Session, remark
 
 if TYPE_CHECKING:
     from savs.cli._inputs import Chunk
-    from savs.data import ErrorLedger, ReadOptions
+    from savs.data import DataSource, ErrorLedger, ReadOptions
     from savs.model import AbstentionPolicy, SAVModel
 
 __all__ = ["predict"]
@@ -46,7 +46,7 @@ Target = TextIO | Partial
     ),
 )
 @click.argument("classifier", type=PathName())
-@click.argument("data", type=DATA)
+@data_argument("data")
 @click.option(
     "--output", "-o", type=PathName(dir_okay=False), help="JSONL file for the rows [default: stdout]."
 )
@@ -65,7 +65,7 @@ def predict(
     session: Session,
     /,
     classifier: Path,
-    data: Path | str,
+    data: DataSource,
     output: Path | None,
     limit: int | None,
     shard: tuple[int, int] | None,
@@ -82,7 +82,8 @@ def predict(
     """Classify every example: one JSON row with id, label and proba (shares of votes for the method sav).
 
     DATA is a .jsonl, .json, .csv, .tsv or .parquet file, a dataset, a folder of images with or without one
-    folder per class, or one image; it may be larger than memory. A row whose example cannot be read has the
+    folder per class, or one image; it may be larger than memory. Several are read one after the other;
+    'photos/*.jpg' in quotes is a pattern of names. A row whose example cannot be read has the
     label null and an "error".
 
     --sets adds "set", the classes that an example may have. --flag adds "flag", the labels that it is flagged
@@ -93,10 +94,11 @@ def predict(
     "store" with --store.
     """
     from savs.data import ErrorLedger
+    from savs.data._sources import expanded
 
     model = load_classifier(classifier, backbone, allow_mismatch, loading)
     if output is not None:
-        check_new_file(output, data, outside=[classifier, *filter(None, [loading.get("store")])])
+        check_new_file(output, *expanded(data), outside=[classifier, *filter(None, [loading.get("store")])])
     source = Source(data, with_sampling_of(model, reading), limit, shard)
     policy = abstention_policy(model, sets, flags, out_of_distribution)
     n_rows = source.check(max_errors)
@@ -135,8 +137,11 @@ def _made_from(
     abstaining: dict[str, Any],
 ) -> dict[str, Any]:
     """Return everything that decides the rows, by names that a user knows."""
-    data = source.data
-    is_file = isinstance(data, Path) and data.is_file()
+    from savs.data._sources import expanded
+
+    data = expanded(source.data)
+    names = [str(one.resolve()) if isinstance(one, Path) else one for one in data]
+    digests = [_digest(one) if isinstance(one, Path) and one.is_file() else None for one in data]
     reading = {name: value for name, value in vars(source.reading).items() if value not in (None, False, ())}
     return {
         "savs": __version__,
@@ -144,8 +149,8 @@ def _made_from(
         "backbone": backbone,
         "allow_mismatch": sorted(allow_mismatch),
         **abstaining,
-        "data": str(data.resolve()) if isinstance(data, Path) else data,
-        "sha256 of the data": _digest(data) if is_file and isinstance(data, Path) else None,
+        "data": names[0] if len(names) == 1 else names,
+        "sha256 of the data": digests[0] if len(digests) == 1 else digests,
         "data options": json.loads(json.dumps(reading, default=str)),
         "limit": source.limit,
         "shard": None if source.shard is None else "{}/{}".format(*source.shard),

@@ -8,14 +8,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from savs.data._missing import is_missing
+from savs.data._conversations import is_conversation, last_answer
 from savs.data._text_files import Row
 from savs.data.coercion import (
+    CHAT_FIELDS,
     ID_FIELDS,
     LABEL_FIELD,
     TEXT_FIELDS,
     as_id,
     is_image_field,
+    is_missing,
+    label_field,
     row_to_example,
 )
 from savs.data.example import Example
@@ -111,18 +114,22 @@ class Columns:
     def _renamed(self, cells: Mapping[str, Any]) -> dict[str, Any]:
         """Put the named columns in place of the public names, and take empty labels away."""
         # A label in a column that is read as text or image by default is the label alone.
-        renamed = {name: cell for name, cell in cells.items() if name != self.label}
+        asked = self.label in CHAT_FIELDS and is_conversation(cells[self.label])
+        renamed = {name: cell for name, cell in cells.items() if name != self.label or asked}
         if self.media:
             renamed = {name: cell for name, cell in renamed.items() if not is_image_field(name)}
         for kind, names in self.media.items():
             renamed[kind] = [part for name in names for part in _as_list(cells[name])]
         if self.text is not None:
-            renamed = {name: cell for name, cell in renamed.items() if name not in {*TEXT_FIELDS, "messages"}}
+            public = {name.lower() for name in (*TEXT_FIELDS, *CHAT_FIELDS)}
+            renamed = {name: cell for name, cell in renamed.items() if name.lower() not in public}
             renamed["question"] = _text(self.text, cells[self.text])
         if self.label is not None:
-            renamed[LABEL_FIELD] = cells[self.label]
-        if LABEL_FIELD in renamed and is_missing(renamed[LABEL_FIELD]):
-            renamed[LABEL_FIELD] = None
+            # The last answer of a conversation may be the class.
+            renamed[LABEL_FIELD] = last_answer(cells[self.label]) if asked else cells[self.label]
+        label = label_field(renamed)
+        if label is not None and is_missing(renamed[label]):
+            renamed[label] = None
         if self.id is not None:
             renamed = {name: cell for name, cell in renamed.items() if name not in ID_FIELDS}
         return renamed

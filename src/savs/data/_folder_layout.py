@@ -10,7 +10,7 @@ from functools import cached_property
 
 from savs.errors import DataError
 
-__all__ = ["Layout", "folder_layout", "is_beside_images"]
+__all__ = ["Layout", "folder_layout", "is_beside_images", "split_folder"]
 
 _PARTS = {
     "train": ("train", "training", "trainset", "traindata"),
@@ -123,6 +123,16 @@ def folder_layout(name: str, rows: Sequence[_Row], split: str | None = None) -> 
         else:
             break
     return _with_classes(name, layout, split)
+
+
+def split_folder(name: str, folders: Sequence[str], split: str | None) -> str:
+    """Return which of the folders with the parts of a split was chosen; `DataError` if none was."""
+    if split is None:
+        raise _needs_split(name, folders)
+    chosen = _chosen(name, split, folders, folders)
+    if chosen is None:
+        raise DataError(f"{name} has no split {split!r} (--split); name one of {_listed(folders)}")
+    return chosen
 
 
 def is_beside_images(folder: str) -> bool:

@@ -46,8 +46,8 @@ class ImageFolder:
     images: tuple[Path, ...]
     class_level: int | None
 
-    def example(self, image: Path, *, allow_outside: bool = False) -> Example:
-        """Return the example of one of the images, its id the relative path.
+    def example(self, image: Path, *, allow_outside: bool = False, before: str = "") -> Example:
+        """Return the example of one of the images, its id the relative path, after `before`.
 
         Raises
         ------
@@ -60,9 +60,9 @@ class ImageFolder:
             resolved = resolve_media_path(relative, self.path, allow_outside=allow_outside)
             label = None if self.class_level is None else relative.parts[self.class_level]
             message = Message("user", (as_medium(resolved),))
-            return trusted(Example((message,), label, relative.as_posix()))
+            return trusted(Example((message,), label, before + relative.as_posix()))
         except ItemError as error:
-            error.id = relative.as_posix().encode(errors="backslashreplace").decode()
+            error.id = before + relative.as_posix().encode(errors="backslashreplace").decode()
             raise
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import TypeAlias, TypedDict, Unpack
 
 from savs.errors import DataError
 
-__all__ = ["ReadKeywords", "ReadOptions"]
+__all__ = ["DataSource", "ReadKeywords", "ReadOptions"]
+
+DataSource: TypeAlias = Path | str | Sequence[Path | str]
+"""What data are read from: a path, a glob pattern or an address, or several of them."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,19 @@ class RowSelection:
             raise DataError(
                 f"shard {self.index} of {self.count} does not exist; the first is 0 of {max(self.count, 1)}"
             )
+
+    def after(self, n_positions: int) -> RowSelection | None:
+        """Return the selection as a source sees it that follows so many positions; None if nothing is left.
+
+        Examples
+        --------
+        >>> RowSelection(limit=6, index=1, count=3).after(5)
+        RowSelection(limit=1, index=2, count=3)
+        """
+        limit = None if self.limit is None else self.limit - n_positions
+        if limit is not None and limit < 1:
+            return None
+        return RowSelection(limit, (self.index - n_positions) % self.count, self.count)
 
     def __contains__(self, position: int) -> bool:
         return (self.limit is None or position < self.limit) and position % self.count == self.index

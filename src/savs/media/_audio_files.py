@@ -16,6 +16,7 @@ from savs.media.limits import MediaWarning
 
 __all__ = [
     "check_kind",
+    "conversion_of",
     "check_whole",
     "cut_short",
     "format_error",
@@ -156,6 +157,20 @@ def check_whole(data: bytes) -> None:
         _check_mpeg(data)
     else:
         _check_chunks(data)
+
+
+def conversion_of(data: bytes) -> int:
+    """Return the version of the rules by which a file is read: 1 where every version of savs reads the same.
+
+    2 for those whose end was once lost: with a tag in front, or with lengths that are not right.
+    """
+    inner = without_tags(data)
+    is_guessed = inner[:1] == b"\xff" and not _stated(inner[:64])
+    try:
+        check_whole(inner)
+    except MediaError:
+        return 2
+    return 1 if inner is data and not is_guessed else 2
 
 
 # WAV, RF64, AIFF and AU: chunks, of which one holds the samples.

@@ -35,7 +35,7 @@ def hashed_once() -> Iterator[None]:
 
 
 def image_hash(part: Image, limits: MediaLimits = DEFAULT_LIMITS) -> str:
-    """Return the hash of an image's content and, where it names one, its bit depth.
+    """Return the hash of an image's content and, where it names them, its bit depth and limits of pixels.
 
     Raises
     ------
@@ -43,7 +43,8 @@ def image_hash(part: Image, limits: MediaLimits = DEFAULT_LIMITS) -> str:
         If it cannot be read.
     """
     content = part_hash(part, limits)
-    return content if part.bit_depth is None else f"{content} of {part.bit_depth} bits"
+    depth = "" if part.bit_depth is None else f" of {part.bit_depth} bits"
+    return f"{content}{depth}{part.pixel_limits_key}"
 
 
 def part_hash(part: Image | Audio, limits: MediaLimits = DEFAULT_LIMITS) -> str:

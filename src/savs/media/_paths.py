@@ -123,7 +123,8 @@ def _check_status(path: Path, status: os.stat_result, limits: ByteLimit, kind: s
     if not stat.S_ISREG(status.st_mode):
         found = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
         wanted = f"{'a' if kind == 'video' else 'an'} {MEDIA[kind]} file"
-        raise MediaError(f"{shown(path)} is {found}; {wanted} is needed", code="media_not_a_file")
+        advice = "; savs.read_examples reads folders" if found == "a folder" else ""
+        raise MediaError(f"{shown(path)} is {found}; {wanted} is needed{advice}", code="media_not_a_file")
     if status.st_size == 0:
         raise MediaError(f"{shown(path)} is empty; fetch or write it again", code=f"{kind}_undecodable")
     if status.st_size > limits.max_bytes:

@@ -22,6 +22,7 @@ from savs.errors import MediaError
 from savs.media._audio_files import (
     check_kind,
     check_whole,
+    conversion_of,
     cut_short,
     format_error,
     has_later_end,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AudioLimits",
+    "audio_conversion",
     "audio_hash",
     "check_audio_file",
     "decode_audio",
@@ -355,6 +357,27 @@ def audio_hash(audio: Audio, limits: AudioLimits | None = None) -> str:
     digest = hashlib.sha256(f"samples {kind.str} {source.shape} {int(audio.sampling_rate or 0)}\n".encode())
     digest.update(np.ascontiguousarray(source, kind).data)
     return digest.hexdigest()
+
+
+def audio_conversion(audio: Audio, limits: AudioLimits | None = None) -> int:
+    """Return the version of the rules by which an audio clip becomes samples.
+
+    It is 1 for all that every version of savs has read alike, so that their features in a store stay valid.
+
+    Parameters
+    ----------
+    audio : Audio
+    limits : AudioLimits, optional
+        Only the largest file size (bytes) is used; the default of `AudioLimits` if None.
+
+    Raises
+    ------
+    MediaError
+        As `audio_hash`.
+    """
+    if isinstance(audio.source, np.ndarray):
+        return 1
+    return conversion_of(encoded(audio.source, limits or AudioLimits(), "audio"))
 
 
 def check_audio_file(path: Path, limits: AudioLimits | None = None) -> None:

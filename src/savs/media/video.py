@@ -11,7 +11,7 @@ import io
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -397,8 +397,14 @@ def decode_video(
     with opened(data) as container:
         stream = video_stream(container, limits)
         listing = list_packets(container, stream, limits)
-        wanted = even_frames(listing.times, listing.end, listing.count(n_frames, fps))
-    found, n_decoded = _read(data, listing, sorted(set(wanted)), seeking and listing.seekable, limits)
+    n_frames = listing.count(n_frames, fps)
+    try:
+        wanted = even_frames(listing.times, listing.end, n_frames)
+        found, n_decoded = _read(data, listing, sorted(set(wanted)), seeking and listing.seekable, limits)
+    except _BeginsLaterError as later:
+        listing = replace(listing, times=listing.times[later.index :])
+        wanted = even_frames(listing.times, listing.end, n_frames)
+        found, n_decoded = _read(data, listing, sorted(set(wanted)), False, limits)
     seconds = [(listing.times[index] - listing.times[0]) * listing.unit for index in wanted]
     return Decoded([found[index] for index in wanted], n_decoded, seconds, listing.duration)
 
@@ -418,6 +424,14 @@ def even_frames(times: Sequence[int], end: int, n_frames: int) -> list[int]:
     # In whole numbers, so that no rounding decides between two frames.
     middles = [start + (2 * i + 1) * span // (2 * n_frames) for i in range(n_frames)]
     return [bisect_right(times, middle) - 1 for middle in middles]
+
+
+class _BeginsLaterError(Exception):
+    """The first frames refer to some that were cut off: what is shown begins at the first key frame."""
+
+    def __init__(self, index: int) -> None:
+        super().__init__()
+        self.index = index
 
 
 def _read(
@@ -456,6 +470,8 @@ def _decode(
             if n_pixels > limits.max_pixels:
                 raise too_long(f"more than {limits.max_pixels} pixels on the way to the wanted frames")
             position = bisect_right(listing.times, frame.pts) - 1 if listing.timed else position + 1
+            if n_decoded == 1 and position > index and listing.times[position] in listing.keys[:1]:
+                raise _BeginsLaterError(position)
             if position >= index:
                 break
         else:

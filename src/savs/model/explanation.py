@@ -114,7 +114,7 @@ def _without_pieces(part: Part, place: int, tiles: int) -> Iterator[tuple[Where,
         for left, top, right, bottom in _boxes(pixels.shape[1], pixels.shape[0], tiles):
             hidden = pixels.copy()
             hidden[top:bottom, left:right] = gray
-            yield Where(place, "tile", (left, top, right, bottom)), Image(hidden)
+            yield Where(place, "tile", (left, top, right, bottom)), replace(part, source=hidden)
 
 
 def _pieces(text: str) -> list[tuple[int, int]]:

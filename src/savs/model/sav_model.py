@@ -14,6 +14,7 @@ from huggingface_hub import ModelCard, ModelHubMixin
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 
+from savs._labels import as_label, class_index, key_of, warn_of_unknown_labels
 from savs.artifact import Artifact, Shot, common_bit_depth, common_sampling, load_artifact, save_artifact
 from savs.backbones import Backbone
 from savs.cache import Counts
@@ -27,6 +28,7 @@ from savs.classifiers.conformal import (
 from savs.classifiers.evidence import find_label_issues, head_opinions, held_out_votes
 from savs.classifiers.head_sets import HeadSet
 from savs.data import DataWarning, ErrorLedger, Example, Label, check_labels, check_support, find_test_leakage
+from savs.data.checks import true_labels
 from savs.errors import DataError
 from savs.layout import Head, HeadLayout
 from savs.media import Sampling
@@ -341,6 +343,7 @@ class SAVModel(ClassifierMixin, ModelHubMixin, BaseEstimator):  # type: ignore[m
         method, reader = self._asked(), ExampleReader(self._source, self.prompt)
         if not method.estimator.can_fit_class_names:
             raise DataError(f"method {method.name!r} learns from shots; names alone are for 'hec_t'")
+        classes = [as_label(label) for label in classes]
         check_labels(classes)
         prompts = reader.rows_for_fit(class_prompts(sorted(classes), self.prompt), method)
         learned = learn_class_names(method, self.backbone.layout, classes, prompts)
@@ -401,7 +404,7 @@ class SAVModel(ClassifierMixin, ModelHubMixin, BaseEstimator):  # type: ignore[m
         """
         known = self._shots_with_rows()
         shots = self._reader.prompted(examples, labels)
-        check_labels([*known.labels, *(shot.label for shot in shots)])
+        check_labels([*known.labels, *true_labels(shots)])
         warn_of_unlike_inputs(self.shots_, shots)
         name = known.free_id()
         records, rows = self._reader.read_shots(shots, self.method_, progress=progress)
@@ -454,7 +457,7 @@ class SAVModel(ClassifierMixin, ModelHubMixin, BaseEstimator):  # type: ignore[m
         DataError
             If there is no such shot, the label cannot be used, or the shots' rows were not saved.
         """
-        known = self._shots_with_rows()
+        known, label = self._shots_with_rows(), as_label(label)
         check_labels([*known.labels, label])
         changed = known.relabelled(id, label)
         by_content = {(shot.id, shot.digest): shot for shot in changed.shots}
@@ -591,13 +594,20 @@ class SAVModel(ClassifierMixin, ModelHubMixin, BaseEstimator):  # type: ignore[m
         ------
         DataError
             If there are no examples, or one has no label.
+
+        Warns
+        -----
+        DataWarning
+            If labels are not classes of the model, such as whole numbers where these are names; they count as
+            wrong.
         """
         items = self._fitted_reader.prompted(examples, labels)
-        missing = [item.id for item in items if item.label is None]
-        if missing or not items:
-            raise DataError(f"score needs at least one example and a label on each; without: {missing[:5]}")
+        truth = true_labels(items)
         answers = self._fitted.restricted.predict(self._rows(items)).tolist()
-        return float(np.mean([item.label == answer for item, answer in zip(items, answers, strict=True)]))
+        warn_of_unknown_labels(truth, self.classes_.tolist())
+        return float(
+            np.mean([key_of(one) == key_of(other) for one, other in zip(truth, answers, strict=True)])
+        )
 
     def predict_set(self, examples: Sequence[Any], alpha: float = 0.1) -> list[list[Label]]:
         """Return the classes that each example may be; a class is missed at a rate of at most `alpha`.
@@ -674,10 +684,11 @@ class SAVModel(ClassifierMixin, ModelHubMixin, BaseEstimator):  # type: ignore[m
             If there is no such class, or the shots are too few to promise the rate.
         """
         labels = self.classes_.tolist()
-        if label not in labels:
+        index = class_index(label, labels)
+        if index is None:
             raise DataError(f"there is no class {label!r}; there are {', '.join(map(repr, labels))}")
         codes = self._support.codes(labels)
-        return threshold_at_fpr(self.out_of_fold_log_proba_, codes, labels.index(label), fpr)
+        return threshold_at_fpr(self.out_of_fold_log_proba_, codes, index, fpr)
 
     def is_out_of_distribution(self, examples: Sequence[Any], quantile: float = 0.95) -> NDArray[np.bool_]:
         """Return which examples are farther from all shots than the shots are from each other.
