@@ -215,7 +215,7 @@ def _not_allowed(data: bytes) -> MediaError:
         return undecodable()
     if _PHOTOMETRIC in (_tiff_entries(data) or {}):
         message = (
-            "the bytes are not a whole TIFF image, or have bits, channels or a compression that are not read; "
+            "the bytes are no whole TIFF image, or have bits, channels or a compression that are not read; "
             "fetch it again, or save it as PNG"
         )
         return MediaError(message, code="image_undecodable")
