@@ -214,8 +214,11 @@ def _not_allowed(data: bytes) -> MediaError:
     if _brands(data) & (_HEIC_BRANDS | _AVIF_BRANDS | _SHARED_BRANDS):
         return undecodable()
     if _PHOTOMETRIC in (_tiff_entries(data) or {}):
-        advice = "a TIFF file with bits, channels or a compression that are not read; save the image as PNG"
-        return MediaError(advice, code="image_format")
+        message = (
+            "the bytes are no whole TIFF image, or have bits, channels or a compression that are not read; "
+            "fetch it again, or save it as PNG"
+        )
+        return MediaError(message, code="image_undecodable")
     for name, (start, magic) in _OTHER_FORMATS.items():
         if data[start : start + len(magic)] == magic:
             message = f"{name} is not read; save the image as one of {', '.join(_PILLOW_FORMATS)}"
