@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from savs.backbones._torchvision import torchvision_remedy
+from savs.backbones._torchvision import broken_pairing, torchvision_remedy
 from savs.errors import BackboneError
 
 TINY = "tiny"
@@ -142,6 +142,9 @@ def hub_name(text: str) -> bool:
 
 def missing_package(error: ImportError) -> str:
     """Return how to get the package that an import missed."""
+    pairing = broken_pairing(error)
+    if pairing is not None:
+        return f"other packages: {pairing}"
     while isinstance(error.__cause__, ImportError):  # transformers raises its own on top of what it met
         error = error.__cause__
     text = str(error).lower().replace("-", "_")
