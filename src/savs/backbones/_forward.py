@@ -25,6 +25,8 @@ _RUNNING: WeakSet[nn.Module] = WeakSet()
 _Registries = list[tuple[dict[Any, Any], dict[Any, Any]]]
 _EMPTY: dict[Any, Any] = {}
 _CACHE_NAMES = ("cache", "past_key_values")  # the newer one first
+_KINDS_OF_TOKENS = "mm_token_type_ids"
+_PIXELS = ("pixel_values", "pixel_values_videos")
 _MEDIA = {"pixel_values": "images", "pixel_values_videos": "videos", "input_features": "audios"}
 
 
@@ -139,7 +141,9 @@ def accepted_inputs(model: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
     ------
     BackboneError
         If it names none of the floating tensors, or not those of images, videos or audio clips: a language
-        model alone takes them for options of its layers, and answers as if there were none.
+        model alone takes them for options of its layers, and answers as if there were none. Or if it takes
+        ``mm_token_type_ids``, which say where pixels are, and there are pixels without them: it goes on with
+        the positions of text.
     """
     device = input_device(model)
     parameters = inspect.signature(model.forward).parameters
@@ -152,6 +156,12 @@ def accepted_inputs(model: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
         raise BackboneError(
             f"{type(model).__name__} takes no {' or '.join(ignored)}, so {kinds} would be ignored; use the "
             "whole model that belongs to the processor, or the tokenizer in the processor's place"
+        )
+    shown = next((kind for name, kind in _MEDIA.items() if name in inputs and name in _PIXELS), None)
+    if shown and _KINDS_OF_TOKENS in parameters and _KINDS_OF_TOKENS not in inputs:
+        raise BackboneError(
+            f"{type(model).__name__} takes {_KINDS_OF_TOKENS}, and the processor gave none: the positions of "
+            f"{shown} would be wrong; use the processor of the model's own folder, unchanged"
         )
     return {
         name: _placed(value, device, model.dtype)

@@ -9,6 +9,7 @@ import torch
 
 from savs.backbones._forward import accepted_inputs, frozen, model_failures
 from savs.backbones._known_faults import KnownFault, known_faults, running_version
+from savs.backbones._torchvision import torchvision_in_use
 from savs.data import Example
 from savs.doctor._positions import FAMILIES, positions_of
 from savs.doctor._probes import long_video
@@ -41,6 +42,15 @@ def check_known_faults(subject: Subject) -> Check:
 
 def _right(fault: KnownFault) -> str:
     return "in every release so far" if fault.fixed is None else f"mended in {fault.fixed}"
+
+
+def check_torchvision(subject: Subject) -> Check:
+    """Ask whether an installed torchvision works with the installed torch, for backbones that read images."""
+    name = "torchvision"
+    if not {"image", "video"} & subject.backbone.modalities:
+        return Check(name, "skipped", note="the backbone reads no images")
+    works, said = torchvision_in_use()
+    return Check(name, "ok" if works else "differs", note=said)
 
 
 def check_positions(subject: Subject) -> list[Check]:
