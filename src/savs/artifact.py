@@ -30,12 +30,14 @@ from savs.data import Label, as_label
 from savs.errors import ArtifactError, BackboneMismatchError
 from savs.layout import HeadLayout
 from savs.media import Sampling
+from savs.media._bit_depth import check_bit_depth
 from savs.media._coercion import check_sampling
 
 __all__ = [
     "LABEL_TYPES",
     "Artifact",
     "Shot",
+    "common_bit_depth",
     "common_media",
     "common_sampling",
     "IDENTITY",
@@ -69,6 +71,8 @@ class Shot:
         Its kinds of media; None if an older version of savs did not record them.
     video : Sampling or None
         Which frames of its videos were read. None if it has no videos, or they were sampled differently.
+    bit_depth : int or None
+        Bits that its images' values of more than 8 bits were read with, where that was named.
     """
 
     id: str
@@ -76,6 +80,7 @@ class Shot:
     digest: str
     media: tuple[str, ...] | None = None
     video: Sampling | None = None
+    bit_depth: int | None = None
 
 
 @dataclass(frozen=True)
@@ -144,6 +149,11 @@ class Artifact:
         return common_sampling(self.shots)
 
     @property
+    def bit_depth(self) -> int | None:
+        """The bit depth that the shots' images were read with, where one was named for all."""
+        return common_bit_depth(self.shots)
+
+    @property
     def shots_per_class(self) -> dict[Label, int]:
         """Number of shots of each class, in the order of `classes`."""
         counts = Counter(shot.label for shot in self.shots)
@@ -159,6 +169,8 @@ def check_artifact(artifact: Artifact, label_type: type) -> None:
     classes, shots = artifact.classes, artifact.shots
     for video in {shot.video for shot in shots if shot.video is not None}:
         check_sampling(video)  # `ExampleError` is a `ValueError`
+    for bit_depth in {shot.bit_depth for shot in shots}:
+        check_bit_depth(bit_depth)
     checks = (
         len(classes) >= 2 and all(type(label) is label_type for label in classes),
         artifact.classifier.classes_.tolist() == np.unique(artifact.classifier.classes_).tolist(),
@@ -194,6 +206,12 @@ def common_sampling(shots: Iterable[Shot]) -> Sampling | None:
     return found.pop() if len(found) == 1 else None
 
 
+def common_bit_depth(shots: Iterable[Shot]) -> int | None:
+    """Return the bit depth that the images of all shots were read with; None without one, or if several."""
+    found = {shot.bit_depth for shot in shots if shot.media is None or "image" in shot.media}
+    return found.pop() if len(found) == 1 else None
+
+
 def _is_template(prompt: Any) -> bool:
     """Return whether a prompt template can be made of this; `ExampleError`, a `ValueError`, says why not."""
     return isinstance(prompt, str) and PromptTemplate(prompt).template == prompt
@@ -216,6 +234,8 @@ def _is_estimate(content: Any) -> bool:
     return (
         all(type(number) in (int, float) for number in numbers)
         and type(found.n) is int
+        and type(found.n_shots) in (int, type(None))
+        and type(found.n_untested_classes) is int
         and (found.note is None or isinstance(found.note, str))
     )
 
@@ -344,7 +364,7 @@ def encode_index(artifact: Artifact, tensors_name: str, tensors: bytes) -> bytes
         "prompt": artifact.prompt,
         "method": artifact.method.to_json(),
         "classifier": artifact.classifier.to_state().settings,
-        "shots": [asdict(shot) for shot in artifact.shots],
+        "shots": [_entry(shot) for shot in artifact.shots],
         "estimate": artifact.estimate,
         "report": artifact.report,
         "fingerprint": artifact.fingerprint,
@@ -420,6 +440,12 @@ def build_artifact(index: Mapping[str, Any], tensors: Tensors) -> Artifact:
     )
     check_artifact(artifact, LABEL_TYPES[index["label_type"]])
     return artifact
+
+
+def _entry(shot: Shot) -> dict[str, Any]:
+    entry = asdict(shot)
+    # Only where there is one: all others are written as they were before there were bit depths.
+    return {name: value for name, value in entry.items() if name != "bit_depth" or value is not None}
 
 
 def _shot(entry: Mapping[str, Any]) -> Shot:

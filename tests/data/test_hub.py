@@ -14,7 +14,7 @@ import pytest
 from tests.data.hub_server import HubServer, serving
 from tests.data.tables import library_data, png, quietly, write_jsonl, write_parquet
 
-from savs.data._arrow_files import HubAddress
+from savs.data._hub import HubAddress
 from savs.errors import DataError
 
 FIRST, SECOND, THIRD, FOURTH = (digit * 40 for digit in "1234")

@@ -21,6 +21,7 @@ from savs.backbones._memory import BatchSize, check_batch_size
 from savs.backbones._passes import Passes
 from savs.backbones._record import Reading
 from savs.backbones._rendering import placeholders, reads_audio, reads_images, reads_videos
+from savs.backbones._thinking import open_thought
 from savs.backbones.base import Extraction, JSONValue, RunReport
 from savs.data import Example, Results
 from savs.errors import BackboneError
@@ -231,6 +232,9 @@ class TransformersBackbone:
     def generate(self, examples: Sequence[Example], *, max_new_tokens: int = 16) -> list[str]:
         """Return the model's own answer to each example: greedy decoding, outer whitespace removed.
 
+        Thoughts of thinking models are part of it, with the marks around them; where the prompt ends inside a
+        thought, its opening mark comes first.
+
         Parameters
         ----------
         examples : sequence of Example
@@ -252,7 +256,11 @@ class TransformersBackbone:
         def read(batch: Batch) -> list[str]:
             inputs = accepted_inputs(self.model, batch.inputs)
             with self._encoder.lock:  # the answers are decoded by the tokenizer that encodes the next prompts
-                return generate_answers(self.model, self.processor, inputs, max_new_tokens)
+                answers = generate_answers(self.model, self.processor, inputs, max_new_tokens)
+            return [
+                open_thought(item.rendered.text) + answer
+                for item, answer in zip(batch.items, answers, strict=True)
+            ]
 
         with frozen(self.model):
             passes = Passes(self._encoder, self._size, read, padding_side="left")

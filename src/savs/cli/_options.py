@@ -83,6 +83,21 @@ DATA = DataSource()
 """The type of an argument that names data."""
 
 
+def data_argument(name: str, *, required: bool = True) -> Option:
+    """Add an argument that names data: a path, pattern or address, or several of them, which are a list."""
+
+    def one_or_all(_context: click.Context, _option: click.Parameter, sources: Sequence[Any]) -> Any:
+        return (sources[0] if sources else None) if len(sources) < 2 else list(sources)
+
+    return click.argument(
+        name,
+        type=DATA,
+        nargs=-1,
+        required=required,
+        callback=one_or_all,
+    )
+
+
 class _Rate(click.FloatRange):
     """A number within bounds, which NaN is not."""
 
@@ -179,9 +194,22 @@ def _data_options() -> list[Option]:
             type=_Rate(0, 1024, min_open=True, max_open=True),
             help="Frames to read per second of video, at most --video-frames [which is then 64 by default].",
         ),
+        click.option(
+            "--bit-depth",
+            metavar="N",
+            type=click.IntRange(8, 16),
+            help="Bits that images of more than 8 bits have, such as 12 [default: what each file says, else "
+            "16; a saved classifier: as at fit].",
+        ),
         click.option("--text-column", metavar="NAME", help="Column with the text of an example."),
         click.option("--label-column", metavar="NAME", help="Column with the label."),
         click.option("--id-column", metavar="NAME", help="Column with the id of an example."),
+        click.option(
+            "--delimiter",
+            metavar="CHAR",
+            callback=lambda _context, _option, name: _CHARACTERS.get(name, name),
+            help="Character between the cells of CSV and TSV files, or tab [default: found].",
+        ),
         click.option(
             "--root",
             type=PathName(exists=True, file_okay=False),
@@ -199,6 +227,10 @@ def _data_options() -> list[Option]:
             "the hosts below it, example.org:8443 that port [default: nothing is downloaded].",
         ),
     ]
+
+
+_CHARACTERS = {"tab": "\t", "\\t": "\t"}
+"""Names of delimiters that are hard to type."""
 
 
 def _media_column(name: str, kind: str) -> Option:

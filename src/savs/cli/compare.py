@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -189,7 +190,7 @@ def _read_set(
     from savs.data import ErrorLedger
 
     ledger = ErrorLedger(left)
-    pool = _read(data, ledger, prompt, reading)
+    pool = _read(data, ledger, prompt, replace(reading, skip_unread=False))
     later = ErrorLedger(ledger.left)
     items = [] if test is None else _test_set(test, later, prompt, reading, pool)
     return _Set(data, pool, items, [*ledger.errors, *later.errors])

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from savs._labels import key_of
 from savs.cli._inputs import read_data, with_sampling_of
-from savs.cli._options import DATA, PathName, SavedClassifier, classifier_options, example_help
+from savs.cli._options import PathName, SavedClassifier, classifier_options, data_argument, example_help
 from savs.cli._output import percent, percents, print_json, show, table
 from savs.cli._results import (
     Answer,
@@ -26,14 +26,13 @@ from savs.cli._session import ITEM_ERRORS, Session, remark
 from savs.cli._tables import ERROR_COLUMNS, Columns, check_table_name, write_rows
 
 if TYPE_CHECKING:
-    from savs.data import ErrorLedger, Example, ReadOptions
+    from savs.data import DataSource, ErrorLedger, Example, ReadOptions
     from savs.model import SAVModel
 
 __all__ = ["evaluate"]
 
 CONFUSIONS_SHOWN = 5
 CLASSES_SHOWN = 40
-NAMES_SHOWN = 5
 
 
 @click.command(
@@ -43,7 +42,7 @@ NAMES_SHOWN = 5
     ),
 )
 @click.argument("classifier", type=PathName())
-@click.argument("test", type=DATA)
+@data_argument("test")
 @click.option(
     "--output",
     "-o",
@@ -55,7 +54,7 @@ def evaluate(
     session: Session,
     /,
     classifier: SavedClassifier,
-    test: Path | str,
+    test: DataSource,
     output: Path | None,
     max_errors: int,
     reading: ReadOptions,
@@ -72,12 +71,13 @@ def evaluate(
     --json prints {"accuracy", "interval", "n", "per_class", "confusion", "n_errors", "n_leaks", ...}.
     """
     from savs.data import ErrorLedger, adopt_label_type
+    from savs.data._sources import expanded
 
     started = time.perf_counter()
     model = classifier.load()
     if output is not None:
         check_table_name(output)
-        check_new_file(output, test, outside=classifier.folders)
+        check_new_file(output, *expanded(test), outside=classifier.folders)
     ledger = ErrorLedger(max_errors)
     examples = read_data(test, with_sampling_of(model, reading), ledger, require_labels=True)
     examples = adopt_label_type(examples, test, model.classes_.tolist())
@@ -111,12 +111,13 @@ def _report(
     leaks = model.find_test_leakage(examples)
     warn_of_test_leakage(leaks, examples)
     leaked = {list(positions)[row] for row in leaks}
-    fresh = [truth[index] == one.label for index, one in answers.items() if index not in leaked]
+    fresh = [
+        key_of(truth[index]) == key_of(one.label) for index, one in answers.items() if index not in leaked
+    ]
     report["n_errors"] = len(ledger.errors)
     report["errors"] = [error.record() for error in ledger.errors]
     report["n_leaks"] = len(leaks)
     report["accuracy_without_leaks"] = sum(fresh) / len(fresh) if fresh else None
-    _warn_of_unknown(report["unknown_labels"], report["n"], classes)
     return report, _items(positions, answers, ledger, classes, leaked)
 
 
@@ -139,7 +140,7 @@ def _items(
             "id": example.id,
             "true_label": example.label,
             "label": one.label,
-            "correct": example.label == one.label,
+            "correct": key_of(example.label) == key_of(one.label),
             "proba": shares_by_name(classes, one.proba),
             "is_shot": index in leaked,
         }
@@ -158,29 +159,6 @@ def _columns(items: Sequence[Mapping[str, Any]], classes: list[Any]) -> Columns:
         "is_shot": bool,
         **ERROR_COLUMNS,
     }
-
-
-def _warn_of_unknown(unknown: dict[str, int], n: int, classes: list[Any]) -> None:
-    """Warn of test labels that are not classes of the classifier."""
-    from savs.data import DataWarning
-
-    if not unknown:
-        return
-    names = _listed(sorted(unknown))
-    kind = type(classes[0]).__name__
-    lookalike = sorted(set(unknown) & {str(label) for label in classes})
-    hint = f"; the classes are of type {kind}, these labels are not" if lookalike else ""
-    warnings.warn(
-        f"{sum(unknown.values())} of {n} test examples have a label that is not a class of the classifier "
-        f"({names}); they count as wrong{hint}",
-        DataWarning,
-        stacklevel=2,
-    )
-
-
-def _listed(names: Collection[str]) -> str:
-    shown = ", ".join(list(names)[:NAMES_SHOWN])
-    return shown if len(names) <= NAMES_SHOWN else f"{shown} and {len(names) - NAMES_SHOWN} more"
 
 
 def _show(report: dict[str, Any], *, brief: bool) -> None:

@@ -16,12 +16,12 @@ import click
 from savs import __version__
 from savs.cli._inputs import ROWS_PER_CHUNK, SHARD, Source, in_chunks, with_sampling_of
 from savs.cli._options import (
-    DATA,
     PathName,
     SavedClassifier,
     abstention_options,
     abstention_policy,
     classifier_options,
+    data_argument,
     example_help,
 )
 from savs.cli._output import print_json
@@ -40,7 +40,7 @@ from savs.cli._tables import ERROR_COLUMNS, Columns, check_table_name
 
 if TYPE_CHECKING:
     from savs.cli._inputs import Chunk
-    from savs.data import ErrorLedger, ReadOptions
+    from savs.data import DataSource, ErrorLedger, ReadOptions
     from savs.model import AbstentionPolicy, SAVModel
 
 __all__ = ["predict"]
@@ -56,7 +56,7 @@ Target = TextIO | Partial
     ),
 )
 @click.argument("classifier", type=PathName())
-@click.argument("data", type=DATA)
+@data_argument("data")
 @click.option(
     "--output",
     "-o",
@@ -78,7 +78,7 @@ def predict(
     session: Session,
     /,
     classifier: SavedClassifier,
-    data: Path | str,
+    data: DataSource,
     output: Path | None,
     limit: int | None,
     shard: tuple[int, int] | None,
@@ -92,7 +92,8 @@ def predict(
     """Classify every example: one JSON row with id, label and proba (shares of votes for the method sav).
 
     DATA is a .jsonl, .json, .csv, .tsv or .parquet file, a dataset, a folder of images with or without one
-    folder per class, or one image; it may be larger than memory. A row whose example cannot be read has the
+    folder per class, or one image; it may be larger than memory. Several are read one after the other;
+    'photos/*.jpg' in quotes is a pattern of names. A row whose example cannot be read has the
     label null and an "error".
 
     --sets adds "set", the classes that an example may have. --flag adds "flag", the labels that it is flagged
@@ -104,11 +105,12 @@ def predict(
     "store" with --store.
     """
     from savs.data import ErrorLedger
+    from savs.data._sources import expanded
 
     model = classifier.load()
     if output is not None:
         check_table_name(output)
-        check_new_file(output, data, outside=classifier.folders)
+        check_new_file(output, *expanded(data), outside=classifier.folders)
     source = Source(data, with_sampling_of(model, reading), limit, shard)
     policy = abstention_policy(model, sets, flags, out_of_distribution)
     n_rows = source.check(max_errors)
@@ -158,8 +160,11 @@ def _columns(model: SAVModel, abstaining: dict[str, Any]) -> Columns:
 
 def _made_from(classifier: SavedClassifier, source: Source, abstaining: dict[str, Any]) -> dict[str, Any]:
     """Return everything that decides the rows, by names that a user knows."""
-    data = source.data
-    is_file = isinstance(data, Path) and data.is_file()
+    from savs.data._sources import expanded
+
+    data = expanded(source.data)
+    names = [str(one.resolve()) if isinstance(one, Path) else one for one in data]
+    digests = [_digest(one) if isinstance(one, Path) and one.is_file() else None for one in data]
     reading = {name: value for name, value in vars(source.reading).items() if value not in (None, False, ())}
     return {
         "savs": __version__,
@@ -167,8 +172,8 @@ def _made_from(classifier: SavedClassifier, source: Source, abstaining: dict[str
         "backbone": classifier.backbone,
         "allow_mismatch": sorted(classifier.allow_mismatch),
         **abstaining,
-        "data": str(data.resolve()) if isinstance(data, Path) else data,
-        "sha256 of the data": _digest(data) if is_file and isinstance(data, Path) else None,
+        "data": names[0] if len(names) == 1 else names,
+        "sha256 of the data": digests[0] if len(digests) == 1 else digests,
         "data options": json.loads(json.dumps(reading, default=str)),
         "limit": source.limit,
         "shard": None if source.shard is None else "{}/{}".format(*source.shard),

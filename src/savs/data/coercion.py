@@ -11,8 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from savs.data._chat import MediaPlaceholder, as_messages, as_part, is_message, place_images, place_in_order
+from savs._labels import is_missing as is_missing_value
+from savs._labels import plain_value
+from savs.data._chat import as_messages, is_message, place_images, place_in_order
+from savs.data._chat_parts import Place, as_part
 from savs.data._containers import is_number, unpacked, unpacked_labels
+from savs.data._conversations import as_question
 from savs.data._error_ledger import ErrorLedger
 from savs.data._labels import as_label, check_labels, check_text
 from savs.data._results import ErrorLimit
@@ -27,6 +31,7 @@ from savs.media._coercion import (
     as_audio,
     as_medium,
     as_video,
+    ends_like_medium,
     is_image,
     is_medium,
     looks_like_image,
@@ -40,9 +45,12 @@ __all__ = [
     "LABEL_FIELD",
     "TEXT_FIELDS",
     "as_id",
+    "CHAT_FIELDS",
+    "first_field",
     "image_fields",
+    "label_field",
+    "media_fields",
     "is_image_field",
-    "is_missing",
     "row_to_example",
     "as_example",
     "as_examples",
@@ -90,9 +98,11 @@ def settled(example: Example, fetch: Fetch | None) -> Example:
 # Rows with the columns of the public SAVs files, or with chat messages, to an `Example`.
 
 IMAGE_FIELDS = ("image", "image_path", "Image", "images")
+FILE_FIELDS = ("file_name", "filename", "file_path", "filepath")
 TEXT_FIELDS = ("question", "text", "prompt", "claim", "instruction", "Text")
 ID_FIELDS = ("id", "ID")
 LABEL_FIELD = "label"
+CHAT_FIELDS = ("messages", "conversations", "conversation")
 _DATA_FILES = frozenset({".jsonl", ".json", ".csv", ".tsv", ".parquet", ".arrow"})
 _NUMBERED = re.compile(r"image_(\d{1,4})")
 VIDEO_FIELDS = ("video", "video_path", "videos")
@@ -104,7 +114,7 @@ def row_to_example(row: Mapping[str, Any], root: Path | None = None) -> Example:
 
     These columns are read; where several are listed, the first one with a value is used:
 
-    - chat: ``messages``, which replaces the text column;
+    - chat: ``messages``, or ``conversations`` up to the user's last turn; they replace the text column;
     - images: ``image``, ``image_path``, ``Image``, ``images``, or else all of ``image_1``, ``image_2``, ...
       in order, except empty ones;
     - videos: ``video``, ``video_path``, ``videos``;
@@ -123,7 +133,7 @@ def row_to_example(row: Mapping[str, Any], root: Path | None = None) -> Example:
     Returns
     -------
     Example
-        Without ``messages``, it has one message. Media stand at their markers in the text, or before it.
+        Without a chat, it has one message. Media stand at their markers in the text, or before it.
 
     Raises
     ------
@@ -132,37 +142,72 @@ def row_to_example(row: Mapping[str, Any], root: Path | None = None) -> Example:
     """
     if not all(isinstance(name, str) for name in row):
         raise ExampleError("a row's columns must be named by text", code="row")
-    if row.get("messages") is not None:
-        messages = as_messages(row["messages"], _images(row, root), root)
+    chat = first_field(row, CHAT_FIELDS)
+    if chat is not None:
+        turns = row[chat] if chat == "messages" else as_question(row[chat])
+        messages = as_messages(turns, _images(row, root), root)
     else:
         messages = (Message("user", place_images(_text(row), _images(row, root))),)
     if not any(message.parts for message in messages):
         raise _empty(row)
-    label = row.get(LABEL_FIELD)
-    fields = {name: value for name, value in row.items() if name != LABEL_FIELD}
-    known = None if label is None else as_label(label)
-    return Example(messages, known, _id(row), fields, LABEL_FIELD if LABEL_FIELD in row else None)
+    label_column = label_field(row)
+    label = None if label_column is None else row[label_column]
+    cells = {name: value for name, value in row.items() if name != label_column}
+    fields = {name: None if is_missing(value) else value for name, value in cells.items()}
+    known = None if is_missing(label) and label != "" else as_label(label)
+    return Example(messages, known, _id(row), fields, label_column)
 
 
 def image_fields(row: Mapping[str, Any]) -> list[str]:
     """Return the columns that hold the row's images, in the order of the images."""
-    for name in IMAGE_FIELDS:
-        if not is_missing(row.get(name)):
-            return [name]
+    name = first_field(row, IMAGE_FIELDS)
+    if name is not None:
+        return [name]
     numbered = sorted((int(match[1]), name) for name in row if (match := _NUMBERED.fullmatch(name)))
-    return [name for _, name in numbered if not is_missing(row[name])]
+    names = [name for _, name in numbered if not is_missing(row[name])]
+    return names or _file_fields(row)
+
+
+def media_fields(row: Mapping[str, Any]) -> list[str]:
+    """Return the columns that hold the row's images, videos and audio clips."""
+    others = (first_field(row, names) for names in (VIDEO_FIELDS, AUDIO_FIELDS))
+    return [*image_fields(row), *(name for name in others if name is not None)]
+
+
+def first_field(row: Mapping[str, Any], names: Sequence[str]) -> str | None:
+    """Return the first of some columns that a row has a value in; in any case if none is spelled so."""
+    for name in names:
+        if not is_missing(row.get(name)):
+            return name
+    lower = [name.lower() for name in names]
+    known = [name for name, value in row.items() if name.lower() in lower and not is_missing(value)]
+    return min(known, key=lambda name: lower.index(name.lower()), default=None)
+
+
+def _file_fields(row: Mapping[str, Any]) -> list[str]:
+    """Return the column of file names, if it names an image, video or audio clip and no other column does."""
+    if any(first_field(row, names) is not None for names in (VIDEO_FIELDS, AUDIO_FIELDS)):
+        return []
+    name = first_field(row, FILE_FIELDS)
+    value = None if name is None else row[name]
+    return [name] if name is not None and isinstance(value, str) and ends_like_medium(value) else []
 
 
 def is_image_field(name: str) -> bool:
     """Return whether a column of this name holds an image, video or audio clip by default."""
-    return name in (*IMAGE_FIELDS, *VIDEO_FIELDS, *AUDIO_FIELDS) or _NUMBERED.fullmatch(name) is not None
+    known = {field.lower() for field in (*IMAGE_FIELDS, *FILE_FIELDS, *VIDEO_FIELDS, *AUDIO_FIELDS)}
+    return name.lower() in known or _NUMBERED.fullmatch(name) is not None
+
+
+def label_field(row: Mapping[str, Any]) -> str | None:
+    """Return the column of the label, ``label`` in any case; None if there is none."""
+    other = next((name for name in row if name.lower() == LABEL_FIELD), None)
+    return LABEL_FIELD if LABEL_FIELD in row else other
 
 
 def is_missing(value: Any) -> bool:
-    """Return whether a cell has no value: None, an empty text, or the NaN that tables hold for it."""
-    if isinstance(value, float | np.floating):
-        return bool(value != value)
-    return value is None or (isinstance(value, str) and value == "")
+    """Return whether a cell has no value: an empty text, None, or what tables hold for it (NaN, NaT, NA)."""
+    return is_missing_value(value) or (isinstance(value, str) and value == "")
 
 
 def as_id(value: Any) -> str:
@@ -187,21 +232,18 @@ def _images(row: Mapping[str, Any], root: Path | None) -> list[Image | Audio]:
 
 
 def _first_values(row: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
-    name = next((name for name in names if not is_missing(row.get(name))), None)
+    name = first_field(row, names)
     value = None if name is None else row[name]
     values = value if isinstance(value, list | tuple) else [value]
     return [value for value in values if not is_missing(value)]
 
 
 def _text(row: Mapping[str, Any]) -> str:
-    for name in TEXT_FIELDS:
-        value = row.get(name)
-        if is_missing(value):
-            continue
-        if not isinstance(value, str):
-            raise ExampleError(f"column {name!r} must hold text, not {type_name(value)}", code="row")
-        return check_text(str(value), "text")
-    return ""
+    name = first_field(row, TEXT_FIELDS)
+    value = "" if name is None else row[name]
+    if not isinstance(value, str):
+        raise ExampleError(f"column {name!r} must hold text, not {type_name(value)}", code="row")
+    return check_text(str(value), "text")
 
 
 def _id(row: Mapping[str, Any]) -> str | None:
@@ -358,7 +400,7 @@ def example_results(
     ItemError, DataError
         As by `as_examples`.
     """
-    values = _as_list(items)
+    values = _with_class_names(items, _as_list(items))
     classes = [None] * len(values) if labels is None else _one_per_item(unpacked_labels(labels), len(values))
     limit = ErrorLimit() if limit is None else limit
     results = [
@@ -367,6 +409,28 @@ def example_results(
     ]
     check_labels([result.label for result in results if isinstance(result, Example)])
     return results
+
+
+def _with_class_names(items: Any, values: list[Any]) -> list[Any]:
+    """Put the names of classes into the rows of a `datasets.Dataset`, as its readers do."""
+    features = getattr(items, "features", None)
+    if not isinstance(features, Mapping):
+        return values
+    names = {column: tuple(kind.names) for column, kind in features.items() if hasattr(kind, "int2str")}
+    if not names:
+        return values
+    return [
+        {**row, **{column: _class_name(row.get(column), classes) for column, classes in names.items()}}
+        if isinstance(row, Mapping)
+        else row
+        for row in values
+    ]
+
+
+def _class_name(cell: Any, names: Sequence[str]) -> Any:
+    if isinstance(cell, int) and 0 <= cell < len(names):
+        return names[cell]
+    return None if cell == -1 else cell  # -1 is the library's "not known", as in test sets
 
 
 def _named(item: tuple[Any, Any, int], root: Path | None, fetch: Fetch | None) -> Example:
@@ -417,8 +481,8 @@ def _from_pair(pair: tuple[Any, ...], root: Path | None) -> tuple[Part, ...]:
     return place_images(question, [as_medium(image, root) for image in images])
 
 
-def _sourced(part: Part | MediaPlaceholder) -> Part:
-    if isinstance(part, MediaPlaceholder):
+def _sourced(part: Part | Place) -> Part:
+    if isinstance(part, Place):
         raise ExampleError(part.error, code="part_type")
     return part
 
@@ -486,12 +550,19 @@ def _is_stack(array: np.ndarray[Any, Any]) -> bool:
 def _one_per_item(labels: Any, n_items: int) -> list[Any]:
     if isinstance(labels, str | bytes | Mapping | set | frozenset) or not isinstance(labels, Iterable):
         raise DataError(f"labels must be a list with one label per example, not {a_type(labels)}")
-    values = list(labels)
+    shape = getattr(labels, "shape", (n_items,))
+    if len(shape) != 1:
+        raise DataError(
+            f"labels have the shape {tuple(shape)}; give one label per example (.ravel() makes a column a "
+            "list), or several of each to MultiLabelModel"
+        )
+    values = [plain_value(value) for value in labels]
     if len(values) != n_items:
         raise DataError(f"there are {n_items} examples and {len(values)} labels; give one label per example")
-    missing = [str(position) for position, value in enumerate(values) if value is None]
+    missing = [str(position) for position, value in enumerate(values) if is_missing_value(value)]
     if missing:
         raise DataError(
-            f"{len(missing)} labels are None (first at position {missing[0]}); leave those examples out"
+            f"{len(missing)} of {n_items} labels are missing (None, NaN, NA), the first at position "
+            f"{missing[0]}; leave those examples out"
         )
     return values

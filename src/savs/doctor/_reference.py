@@ -85,7 +85,7 @@ def encode(processor: Any, examples: Sequence[Example], side: Side | None = None
         Where to pad; by default nothing is padded.
     """
     rendered = [render(processor, example) for example in examples]
-    images = [[load_image(image.source) for image in prompt.images] for prompt in rendered]
+    images = [[load_image(image) for image in prompt.images] for prompt in rendered]
     options: dict[str, Any] = {
         "return_tensors": "pt",
         "add_special_tokens": rendered[0].add_special_tokens,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from savs._labels import class_index
 from savs.classifiers.conformal import (
     OutOfDistributionDetector,
     ThresholdAtFPR,
@@ -99,10 +100,11 @@ class AbstainingModel(FittedModel):
             If there is no such class, or the shots are too few to promise the rate.
         """
         labels = self.classes_.tolist()
-        if label not in labels:
+        index = class_index(label, labels)
+        if index is None:
             raise DataError(f"there is no class {label!r}; there are {', '.join(map(repr, labels))}")
         codes = self._support.codes(labels)
-        return threshold_at_fpr(self.out_of_fold_log_proba_, codes, labels.index(label), fpr)
+        return threshold_at_fpr(self.out_of_fold_log_proba_, codes, index, fpr)
 
     def is_out_of_distribution(self, examples: Sequence[Any], quantile: float = 0.95) -> NDArray[np.bool_]:
         """Return which examples are farther from all shots than the shots are from each other.

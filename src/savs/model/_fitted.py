@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from savs.artifact import Shot, common_sampling
+from savs.artifact import Shot, common_bit_depth, common_sampling
 from savs.classifiers import Estimate, HeadChange, HeadClassifier, Method
 from savs.classifiers.head_sets import HeadSet
 from savs.data import Example
@@ -74,6 +74,12 @@ class FittedModel(BackboneEstimator):
         """Which frames of the shots' videos were read; None without videos, or if in several ways."""
         _ = self._fitted
         return common_sampling(self.shots_)
+
+    @property
+    def bit_depth_(self) -> int | None:
+        """The bit depth that the shots' images were read with; None if none was named, or several."""
+        _ = self._fitted
+        return common_bit_depth(self.shots_)
 
     @property
     def out_of_fold_log_proba_(self) -> NDArray[np.float64]:

@@ -20,6 +20,7 @@ from savs.backbones.loading import saved_options
 from savs.cache import Counts, StoredBackbone, with_store
 from savs.classifiers import Method
 from savs.data import ErrorLedger, Example, Label, as_examples
+from savs.data._unread import UnreadColumns
 from savs.errors import BackboneError, DataError
 from savs.layout import Head, HeadLayout
 from savs.model._support_set import as_shot, canonical_order
@@ -359,6 +360,7 @@ class ExampleReader:
         self.source = source
         self.prompt = prompt
         self._template = None if prompt is None else PromptTemplate(prompt)
+        self._unread = UnreadColumns(() if self._template is None else self._template.placeholders)
 
     def prompted(self, examples: Sequence[Any], labels: Sequence[Label] | None = None) -> list[Example]:
         """Return examples with their prompt; the first one that cannot be used raises its `ItemError`.
@@ -371,11 +373,13 @@ class ExampleReader:
             By default the examples' own.
         """
         made = as_examples(examples, labels)
+        self._unread.warn(made)
         return made if self._template is None else [self._template.apply(example) for example in made]
 
     def readable(self, examples: Sequence[Any], ledger: ErrorLedger) -> dict[int, Example]:
         """Return the usable examples with their prompt, by position; the errors go to the new ledger."""
         made = as_examples(examples, ledger=ledger)
+        self._unread.warn(made)
         placed = dict(zip(ledger.kept(len(made)), made, strict=True))
         return placed if self._template is None else ledger.collect(self._template.apply, placed)
 

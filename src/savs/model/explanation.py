@@ -110,12 +110,12 @@ def _without_pieces(part: Part, place: int, tiles: int) -> Iterator[tuple[Where,
             kept = f"{part.text[:start]}{part.text[end:]}"
             yield Where(place, "words", (start, end), part.text[start:end]), Text(kept)
     elif isinstance(part, Image) and not isinstance(part, Video) and tiles:
-        pixels = np.asarray(load_image(part.source))
+        pixels = np.asarray(load_image(part))
         gray = pixels.reshape(-1, pixels.shape[-1]).mean(axis=0).round().astype(pixels.dtype)
         for left, top, right, bottom in _boxes(pixels.shape[1], pixels.shape[0], tiles):
             hidden = pixels.copy()
             hidden[top:bottom, left:right] = gray
-            yield Where(place, "tile", (left, top, right, bottom)), Image(hidden)
+            yield Where(place, "tile", (left, top, right, bottom)), replace(part, source=hidden)
 
 
 def _pieces(text: str) -> list[tuple[int, int]]:

@@ -13,7 +13,7 @@ from savs.classifiers.conformal import ConformalSets, OutOfDistributionDetector,
 from savs.data import Label
 from savs.errors import ItemError
 
-__all__ = ["Predictions", "AbstentionPolicy", "Abstentions"]
+__all__ = ["MultiLabelPredictions", "Predictions", "AbstentionPolicy", "Abstentions"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,28 @@ class Predictions:
     abstentions: Abstentions = field(default_factory=Abstentions)
 
     __repr__ = short_repr
+
+
+@dataclass(frozen=True)
+class MultiLabelPredictions:
+    """Answers of several labels for the examples that could be read, and the errors of the others.
+
+    Attributes
+    ----------
+    indices : ndarray of int, shape (n_ok,)
+        Which example each answer belongs to, ascending.
+    labels : list of list of label
+        The labels of each example.
+    proba : ndarray of float64, shape (n_ok, n_labels)
+        As `MultiLabelModel.predict_proba`, columns in the order of ``labels_``.
+    errors : list of ItemError
+        One per example that could not be read, with its id.
+    """
+
+    indices: NDArray[np.intp]
+    labels: list[list[Label]]
+    proba: NDArray[np.float64]
+    errors: list[ItemError]
 
 
 @dataclass(frozen=True)

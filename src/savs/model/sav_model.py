@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 
+from savs._labels import as_label, key_of, warn_of_unknown_labels
 from savs.artifact import Shot
 from savs.backbones import Backbone
 from savs.classifiers import HeadChange, HeadClassifier, Method
 from savs.classifiers.evidence import find_label_issues, head_opinions, held_out_votes
 from savs.classifiers.head_sets import HeadSet
 from savs.data import ErrorLedger, Label, check_labels, check_support, find_test_leakage
+from savs.data.checks import true_labels
 from savs.errors import DataError
 from savs.layout import Head
 from savs.media._hashes import hashed_once
@@ -91,6 +93,8 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
         Ids, labels and content digests of the support set, in the order given, with their media.
     video_sampling_ : Sampling or None
         Which frames of the shots' videos were read, if they have some and all were read in one way.
+    bit_depth_ : int or None
+        The bit depth that all shots' images were read with, if one was named.
     head_change_ : HeadChange
         Which heads came into use and which went with the last `partial_fit`, `add_shots`, `remove_shots` or
         `relabel`.
@@ -275,6 +279,7 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
         method, reader = self._asked(), ExampleReader(self._source, self.prompt)
         if not method.estimator.can_fit_class_names:
             raise DataError(f"method {method.name!r} learns from shots; names alone are for 'hec_t'")
+        classes = [as_label(label) for label in classes]
         check_labels(classes)
         prompts = reader.rows_for_fit(class_prompts(sorted(classes), self.prompt), method)
         learned = learn_class_names(method, self.backbone.layout, classes, prompts)
@@ -335,7 +340,7 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
         """
         known = self._shots_with_rows()
         shots = self._reader.prompted(examples, labels)
-        check_labels([*known.labels, *(shot.label for shot in shots)])
+        check_labels([*known.labels, *true_labels(shots)])
         warn_of_unlike_inputs(self.shots_, shots)
         name = known.free_id()
         records, rows = self._reader.read_shots(shots, self.method_, progress=progress)
@@ -388,7 +393,7 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
         DataError
             If there is no such shot, the label cannot be used, or the shots' rows were not saved.
         """
-        known = self._shots_with_rows()
+        known, label = self._shots_with_rows(), as_label(label)
         check_labels([*known.labels, label])
         changed = known.relabelled(id, label)
         by_content = {(shot.id, shot.digest): shot for shot in changed.shots}
@@ -565,15 +570,20 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
         ------
         DataError
             If there are no examples, one has no label, or the weights are not one per example.
+
+        Warns
+        -----
+        DataWarning
+            If labels are not classes of the model, such as whole numbers where these are names; they count as
+            wrong.
         """
         items = self._fitted_reader.prompted(examples, labels)
-        missing = [item.id for item in items if item.label is None]
-        if missing or not items:
-            raise DataError(f"score needs at least one example and a label on each; without: {missing[:5]}")
+        truth = true_labels(items)
         if sample_weight is not None and len(sample_weight) != len(items):
             raise DataError(f"there are {len(items)} examples and {len(sample_weight)} sample_weight")
         answers = self._fitted.restricted.predict(self._rows(items)).tolist()
-        right = [item.label == answer for item, answer in zip(items, answers, strict=True)]
+        warn_of_unknown_labels(truth, self.classes_.tolist())
+        right = [key_of(one) == key_of(other) for one, other in zip(truth, answers, strict=True)]
         return float(np.average(right, weights=sample_weight))
 
     def find_test_leakage(self, examples: Sequence[Any]) -> list[int]:
