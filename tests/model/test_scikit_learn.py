@@ -210,3 +210,17 @@ def test__batch_size__of_one_call__is_what_passes_the_model(data, store, tmp_pat
         model.predict(images, batch_size=0)
     collected = model.predict(images, on_error="collect", batch_size=2)
     assert collected.labels == model.predict(images).tolist()
+
+
+def test__tags__say_that_examples_are_no_matrix():
+    tags = SAVModel("tiny").__sklearn_tags__()
+    assert not tags.input_tags.two_d_array
+    assert not tags.target_tags.required
+    assert tags.estimator_type == "classifier"
+
+
+@pytest.mark.parametrize("wrap", [lambda model: model, lambda model: GridSearchCV(model, {"n_heads": [1]})])
+def test__notebook__shows_a_model_without_loading_its_backbone(wrap):
+    model = SAVModel("nowhere/at-all")
+    assert "SAVModel" in wrap(model)._repr_html_()
+    assert "nowhere/at-all" in repr(wrap(model))

@@ -50,7 +50,8 @@ class StoredRows(NamedTuple):
     found: NDArray[np.bool_]
     states: NDArray[np.float32] | None
 
-    __repr__ = short_repr
+    def __repr__(self) -> str:
+        return short_repr(self)
 
 
 class FeatureStore:

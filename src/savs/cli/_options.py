@@ -83,14 +83,18 @@ DATA = DataSource()
 """The type of an argument that names data."""
 
 
-def data_argument(name: str) -> Option:
+def data_argument(name: str, *, required: bool = True) -> Option:
     """Add an argument that names data: a path, pattern or address, or several of them, which are a list."""
+
+    def one_or_all(_context: click.Context, _option: click.Parameter, sources: Sequence[Any]) -> Any:
+        return (sources[0] if sources else None) if len(sources) < 2 else list(sources)
+
     return click.argument(
         name,
         type=DATA,
         nargs=-1,
-        required=True,
-        callback=lambda _context, _option, sources: sources[0] if len(sources) == 1 else list(sources),
+        required=required,
+        callback=one_or_all,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from savs._labels import is_missing as is_missing_value
 from savs._labels import plain_value
 from savs.data._chat import as_messages, is_message, place_images, place_in_order
 from savs.data._chat_parts import Place, as_part
-from savs.data._containers import is_number, unpacked
+from savs.data._containers import is_number, unpacked, unpacked_labels
 from savs.data._conversations import as_question
 from savs.data._error_ledger import ErrorLedger
 from savs.data._labels import as_label, check_labels, check_text
@@ -103,6 +104,7 @@ TEXT_FIELDS = ("question", "text", "prompt", "claim", "instruction", "Text")
 ID_FIELDS = ("id", "ID")
 LABEL_FIELD = "label"
 CHAT_FIELDS = ("messages", "conversations", "conversation")
+_DATA_FILES = frozenset({".jsonl", ".json", ".csv", ".tsv", ".parquet", ".arrow"})
 _NUMBERED = re.compile(r"image_(\d{1,4})")
 VIDEO_FIELDS = ("video", "video_path", "videos")
 AUDIO_FIELDS = ("audio", "audio_path", "audios")
@@ -409,7 +411,7 @@ def example_results(
     """
     values = _with_class_names(items, _as_list(items))
     UnreadMedia().warn((item, media_fields(item)) for item in values if _is_row(item))
-    classes = [None] * len(values) if labels is None else _one_per_item(unpacked(labels), len(values))
+    classes = [None] * len(values) if labels is None else _one_per_item(unpacked_labels(labels), len(values))
     limit = ErrorLimit() if limit is None else limit
     results = [
         limit.attempt(lambda pair: _named(pair, root, fetch), (item, label, position), str(position))
@@ -527,8 +529,20 @@ def _as_list(items: Any) -> list[Any]:
         )
     single = isinstance(items, str | Mapping | set | frozenset | Example | Text | Audio) or is_image(items)
     if single or not isinstance(items, Iterable):
-        raise DataError(f"a list of examples is needed, not one {type_name(items)}")
+        raise DataError(f"a list of examples is needed, not one {type_name(items)}; {_advice(items)}")
     return list(items)
+
+
+def _advice(items: Any) -> str:
+    """Return what to do with something that is handed in instead of a list."""
+    if isinstance(items, str | Path):
+        path = Path(items)
+        with suppress(OSError, ValueError):  # a text that no file can be called
+            if path.is_dir() or path.suffix.lower() in _DATA_FILES:
+                return f"savs.read_examples({str(items)!r}) reads a folder or data file"
+    if isinstance(items, Mapping) and items and all(isinstance(v, list | tuple) for v in items.values()):
+        return "make a table of columns (pandas.DataFrame), or a list of rows"
+    return "put one example into a list: [example]"
 
 
 def _is_pair(items: Any) -> bool:

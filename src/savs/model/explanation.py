@@ -174,7 +174,8 @@ class HeadEvidence(NamedTuple):
     margin: float
     nearest: list[NearShot]
 
-    __repr__ = short_repr
+    def __repr__(self) -> str:
+        return short_repr(self)
 
 
 class Occlusion(NamedTuple):

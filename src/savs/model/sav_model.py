@@ -34,6 +34,8 @@ from savs.model.predictions import AbstentionPolicy, Predictions
 if TYPE_CHECKING:
     from typing import Self
 
+    from sklearn.utils import Tags
+
 __all__ = ["SAVModel"]
 
 
@@ -197,6 +199,12 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
         if not lazy:
             _ = model.backbone
         return model
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array, tags.input_tags.one_d_array, tags.input_tags.string = False, True, True
+        tags.target_tags.required = False  # examples may have their own labels
+        return tags
 
     def __repr__(self) -> str:
         name = self._source.name
