@@ -251,7 +251,10 @@ def _text(row: Mapping[str, Any]) -> str:
     name = first_field(row, TEXT_FIELDS)
     value = "" if name is None else row[name]
     if not isinstance(value, str):
-        raise ExampleError(f"column {name!r} must hold text, not {type_name(value)}", code="row")
+        raise ExampleError(
+            f"column {name!r} must hold text, not {type_name(value)}; name another one (--text-column)",
+            code="row",
+        )
     return check_text(str(value), "text")
 
 
@@ -262,7 +265,8 @@ def _id(row: Mapping[str, Any]) -> str | None:
 def _empty(row: Mapping[str, Any]) -> ExampleError:
     return ExampleError(
         f"the row has neither an image ({', '.join(IMAGE_FIELDS)}, image_1 ...), video or audio nor a text "
-        f"({', '.join(TEXT_FIELDS)}); its columns: {', '.join(map(repr, row)) or 'none'}",
+        f"({', '.join(TEXT_FIELDS)}); name one with --image-column or --text-column; its columns: "
+        f"{', '.join(map(repr, row)) or 'none'}",
         code="row",
     )
 

@@ -227,7 +227,10 @@ def _reader(source: Source, options: ReadOptions, ids: _Ids) -> Reading:
         reader = _RowReader(source, options, ids)
         return reader.rows, reader.example
     if Columns.of(options).named or options.root is not None:
-        raise DataError("columns and a media root belong to a data file or dataset, not to images")
+        raise DataError(
+            "columns and a media root belong to a data file or dataset, not to images; leave --root and the "
+            "options of columns out"
+        )
     files, from_file = _media_files(source, options)
     return lambda selection: files[: selection.limit], from_file
 
@@ -290,11 +293,12 @@ class _RowReader:
 
     def _repeated(self, row: Row, name: str) -> DataError:
         """Return the error for an id that another row has; the rows are read again to find that one."""
+        advice = "; make ids unique, or name another column (--id-column)"
         for other in self._source.data.rows(self._options.selection, self._columns.id_names):
             own = self._columns.id_of(other)
             if (other.id if own is None else own) == name:
-                return DataError(f"{row.where}: the id {name!r} stands at {other.where} already")
-        return DataError(f"{row.where}: the id {name!r} stands twice")
+                return DataError(f"{row.where}: the id {name!r} stands at {other.where} already{advice}")
+        return DataError(f"{row.where}: the id {name!r} stands twice{advice}")
 
     def example(self, row: Row) -> Example:
         """Return the example of a row, with an id; an error names its place."""
