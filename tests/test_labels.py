@@ -284,8 +284,10 @@ def test__twins__names_that_differ__no_warning() -> None:
 
 
 def test__labels__of_a_table__are_asked_about() -> None:
-    with pytest.raises(DataError, match=r"shape \(4, 1\)"):
-        SAVModel(FakeBackbone()).fit(TEXTS, pd.DataFrame({"label": W_W_C_C}))
+    one = pd.DataFrame({"label": W_W_C_C})
+    assert SAVModel(FakeBackbone(), n_heads=4).fit(TEXTS, one).classes_.tolist() == ["c", "w"]
+    with pytest.raises(DataError, match=r"shape \(4, 2\)"):
+        SAVModel(FakeBackbone()).fit(TEXTS, one.assign(other=1))
 
 
 def test__fit_class_names__one_text__is_no_list_of_letters() -> None:

@@ -136,3 +136,32 @@ def test__pair__of_a_pair_and_a_number__question_and_label():
         nested = (nested, 3)
     with pytest.raises(ExampleError, match="pair"):
         as_example(nested)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        torch.tensor(LABELS),
+        pd.DataFrame({"label": LABELS}, index=[4, 3, 2, 1, 0]),
+        pd.Series(LABELS, index=[4, 3, 2, 1, 0]),
+        pd.Series(LABELS, dtype="Int64"),
+        np.array(LABELS, np.int16),
+    ],
+)
+def test__labels__of_any_container__by_position_and_plain(labels):
+    check_same(as_examples(list(PIXELS), labels))
+
+
+def test__one_example_or_a_folder_instead_of_a_list__says_what_to_do(tmp_path):
+    for one, advice in [
+        ("a text", r"\[example\]"),
+        (tmp_path, "read_examples"),
+        (str(tmp_path), "read_examples"),
+        ("train.csv", "read_examples"),
+        ({"text": ["a", "b"], "label": [1, 2]}, "DataFrame"),
+        ({"text": "a"}, r"\[example\]"),
+        ("x" * 5000, r"\[example\]"),
+        ("nul\0.csv", "read_examples"),
+    ]:
+        with pytest.raises(DataError, match=advice):
+            as_examples(one)

@@ -19,7 +19,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 from tests.model.colors import COLOURS, PROMPT, shots, tiny
 
-from savs.errors import DataError
+from savs.errors import BackboneError, DataError
 from savs.model import SAVModel
 
 FOLDS = StratifiedKFold(2)
@@ -175,3 +175,52 @@ def test__predict__one_example__says_that_it_takes_a_list(model, data):
         with pytest.raises(DataError, match="a list of examples is needed"):
             fitted.predict(one)
     assert f1_score(labels, fitted.predict(images), average="macro") > 0.5
+
+
+@pytest.mark.parametrize("store", [None, "store"])
+def test__batch_size__of_one_call__is_what_passes_the_model(data, store, tmp_path):
+    images, labels = data
+    backbone = tiny().backbone
+    model = SAVModel(
+        backbone, prompt=PROMPT, n_heads=6, store=None if store is None else tmp_path / store
+    ).fit(images[:6], labels[:6])
+    sizes = []
+
+    def note(_module, _arguments, options):
+        if options.get("pixel_values") is not None:
+            sizes.append(len(options["input_ids"]))
+
+    def seen(call, count):
+        sizes.clear()
+        with_hook = backbone.model.register_forward_pre_hook(note, with_kwargs=True)
+        try:
+            answers = call(shots(2, start=30 + 10 * count)[0], batch_size=count)
+        finally:
+            with_hook.remove()
+        return answers
+
+    for call in (model.predict, model.predict_proba, model.decision_function, model.votes):
+        seen(call, 3)
+        if store is None or call == model.predict:
+            assert max(sizes) == 3
+    assert len(seen(model.predict, 1)) == 6
+    assert sizes == [1] * 6
+    assert model.backbone.batch_size == backbone.batch_size == "auto"
+    with pytest.raises(BackboneError, match="batch size"):
+        model.predict(images, batch_size=0)
+    collected = model.predict(images, on_error="collect", batch_size=2)
+    assert collected.labels == model.predict(images).tolist()
+
+
+def test__tags__say_that_examples_are_no_matrix():
+    tags = SAVModel("tiny").__sklearn_tags__()
+    assert not tags.input_tags.two_d_array
+    assert not tags.target_tags.required
+    assert tags.estimator_type == "classifier"
+
+
+@pytest.mark.parametrize("wrap", [lambda model: model, lambda model: GridSearchCV(model, {"n_heads": [1]})])
+def test__notebook__shows_a_model_without_loading_its_backbone(wrap):
+    model = SAVModel("nowhere/at-all")
+    assert "SAVModel" in wrap(model)._repr_html_()
+    assert "nowhere/at-all" in repr(wrap(model))

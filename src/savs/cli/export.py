@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from savs.cli._inputs import Source, in_chunks
 from savs.cli._options import (
-    DATA,
     PathName,
     backbone_options,
+    data_argument,
     data_options,
     error_options,
     example_help,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from savs.backbones import PromptTemplate
     from savs.cache import FeatureStore, StoredBackbone
-    from savs.data import ErrorLedger, Label, ReadOptions
+    from savs.data import DataSource, ErrorLedger, Label, ReadOptions
     from savs.layout import Head, HeadLayout
 
 __all__ = ["export"]
@@ -55,7 +55,7 @@ def _file_name(_context: click.Context, _option: click.Parameter, path: Path) ->
     ),
 )
 @click.argument("folder", metavar="STORE", type=PathName(exists=True, file_okay=False))
-@click.argument("data", type=DATA, required=False)
+@data_argument("data", required=False)
 @click.option(
     "--output",
     "-o",
@@ -83,7 +83,7 @@ def export(
     session: Session,
     /,
     folder: Path,
-    data: Path | str | None,
+    data: DataSource | None,
     output: Path,
     backbone: str | None,
     prompt: str | None,
@@ -108,12 +108,13 @@ def export(
     """
     from savs.cache import FeatureStore
     from savs.data import ErrorLedger
+    from savs.data._sources import expanded
 
     if data is None and (backbone is not None or prompt is not None):
         raise click.UsageError("--backbone and --prompt are for DATA; without it all rows are written")
     if data is not None and backbone is None:
         raise click.UsageError("with DATA, name the backbone of the store: -b")
-    check_new_file(output, *([] if data is None else [data]), outside=[folder])
+    check_new_file(output, *([] if data is None else expanded(data)), outside=[folder])
     store = FeatureStore.existing(folder)
     if states and store.description.states_width is None:
         raise click.BadParameter(f"{folder} holds no final hidden states", param_hint="--states")

@@ -209,6 +209,7 @@ def _made_from(classifier: SavedClassifier, source: Source, abstaining: dict[str
         "classifier": _digest_of_folder(classifier.folder),
         "backbone": classifier.backbone,
         "allow_mismatch": sorted(classifier.allow_mismatch),
+        **({"accept_drift": True} if classifier.accept_drift else {}),
         **abstaining,
         "data": names[0] if len(names) == 1 else names,
         "sha256 of the data": digests[0] if len(digests) == 1 else digests,

@@ -22,7 +22,7 @@ def unpacked(items: Any) -> Any:
         - A table of pandas, Polars or Arrow: its rows, by column name.
         - A `torch.utils.data.DataLoader`: the items of its batches, if it keeps their order.
         - What has a length and items by number, such as a map-style dataset of torch.
-        - A tensor of labels, of (n, channels, height, width), or of (n, height, width).
+        - A tensor of (n, channels, height, width), or of (n, height, width).
 
     Raises
     ------
@@ -41,6 +41,16 @@ def unpacked(items: Any) -> Any:
     if by_number and not isinstance(items, Iterable) and not is_image(items):
         return [items[index] for index in range(len(items))]
     return items
+
+
+def unpacked_labels(labels: Any) -> Any:
+    """Return a tensor of labels, or a table of one column, as a list; anything else as it is."""
+    if is_tensor(labels):
+        return labels.tolist() if labels.ndim == 1 else labels
+    columns = getattr(labels, "columns", None)
+    if columns is not None and len(columns) == 1:
+        return [value for row in _rows(labels) or [] for value in row.values()]
+    return labels
 
 
 def is_number(value: Any) -> bool:
@@ -73,8 +83,6 @@ def _check_names(names: Iterable[Any]) -> None:
 
 def _from_tensor(tensor: Any) -> Any:
     shape = tuple(tensor.shape)
-    if len(shape) == 1:
-        return tensor.tolist()
     # (3, 8, 8) may be one color image: its channels must not pass for three gray ones.
     return list(tensor) if len(shape) == 4 or (len(shape) == 3 and shape[0] not in CHANNELS) else tensor
 

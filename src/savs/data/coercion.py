@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ from savs._labels import is_missing as is_missing_value
 from savs._labels import plain_value
 from savs.data._chat import as_messages, is_message, place_images, place_in_order
 from savs.data._chat_parts import Place, as_part, as_plain_list
-from savs.data._containers import is_number, unpacked
+from savs.data._containers import is_number, unpacked, unpacked_labels
 from savs.data._conversations import as_question
 from savs.data._error_ledger import ErrorLedger
 from savs.data._labels import as_label, check_labels, check_text
 from savs.data._results import ErrorLimit
+from savs.data._unread import UnreadMedia
 from savs.data.example import Example, Message, Part, Text, is_trusted, trusted
 from savs.errors import DataError, ExampleError, ItemError
 from savs.media import Audio, Image
@@ -102,6 +104,7 @@ TEXT_FIELDS = ("question", "text", "prompt", "claim", "instruction", "Text")
 ID_FIELDS = ("id", "ID")
 LABEL_FIELD = "label"
 CHAT_FIELDS = ("messages", "conversations", "conversation")
+_DATA_FILES = frozenset({".jsonl", ".json", ".csv", ".tsv", ".parquet", ".arrow"})
 _NUMBERED = re.compile(r"image_(\d{1,4})")
 VIDEO_FIELDS = ("video", "video_path", "videos")
 AUDIO_FIELDS = ("audio", "audio_path", "audios")
@@ -174,7 +177,15 @@ def media_fields(row: Mapping[str, Any]) -> list[str]:
 
 
 def first_field(row: Mapping[str, Any], names: Sequence[str]) -> str | None:
-    """Return the first of some columns that a row has a value in; in any case if none is spelled so."""
+    """Return the first of some columns that a row has a value in, or None.
+
+    Parameters
+    ----------
+    row : mapping
+        Values by column name.
+    names : sequence of str
+        Names of columns; any case of them, if none is spelled so.
+    """
     for name in names:
         if not is_missing(row.get(name)):
             return name
@@ -241,7 +252,10 @@ def _text(row: Mapping[str, Any]) -> str:
     name = first_field(row, TEXT_FIELDS)
     value = "" if name is None else row[name]
     if not isinstance(value, str):
-        raise ExampleError(f"column {name!r} must hold text, not {type_name(value)}", code="row")
+        raise ExampleError(
+            f"column {name!r} must hold text, not {type_name(value)}; name another one (--text-column)",
+            code="row",
+        )
     return check_text(str(value), "text")
 
 
@@ -252,7 +266,8 @@ def _id(row: Mapping[str, Any]) -> str | None:
 def _empty(row: Mapping[str, Any]) -> ExampleError:
     return ExampleError(
         f"the row has neither an image ({', '.join(IMAGE_FIELDS)}, image_1 ...), video or audio nor a text "
-        f"({', '.join(TEXT_FIELDS)}); its columns: {', '.join(map(repr, row)) or 'none'}",
+        f"({', '.join(TEXT_FIELDS)}); name one with --image-column or --text-column; its columns: "
+        f"{', '.join(map(repr, row)) or 'none'}",
         code="row",
     )
 
@@ -400,6 +415,7 @@ def example_results(
         As by `as_examples`.
     """
     values = _with_class_names(items, _as_list(items))
+    UnreadMedia().warn((item, media_fields(item)) for item in values if _is_row(item))
     classes = [None] * len(values) if labels is None else _one_per_item(labels, len(values))
     limit = ErrorLimit() if limit is None else limit
     results = [
@@ -408,6 +424,11 @@ def example_results(
     ]
     check_labels([result.label for result in results if isinstance(result, Example)])
     return results
+
+
+def _is_row(item: Any) -> bool:
+    named = isinstance(item, Mapping) and all(isinstance(name, str) for name in item)
+    return named and "type" not in item and not is_medium(item)
 
 
 def _with_class_names(items: Any, values: list[Any]) -> list[Any]:
@@ -513,8 +534,20 @@ def _as_list(items: Any) -> list[Any]:
         )
     single = isinstance(items, str | Mapping | set | frozenset | Example | Text | Audio) or is_image(items)
     if single or not isinstance(items, Iterable):
-        raise DataError(f"a list of examples is needed, not one {type_name(items)}")
+        raise DataError(f"a list of examples is needed, not one {type_name(items)}; {_advice(items)}")
     return list(items)
+
+
+def _advice(items: Any) -> str:
+    """Return what to do with something that is handed in instead of a list."""
+    if isinstance(items, str | Path):
+        path = Path(items)
+        with suppress(OSError, ValueError):  # a text that no file can be called
+            if path.is_dir() or path.suffix.lower() in _DATA_FILES:
+                return f"savs.read_examples({str(items)!r}) reads a folder or data file"
+    if isinstance(items, Mapping) and items and all(isinstance(v, list | tuple) for v in items.values()):
+        return "make a table of columns (pandas.DataFrame), or a list of rows"
+    return "put one example into a list: [example]"
 
 
 def _is_pair(items: Any) -> bool:
@@ -535,6 +568,7 @@ def _is_stack(array: np.ndarray[Any, Any]) -> bool:
 
 
 def _one_per_item(labels: Any, n_items: int) -> list[Any]:
+    labels = unpacked_labels(labels)
     if isinstance(labels, str | bytes | Mapping | set | frozenset) or not isinstance(labels, Iterable):
         raise DataError(f"labels must be a list with one label per example, not {a_type(labels)}")
     shape = getattr(labels, "shape", (n_items,))
@@ -543,7 +577,7 @@ def _one_per_item(labels: Any, n_items: int) -> list[Any]:
             f"labels have the shape {tuple(shape)}; give one label per example (.ravel() makes a column a "
             "list), or several of each to MultiLabelModel"
         )
-    values = [plain_value(value) for value in unpacked(labels)]
+    values = [plain_value(value) for value in labels]
     if len(values) != n_items:
         raise DataError(f"there are {n_items} examples and {len(values)} labels; give one label per example")
     missing = [str(position) for position, value in enumerate(values) if is_missing_value(value)]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from savs.errors import MediaError, SAVsError
+from savs.errors import MediaError
 from savs.media._bit_depth import levels_checked
 from savs.media._coercion import a_type, as_image, settled_part
 from savs.media._formats import (
@@ -26,11 +26,10 @@ from savs.media._formats import (
     described,
     pillow_at_work,
     size_in_header,
-    undecodable,
 )
 from savs.media._levels import Levels
 from savs.media._modes import Pixels, array_to_pixels, to_rgb
-from savs.media._paths import read_media_file
+from savs.media._paths import encoded, read_media_file
 from savs.media.limits import DEFAULT_LIMITS, MediaLimits, MediaWarning
 from savs.media.parts import Image as ImagePart
 
@@ -77,8 +76,6 @@ def load_image(image: Any, limits: MediaLimits = DEFAULT_LIMITS) -> Image.Image:
         ``image_format``, ``image_mode``, ``image_undecodable``, ``image_source``.
     ExampleError
         ``url_refused``, ``image_path`` or ``data_url``, for a `savs.Image` of a text that cannot be one.
-    MissingDependencyError
-        For HEIC without pillow-heif.
 
     Warns
     -----
@@ -170,7 +167,7 @@ def conversion(source: Source) -> int:
         return 1  # the hash says it all
     try:
         return conversion_of(_beginning(source))
-    except (SAVsError, OSError):
+    except (MediaError, OSError):
         return 1
 
 
@@ -185,7 +182,7 @@ def image_area(source: Source) -> int:
         return int(source.size[0] * source.size[1])
     try:
         width, height = size_in_header(_beginning(source))
-    except (SAVsError, OSError):
+    except (MediaError, OSError):
         return 0
     return width * height
 
@@ -200,13 +197,8 @@ def _beginning(source: Path | bytes) -> bytes:
 
 
 def _pixels(source: Source, limits: MediaLimits) -> Pixels:
-    if isinstance(source, Path):
-        return decode(read_media_file(source, limits), limits)
-    if isinstance(source, bytes):
-        if not source:
-            raise undecodable()
-        limits.check_bytes(len(source))
-        return decode(source, limits)
+    if isinstance(source, Path | bytes):
+        return decode(encoded(source, limits, "image"), limits)
     if isinstance(source, np.ndarray):
         if source.ndim >= 2:
             limits.check_size(source.shape[1], source.shape[0])

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from savs.artifact import Shot, common_bit_depth, common_sampling
+from savs.backbones._canary import Canary
 from savs.classifiers import Estimate, HeadChange, HeadClassifier, Method
 from savs.classifiers.head_sets import HeadSet
 from savs.data import Example
@@ -17,7 +18,7 @@ from savs.layout import Head, HeadLayout
 from savs.media import Sampling
 from savs.model._learning import Learned
 from savs.model._parameters import BackboneEstimator
-from savs.model._source import ExampleReader
+from savs.model._source import BatchSize, ExampleReader
 from savs.model._support_set import SupportSet, warn_of_unlike_inputs
 
 
@@ -31,6 +32,7 @@ class FittedModel(BackboneEstimator):
     _support: SupportSet  # in canonical order, as the rows of `out_of_fold_log_proba_`
     _reader: ExampleReader  # of the last fit
     _fingerprint: dict[str, Any]
+    _canary: Canary | None
 
     @property
     def classifier_(self) -> HeadClassifier:
@@ -116,14 +118,19 @@ class FittedModel(BackboneEstimator):
         _ = self._fitted, self._support.known_rows()
         return self._support
 
-    def _kept_features(self, examples: Sequence[Any], *, progress: bool = False) -> NDArray[np.float32]:
+    def _kept_features(
+        self, examples: Sequence[Any], *, batch_size: BatchSize = None, progress: bool = False
+    ) -> NDArray[np.float32]:
         prompted = self._fitted_reader.prompted(examples)
         if not prompted:
             raise DataError("at least one example is required, got 0")
-        return self._rows(prompted, progress=progress)
+        return self._rows(prompted, batch_size=batch_size, progress=progress)
 
-    def _rows(self, prompted: Sequence[Example], *, progress: bool = False) -> NDArray[np.float32]:
-        rows = self._reader.rows(prompted, self._fitted.classifier.heads_, progress=progress)
+    def _rows(
+        self, prompted: Sequence[Example], *, batch_size: BatchSize = None, progress: bool = False
+    ) -> NDArray[np.float32]:
+        heads = self._fitted.classifier.heads_
+        rows = self._reader.rows(prompted, heads, batch_size=batch_size, progress=progress)
         warn_of_unlike_inputs(self.shots_, prompted)
         return rows
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +15,12 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.utils._validators import validate_repo_id
 from numpy.typing import NDArray
 
-from savs.artifact import Artifact, load_artifact, save_artifact
+from savs.artifact import IDENTITY, Artifact, load_artifact, save_artifact
 from savs.backbones import Backbone
+from savs.backbones._identity import differing
 from savs.classifiers import Estimate, Method
 from savs.errors import ArtifactError
+from savs.model._drift import record_canary, same_versions
 from savs.model._fitted import FittedModel
 from savs.model._learning import Learned
 from savs.model._source import BackboneSource, ExampleReader, Saved
@@ -28,6 +30,7 @@ from savs.model_card import render_card
 if TYPE_CHECKING:
     from typing import Self
 
+_PLACE = ("source", "revision", "commit")
 _FILES = ["savs.json", "*.safetensors", "README.md"]
 
 
@@ -139,6 +142,29 @@ def check_unchanged(source: BackboneSource) -> None:
         )
 
 
+def with_canary(artifact: Artifact, source: BackboneSource) -> Artifact:
+    """Return what is saved with its canary, recorded now if there is none.
+
+    A classifier that an older savs saved gets one, and a fingerprint of today, if its backbone was used and
+    runs on the versions of its fit; on others it stays as it is, since they may compute something else.
+
+    Parameters
+    ----------
+    artifact : Artifact
+    source : BackboneSource
+        Of its backbone.
+    """
+    backbone, saved = source.loaded, artifact.fingerprint
+    if artifact.canary is not None or backbone is None:
+        return artifact
+    current = dict(backbone.fingerprint)
+    if not same_versions(saved, current) or set(differing(saved, current, IDENTITY)) - set(_PLACE):
+        return artifact
+    place = {name: saved[name] for name in _PLACE if name in saved}
+    canary = record_canary(backbone, artifact.shots, artifact.classifier.heads_)
+    return replace(artifact, fingerprint=current | place, canary=canary)
+
+
 class HubModel(ModelHubMixin, FittedModel):
     """`save_pretrained`, `from_pretrained` and `push_to_hub`, as users of the hub know them."""
 
@@ -161,9 +187,16 @@ class HubModel(ModelHubMixin, FittedModel):
         ArtifactError
             If the folder cannot be written or holds something else, or the backbone's weights have changed
             since the fit; an older classifier there stays intact.
+
+        Notes
+        -----
+        A few made-up inputs pass the backbone, two texts and up to five more for the media of the shots, so
+        that the classifier notices later when other libraries compute something else (docs/artifact.md).
         """
         artifact = self._to_artifact(keep_shots)
         check_unchanged(self._reader.source)
+        artifact = with_canary(artifact, self._reader.source)
+        self._canary, self._fingerprint = artifact.canary, artifact.fingerprint
         save_artifact(artifact, Path(folder), card=render_card(artifact))
 
     def _save_pretrained(self, save_directory: Path) -> None:
@@ -222,6 +255,7 @@ class HubModel(ModelHubMixin, FittedModel):
         revision: str | None = None,
         backbone: Any = None,
         allow_mismatch: Sequence[str] = (),
+        accept_drift: bool = False,
         store: str | os.PathLike[str] | None = None,
         **load_options: Any,
     ) -> Self:
@@ -238,6 +272,8 @@ class HubModel(ModelHubMixin, FittedModel):
             Where the backbone is now; by default the place recorded at fit.
         allow_mismatch : sequence of str
             Entries of the fingerprint that may differ, such as ``"dtype"``; everything else is refused.
+        accept_drift : bool, default=False
+            Use the classifier even if the installed libraries compute other vectors than those of the fit.
         store : path, optional
             As for `SAVModel`.
         **load_options
@@ -252,8 +288,16 @@ class HubModel(ModelHubMixin, FittedModel):
             If the store's folder holds something else; at the first use, if it is another backbone's.
         BackboneMismatchError
             At the first use, if the backbone is not the one it was fitted on.
+        DriftError
+            At the first use, if the installed libraries compute other vectors than those of the fit.
         """
-        options = {"backbone": backbone, "allow_mismatch": allow_mismatch, "store": store, **load_options}
+        options = {
+            "backbone": backbone,
+            "allow_mismatch": allow_mismatch,
+            "accept_drift": accept_drift,
+            "store": store,
+            **load_options,
+        }
         if is_hub_name(folder):
             with from_hub(str(folder)):
                 found: Self = super().from_pretrained(str(folder), revision=revision, **options)
@@ -291,20 +335,25 @@ class HubModel(ModelHubMixin, FittedModel):
         *,
         backbone: Any,
         allow_mismatch: Sequence[str],
+        accept_drift: bool,
         store: str | os.PathLike[str] | None,
         **load_options: Any,
     ) -> Self:
         artifact = load_artifact(folder)
-        source = BackboneSource(Saved(artifact, backbone, tuple(allow_mismatch), load_options), store)
+        saved = Saved(artifact, backbone, tuple(allow_mismatch), load_options, accept_drift)
+        source = BackboneSource(saved, store)
         model = cls(source, prompt=artifact.prompt, store=store, **given_settings(artifact.method))
         reader = ExampleReader(source, artifact.prompt)
         support = SupportSet(tuple(artifact.shots), artifact.rows)
         model._restore(artifact.method, reader, learned_of(artifact), artifact.shots, support)
-        model._fingerprint = artifact.fingerprint
+        model._fingerprint, model._canary = artifact.fingerprint, artifact.canary
         if isinstance(backbone, Backbone):
             _ = model.backbone
         return model
 
     def _to_artifact(self, keep_shots: bool) -> Artifact:
         learned, rows = self._fitted, self._support.known_rows() if keep_shots else None
-        return as_artifact(self.method_, self._reader.prompt, learned, self._support, rows, self._fingerprint)
+        found = as_artifact(
+            self.method_, self._reader.prompt, learned, self._support, rows, self._fingerprint
+        )
+        return replace(found, canary=self._canary)

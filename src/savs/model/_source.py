@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from savs.artifact import Artifact, Shot, check_backbone
 from savs.backbones import Backbone, Extraction, PromptTemplate, load_backbone
 from savs.backbones._by_reference import Reference, reference_to
+from savs.backbones._memory import check_batch_size
 from savs.backbones.loading import saved_options
 from savs.cache import Counts, StoredBackbone, with_store
 from savs.classifiers import Method
@@ -21,6 +23,8 @@ from savs.data import ErrorLedger, Example, Label, as_examples
 from savs.data._unread import UnreadColumns
 from savs.errors import BackboneError, DataError
 from savs.layout import Head, HeadLayout
+from savs.model._drift import check_drift
+from savs.model._rows import read_rows
 from savs.model._support_set import as_shot, canonical_order
 
 
@@ -109,12 +113,15 @@ class Saved:
         Entries of the fingerprint that may differ.
     options : mapping
         For `load_backbone`; win over what was recorded.
+    accept_drift : bool
+        Use it even if the installed libraries compute other vectors than those of the fit.
     """
 
     artifact: Artifact
     backbone: Any
     allow_mismatch: tuple[str, ...]
     options: Mapping[str, Any]
+    accept_drift: bool = False
 
     @property
     def name(self) -> Any:
@@ -136,7 +143,9 @@ class Saved:
     def load(self) -> Backbone:
         """Load it, unless it is there, and check it."""
         backbone = self.backbone if isinstance(self.backbone, Backbone) else self._loaded()
-        check_backbone(self.artifact, backbone.fingerprint, backbone.layout, self.allow_mismatch)
+        accepted = check_backbone(self.artifact, backbone.fingerprint, backbone.layout, self.allow_mismatch)
+        if not accepted and not self.accept_drift:  # the vectors of a backbone that differs would differ too
+            check_drift(self.artifact, backbone)
         return backbone
 
     def _loaded(self) -> Backbone:
@@ -153,6 +162,9 @@ class Saved:
             moved = "if the backbone is elsewhere now, name it with backbone= or --backbone"
             raise BackboneError(f"{error}; {moved}") from error
 
+
+BatchSize = int | Literal["auto"] | None
+"""Examples per forward pass; None for the backbone's own choice."""
 
 Origin = Given | Referenced | Named | Saved
 
@@ -181,6 +193,9 @@ class BackboneSource:
             from savs.cache._part_catalog import check_folder
 
             check_folder(self._store)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
 
     def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
         return self  # frozen: copies of a model share it
@@ -221,6 +236,39 @@ class BackboneSource:
             self._store = None
         return self._backbone
 
+    @contextmanager
+    def in_batches(self, size: BatchSize) -> Iterator[Backbone]:
+        """Yield the backbone with another batch size; None leaves it as it is.
+
+        Parameters
+        ----------
+        size : int, "auto" or None
+            Examples per forward pass. A backbone that is no transformers model takes no notice.
+
+        Raises
+        ------
+        BackboneError
+            If it is neither a positive whole number nor ``"auto"``.
+        """
+        backbone = self.backbone
+        if size is None:
+            yield backbone
+            return
+        from savs.backbones.transformers_backbone import TransformersBackbone
+
+        check_batch_size(size)
+        inner = backbone.backbone if isinstance(backbone, StoredBackbone) else backbone
+        if isinstance(inner, TransformersBackbone):
+            inner = inner.in_mode(size, prefix_reuse=inner.prefix_reuse)
+        if not isinstance(backbone, StoredBackbone):
+            yield inner
+            return
+        before, backbone.backbone = backbone.backbone, inner
+        try:
+            yield backbone
+        finally:
+            backbone.backbone = before
+
     @property
     def store_counts(self) -> Counts | None:
         """How many examples were read from the store so far, in all calls; None without a store."""
@@ -252,56 +300,7 @@ def as_source(
     return BackboneSource(Given(backbone), store)
 
 
-# Feature rows of examples: head vectors, and the last-layer state where a classifier uses it.
-
-
-def read_rows(
-    backbone: Backbone,
-    examples: Sequence[Example],
-    heads: Sequence[Head] | None = None,
-    *,
-    state: bool = False,
-    state_is_optional: bool = False,
-    max_errors: int = 0,
-    progress: bool = False,
-) -> Extraction:
-    """Return feature rows of the given heads, and the last-layer state behind them where it is wanted.
-
-    Parameters
-    ----------
-    backbone : Backbone
-        The frozen model.
-    examples : sequence of Example
-        With their prompt.
-    heads : sequence of Head, optional
-        All heads of the backbone by default; the last one may be a layout's ``state_head``.
-    state : bool, default=False
-        Append the state to the rows of all heads.
-    state_is_optional : bool, default=False
-        Leave the state out where the backbone cannot give it.
-    max_errors, progress
-        As for `Backbone.extract`.
-
-    Raises
-    ------
-    ItemError
-        When more than `max_errors` examples cannot be read.
-    BackboneError
-        If the state is needed and the backbone cannot give it.
-    """
-    if heads is not None and len(heads) and heads[-1].is_state:
-        heads, state = heads[:-1], True
-    alone = heads is not None and not len(heads)
-    asked = [backbone.layout.heads[0]] if alone else heads
-    if not state:
-        return backbone.extract(examples, asked, max_errors=max_errors, progress=progress)
-    found = backbone.extract(examples, asked, max_errors=max_errors, progress=progress, states=True)
-    if found.states is None and state_is_optional and not alone:
-        return found
-    if found.states is None:
-        raise BackboneError("the backbone gives no final hidden states; use another method")
-    features = found.states if alone else np.hstack([found.features, found.states])
-    return replace(found, features=features, states=None)
+# Reading examples.
 
 
 class ExampleReader:
@@ -343,7 +342,12 @@ class ExampleReader:
         return placed if self._template is None else ledger.collect(self._template.apply, placed)
 
     def rows(
-        self, prompted: Sequence[Example], heads: Sequence[Head] | None = None, *, progress: bool = False
+        self,
+        prompted: Sequence[Example],
+        heads: Sequence[Head] | None = None,
+        *,
+        batch_size: BatchSize = None,
+        progress: bool = False,
     ) -> NDArray[np.float32]:
         """Return rows of the given heads, all by default, shape (n_examples, width).
 
@@ -353,13 +357,22 @@ class ExampleReader:
             As `prompted` returns them.
         heads : sequence of Head, optional
             In the order of the columns.
+        batch_size : int or "auto", optional
+            See `BackboneSource.in_batches`.
         progress : bool, default=False
             Show a progress bar.
         """
-        return read_rows(self.source.backbone, prompted, heads, progress=progress).features
+        with self.source.in_batches(batch_size) as backbone:
+            return read_rows(backbone, prompted, heads, progress=progress).features
 
     def rows_or_errors(
-        self, examples: Sequence[Any], heads: Sequence[Head], *, max_errors: int, progress: bool
+        self,
+        examples: Sequence[Any],
+        heads: Sequence[Head],
+        *,
+        max_errors: int,
+        batch_size: BatchSize = None,
+        progress: bool,
     ) -> tuple[Extraction, list[Example]]:
         """Return the rows that can be read, with the errors of the other examples, and the examples read.
 
@@ -371,14 +384,17 @@ class ExampleReader:
             In the order of the columns.
         max_errors : int
             How many examples may fail; -1 for any number.
+        batch_size : int or "auto", optional
+            See `BackboneSource.in_batches`.
         progress : bool
             Show a progress bar.
         """
         ledger = ErrorLedger(max_errors)
         prompted = self.readable(examples, ledger)
-        found = read_rows(
-            self.source.backbone, list(prompted.values()), heads, max_errors=ledger.left, progress=progress
-        )
+        with self.source.in_batches(batch_size) as backbone:
+            found = read_rows(
+                backbone, list(prompted.values()), heads, max_errors=ledger.left, progress=progress
+            )
         indices = np.asarray(list(prompted), dtype=np.intp)[found.indices]
         ledger.note_rest(prompted, set(indices.tolist()), found.errors)
         read = [prompted[index] for index in indices.tolist()]

@@ -338,7 +338,8 @@ class MultiLabelModel(BaseEstimator):  # type: ignore[misc]
         folder : path
             What `save_pretrained` wrote.
         backbone, **options
-            As for `SAVModel.from_pretrained`: allow_mismatch, store, and those of `savs.load_backbone`.
+            As for `SAVModel.from_pretrained`: allow_mismatch, accept_drift, store, and those of
+            `savs.load_backbone`.
 
         Raises
         ------
@@ -346,6 +347,8 @@ class MultiLabelModel(BaseEstimator):  # type: ignore[misc]
             If the folder is no such set of intact classifiers.
         BackboneMismatchError
             At the first use, if the backbone is not the one they were fitted on.
+        DriftError
+            At the first use, if the installed libraries compute other vectors than those of the fit.
         """
         root = Path(folder)
         index = _read_index(root)

@@ -14,6 +14,7 @@ from sklearn.base import ClassifierMixin
 from savs._labels import as_label, key_of, warn_of_unknown_labels
 from savs.artifact import Shot
 from savs.backbones import Backbone
+from savs.backbones._canary import Canary
 from savs.classifiers import HeadChange, HeadClassifier, Method
 from savs.classifiers.evidence import find_label_issues, head_opinions, held_out_votes
 from savs.classifiers.head_sets import HeadSet
@@ -25,13 +26,15 @@ from savs.media._hashes import hashed_once
 from savs.model._abstaining import AbstainingModel
 from savs.model._learning import Learned, class_prompts, learn, learn_class_names, shots_of
 from savs.model._saving import HubModel
-from savs.model._source import BackboneSource, ExampleReader, Named
+from savs.model._source import BackboneSource, BatchSize, ExampleReader, Named
 from savs.model._support_set import LabelIssue, SupportSet, read_alike, warn_of_unlike_inputs
 from savs.model.explanation import Explanation, explain_rows, occluded
 from savs.model.predictions import AbstentionPolicy, Predictions
 
 if TYPE_CHECKING:
     from typing import Self
+
+    from sklearn.utils import Tags
 
 __all__ = ["SAVModel"]
 
@@ -140,6 +143,7 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
         self.heads = heads
         self._learned: Learned | None = None
         self._fingerprint: dict[str, Any] = {}
+        self._canary: Canary | None = None  # of a saved classifier
         self._asked()  # a setting that the method does not take is refused before a model is loaded
 
     @classmethod
@@ -195,6 +199,12 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
         if not lazy:
             _ = model.backbone
         return model
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array, tags.input_tags.one_d_array, tags.input_tags.string = False, True, True
+        tags.target_tags.required = False  # examples may have their own labels
+        return tags
 
     def __repr__(self) -> str:
         name = self._source.name
@@ -395,7 +405,12 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
 
     @overload
     def predict(
-        self, examples: Sequence[Any], *, on_error: Literal["raise"] = ..., progress: bool = ...
+        self,
+        examples: Sequence[Any],
+        *,
+        on_error: Literal["raise"] = ...,
+        batch_size: BatchSize = ...,
+        progress: bool = ...,
     ) -> NDArray[Any]: ...
 
     @overload
@@ -406,6 +421,7 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
         on_error: Literal["collect"],
         max_errors: int = ...,
         abstention_policy: AbstentionPolicy | None = ...,
+        batch_size: BatchSize = ...,
         progress: bool = ...,
     ) -> Predictions: ...
 
@@ -416,6 +432,7 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
         on_error: Literal["raise", "collect"] = "raise",
         max_errors: int = -1,
         abstention_policy: AbstentionPolicy | None = None,
+        batch_size: BatchSize = None,
         progress: bool = False,
     ) -> NDArray[Any] | Predictions:
         """Return one label per example.
@@ -433,6 +450,8 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
         abstention_policy : AbstentionPolicy, optional
             For ``"collect"``: from `abstention_policy`, adds sets of classes, flags and examples unlike the
             shots.
+        batch_size : int or "auto", optional
+            Examples per forward pass, for this call; by default the backbone's own choice.
         progress : bool, default=False
             Show a progress bar.
 
@@ -448,12 +467,12 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
             For ``"raise"``, if there are no examples.
         """
         if on_error == "raise":
-            features = self._kept_features(examples, progress=progress)
+            features = self._kept_features(examples, batch_size=batch_size, progress=progress)
             return np.asarray(self._fitted.restricted.predict(features))
         if on_error != "collect":
             raise ValueError(f"on_error must be 'raise' or 'collect', got {on_error!r}")
         found, read = self._fitted_reader.rows_or_errors(
-            examples, self.heads_, max_errors=max_errors, progress=progress
+            examples, self.heads_, max_errors=max_errors, batch_size=batch_size, progress=progress
         )
         warn_of_unlike_inputs(self.shots_, read)
         labels, proba = self.predict_features(found.features)
@@ -482,29 +501,53 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
             return [], np.empty((0, len(classifier.classes_)))
         return classifier.predict(features).tolist(), classifier.predict_proba(features)
 
-    def predict_proba(self, examples: Sequence[Any]) -> NDArray[np.float64]:
+    def predict_proba(
+        self, examples: Sequence[Any], *, batch_size: BatchSize = None, progress: bool = False
+    ) -> NDArray[np.float64]:
         """Return a probability for each class, shape (n_examples, n_classes), columns as ``classes_``.
 
         Calibrated on held-out shots; the share of votes for ``"sav"``, as published.
-        """
-        return np.asarray(self._fitted.restricted.predict_proba(self._kept_features(examples)))
 
-    def decision_function(self, examples: Sequence[Any]) -> NDArray[np.float64]:
+        Parameters
+        ----------
+        examples, batch_size, progress
+            As for `predict`.
+        """
+        features = self._kept_features(examples, batch_size=batch_size, progress=progress)
+        return np.asarray(self._fitted.restricted.predict_proba(features))
+
+    def decision_function(
+        self, examples: Sequence[Any], *, batch_size: BatchSize = None, progress: bool = False
+    ) -> NDArray[np.float64]:
         """Return values of which the largest is the answer: log probabilities; votes for ``"sav"``.
 
         Shape (n_examples, n_classes), or (n_examples,) for two classes, positive for ``classes_[1]``.
-        """
-        return np.asarray(self._fitted.restricted.decision_function(self._kept_features(examples)))
 
-    def votes(self, examples: Sequence[Any]) -> NDArray[Any]:
+        Parameters
+        ----------
+        examples, batch_size, progress
+            As for `predict`.
+        """
+        features = self._kept_features(examples, batch_size=batch_size, progress=progress)
+        return np.asarray(self._fitted.restricted.decision_function(features))
+
+    def votes(
+        self, examples: Sequence[Any], *, batch_size: BatchSize = None, progress: bool = False
+    ) -> NDArray[Any]:
         """Return the label that each head votes for, shape (n_examples, n_kept_heads), best head first.
+
+        Parameters
+        ----------
+        examples, batch_size, progress
+            As for `predict`.
 
         Raises
         ------
         DataError
             If the method's heads do not vote one by one.
         """
-        classifier, features = self._fitted.restricted, self._kept_features(examples)
+        classifier = self._fitted.restricted
+        features = self._kept_features(examples, batch_size=batch_size, progress=progress)
         opinions = head_opinions(classifier, features)
         if opinions is None:
             raise DataError(f"the heads of method {self.method_.name!r} do not vote one by one; see explain")
@@ -615,7 +658,12 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
         return explain_rows(classifier, rows, wheres, self._support, self._kept_shot_rows())
 
     def head_vectors(
-        self, examples: Sequence[Any], heads: Sequence[Head] | None = None
+        self,
+        examples: Sequence[Any],
+        heads: Sequence[Head] | None = None,
+        *,
+        batch_size: BatchSize = None,
+        progress: bool = False,
     ) -> NDArray[np.float32]:
         """Return feature rows; the model need not be fitted.
 
@@ -625,6 +673,8 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
             Anything that `as_examples` takes.
         heads : sequence of Head, optional
             In the order of the columns; all heads of the backbone by default.
+        batch_size, progress
+            As for `predict`.
 
         Returns
         -------
@@ -632,7 +682,7 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
         """
         reader = ExampleReader(self._source, self.prompt) if self._learned is None else self._reader
         prompted = reader.prompted(examples)
-        rows = reader.rows(prompted, heads)
+        rows = reader.rows(prompted, heads, batch_size=batch_size, progress=progress)
         warn_of_unlike_inputs([] if self._learned is None else self.shots_, prompted)
         return rows
 
@@ -654,7 +704,7 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
     ) -> None:
         fingerprint = dict(reader.source.backbone.fingerprint)
         self._restore(method, reader, learned, records, support)
-        self._fingerprint = fingerprint
+        self._fingerprint, self._canary = fingerprint, None
 
     def _change(self, records: list[Shot], support: SupportSet) -> HeadChange:
         before = set(self.heads_)
