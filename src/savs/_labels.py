@@ -160,7 +160,9 @@ def class_index(label: Any, classes: Sequence[Label]) -> int | None:
     return keys.index(key) if key in keys else None
 
 
-def warn_of_unknown_labels(labels: Iterable[Label], classes: Collection[Label]) -> None:
+def warn_of_unknown_labels(
+    labels: Iterable[Label], classes: Collection[Label], *, several: bool = False
+) -> None:
     """Warn of test labels that are not classes of the classifier, and say what they look like.
 
     Parameters
@@ -169,6 +171,8 @@ def warn_of_unknown_labels(labels: Iterable[Label], classes: Collection[Label]) 
         The true labels.
     classes : collection of label
         What the classifier can answer.
+    several : bool, default=False
+        Whether an example may have several of the labels.
 
     Warns
     -----
@@ -182,8 +186,11 @@ def warn_of_unknown_labels(labels: Iterable[Label], classes: Collection[Label]) 
     names = sorted({str(label) for label in unknown})
     shown = ", ".join(names[:_NAMES_SHOWN])
     more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    subject = "test examples have a label that is not a class"
+    if several:
+        subject = "labels of the test examples are not classes"
     warnings.warn(
-        f"{len(unknown)} of {len(given)} test examples have a label that is not a class of the classifier "
+        f"{len(unknown)} of {len(given)} {subject} of the classifier "
         f"({shown}{more}); they count as wrong{_reason(unknown, given, list(classes))}",
         DataWarning,
         stacklevel=3,

@@ -49,6 +49,8 @@ def _summary(artifact: Artifact) -> str:
     }
     if artifact.video_sampling is not None:
         rows["Videos"] = artifact.video_sampling.in_words
+    if artifact.bit_depth is not None:
+        rows["Images"] = f"read as {artifact.bit_depth} bits"
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
     intro = (
         "A few-shot classifier that reads attention heads of a frozen model. It holds none of its weights."

@@ -366,7 +366,7 @@ def test__folder__per_class__natural_order_and_one_warning(tmp_path: Path) -> No
         image(tmp_path / name)
     (tmp_path / "cat" / "notes.txt").write_text("x")
     (tmp_path / ".git").mkdir()
-    with pytest.warns(DataWarning, match="3 entries") as caught:
+    with pytest.warns(DataWarning, match="2 hidden files or folders, 1 .txt file") as caught:
         examples = read_examples(tmp_path, require_labels=True)
     assert len(caught) == 1
     assert [(example.id, example.label) for example in examples] == [

@@ -190,9 +190,11 @@ def _identity(medium: Image | Audio) -> Hashable:
         place = str(source) if isinstance(source, Path) else source
         return "frame", place, medium.video.sampling, medium.number, medium.pixel_limits
     # The same array of samples at two rates is two audio clips.
-    reading = medium.sampling_rate if isinstance(medium, Audio) else None
-    limits = medium.pixel_limits if isinstance(medium, Image) else None
-    kind = type(medium).__name__, medium.sampling if isinstance(medium, Video) else reading, limits
+    reading: Hashable = medium.sampling_rate if isinstance(medium, Audio) else None
+    if isinstance(medium, Image):
+        how = medium.sampling if isinstance(medium, Video) else medium.bit_depth
+        reading = how, medium.pixel_limits
+    kind = type(medium).__name__, reading
     if isinstance(source, Path):
         return kind, "path", str(source)
     if isinstance(source, bytes):
@@ -251,7 +253,7 @@ def _decoded(images: Sequence[Image]) -> list[PILImage.Image]:
     decoded: list[PILImage.Image] = []
     for image in images:
         if not isinstance(image, Frame):
-            decoded.append(decode_image(image.source))
+            decoded.append(decode_image(image.source, bit_depth=image.bit_depth))
             continue
         key = id(image.video)
         if key not in videos:

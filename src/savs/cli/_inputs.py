@@ -45,6 +45,7 @@ _SAME_NAMES = (
     "audio_column",
     "video_frames",
     "video_fps",
+    "bit_depth",
     "text_column",
     "label_column",
     "id_column",
@@ -67,7 +68,9 @@ def _fetcher(hosts: tuple[str, ...]) -> Fetcher:
 
 
 def with_sampling_of(model: SAVModel, reading: ReadOptions) -> ReadOptions:
-    """Return options that read videos as the shots of a classifier were read, unless others were given."""
+    """Return options that read media as the shots of a classifier were read, unless others were given."""
+    if reading.bit_depth is None:
+        reading = replace(reading, bit_depth=model.bit_depth_)
     sampling = model.video_sampling_
     if sampling is None or reading.video_frames is not None or reading.video_fps is not None:
         return reading

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,7 +114,7 @@ def fit(
         raise click.BadParameter("it is the output folder; name another one", param_hint="--store")
     check_target(output)
     check_writable(output)
-    examples = read_data(train, reading, require_labels=True)
+    examples = read_data(train, replace(reading, skip_unread=False), require_labels=True)
     if shots is not None:
         examples = [examples[position] for position in draw_positions(examples, shots, seed)]
     model = SAVModel.from_backbone(

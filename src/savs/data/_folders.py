@@ -11,20 +11,21 @@ from pathlib import Path
 
 from savs.data._folder_layout import folder_layout, is_beside_images
 from savs.data._labels import DataWarning, has_surrogate
+from savs.data._skipped import Skipped, readable_suffixes
 from savs.data.example import Example, Message, trusted
 from savs.errors import DataError, ExampleError, ItemError
 from savs.media import resolve_media_path
-from savs.media._coercion import AUDIO_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES, as_medium
+from savs.media._coercion import as_medium
 
 _DEEPEST = 32
-_SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES | AUDIO_SUFFIXES
 _OF_SYSTEMS = {"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
 
 
 @dataclass
 class _Listing:
+    suffixes: frozenset[str] = field(default_factory=readable_suffixes)
     images: list[Path] = field(default_factory=list)
-    skipped: list[str] = field(default_factory=list)
+    skipped: Skipped = field(default_factory=Skipped)
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def _check_name(path: Path) -> None:
         )
 
 
-def scan_folder(folder: Path, split: str | None = None) -> ImageFolder:
+def scan_folder(folder: Path, split: str | None = None, *, skip_unread: bool = True) -> ImageFolder:
     """Return the images of a folder; none is opened.
 
     With folders inside, each of them is a class and holds its images at any depth, unless they are the parts
@@ -83,34 +84,39 @@ def scan_folder(folder: Path, split: str | None = None) -> ImageFolder:
     folder : Path
     split : str, optional
         The part of a split to read.
+    skip_unread : bool, default=True
+        Leave out images, videos and audio clips of formats that are not read.
 
     Raises
     ------
     DataError
         If there are no images, a class folder has none, images lie both beside and in folders, or a split has
-        to be chosen.
+        to be chosen; without `skip_unread` also if a medium is not read.
 
     Warns
     -----
     DataWarning
-        Once, with the number of files that are hidden or not media; once for masks that are left out; if the
-        folders may mean something else.
+        Once, with the numbers of entries of each kind that are not read; once for masks that are left out; if
+        the folders may mean something else.
     """
     listing = _Listing()
     _walk(folder, folder, listing)
     if not listing.images:
+        found = f"; skipped: {listing.skipped}" if listing.skipped else ""
+        endings = ", ".join(sorted(listing.suffixes))
+        raise DataError(f"{folder.name} holds 0 images, videos or audio clips ({endings}){found}")
+    if listing.skipped.media and not skip_unread:
         raise DataError(
-            f"{folder.name} holds 0 images, videos or audio clips ({', '.join(sorted(_SUFFIXES))})"
+            f"{folder.name} would lose {listing.skipped.n_media}: {listing.skipped.of_media}; "
+            "convert them, or move them out of the folder"
         )
     layout = folder_layout(folder.name, [path.relative_to(folder).parts for path in listing.images], split)
     if layout.labeled:
         known = {row[: layout.level + 1] for row in (*layout.rows, *layout.skipped)}
-        _check_filled(folder.joinpath(*layout.rows[0][: layout.level]), {names[-1] for names in known})
+        inner = folder.joinpath(*layout.rows[0][: layout.level])
+        _check_filled(inner, {names[-1] for names in known}, listing.skipped)
     if listing.skipped:
-        _warn(
-            f"{folder.name}: {len(listing.skipped)} entries are hidden, links to folders or not images and "
-            f"were skipped, such as {listing.skipped[0]!r}"
-        )
+        _warn(f"{folder.name}: skipped {listing.skipped}")
     if layout.skipped:
         _warn(
             f"{folder.name}: {len(layout.skipped)} files lie in folders for masks, labels and the like "
@@ -143,18 +149,18 @@ def _walk(folder: Path, top: Path, listing: _Listing) -> None:
     for entry in _entries(folder):
         path = Path(entry.path)
         inside = _is_folder(entry)
-        if (
-            entry.name.startswith(".")
-            or entry.name in _OF_SYSTEMS
-            or (inside and entry.is_symlink() and folder != top)
-        ):
-            listing.skipped.append(path.relative_to(top).as_posix())
+        if entry.name.startswith("."):
+            listing.skipped.add("hidden file or folder")
+        elif entry.name in _OF_SYSTEMS:
+            listing.skipped.add("folder of the system")
+        elif inside and entry.is_symlink() and folder != top:
+            listing.skipped.add("link to a folder")
         elif inside:
             _walk(path, top, listing)
-        elif path.suffix.lower() in _SUFFIXES:
+        elif path.suffix.lower() in listing.suffixes:
             listing.images.append(path)
         else:
-            listing.skipped.append(path.relative_to(top).as_posix())
+            listing.skipped.add_file(path)
 
 
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
@@ -172,10 +178,11 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _check_filled(folder: Path, classes: set[str]) -> None:
+def _check_filled(folder: Path, classes: set[str], skipped: Skipped) -> None:
     for entry in _entries(folder):
         if _is_folder(entry) and entry.name not in classes and not _holds_no_data(entry.name):
-            raise DataError(f"the class folder {entry.name!r} holds 0 images; fill it or remove it")
+            found = f" (skipped: {skipped.of_media})" if skipped.media else ""
+            raise DataError(f"the class folder {entry.name!r} holds 0 images{found}; fill it or remove it")
 
 
 def _holds_no_data(name: str) -> bool:

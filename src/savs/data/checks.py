@@ -13,7 +13,8 @@ from savs.data._labels import DataWarning, check_labels
 from savs.data.example import Example, Label, Part, Text
 from savs.errors import DataError, ItemError, MediaError
 from savs.media import DEFAULT_LIMITS, Audio, Image, MediaLimits, Video
-from savs.media._hashes import part_hash
+from savs.media._coercion import HEIC_SUFFIXES
+from savs.media._hashes import image_hash, part_hash
 from savs.media._paths import check_media_file
 from savs.media.audio import check_audio_file
 from savs.media.video import VideoLimits
@@ -174,10 +175,12 @@ def _merged(parts: Sequence[Part]) -> Iterable[tuple[str, bytes]]:
         if text:
             yield "text", text.encode(errors="surrogatepass")
         text = ""
-        kind = "audio" if isinstance(part, Audio) else "video" if isinstance(part, Video) else "image"
-        frames = f"{part.sampling} " if isinstance(part, Video) else ""
-        limits = part.pixel_limits_key if isinstance(part, Image) else ""
-        yield kind, f"{frames}{part_hash(part)}{limits}".encode()
+        if isinstance(part, Video):
+            yield "video", f"{part.sampling} {part_hash(part)}{part.pixel_limits_key}".encode()
+        elif isinstance(part, Audio):
+            yield "audio", part_hash(part).encode()
+        else:
+            yield "image", image_hash(part).encode()
     if text:
         yield "text", text.encode(errors="surrogatepass")
 
@@ -316,7 +319,8 @@ def preflight(examples: Sequence[Example], limits: MediaLimits = DEFAULT_LIMITS)
     Raises
     ------
     MissingDependencyError
-        If an example has a video or an encoded audio clip, and the package that decodes it is not installed.
+        If an example has a video, an encoded audio clip or HEIC, and the package that decodes it is not
+        installed.
     """
     errors: list[ItemError] = []
     for example in examples:
@@ -335,6 +339,9 @@ def preflight(examples: Sequence[Example], limits: MediaLimits = DEFAULT_LIMITS)
 def _check_decoder(part: Image | Audio) -> None:
     if isinstance(part, Video):
         import_optional("av")
+    elif isinstance(part, Image) and isinstance(part.source, Path):
+        if part.source.suffix.lower() in HEIC_SUFFIXES:
+            import_optional("pillow_heif")
     elif isinstance(part, Audio) and isinstance(part.source, Path | bytes):
         import_optional("soundfile")
 
@@ -342,8 +349,10 @@ def _check_decoder(part: Image | Audio) -> None:
 def _check_file(part: Image | Audio, path: Path, limits: MediaLimits) -> None:
     if isinstance(part, Audio):
         check_audio_file(path)
+    elif isinstance(part, Video):
+        check_media_file(path, VideoLimits(), "video")
     else:
-        check_media_file(path, MediaLimits(VideoLimits().max_bytes) if isinstance(part, Video) else limits)
+        check_media_file(path, limits)
 
 
 def describe_errors(errors: Sequence[ItemError], n_shown: int = 20) -> str:

@@ -14,6 +14,7 @@ from savs._labels import is_missing as is_missing_value
 from savs._labels import plain_value
 from savs.data._chat import as_messages, is_message, place_images, place_in_order
 from savs.data._chat_parts import Place, as_part
+from savs.data._containers import is_number, unpacked
 from savs.data._conversations import as_question
 from savs.data._error_ledger import ErrorLedger
 from savs.data._labels import as_label, check_labels, check_text
@@ -22,6 +23,7 @@ from savs.data._unread import UnreadMedia
 from savs.data.example import Example, Message, Part, Text, is_trusted, trusted
 from savs.errors import DataError, ExampleError, ItemError
 from savs.media import Audio, Image
+from savs.media._arrays import CHANNELS
 from savs.media._coercion import (
     Address,
     Fetch,
@@ -292,10 +294,13 @@ def as_example(
         - `Example`: itself.
         - str: text; an image if it is a data URL, or one line that ends like an image file and has no white
           space or exists. Web addresses are refused without `fetch`. `Text` and Path say which is meant.
-        - Path, bytes, file open for reading, PIL image, ndarray (uint8, bool or uint16; (height, width[, 3 or
-          4])): an image; an audio clip or video if a path ends like one.
+        - Path, bytes, file open for reading, PIL image: an image; an audio clip or video if a path ends like
+          one.
+        - ndarray, channels last, or tensor of torch, channels first: an image. uint8, bool, uint16, or
+          floating point with all values from 0 to 1; docs/media.md says what is refused.
         - `Audio`, or a mapping with ``array`` and ``sampling_rate``: an audio clip.
-        - (image, question) or ([image, ...], question).
+        - (image, question) or ([image, ...], question); (any of these, whole number or truth value) is an
+          example with its label, as datasets of torch have them.
         - list of texts and images, in order; list of chat messages.
         - mapping with ``messages`` or with the columns of the public SAVs files.
     label : str, int or bool, optional
@@ -350,8 +355,10 @@ def as_examples(
     Parameters
     ----------
     items : iterable
-        As `as_example` takes them. An array of shape (n, height, width) or (n, height, width, channels) is n
-        images.
+        As `as_example` takes them, in a list or any other iterable; a table of pandas, Polars or Arrow, whose
+        rows are examples; a dataset of torch, or a DataLoader that does not shuffle. An array of shape
+        (n, height, width) or (n, height, width, channels) is n images, and a tensor of shape (n, height,
+        width) or (n, channels, height, width).
     labels : iterable of str, int or bool, optional
         One per item, all of one type.
     root : Path, optional
@@ -406,7 +413,7 @@ def example_results(
     """
     values = _with_class_names(items, _as_list(items))
     UnreadMedia().warn((item, media_fields(item)) for item in values if _is_row(item))
-    classes = [None] * len(values) if labels is None else _one_per_item(labels, len(values))
+    classes = [None] * len(values) if labels is None else _one_per_item(unpacked(labels), len(values))
     limit = ErrorLimit() if limit is None else limit
     results = [
         limit.attempt(lambda pair: _named(pair, root, fetch), (item, label, position), str(position))
@@ -455,6 +462,13 @@ def _coerce(item: Any, root: Path | None) -> Example:
         return item if is_trusted(item) else _checked(item)
     if isinstance(item, Mapping) and not is_medium(item):
         return row_to_example(item, root)
+    if isinstance(item, tuple) and len(item) == 1 and not isinstance(item[0], tuple):
+        return _coerce(item[0], root)  # as TensorDataset of torch has them
+    if isinstance(item, tuple) and len(item) == 2 and is_number(item[1]):
+        label = item[1].item() if hasattr(item[1], "item") else item[1]
+        pair = isinstance(item[0], tuple)  # (image, question); never another one with a label
+        example = Example((Message("user", _from_pair(item[0], root)),)) if pair else _coerce(item[0], root)
+        return replace(example, label=as_label(label))
     if isinstance(item, list) and item and is_message(item[0]):
         return Example(as_messages(item, (), root))
     return Example((Message("user", _non_empty(_user_parts(item, root))),))
@@ -507,6 +521,7 @@ def _checked(example: Example) -> Example:
 
 
 def _as_list(items: Any) -> list[Any]:
+    items = unpacked(items)
     if isinstance(items, np.ndarray) and _is_stack(items):
         return list(items)
     if _is_pair(items):
@@ -515,9 +530,8 @@ def _as_list(items: Any) -> list[Any]:
             "list, [(image, text)]"
         )
     single = isinstance(items, str | Mapping | set | frozenset | Example | Text | Audio) or is_image(items)
-    if single or hasattr(items, "columns") or not isinstance(items, Iterable):
-        hint = "; a table's rows are .to_dict('records')" if hasattr(items, "columns") else ""
-        raise DataError(f"a list of examples is needed, not one {type_name(items)}{hint}")
+    if single or not isinstance(items, Iterable):
+        raise DataError(f"a list of examples is needed, not one {type_name(items)}")
     return list(items)
 
 
@@ -535,7 +549,7 @@ def _is_pair(items: Any) -> bool:
 
 def _is_stack(array: np.ndarray[Any, Any]) -> bool:
     # (8, 8, 3) may be one color image: its rows must not pass for eight gray ones.
-    return array.ndim == 4 or (array.ndim == 3 and array.shape[2] not in {3, 4}) or array.dtype.kind in "OU"
+    return array.ndim == 4 or (array.ndim == 3 and array.shape[2] not in CHANNELS) or array.dtype.kind in "OU"
 
 
 def _one_per_item(labels: Any, n_items: int) -> list[Any]:

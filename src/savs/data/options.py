@@ -89,6 +89,8 @@ class ReadOptions:
         Frames read of each video, evenly spread; 8 by default.
     video_fps : float, optional
         Frames read for each second of a video, at most `video_frames`, by default at most 64.
+    bit_depth : int, optional
+        Bits that images of more than 8 bits have, from 8 to 16; by default what each file says, else 16.
     delimiter : str, optional
         The character between the cells of CSV and TSV files; by default the first lines tell.
     root : Path or str, optional
@@ -96,6 +98,9 @@ class ReadOptions:
         dataset.
     allow_outside : bool, default=False
         Accept media files outside `root`: absolute paths, ``..`` and links.
+    skip_unread : bool, default=True
+        Leave out files of a folder that are images, videos or audio clips of a format that is not read, and
+        warn of them by kind; False makes them an error.
     split : str, optional
         The part of a dataset with several parts, such as ``"train"``.
     config, revision : str, optional
@@ -128,9 +133,11 @@ class ReadOptions:
     audio_column: str | Sequence[str] | None = None
     video_frames: int | None = None
     video_fps: float | None = None
+    bit_depth: int | None = None
     delimiter: str | None = None
     root: Path | str | None = None
     allow_outside: bool = False
+    skip_unread: bool = True
     split: str | None = None
     config: str | None = None
     revision: str | None = None
@@ -160,9 +167,11 @@ class ReadKeywords(TypedDict, total=False):
     audio_column: str | Sequence[str] | None
     video_frames: int | None
     video_fps: float | None
+    bit_depth: int | None
     delimiter: str | None
     root: Path | str | None
     allow_outside: bool
+    skip_unread: bool
     split: str | None
     config: str | None
     revision: str | None

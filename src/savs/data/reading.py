@@ -30,11 +30,20 @@ from savs.data.coercion import CHAT_FIELDS, as_example, media_fields, settled
 from savs.data.example import Example, Message, Part, Text, trusted
 from savs.data.options import DataSource, ReadKeywords, ReadOptions, RowSelection, merged_options
 from savs.errors import DataError, ItemError, MediaError
-from savs.media import Video
+from savs.media import Image, Video
+from savs.media._bit_depth import check_bit_depth
 from savs.media._coercion import MOST_TIMED_FRAMES, check_sampling
 from savs.media._paths import resolve_inside
 
-__all__ = ["MOST_TIMED_FRAMES", "count_rows", "iter_examples", "iter_results", "read_examples", "sampled"]
+__all__ = [
+    "MOST_TIMED_FRAMES",
+    "count_rows",
+    "iter_examples",
+    "iter_results",
+    "read_examples",
+    "sampled",
+    "with_bit_depth",
+]
 
 
 def read_examples(
@@ -233,7 +242,11 @@ def _then(make: Callable[[Any], Example], sample: Callable[[Example], Example]) 
 def _results(
     readings: Sequence[Reading], options: ReadOptions, limit: ErrorLimit
 ) -> Iterator[tuple[int, Example | ItemError]]:
-    sample = partial(sampled, n_frames=options.video_frames, fps=options.video_fps)
+
+    def sample(example: Example) -> Example:
+        framed = sampled(example, options.video_frames, options.video_fps)
+        return with_bit_depth(framed, options.bit_depth)
+
     start = 0
     for items, make in readings:
         selection, n_items = options.selection.after(start), 0
@@ -380,7 +393,7 @@ def _media_files(source: Images, options: ReadOptions) -> tuple[Sequence[Path], 
     """Return the files of a source, and what makes the example of one."""
     if not source.path.is_dir():
         return [source.path], partial(as_example, id=source.name or name_of(source.path))
-    folder = scan_folder(source.path, source.split)
+    folder = scan_folder(source.path, source.split, skip_unread=options.skip_unread)
     before = "" if source.name is None else f"{source.name}/"
     make = partial(folder.example, allow_outside=options.allow_outside, before=before)
     return folder.images[: options.limit], make
@@ -420,6 +433,35 @@ def sampled(example: Example, n_frames: int | None, fps: float | None) -> Exampl
 
     messages = tuple(
         Message(message.role, tuple(map(resampled, message.parts))) for message in example.messages
+    )
+    return trusted(replace(example, messages=messages))
+
+
+def with_bit_depth(example: Example, bit_depth: int | None) -> Example:
+    """Return an example whose images are read with a bit depth, but for those that name their own.
+
+    Parameters
+    ----------
+    example : Example
+    bit_depth : int or None
+        From 8 to 16; see `savs.media.Image`.
+
+    Raises
+    ------
+    ExampleError
+        ``bit_depth`` for another number.
+    """
+    if bit_depth is None or not example.images:
+        return example
+    check_bit_depth(bit_depth)
+
+    def deepened(part: Part) -> Part:
+        if not isinstance(part, Image) or isinstance(part, Video) or part.bit_depth is not None:
+            return part
+        return replace(part, bit_depth=bit_depth)
+
+    messages = tuple(
+        Message(message.role, tuple(map(deepened, message.parts))) for message in example.messages
     )
     return trusted(replace(example, messages=messages))
 

@@ -157,7 +157,7 @@ def accuracy_report(
     """
     names, truth, answers = _keys(classes), _keys(y_true), _keys(y_pred)
     _check(names, truth, answers)
-    warn_of_unknown_labels(*([label for _, label in keys if label is not None] for keys in (truth, names)))
+    warn_of_unknown_labels(_known(truth), _known(names))
     unknown = Counter(key for key in truth if key not in set(names))
     rows = [*names, *sorted(unknown, key=lambda key: (key[0].__name__, str(key[1])))]
     table = Counter(zip(truth, answers, strict=True))
@@ -179,6 +179,10 @@ def accuracy_report(
             "unanswered": [table[row, (type(None), None)] for row in rows],
         },
     }
+
+
+def _known(keys: list[_Key]) -> list[Label]:
+    return [label for _, label in keys if label is not None]
 
 
 def _keys(labels: Sequence[Label | None] | NDArray[Any]) -> list[_Key]:

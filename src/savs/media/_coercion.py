@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from savs.errors import ExampleError
+from savs.media._arrays import is_tensor, pixels_of_array, pixels_of_tensor
+from savs.media._bit_depth import check_bit_depth
 from savs.media.parts import Audio, Image, Sampling, Video
 
 # Media given by web address: noted where they stand, then fetched or refused, all in one place.
@@ -93,10 +95,22 @@ def _refused(rule: str, what: str) -> ExampleError:
 
 # Every form of an image to an `Image` part. Nothing is opened or decoded, except base64.
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+HEIC_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
+"""Endings of the image files that need pillow-heif."""
+
+IMAGE_SUFFIXES = HEIC_SUFFIXES | {
+    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
+}
 """Endings of the image files that `savs.media` reads."""
 
-_UNREAD_SUFFIXES = frozenset({".heic", ".heif", ".avif", ".svg", ".psd", ".eps", ".jp2", ".jxl"})
+UNREAD_IMAGE_SUFFIXES = frozenset(
+    {
+        *(".svg", ".psd", ".eps", ".jp2", ".j2k", ".jxl", ".ico", ".tga", ".pcx", ".xcf", ".exr", ".dcm"),
+        *(".ppm", ".pgm", ".pbm", ".pnm", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"),
+    }
+)
+"""Endings of image files that are refused with advice."""
+
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv"})
 """Endings of the video files that `savs.media.video` reads."""
 
@@ -118,14 +132,14 @@ _MOST_FRAMES = 1024
 MOST_TIMED_FRAMES = 64
 """Frames of a video at most, where a rate was asked for and no number."""
 _ACCEPTED_IMAGES = (
-    "an image is a path, encoded bytes, a data:image/...;base64, URL, a PIL image or a uint8 array"
+    "an image is a path, encoded bytes, a data:image/...;base64, URL, a PIL image, an array or a tensor"
 )
 
 
 def is_image(value: Any) -> bool:
     """Return whether a value of this type can only mean an image (so not text)."""
     known = Image | Path | bytes | bytearray | memoryview | np.ndarray | IOBase
-    return isinstance(value, known) or is_pil(value)
+    return isinstance(value, known) or is_pil(value) or is_tensor(value)
 
 
 def is_pil(value: Any) -> bool:
@@ -163,7 +177,7 @@ _SEPARATORS = re.compile(r"[/\\]")
 _STARTS = re.compile(r"(?:\.{1,2}|~|[A-Za-z]:)[/\\]")
 _SENTENCE = re.compile(r"[?!;:,.]\s|[?\"<>|*]")
 _MOST_WORDS = 5
-_MEDIA_SUFFIXES = IMAGE_SUFFIXES | _UNREAD_SUFFIXES | VIDEO_SUFFIXES | _AUDIOS
+_MEDIA_SUFFIXES = IMAGE_SUFFIXES | UNREAD_IMAGE_SUFFIXES | VIDEO_SUFFIXES | _AUDIOS
 _DATA_SUFFIXES = frozenset({".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet"})
 
 
@@ -234,7 +248,7 @@ def as_image(value: Any, root: Path | None = None) -> Image:
     ------
     ExampleError
         ``url_refused``, ``image_format``, ``image_path``, ``data_url``,
-        ``image_array`` or ``image_type``.
+        ``image_array``, ``image_type`` or ``bit_depth``.
     """
     if isinstance(value, Video):
         return as_video(value)
@@ -242,6 +256,7 @@ def as_image(value: Any, root: Path | None = None) -> Image:
         # One made by hand may hold what only `as_image` understands, such as a text.
         check_pixel_limits(value.min_pixels, value.max_pixels)
         made = as_image(value.source, None)
+        check_bit_depth(value.bit_depth)
         if made.source is value.source:
             return value
         if type(made) is type(value):
@@ -256,7 +271,9 @@ def as_image(value: Any, root: Path | None = None) -> Image:
     if isinstance(value, IOBase):
         return Image(file_content(value))
     if isinstance(value, np.ndarray):
-        return Image(_checked_array(value))
+        return Image(pixels_of_array(value))
+    if is_tensor(value):
+        return Image(pixels_of_tensor(value))
     if is_pil(value):
         return Image(value)
     if isinstance(value, Mapping) and {"bytes", "path"} & set(value):
@@ -390,7 +407,7 @@ def _of_suffix(suffix: str, source: Path) -> Image:
     if suffix in _DATA_SUFFIXES:
         message = f"a {suffix} file is no image; savs.read_examples reads data files"
         raise ExampleError(message, code="image_format")
-    if suffix in _UNREAD_SUFFIXES:
+    if suffix in UNREAD_IMAGE_SUFFIXES:
         raise ExampleError(f"{suffix} files are not read; save the image as PNG or JPEG", code="image_format")
     return Image(source)
 
@@ -415,27 +432,6 @@ def decode_base64(text: str, what: str = "image") -> bytes:
     if not data:
         raise ExampleError(f"the {what}'s base64 is empty", code="data_url")
     return data
-
-
-def _checked_array(array: NDArray[Any]) -> NDArray[Any]:
-    if array.dtype.kind == "f":
-        raise _image_array_error(
-            "is not an image: decimals may mean 0..1 or 0..255; scale to 0..255 and use .astype(numpy.uint8)",
-            array,
-        )
-    if array.dtype not in (np.uint8, np.bool_, np.uint16):
-        raise _image_array_error("is not an image; scale it to 0..255 and use .astype(numpy.uint8)", array)
-    if array.ndim == 3 and array.shape[0] in {1, 3, 4} and array.shape[2] not in {3, 4}:
-        raise _image_array_error("has its channels first; use .transpose(1, 2, 0)", array)
-    if array.ndim not in {2, 3} or (array.ndim == 3 and array.shape[2] not in {3, 4}) or array.size == 0:
-        raise _image_array_error(
-            "is not an image; (height, width), (height, width, 3) or (height, width, 4) is", array
-        )
-    return array
-
-
-def _image_array_error(message: str, array: NDArray[Any]) -> ExampleError:
-    return ExampleError(f"an array of {array.dtype} and shape {array.shape} {message}", code="image_array")
 
 
 def _under(root: Path | None, path: Path) -> Path:

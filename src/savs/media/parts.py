@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from savs._reprs import short_repr
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -23,12 +25,16 @@ class Image:
     source : Path, bytes, PIL image or ndarray
         File path; encoded bytes; a PIL image; or an array of shape (height, width), (height, width, 3) or
         (height, width, 4).
+    bit_depth : int, optional
+        Bits that values of more than 8 bits have, from 8 to 16, where the file does not say: with 12, values
+        of 16-bit PNG and TIFF files and arrays go from 0 to 4095. Images of 8 bits are read as they are.
     min_pixels, max_pixels : int, optional
         Pixels that the model's image processor resizes it to at least and at most, for models whose
         processor has such limits (Qwen-VL and its kin); others refuse them.
     """
 
     source: Path | bytes | PILImage.Image | NDArray[np.generic]
+    bit_depth: int | None = field(default=None, kw_only=True)
     min_pixels: int | None = field(default=None, kw_only=True)
     max_pixels: int | None = field(default=None, kw_only=True)
 
@@ -42,6 +48,8 @@ class Image:
         """What the limits add to keys in stores and to digests of shots: nothing where there are none."""
         low, high = self.pixel_limits
         return "" if low is None and high is None else f" from {low} to {high} pixels"
+
+    __repr__ = short_repr
 
 
 @dataclass(frozen=True)
@@ -94,6 +102,8 @@ class Video(Image):
     fps: float | None = None
     own_frames: bool = field(default=False, kw_only=True, repr=False)
 
+    __repr__ = short_repr
+
     @property
     def sampling(self) -> Sampling:
         """Which frames are read."""
@@ -114,3 +124,5 @@ class Audio:
 
     source: Path | bytes | NDArray[np.floating[Any]]
     sampling_rate: int | None = None
+
+    __repr__ = short_repr
