@@ -131,3 +131,19 @@ def test__without_fcntl__stores_and_resumable_output_say_so_and_the_rest_works(d
         "savs: error: savs predict --output needs Linux or macOS; on Windows, run savs in WSL",
         "savs: error: a feature store needs Linux or macOS; on Windows, run savs in WSL",
     ]
+
+
+def test__heic_under_another_name__without_pillow_heif__error_of_that_image_alone(tmp_path):
+    (tmp_path / "photo.jpg").write_bytes(b"\0\0\0\x18ftypheic" + bytes(600))
+    code = """
+    from savs.errors import MediaError
+    from savs.media import image_area, load_image
+    data = open(sys.argv[1], "rb").read()
+    try:
+        load_image(data)
+    except MediaError as error:
+        print(error.code, error.message, image_area(data))
+    """
+    done = run_without(("pillow_heif",), code, tmp_path / "photo.jpg")
+    assert done.stderr == ""
+    assert done.stdout == "image_format HEIC images need pillow-heif: pip install 'savs[heif]' 0\n"

@@ -38,7 +38,7 @@ from PIL import (
 )
 
 from savs._optional import import_optional
-from savs.errors import MediaError, SAVsError
+from savs.errors import MediaError, MissingDependencyError
 from savs.media._jpeg import looks_unfinished, with_more_data
 from savs.media._levels import FULL_16_BIT, Levels, mode_error
 from savs.media._modes import Pixels
@@ -96,7 +96,7 @@ def pillow_at_work() -> Iterator[None]:
     try:
         with _QUIET:
             yield
-    except SAVsError:
+    except MediaError:
         raise
     # Broken files make decoders raise almost anything (OSError, SyntaxError, struct.error, TypeError, ...).
     except Exception:
@@ -119,8 +119,6 @@ def decode(data: bytes, limits: MediaLimits) -> Pixels:
     MediaError
         ``image_format``, ``image_mode``, ``image_too_many_pixels``, ``image_too_small``, ``image_aspect`` or
         ``image_undecodable``.
-    MissingDependencyError
-        For HEIC without pillow-heif.
     """
     with pillow_at_work():
         data, was_inverted = _as_black_is_zero(data)
@@ -216,8 +214,11 @@ def _not_allowed(data: bytes) -> MediaError:
     if _brands(data) & (_HEIC_BRANDS | _AVIF_BRANDS | _SHARED_BRANDS):
         return undecodable()
     if _PHOTOMETRIC in (_tiff_entries(data) or {}):
-        advice = "a TIFF file with bits, channels or a compression that are not read; save the image as PNG"
-        return MediaError(advice, code="image_format")
+        message = (
+            "the bytes are no whole TIFF image, or have bits, channels or a compression that are not read; "
+            "fetch it again, or save it as PNG"
+        )
+        return MediaError(message, code="image_undecodable")
     for name, (start, magic) in _OTHER_FORMATS.items():
         if data[start : start + len(magic)] == magic:
             message = f"{name} is not read; save the image as one of {', '.join(_PILLOW_FORMATS)}"
@@ -258,7 +259,12 @@ def _open_heif(data: bytes) -> ImageFile.ImageFile:
     The class is used as it is: Pillow's registry of formats stays without it. libheif refuses to decode more
     pixels than the header states.
     """
-    image: ImageFile.ImageFile = import_optional("pillow_heif").HeifImageFile(io.BytesIO(data))
+    try:
+        heif = import_optional("pillow_heif")
+    except MissingDependencyError as error:
+        # Of this image alone: its file may be called .jpg, and stand among ten thousand that are read.
+        raise MediaError(str(error), code="image_format") from None
+    image: ImageFile.ImageFile = heif.HeifImageFile(io.BytesIO(data))
     return image
 
 

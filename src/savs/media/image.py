@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from savs.errors import MediaError, SAVsError
+from savs.errors import MediaError
 from savs.media._bit_depth import levels_checked
 from savs.media._coercion import a_type, as_image, settled_part
 from savs.media._formats import (
@@ -76,8 +76,6 @@ def load_image(image: Any, limits: MediaLimits = DEFAULT_LIMITS) -> Image.Image:
         ``image_format``, ``image_mode``, ``image_undecodable``, ``image_source``.
     ExampleError
         ``url_refused``, ``image_path`` or ``data_url``, for a `savs.Image` of a text that cannot be one.
-    MissingDependencyError
-        For HEIC without pillow-heif.
 
     Warns
     -----
@@ -169,7 +167,7 @@ def conversion(source: Source) -> int:
         return 1  # the hash says it all
     try:
         return conversion_of(_beginning(source))
-    except (SAVsError, OSError):
+    except (MediaError, OSError):
         return 1
 
 
@@ -184,7 +182,7 @@ def image_area(source: Source) -> int:
         return int(source.size[0] * source.size[1])
     try:
         width, height = size_in_header(_beginning(source))
-    except (SAVsError, OSError):
+    except (MediaError, OSError):
         return 0
     return width * height
 
