@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from savs.backbones._gguf import GgufHeader, choose_file, is_gguf, read_header
-from savs.backbones._torchvision import torchvision_remedy
+from savs.backbones._torchvision import broken_pairing, torchvision_remedy
 from savs.errors import BackboneError
 
 TINY = "tiny"
@@ -172,6 +172,9 @@ def hub_name(text: str) -> bool:
 
 def missing_package(error: ImportError) -> str:
     """Return how to get the package that an import missed."""
+    pairing = broken_pairing(error)
+    if pairing is not None:
+        return f"other packages: {pairing}"
     while isinstance(error.__cause__, ImportError):  # transformers raises its own on top of what it met
         error = error.__cause__
     text = str(error).lower().replace("-", "_")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from savs.backbones._pixel_limits import check_limits
 from savs.data import Example, Message, Part, Text
 from savs.data._chat import place_in_order
 from savs.errors import BackboneError, ExampleError
@@ -228,6 +229,7 @@ class PromptRenderer:
                 if not isinstance(part, Text):
                     kind = Audio if isinstance(part, Audio) else Video if isinstance(part, Video) else Image
                     media[kind].append(part)
+        check_limits(self._processor, media[Image], media[Video])
         if self._template is None:
             text = "\n".join(_flat(message.parts, self._written) for message in messages)
         else:
@@ -313,7 +315,7 @@ def _unrolled(parts: tuple[Part, ...]) -> tuple[Part, ...]:
         for part in parts
         for piece in (
             [
-                Frame(part.source, part, number)
+                Frame(part.source, part, number, min_pixels=part.min_pixels, max_pixels=part.max_pixels)
                 for number in range(count_frames(part.source, part.n_frames, part.fps))
             ]
             if isinstance(part, Video)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from savs.backbones._by_reference import remembering
 from savs.backbones._checkpoints import load_config, load_model
 from savs.backbones._gguf import load_options
 from savs.backbones._model_files import Place, local_place
@@ -35,6 +36,7 @@ __all__ = ["load_backbone", "quiet", "saved_options"]
 _LARGE = 2**30  # bytes of weights, which take a second or two
 
 
+@remembering
 def load_backbone(
     name_or_model: Any,
     *,
@@ -53,6 +55,7 @@ def load_backbone(
     batch_size: int | Literal["auto"] | None = None,
     prefix_reuse: bool | None = None,
     sites: Sequence[str] | None = None,
+    accept_faults: bool | None = None,
     progress: bool = True,
     **options: Any,
 ) -> Backbone:
@@ -102,6 +105,9 @@ def load_backbone(
     sites : sequence of str, optional
         Paths of the output projections, where they cannot be found; see `find_sites` in
         `savs.backbones._attention_sites`.
+    accept_faults : bool, optional
+        Read inputs that the installed release of transformers is known to read wrongly (docs/backbones.md),
+        to go on with a classifier that was fitted on such vectors; by default they are refused.
     progress : bool, default=True
         Show downloads, and the loading of more than a GiB of weights, on a terminal.
     **options
@@ -137,6 +143,7 @@ def load_backbone(
             "batch_size": batch_size,
             "prefix_reuse": prefix_reuse,
             "sites": sites,
+            "accept_faults": accept_faults,
         }
         return load_registered(*registered, shared | options)
     if options:
@@ -164,7 +171,7 @@ def load_backbone(
         own = attn_implementation is None
     processor = _ready(processor, "the backbone" if place is None else place.source, template_options)
     mode = _mode(model, processor, batch_size, prefix_reuse, own)
-    return _backbone(model, processor, place, mode, sites, files)
+    return _backbone(model, processor, place, mode, sites, files, accept_faults=bool(accept_faults))
 
 
 def _ready(processor: Any, source: str, template_options: Mapping[str, Any] | None) -> Any:
@@ -218,6 +225,8 @@ def _backbone(
     mode: tuple[int | Literal["auto"], bool],
     sites: Sequence[str] | None,
     files: Mapping[str, str | None],
+    *,
+    accept_faults: bool,
 ) -> TransformersBackbone:
     from savs.backbones.transformers_backbone import TransformersBackbone
 
@@ -231,6 +240,7 @@ def _backbone(
         prefix_reuse=mode[1],
         sites=sites,
         files=files,
+        accept_faults=accept_faults,
     )
 
 

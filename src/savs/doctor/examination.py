@@ -35,6 +35,7 @@ from savs.doctor._checks import (
 from savs.doctor._geometry import check_geometry
 from savs.doctor._probes import Probe
 from savs.doctor._prompts import check_prompts, check_token_ids, prompt_facts
+from savs.doctor._releases import check_known_faults, check_positions, check_torchvision
 from savs.doctor._subject import Subject, admit
 from savs.doctor.report import Check, Report, Timing
 from savs.errors import BackboneError
@@ -111,6 +112,9 @@ def _basis(subject: Subject) -> list[Check]:
         check_geometry(subject),
         check_repetition(subject),
         check_reference(subject),
+        *check_positions(subject),
+        check_known_faults(subject),
+        check_torchvision(subject),
         *check_contrasts(subject),
     ]
 
