@@ -23,11 +23,12 @@ import savs
 from savs import SAVModel, load_backbone
 from savs.artifact import load_artifact
 from savs.backbones import TransformersBackbone
-from savs.backbones._probes import is_probe
+from savs.backbones._probes import is_probe, probe
 from savs.cache import FeatureStore, with_store
 from savs.cli.main import run
 from savs.data import as_examples
 from savs.errors import DriftError, StoreError
+from savs.model import MultiLabelModel
 
 SHOTS = ["a red bus", "a crimson car", "a blue boat", "a navy plane"]
 LABELS = ["warm", "warm", "cold", "cold"]
@@ -151,6 +152,29 @@ def test__classifier__refit_or_changed__gets_a_new_canary(backbone, saved, tmp_p
     assert load_artifact(tmp_path / "same").canary.environment["transformers"] == "5.3.0"
     model.fit(SHOTS[::-1], LABELS).save_pretrained(tmp_path / "other")
     assert load_artifact(tmp_path / "other").canary.environment["transformers"] != "5.3.0"
+
+
+def test__classifiers_of_several_labels__read_each_probe_once(probed, tmp_path):
+    texts = [f"{color} {thing}" for color in ("red", "blue") for thing in ("bus", "car", "boat", "plane")]
+    labels = [{text.split()[0], "moves"} if "bus" in text else {text.split()[0]} for text in texts]
+    with drifting.recorded_as("5.3.0"):
+        old = load_backbone("tiny")
+        MultiLabelModel(old, method="mean_proba", n_heads=4).fit(texts, labels).save_pretrained(
+            tmp_path / "many"
+        )
+    assert probed == {"text 1": 1, "text 2": 1}
+    probed.clear()
+    loaded = MultiLabelModel.from_pretrained(tmp_path / "many", backbone=load_backbone("tiny"))
+    assert probed == {"text 1": 1, "text 2": 1}
+    for one in loaded.models_:
+        canary, heads = (
+            load_artifact(tmp_path / "many" / f"label-{loaded.models_.index(one):04d}").canary,
+            one.heads_,
+        )
+        alone = one.backbone.in_mode(1, prefix_reuse=False).extract([probe("text 1")], heads).features
+        np.testing.assert_allclose(canary.vectors[:1], alone, atol=1e-5)
+    with drifting.other_positions(), pytest.raises(DriftError):
+        MultiLabelModel.from_pretrained(tmp_path / "many", backbone=load_backbone("tiny", batch_size=1))
 
 
 def test__command__drift__one_line_with_the_option_and_the_option_works(saved, tmp_path, capsys):

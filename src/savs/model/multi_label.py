@@ -22,6 +22,7 @@ from savs.classifiers.head_scoring import rank_heads
 from savs.data import Label, check_labels
 from savs.errors import ArtifactError, DataError
 from savs.layout import Head
+from savs.model._drift import probes_read_once
 from savs.model._saving import given_settings
 from savs.model._source import BackboneSource, ExampleReader, as_source
 from savs.model._support_set import SupportSet, warn_of_unlike_inputs
@@ -176,10 +177,11 @@ class MultiLabelModel(BaseEstimator):  # type: ignore[misc]
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise ArtifactError(f"{target} is not empty: name a new folder for the classifiers")
         entries = []
-        for number, (label, model) in enumerate(zip(self.labels_, self._models, strict=True)):
-            name = f"label-{number:04d}"
-            model.save_pretrained(target / name)
-            entries.append({"label": label, "folder": name, "sha256": _digest(target / name)})
+        with probes_read_once():
+            for number, (label, model) in enumerate(zip(self.labels_, self._models, strict=True)):
+                name = f"label-{number:04d}"
+                model.save_pretrained(target / name)
+                entries.append({"label": label, "folder": name, "sha256": _digest(target / name)})
         index = json.dumps({"format": _FORMAT, "labels": entries}, indent=1, ensure_ascii=False)
         try:
             (target / INDEX_NAME).write_text(index + "\n", encoding="utf-8")
@@ -210,10 +212,11 @@ class MultiLabelModel(BaseEstimator):  # type: ignore[misc]
         root = Path(folder)
         entries = _read_index(root)
         models: list[SAVModel] = []
-        for entry in entries:
-            shared = models[0].backbone if models else backbone
-            place = root / entry["folder"]
-            models.append(SAVModel.from_pretrained(place, backbone=shared, accept_drift=accept_drift))
+        with probes_read_once():
+            for entry in entries:
+                shared = models[0].backbone if models else backbone
+                place = root / entry["folder"]
+                models.append(SAVModel.from_pretrained(place, backbone=shared, accept_drift=accept_drift))
         first = models[0]
         made = cls(first._source, prompt=first.prompt, method=first.method, n_heads=first.n_heads)
         made.labels_, made.models_ = [entry["label"] for entry in entries], models
