@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from savs._registry import NotRegisteredError
+from savs._reprs import short_repr
 from savs._schema_3 import from_schema_3
 from savs.backbones import PromptTemplate
 from savs.backbones._canary import Canary
@@ -32,12 +33,14 @@ from savs.data import Label, as_label
 from savs.errors import ArtifactError, BackboneMismatchError
 from savs.layout import HeadLayout
 from savs.media import Sampling
+from savs.media._bit_depth import check_bit_depth
 from savs.media._coercion import check_sampling
 
 __all__ = [
     "LABEL_TYPES",
     "Artifact",
     "Shot",
+    "common_bit_depth",
     "common_media",
     "common_sampling",
     "IDENTITY",
@@ -71,6 +74,8 @@ class Shot:
         Its kinds of media; None if an older version of savs did not record them.
     video : Sampling or None
         Which frames of its videos were read. None if it has no videos, or they were sampled differently.
+    bit_depth : int or None
+        Bits that its images' values of more than 8 bits were read with, where that was named.
     """
 
     id: str
@@ -78,6 +83,7 @@ class Shot:
     digest: str
     media: tuple[str, ...] | None = None
     video: Sampling | None = None
+    bit_depth: int | None = None
 
 
 @dataclass(frozen=True)
@@ -120,6 +126,8 @@ class Artifact:
     fingerprint: dict[str, Any]
     canary: Canary | None = None
 
+    __repr__ = short_repr
+
     @property
     def classes(self) -> list[Label]:
         """The labels, sorted."""
@@ -147,6 +155,11 @@ class Artifact:
         return common_sampling(self.shots)
 
     @property
+    def bit_depth(self) -> int | None:
+        """The bit depth that the shots' images were read with, where one was named for all."""
+        return common_bit_depth(self.shots)
+
+    @property
     def shots_per_class(self) -> dict[Label, int]:
         """Number of shots of each class, in the order of `classes`."""
         counts = Counter(shot.label for shot in self.shots)
@@ -162,6 +175,8 @@ def check_artifact(artifact: Artifact, label_type: type) -> None:
     classes, shots = artifact.classes, artifact.shots
     for video in {shot.video for shot in shots if shot.video is not None}:
         check_sampling(video)  # `ExampleError` is a `ValueError`
+    for bit_depth in {shot.bit_depth for shot in shots}:
+        check_bit_depth(bit_depth)
     checks = (
         len(classes) >= 2 and all(type(label) is label_type for label in classes),
         artifact.classifier.classes_.tolist() == np.unique(artifact.classifier.classes_).tolist(),
@@ -204,6 +219,12 @@ def common_sampling(shots: Iterable[Shot]) -> Sampling | None:
     return found.pop() if len(found) == 1 else None
 
 
+def common_bit_depth(shots: Iterable[Shot]) -> int | None:
+    """Return the bit depth that the images of all shots were read with; None without one, or if several."""
+    found = {shot.bit_depth for shot in shots if shot.media is None or "image" in shot.media}
+    return found.pop() if len(found) == 1 else None
+
+
 def _is_template(prompt: Any) -> bool:
     """Return whether a prompt template can be made of this; `ExampleError`, a `ValueError`, says why not."""
     return isinstance(prompt, str) and PromptTemplate(prompt).template == prompt
@@ -226,6 +247,8 @@ def _is_estimate(content: Any) -> bool:
     return (
         all(type(number) in (int, float) for number in numbers)
         and type(found.n) is int
+        and type(found.n_shots) in (int, type(None))
+        and type(found.n_untested_classes) is int
         and (found.note is None or isinstance(found.note, str))
     )
 
@@ -250,6 +273,9 @@ IDENTITY = (
     "processor_class",
     "processor_digest",
     "processor_backend",
+    "tokenizer",
+    "template_options",
+    "leaves_out_eos",
     "video_digest",
     "dtype",
     "quantization",
@@ -372,7 +398,7 @@ def encode_index(artifact: Artifact, tensors_name: str, tensors: bytes) -> bytes
         "prompt": artifact.prompt,
         "method": artifact.method.to_json(),
         "classifier": artifact.classifier.to_state().settings,
-        "shots": [asdict(shot) for shot in artifact.shots],
+        "shots": [_entry(shot) for shot in artifact.shots],
         "estimate": artifact.estimate,
         "report": artifact.report,
         "fingerprint": artifact.fingerprint,
@@ -450,6 +476,12 @@ def build_artifact(index: Mapping[str, Any], tensors: Tensors) -> Artifact:
     )
     check_artifact(artifact, LABEL_TYPES[index["label_type"]])
     return artifact
+
+
+def _entry(shot: Shot) -> dict[str, Any]:
+    entry = asdict(shot)
+    # Only where there is one: all others are written as they were before there were bit depths.
+    return {name: value for name, value in entry.items() if name != "bit_depth" or value is not None}
 
 
 def _canary_entry(canary: Canary | None) -> dict[str, Any] | None:

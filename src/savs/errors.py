@@ -28,6 +28,7 @@ memory address, a token or a base64 body.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
@@ -115,6 +116,10 @@ class ItemError(SAVsError, ValueError):
         self.message = message
         self.code = code
         self.id = id
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By default the process that waits for a worker makes an exception again from its message alone.
+        return partial(type(self), code=self.code, id=self.id), (self.message,)
 
     def __str__(self) -> str:
         return _printable(self.message if self.id is None else f"{self.id}: {self.message}")
@@ -246,7 +251,11 @@ class MissingDependencyError(SAVsError, ImportError):
 
     def __init__(self, need: str, extra: str, module: str) -> None:
         super().__init__(f"{need}: pip install 'savs[{extra}]'", name=module)
+        self.need = need
         self.extra = extra
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.need, self.extra, self.name)
 
 
 if TYPE_CHECKING:

@@ -5,9 +5,11 @@ identity (`store_identity` without what only names things: files, commit, weight
 behind
 transparent pixels, the rendered prompt, whether special tokens are added, and the content hash of every
 image: encoded bytes of a file, pixels with mode and size of a PIL image, values with type and shape of an
-array; of a video, each frame's number, which are taken, and the encoded bytes; last, of every audio clip, its
-encoded bytes or its samples with their rate, and of every video read as such, which frames are taken and the
-encoded bytes. Neither ids nor labels nor Python's `hash` are in it.
+array, each with the bit depth that was named for it and, where savs once converted such files differently,
+the version of the rules; of a video, each frame's number, which are taken, and the encoded bytes; last, of
+every audio clip, its encoded bytes or its samples with their rate, and of every video read as such, which
+frames are taken and the encoded bytes. Limits of an image's or video's pixels follow its hash. Neither ids
+nor labels nor Python's `hash` are in it.
 """
 
 from __future__ import annotations
@@ -22,8 +24,10 @@ from savs.backbones._identity import without_names
 from savs.backbones._rendering import Frame, PromptRenderer, Rendered
 from savs.data import Example, Text
 from savs.errors import ItemError
-from savs.media import DEFAULT_LIMITS, Image, MediaLimits, Video
-from savs.media._hashes import hashed_once, part_hash
+from savs.media import DEFAULT_LIMITS, Audio, Image, MediaLimits, Video
+from savs.media._hashes import hashed_once, image_hash, part_hash
+from savs.media.audio import audio_conversion
+from savs.media.image import conversion
 
 _VERSION = b"savs features 1"  # another number when savs renders prompts or converts images differently
 
@@ -69,11 +73,19 @@ def feature_key(
         rendered.text.encode(errors="surrogatepass"),
         b"special tokens" if rendered.add_special_tokens else b"none",
         *_contents(rendered.images, limits),
-        *(f"audio clip {part_hash(audio)}".encode() for audio in rendered.audios),
-        *(f"video {video.sampling} of {part_hash(video)}".encode() for video in rendered.videos),
+        *(_audio_clip(audio).encode() for audio in rendered.audios),
+        *(_video_content(video) for video in rendered.videos),
     ):
         digest.update(f"{len(field)} ".encode() + field)
     return digest.digest()
+
+
+def _audio_clip(audio: Audio) -> str:
+    version = audio_conversion(audio)
+    return f"audio clip {part_hash(audio)}" + ("" if version == 1 else f" converted by rules {version}")
+
+
+_VIDEOS = "video 2"  # another number when savs converts the frames of videos differently
 
 
 def _contents(images: Sequence[Image], limits: MediaLimits) -> Iterator[bytes]:
@@ -81,9 +93,16 @@ def _contents(images: Sequence[Image], limits: MediaLimits) -> Iterator[bytes]:
         video = image.video if isinstance(image, Frame) else image
         if isinstance(video, Video):
             number = image.number if isinstance(image, Frame) else "all"
-            yield f"frame {number} of {video.sampling} of {part_hash(video)}".encode()
+            hashed = f"{part_hash(video)}{image.pixel_limits_key}"
+            yield f"{_VIDEOS} frame {number} of {video.sampling} of {hashed}".encode()
         else:
-            yield part_hash(image, limits).encode()
+            version = conversion(image.source)
+            converted = "" if version == 1 else f" converted by rules {version}"
+            yield f"{image_hash(image, limits)}{converted}".encode()
+
+
+def _video_content(video: Video) -> bytes:
+    return f"{_VIDEOS} {video.sampling} of {part_hash(video)}{video.pixel_limits_key}".encode()
 
 
 def feature_keys(

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from savs._posix import require_posix
+from savs._reprs import short_repr
 from savs.cache._canaries import Canaries
 from savs.cache._description import FILE_NAME, KEY_BYTES, Description, read_description, write_description
 from savs.cache._files import locked, remove_stale
@@ -48,6 +49,9 @@ class StoredRows(NamedTuple):
     features: NDArray[np.float32]
     found: NDArray[np.bool_]
     states: NDArray[np.float32] | None
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
 
 class FeatureStore:
@@ -201,9 +205,18 @@ class FeatureStore:
         """How long the oldest row that is not written yet has been waiting; 0 if there is none."""
         return self._writer.waiting_seconds
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.folder)!r}, {len(self)} rows, {self.description.layout!r})"
+
     def __len__(self) -> int:
         """Return the number of keys in parts; rows that are not written yet do not count."""
         return len(self._shelf.places)
+
+    def keys(self) -> list[bytes]:
+        """Return the keys of all rows in parts, each once, in the order in which parts are read fastest."""
+        self._shelf.refresh()
+        parts = sorted(self._shelf.parts.values(), key=lambda part: part.path.name)
+        return list(dict.fromkeys(key for part in parts for key in part.keys))
 
     def missing(self, keys: Sequence[bytes], *, states: bool = False) -> list[bytes]:
         """Return the keys that the store does not have, each once, in their order.

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -181,6 +181,13 @@ class StoredBackbone:
         if name == "backbone" or name.startswith("__"):
             raise AttributeError(name)
         return getattr(self.backbone, name)
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
+        return self  # as the backbone inside
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+        kept = {"keeps_states": self.keeps_states, "total": self.total}
+        return with_store, (self.backbone, self.store.folder), kept
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.backbone!r}, {str(self.store.folder)!r})"

@@ -5,17 +5,18 @@ from __future__ import annotations
 import shlex
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from savs.cli._options import (
-    DATA,
     PathName,
     backbone_options,
     by_label,
     check_method,
+    data_argument,
     data_options,
     example_help,
     heads_of,
@@ -37,7 +38,7 @@ from savs.cli._results import check_writable, report_store
 from savs.cli._session import Session, pass_session
 
 if TYPE_CHECKING:
-    from savs.data import ReadOptions
+    from savs.data import DataSource, ReadOptions
     from savs.model import SAVModel
 
 __all__ = ["fit"]
@@ -52,7 +53,7 @@ CLASSES_SHOWN = 20
         'savs fit train/ -b tiny --prompt "What is in this picture?" --shots 20 -o my-classifier'
     ),
 )
-@click.argument("train", type=DATA)
+@data_argument("train")
 @click.option(
     "--backbone",
     "-b",
@@ -77,7 +78,7 @@ CLASSES_SHOWN = 20
 def fit(
     session: Session,
     /,
-    train: Path | str,
+    train: DataSource,
     backbone: str,
     output: Path,
     prompt: str | None,
@@ -96,6 +97,7 @@ def fit(
 
     TRAIN is a .jsonl, .json, .csv, .tsv or .parquet file with columns such as image, question and label; a
     dataset saved by the datasets library; hf://owner/name; or a folder with one folder of images per class.
+    Several are read one after the other; 'parts/*.jsonl' in quotes is a pattern of names.
     An older classifier in the output folder is replaced.
 
     --json prints {"classifier", "classes", "method", "heads": [[layer, index, score], ...], "estimate", ...}.
@@ -112,7 +114,7 @@ def fit(
         raise click.BadParameter("it is the output folder; name another one", param_hint="--store")
     check_target(output)
     check_writable(output)
-    examples = read_data(train, reading, require_labels=True)
+    examples = read_data(train, replace(reading, skip_unread=False), require_labels=True)
     if shots is not None:
         examples = [examples[position] for position in draw_positions(examples, shots, seed)]
     model = SAVModel.from_backbone(

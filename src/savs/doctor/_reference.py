@@ -1,7 +1,8 @@
 """An independent way to head vectors, and how far vectors are from it.
 
 It shares neither the batching nor the recorder of `savs.backbones`, which it checks; only the rendering of
-the prompt and where the attention sites are.
+the prompt and where the attention sites are. Multimodal positions are reckoned by the published rule where it
+is written here (`savs.doctor._positions`), so that a model with wrong ones differs from it.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from numpy.typing import NDArray
 
 from savs.backbones._attention_sites import AttentionSite
 from savs.backbones._forward import accepted_inputs, frozen, model_failures
+from savs.backbones._known_faults import known_faults
 from savs.backbones._rendering import Rendered, render, sampling_rate, tokenizer_of
 from savs.classifiers import SAVClassifier
 from savs.data import Example
+from savs.doctor._positions import positions_of
 from savs.errors import BackboneError
 from savs.layout import HeadLayout
 from savs.media import load_image
@@ -83,7 +86,7 @@ def encode(processor: Any, examples: Sequence[Example], side: Side | None = None
         Where to pad; by default nothing is padded.
     """
     rendered = [render(processor, example) for example in examples]
-    images = [[load_image(image.source) for image in prompt.images] for prompt in rendered]
+    images = [[load_image(image) for image in prompt.images] for prompt in rendered]
     options: dict[str, Any] = {
         "return_tensors": "pt",
         "add_special_tokens": rendered[0].add_special_tokens,
@@ -132,8 +135,13 @@ def _read_batch(model: Any, sites: Sequence[AttentionSite], inputs: dict[str, An
     mask = inputs.get("attention_mask")
     mask = torch.ones_like(ids) if mask is None else mask
     last = (mask.ne(0) * torch.arange(1, ids.shape[1] + 1)).argmax(dim=1)
+    given = accepted_inputs(model, inputs)
+    positions = positions_of(model, inputs)
+    # What no release does right is a finding by itself (`check_positions`), and hides nothing else here.
+    if positions is not None and all(fault.fixed for fault in known_faults(model, inputs)):
+        given["position_ids"] = positions.to(given["input_ids"].device)
     with seen_at(sites) as seen, model_failures(model):
-        model(**accepted_inputs(model, inputs), **_without_cache(model))
+        model(**given, **_without_cache(model))
     columns = [_at(tensor, last, site, tuple(ids.shape)) for site, tensor in zip(sites, seen, strict=True)]
     return torch.cat(columns, dim=1).numpy()
 

@@ -5,27 +5,30 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 
+from savs._labels import key_of, warn_of_unknown_labels
 from savs.artifact import Shot
 from savs.backbones import Backbone
 from savs.classifiers import HeadClassifier, Method
 from savs.classifiers._validation import check_label_types
 from savs.classifiers.head_scoring import rank_heads
-from savs.data import Label, check_labels
-from savs.errors import ArtifactError, DataError
+from savs.data import Example, Label, as_examples
+from savs.data._label_sets import as_label_sets
+from savs.errors import ArtifactError, DataError, ExampleError
 from savs.layout import Head
 from savs.model._drift import probes_read_once
 from savs.model._saving import given_settings
 from savs.model._source import BackboneSource, ExampleReader, as_source
 from savs.model._support_set import SupportSet, warn_of_unlike_inputs
+from savs.model.predictions import MultiLabelPredictions
 from savs.model.sav_model import SAVModel
 
 __all__ = ["MultiLabelModel"]
@@ -109,8 +112,9 @@ class MultiLabelModel(BaseEstimator):  # type: ignore[misc]
     def fit(
         self,
         examples: Sequence[Any],
-        labels: Sequence[Collection[Label]],
+        labels: Any = None,
         *,
+        classes: Sequence[Label] | None = None,
         progress: bool = False,
     ) -> Self:
         """Learn from examples and the labels of each; one forward pass per example in total.
@@ -119,26 +123,31 @@ class MultiLabelModel(BaseEstimator):  # type: ignore[misc]
         ----------
         examples : sequence
             Anything that `as_examples` takes.
-        labels : sequence of collection of label
-            The labels of each example; may be empty for some.
+        labels : sequence of collection of label, or indicator matrix, optional
+            The labels of each example; may be empty for some. Or 0 and 1 for each example and label, shape
+            (n_examples, n_labels): an array or sparse matrix with `classes`, or a DataFrame, whose columns
+            are the labels. By default the examples' own (`Example.labels`).
+        classes : sequence of label, optional
+            All labels; of a matrix the labels of its columns, in order.
         progress : bool, default=False
             Show a progress bar.
 
         Raises
         ------
         ItemError
-            If an example cannot be read.
+            If an example cannot be read, or its labels are missing or no labels.
         DataError
             If there are not as many sets of labels as examples, labels are of mixed types, a label is on all
-            examples, or the same content has different labels.
+            examples or on none, the same content has different labels, or a matrix of 0 and 1 comes without
+            the names of its columns.
         """
         method, reader = self._asked(), ExampleReader(self._source, self.prompt)
         shots = reader.prompted(examples)
-        names = _checked(labels, len(shots))
-        marked = [replace(shot, label=names[0] in set(own)) for shot, own in zip(shots, labels, strict=True)]
+        sets, names = _checked(shots, labels, classes)
+        marked = [replace(shot, label=names[0] in own) for shot, own in zip(shots, sets, strict=True)]
         records, rows = reader.read_shots(marked, method, progress=progress)
-        _check_contents(records, labels)
-        supports = [_support(records, rows, labels, name) for name in names]
+        _check_contents(records, sets)
+        supports = [_support(records, rows, sets, name) for name in names]
         models = [_fitted_on(support, method, reader) for support in supports]
         common = _common_heads(models)
         if common is not None:
@@ -147,7 +156,7 @@ class MultiLabelModel(BaseEstimator):  # type: ignore[misc]
         self.labels_, self.models_ = names, models
         return self
 
-    def predict_proba(self, examples: Sequence[Any]) -> NDArray[np.float64]:
+    def predict_proba(self, examples: Sequence[Any], *, progress: bool = False) -> NDArray[np.float64]:
         """Return the probability of each label, shape (n_examples, n_labels), columns as ``labels_``."""
         models = self._models
         reader = models[0]._reader
@@ -155,15 +164,92 @@ class MultiLabelModel(BaseEstimator):  # type: ignore[misc]
         if not prompted:
             raise DataError("at least one example is required, got 0")
         warn_of_unlike_inputs(models[0].shots_, prompted)
-        used = {head for model in models for head in model.heads_}
-        heads = sorted(used, key=lambda head: (head.is_state, head))
-        rows = reader.rows(prompted, heads)
-        return np.stack([_share(model, rows, heads) for model in models], axis=1)
+        return self._shares(reader.rows(prompted, self._heads, progress=progress))
 
-    def predict(self, examples: Sequence[Any]) -> list[list[Label]]:
-        """Return the labels of each example whose probability is above one half."""
-        shares = self.predict_proba(examples)
+    @overload
+    def predict(
+        self, examples: Sequence[Any], *, on_error: Literal["raise"] = ..., progress: bool = ...
+    ) -> list[list[Label]]: ...
+
+    @overload
+    def predict(
+        self,
+        examples: Sequence[Any],
+        *,
+        on_error: Literal["collect"],
+        max_errors: int = ...,
+        progress: bool = ...,
+    ) -> MultiLabelPredictions: ...
+
+    def predict(
+        self,
+        examples: Sequence[Any],
+        *,
+        on_error: Literal["raise", "collect"] = "raise",
+        max_errors: int = -1,
+        progress: bool = False,
+    ) -> list[list[Label]] | MultiLabelPredictions:
+        """Return the labels of each example: those whose probability is above one half.
+
+        Parameters
+        ----------
+        examples, on_error, max_errors, progress
+            As for `SAVModel.predict`.
+
+        Raises
+        ------
+        ItemError
+            If an example cannot be read; for ``"collect"``, if more than `max_errors` cannot.
+        """
+        if on_error == "raise":
+            return self._above_half(self.predict_proba(examples, progress=progress))
+        if on_error != "collect":
+            raise ValueError(f"on_error must be 'raise' or 'collect', got {on_error!r}")
+        models, heads = self._models, self._heads
+        found, read = models[0]._reader.rows_or_errors(
+            examples, heads, max_errors=max_errors, progress=progress
+        )
+        warn_of_unlike_inputs(models[0].shots_, read)
+        shares = self._shares(found.features)
+        return MultiLabelPredictions(found.indices, self._above_half(shares), shares, found.errors)
+
+    def score(
+        self, examples: Sequence[Any], labels: Any = None, *, classes: Sequence[Label] | None = None
+    ) -> float:
+        """Return the share of examples whose labels are all right and complete (subset accuracy).
+
+        Parameters
+        ----------
+        examples, labels, classes
+            As for `fit`.
+
+        Warns
+        -----
+        DataWarning
+            If labels are not among those of the model; the examples count as wrong.
+        """
+        items = as_examples(examples)
+        sets, _ = _label_sets(items, labels, classes)
+        if not items:
+            raise DataError("at least one example is required, got 0")
+        warn_of_unknown_labels([label for own in sets for label in own], self.labels_, several=True)
+        truth = [{key_of(label) for label in own} for own in sets]
+        answers = [{key_of(label) for label in own} for own in self.predict(items)]
+        return float(np.mean([one == other for one, other in zip(truth, answers, strict=True)]))
+
+    def _above_half(self, shares: NDArray[np.float64]) -> list[list[Label]]:
         return [[self.labels_[i] for i in np.flatnonzero(row > 0.5)] for row in shares]
+
+    @property
+    def _heads(self) -> list[Head]:
+        """The heads in use for any label."""
+        used = {head for model in self._models for head in model.heads_}
+        return sorted(used, key=lambda head: (head.is_state, head))
+
+    def _shares(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the probability of each label from rows of the heads in use."""
+        heads = self._heads
+        return np.stack([_share(model, rows, heads) for model in self._models], axis=1)
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write a folder with one saved classifier per label, each usable on its own, and an index of them.
@@ -245,36 +331,49 @@ def _fitted_on(support: SupportSet, method: Method, reader: ExampleReader) -> SA
     return model
 
 
-def _checked(labels: Sequence[Collection[Label]], n_examples: int) -> list[Label]:
-    """Return all labels, sorted."""
-    if len(labels) != n_examples or any(isinstance(own, str) for own in labels):
-        raise DataError(f"give a collection of labels for each of the {n_examples} examples")
-    given = [label for own in labels for label in own]
-    check_labels(given)
-    names: list[Label] = np.unique(np.asarray(given)).tolist() if given else []
+def _checked(
+    shots: Sequence[Example], labels: Any, classes: Sequence[Label] | None
+) -> tuple[list[frozenset[Label]], list[Label]]:
+    """Return the labels of each example, and all labels, sorted."""
+    sets, names = _label_sets(shots, labels, classes)
     if not names:
         raise DataError("no example has a label")
-    everywhere = [name for name in names if all(name in set(own) for own in labels)]
+    nowhere = [name for name in names if not any(name in own for own in sets)]
+    if nowhere:
+        raise DataError(f"label {nowhere[0]!r} is on no example; it cannot be learned")
+    everywhere = [name for name in names if all(name in own for own in sets)]
     if everywhere:
         raise DataError(f"label {everywhere[0]!r} is on all examples; it cannot be learned")
-    return names
+    return sets, names
 
 
-def _check_contents(records: Sequence[Shot], labels: Sequence[Collection[Label]]) -> None:
-    known: dict[str, tuple[str, set[Label]]] = {}
+def _label_sets(
+    examples: Sequence[Example], labels: Any, classes: Sequence[Label] | None
+) -> tuple[list[frozenset[Label]], list[Label]]:
+    own = [example.labels for example in examples] if labels is None else labels
+    try:
+        return as_label_sets(own, len(examples), classes)
+    except ExampleError as error:
+        if error.id is not None:
+            error.id = examples[int(error.id)].id
+        raise
+
+
+def _check_contents(records: Sequence[Shot], labels: Sequence[frozenset[Label]]) -> None:
+    known: dict[str, tuple[str, frozenset[Label]]] = {}
     for record, own in zip(records, labels, strict=True):
-        first, before = known.setdefault(record.digest, (record.id, set(own)))
-        if before != set(own):
+        first, before = known.setdefault(record.digest, (record.id, own))
+        if before != own:
             raise DataError(f"the same content has different labels: {first} and {record.id}")
 
 
 def _support(
     records: Sequence[Shot],
     rows: NDArray[np.float32],
-    labels: Sequence[Collection[Label]],
+    labels: Sequence[frozenset[Label]],
     name: Label,
 ) -> SupportSet:
-    shots = [replace(r, label=name in set(own)) for r, own in zip(records, labels, strict=True)]
+    shots = [replace(r, label=name in own) for r, own in zip(records, labels, strict=True)]
     return SupportSet.of(shots, rows)
 
 
