@@ -26,8 +26,9 @@ from savs.data._label_sets import as_label_sets
 from savs.errors import ArtifactError, DataError, ExampleError
 from savs.layout import Head
 from savs.media import Sampling
+from savs.model._drift import probes_read_once
 from savs.model._saving import given_settings
-from savs.model._source import BackboneSource, ExampleReader, Named, as_source
+from savs.model._source import BackboneSource, ExampleReader, Named, as_source, saved_together
 from savs.model._support_set import SupportSet, warn_of_unlike_inputs
 from savs.model.predictions import MultiLabelPredictions
 from savs.model.sav_model import SAVModel
@@ -318,10 +319,11 @@ class MultiLabelModel(BaseEstimator):  # type: ignore[misc]
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise ArtifactError(f"{target} is not empty: name a new folder for the classifiers")
         entries = []
-        for number, (label, model) in enumerate(zip(self.labels_, self._models, strict=True)):
-            name = f"label-{number:04d}"
-            model.save_pretrained(target / name)
-            entries.append({"label": label, "folder": name, "sha256": _digest(target / name)})
+        with probes_read_once():
+            for number, (label, model) in enumerate(zip(self.labels_, self._models, strict=True)):
+                name = f"label-{number:04d}"
+                model.save_pretrained(target / name)
+                entries.append({"label": label, "folder": name, "sha256": _digest(target / name)})
         content = {"format": _FORMAT, "separator": self.separator, "labels": entries}
         index = json.dumps(content, indent=1, ensure_ascii=False)
         try:
@@ -355,11 +357,14 @@ class MultiLabelModel(BaseEstimator):  # type: ignore[misc]
         entries = index["labels"]
         first = SAVModel.from_pretrained(root / entries[0]["folder"], backbone=backbone, **options)
         models = [first, *(SAVModel.from_pretrained(root / entry["folder"]) for entry in entries[1:])]
-        for model in models[1:]:
+        source = saved_together([model._source for model in models], options.get("store"))
+        for model in models:
             if (model._fingerprint, model.prompt) != (first._fingerprint, first.prompt):
                 raise ArtifactError(f"{root}: its classifiers were fitted on different backbones or prompts")
-            model._source, model._reader = first._source, first._reader
-        made = cls(first._source, prompt=first.prompt, method=first.method, n_heads=first.n_heads)
+            model._source, model._reader = source, ExampleReader(source, model.prompt)
+        if isinstance(backbone, Backbone):
+            _ = source.backbone
+        made = cls(source, prompt=first.prompt, method=first.method, n_heads=first.n_heads)
         made.labels_, made.models_ = [entry["label"] for entry in entries], models
         made.separator = index.get("separator")
         return made
