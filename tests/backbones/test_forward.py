@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 import torch
 from torch import nn
 
+from savs.backbones import TransformersBackbone
 from savs.backbones._forward import accepted_inputs, frozen
+from savs.errors import BackboneError
 
 
 class Forgetful(nn.Module):
@@ -85,3 +89,30 @@ def test__accepted_inputs__drops_the_unknown_and_casts_floats_only() -> None:
         "input_ids": torch.long,
         "pixel_values": torch.bfloat16,
     }
+
+
+def test__accepted_inputs__kept_keys_and_values__under_the_name_that_the_model_takes(family) -> None:
+    for name in ("llama", "llava", "blip2"):
+        model = family(name).model
+        kept = object()
+        given = accepted_inputs(model, {"input_ids": torch.zeros((1, 2), dtype=torch.long), "cache": kept})
+        (where,) = (name for name, value in given.items() if value is kept)
+        assert where in inspect.signature(model.get_decoder().forward).parameters
+
+
+@pytest.mark.parametrize("name", ["qwen2_5_vl", "qwen3_vl", "gemma4"])
+def test__extract__pixels_without_the_kinds_of_tokens__refused(fresh_family, ask, image, name) -> None:
+    built = fresh_family(name)
+
+    class Silent(type(built.processor)):
+        def __call__(self, *args, **kwargs):
+            inputs = super().__call__(*args, **kwargs)
+            inputs.pop("mm_token_type_ids", None)
+            return inputs
+
+    built.processor.__class__ = Silent
+    backbone = TransformersBackbone(built.model, built.processor)
+    assert len(backbone.extract([ask("is this a cat?")]).features) == 1
+    for examples in ([ask(image(1), "a?")], [ask(image(1), "a?"), ask(image(1), "b?")]):
+        with pytest.raises(BackboneError, match="takes mm_token_type_ids, and the processor gave none"):
+            backbone.extract(examples)

@@ -7,6 +7,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -292,3 +293,18 @@ def test__set_aside__broken_torchvision__tried_once_and_no_entry_left(broken_tor
     outcome = run(script, broken_torchvision)
     assert outcome.stdout == "False False\nTrue\n[]\n", outcome.stderr
     assert outcome.stderr.count("TorchvisionWarning") == 1
+
+
+def test__missing_package__torchvision_of_another_torch__both_versions_and_the_remedy() -> None:
+    # What transformers raises beside a CUDA build of torchvision on a CPU torch.
+    try:
+        try:
+            raise RuntimeError("operator torchvision::nms does not exist")
+        except RuntimeError as cause:
+            raise ModuleNotFoundError("Could not import module 'Qwen2VLProcessor'.") from cause
+    except ModuleNotFoundError as error:
+        said = missing_package(error)
+    assert re.search(
+        r"torchvision .* does not work with torch .*; install a matching build .*pip install", said
+    )
+    assert "\n" not in said

@@ -13,8 +13,9 @@ from PIL import Image as PILImage
 
 from savs.artifact import IDENTITY
 from savs.backbones import FakeBackbone
+from savs.backbones._identity import RECORDED_ONLY, without_names
 from savs.backbones._rendering import Rendered
-from savs.cache._keys import RECORDED_ONLY, feature_key, feature_keys, store_identity
+from savs.cache._keys import feature_key, feature_keys, store_identity
 from savs.data import Example, Message, Text
 from savs.errors import MediaError
 from savs.media import Audio, Image, MediaLimits
@@ -147,10 +148,18 @@ def test__fault_28__another_process__same_key():
     assert out == {here.hex() + "\n"}
 
 
-def test__store_identity__what_a_classifier_must_agree_on_and_nothing_recorded_only():
-    fingerprint = dict.fromkeys([*IDENTITY, *RECORDED_ONLY, "something new"], "x")
-    assert store_identity(fingerprint).keys() == {*IDENTITY, "something new"}
+def test__key__what_a_classifier_must_agree_on_and_nothing_recorded_only():
+    fingerprint = dict.fromkeys([*IDENTITY, "skipped", "something new"], "x")
+    recorded = dict.fromkeys(RECORDED_ONLY, "y")
+    without_files = recorded | {"config_file_digest": None, "processor_files_digest": None}
     assert not set(IDENTITY) & RECORDED_ONLY
+    identity = store_identity(fingerprint | without_files)
+    assert without_names(identity).keys() == fingerprint.keys()
+    by_files = without_names(store_identity(fingerprint | recorded))
+    made_of_files = {"model_class", "config_digest", "skipped", "processor_class", "processor_digest"}
+    files = {"config_file_digest", "processor_files_digest"}
+    assert by_files.keys() == (fingerprint.keys() - made_of_files - {"video_digest"}) | files
+    assert without_names(by_files) == by_files
 
 
 def key_of(*images: Image) -> bytes:

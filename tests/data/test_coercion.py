@@ -258,8 +258,8 @@ class Tensor:
         [],
         [""],
         (),
-        ("a.png",),
-        ("a.png", 3),
+        ("a.png", "b", "c"),
+        ("a.png", 3.5),
         ("a.png", None),
         ("q", "a.png"),
         ("a", "b", "c"),
@@ -293,7 +293,7 @@ def test__as_example__refused_type__named() -> None:
 @pytest.mark.parametrize(
     ("array", "hint"),
     [
-        (np.zeros((8, 8)), "uint8"),
+        (np.full((8, 8), 7.0), "uint8"),
         (np.zeros((8, 8), np.int64), "uint8"),
         (np.zeros((3, 8, 8), np.uint8), "transpose"),
         (np.zeros((8, 8, 2), np.uint8), "(height, width"),

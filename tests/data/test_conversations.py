@@ -186,3 +186,60 @@ def test__nan_in_rows_of_pandas__empty_in_every_field() -> None:
     row = {"question": "q", "hint": float("nan"), "image": np.float32("nan"), "conversations": None}
     example = as_example(row)
     assert (dict(example.fields)["hint"], told(example)) == (None, [("user", ["q"])])
+
+
+PNG = png(1)
+
+
+@pytest.mark.parametrize(
+    ("row", "names"),
+    [
+        ({"question": "q", "image1": "a.png", "image2": "b.png"}, "'image1', 'image2'"),
+        ({"question": "q", "img": "a.png"}, "'img'"),
+        ({"question": "q", "img_path": "a.png"}, "'img_path'"),
+        ({"question": "q", "image_url": "https://x.org/a"}, "'image_url'"),
+        ({"question": "q", "jpg": PNG}, "'jpg'"),
+        ({"question": "q", "picture": {"bytes": PNG, "path": None}}, "'picture'"),
+        ({"question": "q", "scene": {"bytes": PNG, "path": None}}, "'scene'"),
+        ({"question": "q", "shots": ["a.mp4", "b.mp4"]}, "'shots'"),
+        ({"question": "q", "data": "data:image/png;base64,AAAA"}, "'data'"),
+        ({"question": "q", "image": "a.png", "images": ["b.png"]}, "'images'"),
+        ({"question": "q", "image": "a.png", "image_1": "b.png"}, "'image_1'"),
+        ({"question": "q", "image": "a.png", "second_image": "b.png"}, "'second_image'"),
+    ],
+)
+def test__unread_media__named_once_with_the_options(tmp_path: Path, row: dict[str, Any], names: str) -> None:
+    words = f"images, videos or audio clips in the columns {names} are not read; name those to read"
+    with pytest.warns(DataWarning, match=words) as caught:
+        as_examples([row] * 3)
+    assert len(caught) == 1
+    path = write_parquet(tmp_path / "a.parquet", [row] * 3)
+    with pytest.warns(DataWarning, match=words) as caught:
+        read_examples(path)
+    assert len(caught) == 1
+    first, *others = (name.strip("' ") for name in names.split(","))
+    read_examples(path, image_column=[first, *others], allow_outside=True, fetch=lambda _url, _kind: path)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"question": "q", "image": "a.png", "file_name": "a.png", "image_path_original": "b.png"},
+        {"question": "q", "image": "a.png", "url": "https://x.org/a.png", "image_source": "x/a.jpg"},
+        {"question": "see a.png", "note": "image", "category": "photo"},
+        {"question": "q", "image": "a.png", "video": "b.mp4", "image_id": "c.png"},
+        {"question": "q", "raw": b"abc", "image": None},
+        {"messages": [{"role": "user", "content": [{"type": "image", "image": "a.png"}]}]},
+        {"array": np.zeros(8, np.float32), "sampling_rate": 16000},
+    ],
+)
+def test__unread_media__read_or_only_told_about__nothing(row: dict[str, Any]) -> None:
+    assert len(as_examples([row])) == 1
+
+
+def test__prompt__column_of_bytes__error() -> None:
+    from savs.backbones.prompts import PromptTemplate
+
+    example = as_example({"question": "q", "raw": b"abc"})
+    with pytest.raises(ExampleError, match="that column holds bytes and no text"):
+        PromptTemplate("{raw} {question}").apply(example)

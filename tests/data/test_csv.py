@@ -37,6 +37,7 @@ def rows_of(path: Path, content: str | bytes, **options: Any) -> list[tuple[Any,
         ("question, label\nq,x\n", [("q", "x")]),
         ('"question", "label"\n"a, b", "x"\n', [("a, b", "x")]),
         ("question ,label\nq,x\n", [("q", "x")]),
+        ("\ufeff\ufeffquestion,\u200blabel\nq,x\n", [("q", "x")]),
         # One blank is the text's own where other cells have none.
         ("question,label\nq,x\nr, y\n", [("q", "x"), ("r", " y")]),
         # Spreadsheets end each line with the delimiters of empty columns.

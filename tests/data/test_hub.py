@@ -106,7 +106,7 @@ def test__hub__served__splits_revisions_errors_then_offline(hub: HubServer, tmp_
     assert [row[2] for row in images[0]] == ["cat", "dog"]
     assert [Path(row[3][0]).read_bytes() for row in images[0]] == [png(1), png(2)]
     assert all(home in Path(row[3][0]).parents for row in images[0])
-    assert split[0] == "DataError owner/name has several splits; name one of train, test"
+    assert split[0] == "DataError owner/name has several splits; name one of train, test (--split)"
     assert missing[0].startswith("DataError owner/other: there is no such dataset on the hub")
     assert revision[0].startswith(
         "DataError owner/name: there is no such dataset on the hub, no such revision"

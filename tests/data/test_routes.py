@@ -195,7 +195,7 @@ def test__json_column__as_id__read_in_every_shard(tmp_path: Path, ids: list[Any]
 
 READER = """
 import json, sys, warnings
-from savs.data import read_examples
+from savs.data import adopt_label_type, read_examples
 from savs.errors import SAVsError
 from tests.data.test_routes import told
 for address, options in json.loads(sys.stdin.read()):
@@ -203,7 +203,8 @@ for address, options in json.loads(sys.stdin.read()):
         warnings.simplefilter("always")
         try:
             examples = read_examples(address, **options)
-            found = [told(examples), [example.id for example in examples]]
+            adopted = [repr(one.label) for one in adopt_label_type(examples, address, [7, True])]
+            found = [told(examples), [example.id for example in examples], adopted]
         except SAVsError as error:
             found = f"{type(error).__name__} {error}"
     print(json.dumps([found, [str(w.message) for w in caught]]))
@@ -281,7 +282,9 @@ def test__hub__text_and_json_columns__read_as_by_path(hub: HubServer, tmp_path: 
         ],
         HF_ENDPOINT=hub.url,
     )
-    assert table == [[flat, [f"owner/name/train:{row}" for row in (1, 2, 3)]], []]
+    rows, ids, adopted = table[0]
+    assert (rows, ids, table[1]) == (flat, [f"owner/name/train:{row}" for row in (1, 2, 3)], [])
+    assert adopted == ["'NA'", "'None'", "7"]
     assert [row[1] for row in semicolons[0][0]] == ["1,5"]
     assert [one[0][0] for one in (lines, library, jsonl)] == [chat, chat, flat]
     assert [one[1] for one in (semicolons, lines, library, jsonl, declared)] == [[]] * 5
@@ -298,7 +301,7 @@ def test__hub__text_and_json_columns__read_as_by_path(hub: HubServer, tmp_path: 
         HF_ENDPOINT=hub.url,
         HF_HUB_OFFLINE="1",
     )
-    assert offline == [[flat, [f"owner/name/train:{row}" for row in (1, 2, 3)]], []]
+    assert (offline[0][:2], offline[1]) == ([flat, ids], [])
     assert of_revision[0].startswith("DataError owner/name: ")
     assert "of the cache is read" in unknown[1][0]
 

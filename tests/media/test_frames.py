@@ -298,7 +298,7 @@ def plain_rgb(
     return [min(max(255 * value, 0.0), 255.0) for value in (r, g, b)]
 
 
-def flat(values: tuple[int, int, int], form: str, size: tuple[int, int] = (64, 48), **color: int) -> bytes:
+def flat(values: tuple[int, ...], form: str, size: tuple[int, int] = (64, 48), **color: int) -> bytes:
     """A lossless video of one color, given as it is coded."""
     deep = form.endswith("le")
     file = io.BytesIO()
@@ -343,6 +343,13 @@ def test__load_video__matrix_not_said__by_size_as_players_do(size: tuple[int, in
 @pytest.mark.parametrize("matrix", [8, 10, 14])
 def test__load_video__matrix_that_is_not_converted__item_error(matrix: int) -> None:
     assert code_of(flat((120, 90, 200), "yuv444p", colorspace=matrix)) == "video_color"
+
+
+@pytest.mark.parametrize(("form", "step"), [("gray", 1), ("gray10le", 4)])
+def test__load_video__gray_of_limited_range__black_to_white(form: str, step: int) -> None:
+    for luma, limited, full in ((16, 0, 16), (235, 255, 235), (126, 128, 126)):
+        assert first(flat((luma * step,), form, color_range=1))[20, 20] == pytest.approx([limited] * 3, abs=1)
+        assert first(flat((luma * step,), form, color_range=2))[20, 20] == pytest.approx([full] * 3, abs=1)
 
 
 @pytest.mark.parametrize("transfer", [16, 18], ids=["PQ", "HLG"])

@@ -278,6 +278,57 @@ def test__path__missing_folder_empty_and_good(tmp_path: Path) -> None:
     assert len(load_video(tmp_path / "a.mp4", 2)) == 2
 
 
+def with_audio(kind: str, codec: str, audio_codec: str, seconds: int = 10) -> bytes:
+    texture = np.random.default_rng(5).integers(0, 200, (48, 64, 3)).astype(np.uint8)
+    file = io.BytesIO()
+    with av.open(file, "w", format=kind) as container:
+        stream: Any = container.add_stream(codec, rate=10)
+        stream.width, stream.height, stream.pix_fmt, stream.gop_size = 64, 48, "yuv420p", 10
+        audio: Any = container.add_stream(audio_codec, rate=48_000, layout="mono")
+        step, place = (960 if audio_codec == "libopus" else 1024), 0
+        kind_of_samples = np.float32 if audio.format.name.startswith("flt") else np.int16
+        for index in range(10 * seconds):
+            frame = av.VideoFrame.from_ndarray(np.roll(texture, index, 0), format="rgb24")
+            frame.pts, frame.time_base = index, Fraction(1, 10)
+            container.mux(stream.encode(frame))
+            while place < 4800 * (index + 1):
+                samples = np.zeros((1, step), kind_of_samples)
+                part = av.AudioFrame.from_ndarray(samples, format=audio.format.name, layout="mono")
+                part.sample_rate, part.pts, part.time_base = 48_000, place, Fraction(1, 48_000)
+                container.mux(audio.encode(part))
+                place += step
+        container.mux(stream.encode(None))
+        container.mux(audio.encode(None))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("kind", "codec", "audio_codec"), [("matroska", "libx264", "aac"), ("webm", "libvpx", "libopus")]
+)
+def test__fault_02__matroska_with_audio_cut_anywhere__item_error(
+    kind: str, codec: str, audio_codec: str
+) -> None:
+    whole = with_audio(kind, codec, audio_codec)
+    assert decode_video(whole, 4).duration == pytest.approx(10, abs=0.2)
+    assert decode_video(whole + b"junk" * 9, 4).duration == pytest.approx(10, abs=0.2)
+    for part in (0.99, 0.8, 0.5, 0.1):
+        assert code_of(whole[: int(part * len(whole))]) == "video_cut_short"
+
+
+def test__fault_02__flv_with_audio_cut__item_error_by_its_duration() -> None:
+    whole = with_audio("flv", "libx264", "aac")
+    assert decode_video(whole, 4).duration == pytest.approx(10, abs=0.2)
+    for part in (0.8, 0.5, 0.2):
+        assert code_of(whole[: int(part * len(whole))]) in {"video_cut_short", "video_undecodable"}
+
+
+def test__decode_video__matroska_of_unknown_size__read() -> None:
+    data = bytearray(clip(10, kind="matroska"))
+    place = data.index(b"\x18S\x80g") + 4
+    data[place : place + 8] = b"\x01" + b"\xff" * 7
+    assert len(load_video(bytes(data), 3)) == 3
+
+
 def test__fault_11__cover_image_alone__no_video() -> None:
     file = io.BytesIO()
     cover = io.BytesIO()

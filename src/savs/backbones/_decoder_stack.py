@@ -231,8 +231,14 @@ def output_projection(module: Any) -> tuple[str, Any, int] | None:
 
 
 def _is_wrapper(child: Any, path: str) -> bool:
-    # BERT's `output.dense`, or a wrapper around a single linear layer.
-    return path.endswith(".dense") or len(list(child.children())) == 1
+    # BERT's `output.dense`, or a wrapper around a single linear layer, beside its gate (Inkling 2).
+    name = path.rpartition(".")[2]
+    others = [other for other, _ in child.named_children() if other != name and not _is_gate(other)]
+    return name == "dense" or not (others or _is_gate(name))
+
+
+def _is_gate(name: str) -> bool:
+    return "gate" in name or name == "g_proj"
 
 
 def input_width(module: Any) -> int | None:
@@ -281,7 +287,11 @@ def _numbers(owners: list[Any], names: tuple[str, ...]) -> list[int]:
 def is_gated(module: Any, width: int) -> bool:
     """Return whether a gate, norm, rotation or mix stands between the attention and its output projection."""
     members = [*(name for name, _ in module.named_children()), *module._parameters]
-    if any("gate" in name or name == "g_proj" or name.startswith("lambda") for name in members):
+    if any(_is_gate(name) or name.startswith("lambda") for name in members):
+        return True
+    projection = output_projection(module)
+    wrapper = None if projection is None else _child(module, projection[0].partition(".")[0])
+    if wrapper is not None and any(_is_gate(name) for name, _ in wrapper.named_children()):
         return True
     if any(_is_norm(child) and not _EARLY_NORM.fullmatch(name) for name, child in module.named_children()):
         return True

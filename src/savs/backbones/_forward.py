@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary, WeakSet
 import torch
 from torch import nn
 
+from savs.backbones._known_faults import failure_hint
 from savs.backbones._memory import OutOfMemoryError, is_out_of_memory
 from savs.backbones._quantization import keep_weights
 from savs.backbones._rendering import tokenizer_of
@@ -23,6 +24,9 @@ _NEW_LOCK = threading.Lock()
 _RUNNING: WeakSet[nn.Module] = WeakSet()
 _Registries = list[tuple[dict[Any, Any], dict[Any, Any]]]
 _EMPTY: dict[Any, Any] = {}
+_CACHE_NAMES = ("cache", "past_key_values")  # the newer one first
+_KINDS_OF_TOKENS = "mm_token_type_ids"
+_PIXELS = ("pixel_values", "pixel_values_videos")
 _MEDIA = {"pixel_values": "images", "pixel_values_videos": "videos", "input_features": "audios"}
 
 
@@ -131,17 +135,20 @@ def accepted_inputs(model: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
     model : transformers.PreTrainedModel
         Its ``forward`` names what it takes.
     inputs : mapping of str to Tensor
-        What the processor returned.
+        What the processor returned, and keys and values of earlier tokens under ``cache``.
 
     Raises
     ------
     BackboneError
         If it names none of the floating tensors, or not those of images, videos or audio clips: a language
-        model alone takes them for options of its layers, and answers as if there were none.
+        model alone takes them for options of its layers, and answers as if there were none. Or if it takes
+        ``mm_token_type_ids``, which say where pixels are, and there are pixels without them: it goes on with
+        the positions of text.
     """
     device = input_device(model)
     parameters = inspect.signature(model.forward).parameters
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    inputs = {_cache_name(model) if name == "cache" else name: value for name, value in inputs.items()}
     media = [n for n, v in inputs.items() if isinstance(v, torch.Tensor) and v.is_floating_point()]
     ignored = [name for name in media if name not in parameters]
     if ignored and (ignored == media or any(name in _MEDIA for name in ignored)):
@@ -150,11 +157,28 @@ def accepted_inputs(model: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
             f"{type(model).__name__} takes no {' or '.join(ignored)}, so {kinds} would be ignored; use the "
             "whole model that belongs to the processor, or the tokenizer in the processor's place"
         )
+    shown = next((kind for name, kind in _MEDIA.items() if name in inputs and name in _PIXELS), None)
+    if shown and _KINDS_OF_TOKENS in parameters and _KINDS_OF_TOKENS not in inputs:
+        raise BackboneError(
+            f"{type(model).__name__} takes {_KINDS_OF_TOKENS}, and the processor gave none: the positions of "
+            f"{shown} would be wrong; use the processor of the model's own folder, unchanged"
+        )
     return {
         name: _placed(value, device, model.dtype)
         for name, value in inputs.items()
         if takes_any or name in parameters
     }
+
+
+def _cache_name(model: Any) -> str:
+    """Return what the model calls keys and values of earlier tokens: transformers 5.24 renamed the argument.
+
+    Asked of the model, or of its decoder where the model passes on whatever it gets (BLIP-2): the old name
+    warns from 5.24 on, and releases before ignore the new one without a word.
+    """
+    decoder = getattr(model, "get_decoder", lambda: None)()
+    takers = [inspect.signature(taker.forward).parameters for taker in (model, decoder) if taker is not None]
+    return next((name for names in takers for name in _CACHE_NAMES if name in names), _CACHE_NAMES[-1])
 
 
 def _placed(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
@@ -202,7 +226,7 @@ def model_failures(model: Any) -> Iterator[None]:
             raise OutOfMemoryError("the device is out of memory") from error
         reason = " ".join(str(error).split())[:200]
         raise BackboneError(
-            f"{type(model).__name__} failed on a batch: {type(error).__name__}: {reason}"
+            f"{type(model).__name__} failed on a batch: {type(error).__name__}: {reason}{failure_hint(model)}"
         ) from error
 
 

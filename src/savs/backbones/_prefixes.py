@@ -178,7 +178,7 @@ def forward_prefix(shared: SharedBatch, config: Any, run: Callable[[dict[str, An
     from transformers import DynamicCache
 
     cache = DynamicCache(config=config)
-    run({**shared.prefix, "past_key_values": cache, "use_cache": True})
+    run({**shared.prefix, "cache": cache, "use_cache": True})
     if cache.get_seq_length() != shared.n_prefix:
         raise ValueError(f"{cache.get_seq_length()} of {shared.n_prefix} tokens were kept")
     return cache
@@ -214,7 +214,7 @@ def suffix_inputs(
         if name in suffixes[0]
     }
     mask = inputs.pop("attention_mask")
-    return {**inputs, "past_key_values": kept, "use_cache": True}, mask
+    return {**inputs, "cache": kept, "use_cache": True}, mask
 
 
 def _widened(tensor: torch.Tensor, width: int) -> torch.Tensor:

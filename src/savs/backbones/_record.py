@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from savs.backbones._attention_sites import Anatomy, AttentionSite
 from savs.backbones._batching import Batch
 from savs.backbones._forward import accepted_inputs, run_forward
+from savs.backbones._known_faults import refuse_known_faults
 from savs.backbones._memory import BatchSize
 from savs.backbones._prefixes import SharedBatch, forward_prefix, suffix_inputs
 from savs.errors import ActivationError, BackboneError
@@ -43,6 +44,8 @@ class Reading:
         Makes the model forget the calls before.
     states : bool
         Read the decoder's final hidden state as well.
+    accept_faults : bool, default=False
+        Read what this release of transformers is known to read wrongly.
     """
 
     def __init__(
@@ -54,8 +57,10 @@ class Reading:
         forget: Callable[[], None],
         *,
         states: bool,
+        accept_faults: bool = False,
     ) -> None:
         self.model = model
+        self.accept_faults = accept_faults
         self.layout = layout
         self.size = size
         self.forget = forget
@@ -120,6 +125,8 @@ class Reading:
         return recording(self.sites, mask, self.decoder if self.states else None)
 
     def _forward(self, inputs: dict[str, Any]) -> None:
+        if not self.accept_faults:
+            refuse_known_faults(self.model, inputs)
         run_forward(self.model, accepted_inputs(self.model, inputs))
 
     def _rows(self, recorded: Recorded) -> NDArray[np.float32]:

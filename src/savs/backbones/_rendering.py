@@ -238,8 +238,14 @@ class PromptRenderer:
         if self._writes_own_tokens:
             text = text.replace(self._written[Image], "")
         self._check_counts(text, {kind: len(parts) for kind, parts in media.items()})
-        special = not (self._bos is not None and text.startswith(self._bos))
+        text, special = self._beginning(text)
         return Rendered(text, tuple(media[Image]), special, tuple(media[Audio]), tuple(media[Video]))
+
+    def _beginning(self, text: str) -> tuple[str, bool]:
+        """Return a prompt that begins with its BOS if it has one, and whether the tokenizer is to add it."""
+        if self._bos is None or not text.lstrip().startswith(self._bos):
+            return text, True
+        return text.lstrip(), False  # blanks before it are a slip of the template
 
     def _check_media(self, example: Example) -> None:
         parts = example.parts

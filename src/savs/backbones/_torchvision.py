@@ -39,7 +39,7 @@ class TorchvisionWarning(UserWarning):
     """torchvision is installed but does not work; images are prepared by PIL."""
 
 
-_set_aside = False
+_set_aside: str | None = None  # what is wrong with it, once it is
 
 
 def set_aside_broken_torchvision() -> None:
@@ -64,13 +64,34 @@ def set_aside_broken_torchvision() -> None:
             reason = type(error).__name__
         _forget_failed_import()
         _count_as_missing()
-        _set_aside = True
-    warnings.warn(
-        f"torchvision {_version('torchvision')} does not work with torch {_version('torch')} "
-        f"({reason} at import), so images are prepared by PIL; {torchvision_remedy()}",
-        TorchvisionWarning,
-        stacklevel=3,
-    )
+        _set_aside = (
+            f"{_pairing()} ({reason} at import), so images are prepared by PIL; {torchvision_remedy()}"
+        )
+    warnings.warn(_set_aside, TorchvisionWarning, stacklevel=3)
+
+
+def torchvision_in_use() -> tuple[bool, str]:
+    """Return whether an installed torchvision works here, and in one line what prepares images."""
+    if _set_aside:
+        return False, _set_aside
+    if importlib.util.find_spec("torchvision") is None:
+        return True, "not installed; images are prepared by PIL"
+    return True, f"torchvision {_version('torchvision')} with torch {_version('torch')}"
+
+
+def _pairing() -> str:
+    return f"torchvision {_version('torchvision')} does not work with torch {_version('torch')}"
+
+
+def broken_pairing(error: BaseException) -> str | None:
+    """Return which two packages do not fit and what to install, if that is behind an import error.
+
+    transformers says "Could not import module" of nearly everything then, and hides the cause.
+    """
+    cause: BaseException | None = error
+    while cause is not None and "torchvision::" not in str(cause):
+        cause = cause.__cause__ or cause.__context__
+    return None if cause is None else f"{_pairing()}; install {torchvision_remedy()}"
 
 
 def _forget_failed_import() -> None:

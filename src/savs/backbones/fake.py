@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +60,9 @@ class FakeBackbone:
         self.answers = tuple(answers)
         self.n_forward = 0
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._layout!r}, seed={self.seed})"
+
     @property
     def layout(self) -> HeadLayout:
         """The heads of a full feature row."""
@@ -88,6 +93,18 @@ class FakeBackbone:
     def modalities(self) -> frozenset[str]:
         """``{"text", "image"}``."""
         return frozenset({"text", "image"})
+
+    def in_mode(self, batch_size: int | Literal["auto"], *, prefix_reuse: bool) -> FakeBackbone:  # noqa: ARG002
+        """Return another backbone with the same vectors, which counts its examples anew.
+
+        Parameters
+        ----------
+        batch_size, prefix_reuse
+            Ignored.
+        """
+        other = copy.copy(self)
+        other.n_forward = 0
+        return other
 
     @levels_checked()
     def extract(

@@ -2,7 +2,8 @@
 
 ``answers.jsonl.partial`` holds the rows, ``answers.jsonl.partial.json`` what they were made from. The file
 gets its name when everything is written. A run that was killed may leave an incomplete last line, so only
-whole chunks of rows are kept.
+whole chunks of rows are kept. The unfinished rows of a CSV or Parquet file are JSON lines too; the table is
+made of them at the end.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ import click
 
 from savs._posix import lock_file, require_posix
 from savs.cli._session import Session, remark
+from savs.cli._tables import Columns, is_table, read_json_lines, write_rows
 from savs.errors import DataError
 
 if TYPE_CHECKING:
     from savs.backbones import Backbone
     from savs.cache import Counts
     from savs.data import ErrorLedger, Example, Label
+    from savs.errors import ItemError
     from savs.model import AbstentionPolicy, Abstentions, SAVModel
 
 
@@ -100,6 +103,17 @@ def _by_row(abstentions: Abstentions, n_rows: int) -> list[dict[str, Any]]:
     columns = {"set": abstentions.sets, "flag": abstentions.flags, "out_of_distribution": out_of_distribution}
     present = {name: values for name, values in columns.items() if values is not None}
     return [{name: values[row] for name, values in present.items()} for row in range(n_rows)]
+
+
+def shares_by_name(classes: Sequence[Label], shares: Sequence[float]) -> dict[str, float]:
+    """Return the probability of each class as rows have it: by name, with six decimals."""
+    return {str(label): round(share, 6) for label, share in zip(classes, shares, strict=True)}
+
+
+def error_entry(error: ItemError) -> dict[str, str]:
+    """Return the error of an example as rows have it."""
+    record = error.record()
+    return {"stage": record["stage"], "code": record["code"], "message": record["message"]}
 
 
 # The feature store of a command.
@@ -209,7 +223,7 @@ class Partial:
 
 @contextmanager
 def resumable(
-    output: Path, made_from: Mapping[str, Any], *, resume: bool, rows_per_chunk: int
+    output: Path, made_from: Mapping[str, Any], columns: Columns, *, resume: bool, rows_per_chunk: int
 ) -> Iterator[Partial]:
     """Yield the partial file beside `output`, which gets that name when the block ends well.
 
@@ -218,6 +232,8 @@ def resumable(
     output : Path
     made_from : mapping of str to JSON value
         Everything that decides the rows; an unfinished run made from something else is not continued.
+    columns : mapping of str to type
+        Of the table, where the output is one.
     resume : bool
         Whether to continue an unfinished run.
     rows_per_chunk : int
@@ -246,7 +262,11 @@ def resumable(
             yield partial
             stream.flush()
             os.fsync(stream.fileno())
-            path.replace(output)
+            if is_table(output):
+                write_rows(output, read_json_lines(path), columns)
+                path.unlink()
+            else:
+                path.replace(output)
             beside.unlink(missing_ok=True)
         except BaseException:
             _keep_or_drop(stream, path, beside)
@@ -289,7 +309,15 @@ def _continue(partial: Partial, beside: Path, made_from: Mapping[str, Any], rows
     if before is None:
         remark(f"{partial.path} does not record what it was made from; starting over")
         return
-    wanted = json.loads(json.dumps(dict(made_from)))
+    wanted = _given(json.loads(json.dumps(dict(made_from))))
+    before = _given(before)
+    former = [name for name in before if name not in made_from]
+    if former:
+        remark(
+            f"{partial.path} was written by another version of savs, with {former[0]!r}, which this one does "
+            "not know; starting over"
+        )
+        return
     names = [name for name in dict.fromkeys([*before, *wanted]) if before.get(name) != wanted.get(name)]
     if names:
         differences = "; ".join(
@@ -302,6 +330,11 @@ def _continue(partial: Partial, beside: Path, made_from: Mapping[str, Any], rows
     offset = _count(partial, rows_per_chunk)
     partial.stream.seek(offset)
     partial.stream.truncate()
+
+
+def _given(entries: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries that say something: what was not asked for has no effect on the rows."""
+    return {name: value for name, value in entries.items() if value not in (None, [], {})}
 
 
 def _header(beside: Path) -> dict[str, Any] | None:

@@ -36,6 +36,16 @@ __all__ = ["extract"]
 ERRORS_SHOWN = 20
 
 
+def _folder_name(_context: click.Context, _option: click.Parameter, folder: Path) -> Path:
+    """Refuse the name of a file: a store is a folder."""
+    if folder.suffix.lower() in {".csv", ".parquet", ".npz", ".npy", ".jsonl"} and not folder.is_dir():
+        raise click.BadParameter(
+            f"{folder} would be a feature store, which is a folder: name one, then write its rows to a file "
+            f"with savs export STORE -o {folder.name}"
+        )
+    return folder
+
+
 @click.command(
     short_help="Fill a feature store.",
     epilog=example_help(
@@ -53,10 +63,12 @@ ERRORS_SHOWN = 20
 )
 @click.option(
     "--output",
+    "--store",
     "-o",
     required=True,
     metavar="STORE",
     type=PathName(file_okay=False),
+    callback=_folder_name,
     help="Folder of the feature store; created if missing.",
 )
 @click.option("--prompt", metavar="TEXT", help="Question for the model, as in savs fit.")

@@ -26,6 +26,7 @@ COMMANDS = (
     "explain",
     "doctor",
     "store",
+    "export",
 )
 """In the order that a new user needs them; each is in the module of that name."""
 

@@ -17,16 +17,26 @@ from savs import __version__
 from savs.cli._inputs import ROWS_PER_CHUNK, SHARD, Source, in_chunks, with_sampling_of
 from savs.cli._options import (
     PathName,
+    SavedClassifier,
     abstention_options,
     abstention_policy,
     classifier_options,
     data_argument,
     example_help,
-    load_classifier,
 )
 from savs.cli._output import print_json
-from savs.cli._results import Partial, answer, check_new_file, filling_parts, report_store, resumable
+from savs.cli._results import (
+    Partial,
+    answer,
+    check_new_file,
+    error_entry,
+    filling_parts,
+    report_store,
+    resumable,
+    shares_by_name,
+)
 from savs.cli._session import ITEM_ERRORS, Session, remark
+from savs.cli._tables import ERROR_COLUMNS, Columns, check_table_name
 
 if TYPE_CHECKING:
     from savs.cli._inputs import Chunk
@@ -48,7 +58,10 @@ Target = TextIO | Partial
 @click.argument("classifier", type=PathName())
 @data_argument("data")
 @click.option(
-    "--output", "-o", type=PathName(dir_okay=False), help="JSONL file for the rows [default: stdout]."
+    "--output",
+    "-o",
+    type=PathName(dir_okay=False),
+    help="File for the rows: .csv, .tsv, .parquet, else JSON lines [default: stdout].",
 )
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N examples.")
 @click.option(
@@ -64,7 +77,7 @@ Target = TextIO | Partial
 def predict(
     session: Session,
     /,
-    classifier: Path,
+    classifier: SavedClassifier,
     data: DataSource,
     output: Path | None,
     limit: int | None,
@@ -73,11 +86,8 @@ def predict(
     sets: float | None,
     flags: dict[str, float],
     out_of_distribution: float | None,
-    backbone: str | None,
-    allow_mismatch: tuple[str, ...],
     max_errors: int,
     reading: ReadOptions,
-    loading: dict[str, Any],
 ) -> int:
     """Classify every example: one JSON row with id, label and proba (shares of votes for the method sav).
 
@@ -89,23 +99,25 @@ def predict(
     --sets adds "set", the classes that an example may have. --flag adds "flag", the labels that it is flagged
     as. --out-of-distribution adds "out_of_distribution"; where it is true, the label is null.
 
-    The file of --output appears when it is complete. A run that ends early keeps its rows in FILE.partial,
-    and the same command continues from there. With --output, --json prints {"output", "n", "n_errors"}, and
+    In CSV and Parquet, nested names have dots: proba.red, error.code. The file of --output appears when it is
+    complete. A run that ends early keeps its rows in FILE.partial, and the same command continues from there,
+    whatever the format. With --output, --json prints {"output", "n", "n_errors"}, and
     "store" with --store.
     """
     from savs.data import ErrorLedger
     from savs.data._sources import expanded
 
-    model = load_classifier(classifier, backbone, allow_mismatch, loading)
+    model = classifier.load()
     if output is not None:
-        check_new_file(output, *expanded(data), outside=[classifier, *filter(None, [loading.get("store")])])
+        check_table_name(output)
+        check_new_file(output, *expanded(data), outside=classifier.folders)
     source = Source(data, with_sampling_of(model, reading), limit, shard)
     policy = abstention_policy(model, sets, flags, out_of_distribution)
     n_rows = source.check(max_errors)
     ledger = ErrorLedger(max_errors)
     abstaining = {"sets": sets, "flags": flags, "out_of_distribution": out_of_distribution}
-    made_from = partial(_made_from, classifier, source, backbone, allow_mismatch, abstaining)
-    with _target(output, made_from, resume) as target:
+    made_from = partial(_made_from, classifier, source, abstaining)
+    with _target(output, made_from, _columns(model, abstaining), resume) as target:
         done = _write(model, source, ledger, target, n_rows, policy, progress=session.progress)
     counts = report_store(model, session)
     if output is not None and session.as_json:
@@ -116,7 +128,9 @@ def predict(
 
 
 @contextmanager
-def _target(output: Path | None, made_from: Callable[[], dict[str, Any]], resume: bool) -> Iterator[Target]:
+def _target(
+    output: Path | None, made_from: Callable[[], dict[str, Any]], columns: Columns, resume: bool
+) -> Iterator[Target]:
     """Yield where rows go, with the rows that an earlier run left there."""
     if output is None:
         yield sys.stdout
@@ -125,17 +139,26 @@ def _target(output: Path | None, made_from: Callable[[], dict[str, Any]], resume
         with output.open("w", encoding="utf-8") as stream:
             yield stream
     else:
-        with resumable(output, made_from(), resume=resume, rows_per_chunk=ROWS_PER_CHUNK) as rows:
+        with resumable(output, made_from(), columns, resume=resume, rows_per_chunk=ROWS_PER_CHUNK) as rows:
             yield rows
 
 
-def _made_from(
-    classifier: Path,
-    source: Source,
-    backbone: str | None,
-    allow_mismatch: tuple[str, ...],
-    abstaining: dict[str, Any],
-) -> dict[str, Any]:
+def _columns(model: SAVModel, abstaining: dict[str, Any]) -> Columns:
+    """Return the columns of a table of answers; the same for all shards of the data."""
+    labels = model.classes_.tolist()
+    kind = type(labels[0])
+    columns: dict[str, Any] = {"id": str, "label": kind}
+    columns |= {f"proba.{label}": float for label in labels}
+    if abstaining["sets"] is not None:
+        columns["set"] = list[kind]  # type: ignore[valid-type]
+    if abstaining["flags"]:
+        columns["flag"] = list[kind]  # type: ignore[valid-type]
+    if abstaining["out_of_distribution"] is not None:
+        columns["out_of_distribution"] = bool
+    return {**columns, **ERROR_COLUMNS}
+
+
+def _made_from(classifier: SavedClassifier, source: Source, abstaining: dict[str, Any]) -> dict[str, Any]:
     """Return everything that decides the rows, by names that a user knows."""
     from savs.data._sources import expanded
 
@@ -145,9 +168,10 @@ def _made_from(
     reading = {name: value for name, value in vars(source.reading).items() if value not in (None, False, ())}
     return {
         "savs": __version__,
-        "classifier": _digest_of_folder(classifier),
-        "backbone": backbone,
-        "allow_mismatch": sorted(allow_mismatch),
+        "classifier": _digest_of_folder(classifier.folder),
+        "backbone": classifier.backbone,
+        "allow_mismatch": sorted(classifier.allow_mismatch),
+        **({"accept_drift": True} if classifier.accept_drift else {}),
         **abstaining,
         "data": names[0] if len(names) == 1 else names,
         "sha256 of the data": digests[0] if len(digests) == 1 else digests,
@@ -227,14 +251,13 @@ def _rows(
     examples = {index: item for index, item in chunk.items() if isinstance(item, Example)}
     answers = answer(model, examples, ledger, abstention_policy=policy)
     errors: dict[int, Any] = {**chunk, **ledger.hand_over()}
-    names = [str(label) for label in model.classes_.tolist()]
+    classes = model.classes_.tolist()
     for index, item in chunk.items():
         if index in answers:
             label, shares, abstentions = answers[index]
-            proba = {name: round(share, 6) for name, share in zip(names, shares, strict=True)}
+            proba = shares_by_name(classes, shares)
             label_or_none = None if abstentions.get("out_of_distribution") else label
             yield {"id": item.id, "label": label_or_none, "proba": proba, **abstentions}
         else:
-            record = errors[index].record()
-            error = {name: record[name] for name in ("stage", "code", "message")}
-            yield {"id": record["id"], "label": None, "proba": None, "error": error}
+            error = errors[index]
+            yield {"id": error.record()["id"], "label": None, "proba": None, "error": error_entry(error)}

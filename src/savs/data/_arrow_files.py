@@ -240,9 +240,10 @@ class Table:
                     batch.column(column)[row].as_py()
                 except UNREADABLE:
                     return DataError(
-                        f"{self.place(number)}: column {column!r} holds a value that cannot be read"
+                        f"{self.place(number)}: column {column!r} holds a value that cannot be read; "
+                        "leave the column out, or write it as text"
                     )
-        return DataError(f"{self.place(numbers[0])}: the rows from there on cannot be read")
+        return DataError(f"{self.place(numbers[0])}: the rows from there on cannot be read; write them again")
 
     def _class_names(self, column: str, value: Any, number: int) -> Any:
         if isinstance(value, list):
@@ -436,7 +437,9 @@ def open_saved(folder: Path, split: str | None) -> ArrowData:
         part = chosen_split(name, loaded, split)
         return ArrowData(f"{name}/{part}", loaded[part])
     if split is not None and split != str(loaded.split):
-        raise DataError(f"{name} is one saved dataset, without splits; leave the split {split!r} away")
+        raise DataError(
+            f"{name} is one saved dataset, without splits (--split); leave the split {split!r} away"
+        )
     return ArrowData(name, loaded)
 
 
@@ -447,7 +450,7 @@ def chosen_split(name: str, splits: Mapping[str, Any], split: str | None) -> str
         return names[0]
     if split not in names:
         problem = "has several splits" if split is None else f"has no split {split!r}"
-        raise DataError(f"{name} {problem}; name one of {', '.join(names) or 'none'}")
+        raise DataError(f"{name} {problem}; name one of {', '.join(names) or 'none'} (--split)")
     return str(split)
 
 

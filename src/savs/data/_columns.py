@@ -69,6 +69,12 @@ class Columns:
     def _media_names(self) -> tuple[str, ...]:
         return tuple(name for names in self.media.values() for name in names)
 
+    def _option(self, name: str) -> str:
+        """Return the option of a command that named a column."""
+        roles = {self.text: "text", self.label: "label", self.id: "id"}
+        media = {one: kind.removesuffix("s") for kind, names in self.media.items() for one in names}
+        return f"--{media.get(name) or roles[name]}-column"
+
     @property
     def id_names(self) -> tuple[str, ...]:
         """The columns that may hold the id."""
@@ -88,14 +94,17 @@ class Columns:
         for name in self.named:
             if name not in row.cells:
                 columns = ", ".join(map(repr, row.cells))
-                raise DataError(f"{row.where}: there is no column {name!r}; columns: {columns}")
+                raise DataError(
+                    f"{row.where}: there is no column {name!r} ({self._option(name)}); columns: {columns}"
+                )
         twice = [name for name in self._media_names if self._media_names.count(name) > 1]
         if twice:
-            raise DataError(f"column {twice[0]!r} is named for two media; name it once")
+            option = self._option(twice[0])
+            raise DataError(f"column {twice[0]!r} is named for two media; name it once ({option})")
         if self.label is not None and self.label in (*self._media_names, self.text):
             raise DataError(
-                f"column {self.label!r} is named for the label and for the content: the answer must not "
-                "stand in the prompt"
+                f"column {self.label!r} is named for the label (--label-column) and for the content: the "
+                "answer must not stand in the prompt"
             )
         example = row_to_example(self._renamed(row.cells), root)
         chosen = example.id if self.id is None else as_id(row.cells[self.id])
@@ -138,7 +147,9 @@ class Columns:
 def _text(name: str, cell: Any) -> Any:
     if is_missing(cell) or isinstance(cell, str):
         return cell
-    raise ExampleError(f"column {name!r} must hold text, not {type_name(cell)}", code="row")
+    raise ExampleError(
+        f"column {name!r} must hold text, not {type_name(cell)}; name another one (--text-column)", code="row"
+    )
 
 
 def _as_list(cell: Any) -> list[Any]:

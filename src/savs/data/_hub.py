@@ -103,7 +103,10 @@ def open_hub(address: HubAddress, config: str | None) -> tuple[ArrowData | HubTe
         files are read by the ``datasets`` library, as their description asks for more than a delimiter.
     """
     if address.folder is not None and address.revision is not None:
-        raise DataError(f"the folder {address.name!r} has no revisions; hf://owner/name is a hub dataset")
+        raise DataError(
+            f"the folder {address.name!r} has no revisions (--data-revision); hf://owner/name is a hub "
+            f"dataset"
+        )
     with library_at_work(progress=True):
         splits, builder = _text_splits(address, config)
         if splits is not None:
@@ -317,6 +320,17 @@ def _noted(address: HubAddress, config: str | None) -> _TextSplits | None:
     return None
 
 
+def is_csv(address: HubAddress) -> bool:
+    """Return whether a dataset, as it was read last, is CSV files alone, whose labels are text."""
+    if address.folder is not None:
+        suffixes = {path.suffix.lower() for path in address.folder.rglob("*") if path.is_file()}
+    else:
+        notes = sorted(_notes(address).glob("*.json"), key=lambda note: note.stat().st_mtime)
+        files = json.loads(notes[-1].read_text(encoding="utf-8"))["files"] if notes else {}
+        suffixes = {suffix for listed in files.values() for _, _, suffix in listed}
+    return bool(suffixes & set(CSV_SUFFIXES)) and not suffixes & {*TEXT_SUFFIXES[:3], ".parquet", ".arrow"}
+
+
 def _warn(message: str) -> None:
     warnings.warn(message, DataWarning, stacklevel=7)
 
@@ -430,6 +444,9 @@ def _media_folders(address: HubAddress) -> tuple[Path, ...]:
 
 
 def _one(what: str, inside: str | None, given: str | None) -> str | None:
+    option = "--split" if what == "split" else "--data-revision"
     if inside is not None and given is not None and inside != given:
-        raise DataError(f"the address names the {what} {inside!r} and the option {given!r}; keep one")
+        raise DataError(
+            f"the address names the {what} {inside!r} and the option {given!r} ({option}); keep one"
+        )
     return inside if inside is not None else given

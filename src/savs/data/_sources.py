@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from savs.data._arrow_files import ParquetFiles, is_saved, open_saved
 from savs.data._folder_layout import split_folder
 from savs.data._folders import natural_order
-from savs.data._hub import HUB_PREFIX, HubAddress, open_hub
+from savs.data._hub import HUB_PREFIX, HubAddress, is_csv, open_hub
 from savs.data._labels import DataWarning
 from savs.data._readers import ReaderRows, is_registered, registered_names, registered_suffix, scheme_of
 from savs.data._text_files import (
@@ -207,7 +207,10 @@ def _find_source(source: Path | str, options: ReadOptions, name: str | None = No
     if source == "":
         raise DataError("the name of the data is empty; the current folder is '.'")
     if options.config is not None or options.revision is not None:
-        raise DataError(f"a configuration and a revision belong to a hub dataset ({HUB_PREFIX}owner/name)")
+        raise DataError(
+            f"a configuration (--config) and a revision (--data-revision) belong to a hub dataset "
+            f"({HUB_PREFIX}owner/name)"
+        )
     scheme = scheme_of(source) if isinstance(source, str) else None
     if scheme is not None:
         return _address(str(source), scheme, options)
@@ -266,6 +269,8 @@ def is_untyped(source: DataSource) -> bool:
 
 
 def _is_untyped(source: Path | str) -> bool:
+    if isinstance(source, str) and source.startswith(HUB_PREFIX):
+        return is_csv(HubAddress.parse(source))
     if _is_address(source):
         return False
     path = Path(source)
@@ -380,14 +385,14 @@ def _of_split(folder: Path, parts: list[Path], split: str | None) -> list[Path]:
     splits = sorted({match[1].lower() for name in names.values() if (match := _SPLIT.search(name))})
     if split is not None or len(splits) > 1:
         problem = f"has no split {split!r}" if split is not None else "has several splits"
-        raise DataError(f"{folder.name} {problem}; name one of {', '.join(splits) or 'none'}")
+        raise DataError(f"{folder.name} {problem}; name one of {', '.join(splits) or 'none'} (--split)")
     return parts
 
 
 def _root(root: Path | str | None, default: Path) -> Path:
     top = default if root is None else Path(root)
     if not top.is_dir():
-        raise DataError(f"the media root {top.name!r} is not a folder")
+        raise DataError(f"the media root {top.name!r} (--root) is not a folder")
     return top
 
 
@@ -405,7 +410,7 @@ def _is_folder(path: Path) -> bool:
 def _refuse_split(name: str, split: str | None) -> None:
     if split is not None:
         raise DataError(
-            f"{name} has no splits; leave the split {split!r} (--split) away: it belongs to a saved dataset, "
+            f"{name} has no splits (--split); leave the split {split!r} away: it belongs to a saved dataset, "
             f"a folder of Parquet files or images, and a hub dataset"
         )
 

@@ -118,6 +118,8 @@ def _unreadable(path: Path) -> DataError:
 TEXT_SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
 """Endings of the text files that are read."""
 
+# Marks of byte order and zero width, which copied headers begin with.
+_INVISIBLE = re.compile("[\ufeff\u200b-\u200f\u2060]")
 _RETURN = re.compile(r"(?<=\r)(?!\n)")
 
 
@@ -392,7 +394,7 @@ def _csv_lines(path: Path) -> Iterator[str]:
 
 
 def _checked_header(cells: list[str], where: str) -> list[str]:
-    names = [cell.strip() for cell in cells]
+    names = [_INVISIBLE.sub("", cell).strip() for cell in cells]
     while names and not names[-1]:  # spreadsheets end every line with the delimiters of empty columns
         names.pop()
     twice = sorted(name for name, count in Counter(names).items() if count > 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,16 @@ from savs._labels import is_missing as is_missing_value
 from savs._labels import plain_value
 from savs.data._chat import as_messages, is_message, place_images, place_in_order
 from savs.data._chat_parts import Place, as_part
+from savs.data._containers import is_number, unpacked, unpacked_labels
 from savs.data._conversations import as_question
 from savs.data._error_ledger import ErrorLedger
 from savs.data._labels import as_label, check_labels, check_text
 from savs.data._results import ErrorLimit
+from savs.data._unread import UnreadMedia
 from savs.data.example import Example, Message, Part, Text, is_trusted, trusted
 from savs.errors import DataError, ExampleError, ItemError
 from savs.media import Audio, Image
+from savs.media._arrays import CHANNELS
 from savs.media._coercion import (
     Address,
     Fetch,
@@ -100,6 +104,7 @@ TEXT_FIELDS = ("question", "text", "prompt", "claim", "instruction", "Text")
 ID_FIELDS = ("id", "ID")
 LABEL_FIELD = "label"
 CHAT_FIELDS = ("messages", "conversations", "conversation")
+_DATA_FILES = frozenset({".jsonl", ".json", ".csv", ".tsv", ".parquet", ".arrow"})
 _NUMBERED = re.compile(r"image_(\d{1,4})")
 VIDEO_FIELDS = ("video", "video_path", "videos")
 AUDIO_FIELDS = ("audio", "audio_path", "audios")
@@ -171,7 +176,15 @@ def media_fields(row: Mapping[str, Any]) -> list[str]:
 
 
 def first_field(row: Mapping[str, Any], names: Sequence[str]) -> str | None:
-    """Return the first of some columns that a row has a value in; in any case if none is spelled so."""
+    """Return the first of some columns that a row has a value in, or None.
+
+    Parameters
+    ----------
+    row : mapping
+        Values by column name.
+    names : sequence of str
+        Names of columns; any case of them, if none is spelled so.
+    """
     for name in names:
         if not is_missing(row.get(name)):
             return name
@@ -238,7 +251,10 @@ def _text(row: Mapping[str, Any]) -> str:
     name = first_field(row, TEXT_FIELDS)
     value = "" if name is None else row[name]
     if not isinstance(value, str):
-        raise ExampleError(f"column {name!r} must hold text, not {type_name(value)}", code="row")
+        raise ExampleError(
+            f"column {name!r} must hold text, not {type_name(value)}; name another one (--text-column)",
+            code="row",
+        )
     return check_text(str(value), "text")
 
 
@@ -249,7 +265,8 @@ def _id(row: Mapping[str, Any]) -> str | None:
 def _empty(row: Mapping[str, Any]) -> ExampleError:
     return ExampleError(
         f"the row has neither an image ({', '.join(IMAGE_FIELDS)}, image_1 ...), video or audio nor a text "
-        f"({', '.join(TEXT_FIELDS)}); its columns: {', '.join(map(repr, row)) or 'none'}",
+        f"({', '.join(TEXT_FIELDS)}); name one with --image-column or --text-column; its columns: "
+        f"{', '.join(map(repr, row)) or 'none'}",
         code="row",
     )
 
@@ -279,10 +296,13 @@ def as_example(
         - `Example`: itself.
         - str: text; an image if it is a data URL, or one line that ends like an image file and has no white
           space or exists. Web addresses are refused without `fetch`. `Text` and Path say which is meant.
-        - Path, bytes, file open for reading, PIL image, ndarray (uint8, bool or uint16; (height, width[, 3 or
-          4])): an image; an audio clip or video if a path ends like one.
+        - Path, bytes, file open for reading, PIL image: an image; an audio clip or video if a path ends like
+          one.
+        - ndarray, channels last, or tensor of torch, channels first: an image. uint8, bool, uint16, or
+          floating point with all values from 0 to 1; docs/media.md says what is refused.
         - `Audio`, or a mapping with ``array`` and ``sampling_rate``: an audio clip.
-        - (image, question) or ([image, ...], question).
+        - (image, question) or ([image, ...], question); (any of these, whole number or truth value) is an
+          example with its label, as datasets of torch have them.
         - list of texts and images, in order; list of chat messages.
         - mapping with ``messages`` or with the columns of the public SAVs files.
     label : str, int or bool, optional
@@ -337,8 +357,10 @@ def as_examples(
     Parameters
     ----------
     items : iterable
-        As `as_example` takes them. An array of shape (n, height, width) or (n, height, width, channels) is n
-        images.
+        As `as_example` takes them, in a list or any other iterable; a table of pandas, Polars or Arrow, whose
+        rows are examples; a dataset of torch, or a DataLoader that does not shuffle. An array of shape
+        (n, height, width) or (n, height, width, channels) is n images, and a tensor of shape (n, height,
+        width) or (n, channels, height, width).
     labels : iterable of str, int or bool, optional
         One per item, all of one type.
     root : Path, optional
@@ -392,7 +414,8 @@ def example_results(
         As by `as_examples`.
     """
     values = _with_class_names(items, _as_list(items))
-    classes = [None] * len(values) if labels is None else _one_per_item(labels, len(values))
+    UnreadMedia().warn((item, media_fields(item)) for item in values if _is_row(item))
+    classes = [None] * len(values) if labels is None else _one_per_item(unpacked_labels(labels), len(values))
     limit = ErrorLimit() if limit is None else limit
     results = [
         limit.attempt(lambda pair: _named(pair, root, fetch), (item, label, position), str(position))
@@ -400,6 +423,11 @@ def example_results(
     ]
     check_labels([result.label for result in results if isinstance(result, Example)])
     return results
+
+
+def _is_row(item: Any) -> bool:
+    named = isinstance(item, Mapping) and all(isinstance(name, str) for name in item)
+    return named and "type" not in item and not is_medium(item)
 
 
 def _with_class_names(items: Any, values: list[Any]) -> list[Any]:
@@ -436,6 +464,13 @@ def _coerce(item: Any, root: Path | None) -> Example:
         return item if is_trusted(item) else _checked(item)
     if isinstance(item, Mapping) and not is_medium(item):
         return row_to_example(item, root)
+    if isinstance(item, tuple) and len(item) == 1 and not isinstance(item[0], tuple):
+        return _coerce(item[0], root)  # as TensorDataset of torch has them
+    if isinstance(item, tuple) and len(item) == 2 and is_number(item[1]):
+        label = item[1].item() if hasattr(item[1], "item") else item[1]
+        pair = isinstance(item[0], tuple)  # (image, question); never another one with a label
+        example = Example((Message("user", _from_pair(item[0], root)),)) if pair else _coerce(item[0], root)
+        return replace(example, label=as_label(label))
     if isinstance(item, list) and item and is_message(item[0]):
         return Example(as_messages(item, (), root))
     return Example((Message("user", _non_empty(_user_parts(item, root))),))
@@ -488,6 +523,7 @@ def _checked(example: Example) -> Example:
 
 
 def _as_list(items: Any) -> list[Any]:
+    items = unpacked(items)
     if isinstance(items, np.ndarray) and _is_stack(items):
         return list(items)
     if _is_pair(items):
@@ -496,10 +532,21 @@ def _as_list(items: Any) -> list[Any]:
             "list, [(image, text)]"
         )
     single = isinstance(items, str | Mapping | set | frozenset | Example | Text | Audio) or is_image(items)
-    if single or hasattr(items, "columns") or not isinstance(items, Iterable):
-        hint = "; a table's rows are .to_dict('records')" if hasattr(items, "columns") else ""
-        raise DataError(f"a list of examples is needed, not one {type_name(items)}{hint}")
+    if single or not isinstance(items, Iterable):
+        raise DataError(f"a list of examples is needed, not one {type_name(items)}; {_advice(items)}")
     return list(items)
+
+
+def _advice(items: Any) -> str:
+    """Return what to do with something that is handed in instead of a list."""
+    if isinstance(items, str | Path):
+        path = Path(items)
+        with suppress(OSError, ValueError):  # a text that no file can be called
+            if path.is_dir() or path.suffix.lower() in _DATA_FILES:
+                return f"savs.read_examples({str(items)!r}) reads a folder or data file"
+    if isinstance(items, Mapping) and items and all(isinstance(v, list | tuple) for v in items.values()):
+        return "make a table of columns (pandas.DataFrame), or a list of rows"
+    return "put one example into a list: [example]"
 
 
 def _is_pair(items: Any) -> bool:
@@ -516,7 +563,7 @@ def _is_pair(items: Any) -> bool:
 
 def _is_stack(array: np.ndarray[Any, Any]) -> bool:
     # (8, 8, 3) may be one color image: its rows must not pass for eight gray ones.
-    return array.ndim == 4 or (array.ndim == 3 and array.shape[2] not in {3, 4}) or array.dtype.kind in "OU"
+    return array.ndim == 4 or (array.ndim == 3 and array.shape[2] not in CHANNELS) or array.dtype.kind in "OU"
 
 
 def _one_per_item(labels: Any, n_items: int) -> list[Any]:

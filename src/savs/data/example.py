@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from savs._labels import Label
+from savs._reprs import short_repr
 from savs.media import Audio, Image, Video
 
 __all__ = [
@@ -39,6 +40,8 @@ class Text:
 
     text: str
 
+    __repr__ = short_repr
+
 
 Part = Text | Image | Audio
 
@@ -49,6 +52,8 @@ class Message:
 
     role: Role
     parts: tuple[Part, ...]
+
+    __repr__ = short_repr
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,8 @@ class Example:
     labels: tuple[Label, ...] | None = None
     # Set by `trusted` alone; a copy by `dataclasses.replace` does not have it.
     _trusted: bool = field(default=False, init=False, repr=False, compare=False)
+
+    __repr__ = short_repr
 
     @property
     def parts(self) -> tuple[Part, ...]:

@@ -44,7 +44,7 @@ class RowSelection:
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
-            raise DataError(f"the limit must be at least 1, not {self.limit}")
+            raise DataError(f"the limit must be at least 1, not {self.limit} (--limit)")
         if not 0 <= self.index < self.count:
             raise DataError(
                 f"shard {self.index} of {self.count} does not exist; the first is 0 of {max(self.count, 1)}"

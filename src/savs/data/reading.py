@@ -25,7 +25,8 @@ from savs.data._labels import check_labels
 from savs.data._results import ErrorLimit
 from savs.data._sources import Images, Rows, Source, find_sources
 from savs.data._text_files import Row, name_of
-from savs.data.coercion import CHAT_FIELDS, as_example, settled
+from savs.data._unread import UnreadMedia
+from savs.data.coercion import CHAT_FIELDS, as_example, media_fields, settled
 from savs.data.example import Example, Message, Part, Text, trusted
 from savs.data.options import DataSource, ReadKeywords, ReadOptions, RowSelection, merged_options
 from savs.errors import DataError, ItemError, MediaError
@@ -226,7 +227,10 @@ def _reader(source: Source, options: ReadOptions, ids: _Ids) -> Reading:
         reader = _RowReader(source, options, ids)
         return reader.rows, reader.example
     if Columns.of(options).named or options.root is not None:
-        raise DataError("columns and a media root belong to a data file or dataset, not to images")
+        raise DataError(
+            "columns and a media root belong to a data file or dataset, not to images; leave --root and the "
+            "options of columns out"
+        )
     files, from_file = _media_files(source, options)
     return lambda selection: files[: selection.limit], from_file
 
@@ -273,6 +277,7 @@ class _RowReader:
         self._source = source
         self._options = options
         self._ids = ids
+        self._unread = UnreadMedia()
         self._columns = Columns.of(options)
         self._roots = [(root, root.resolve()) for root in source.roots]
 
@@ -288,11 +293,12 @@ class _RowReader:
 
     def _repeated(self, row: Row, name: str) -> DataError:
         """Return the error for an id that another row has; the rows are read again to find that one."""
+        advice = "; make ids unique, or name another column (--id-column)"
         for other in self._source.data.rows(self._options.selection, self._columns.id_names):
             own = self._columns.id_of(other)
             if (other.id if own is None else own) == name:
-                return DataError(f"{row.where}: the id {name!r} stands at {other.where} already")
-        return DataError(f"{row.where}: the id {name!r} stands twice")
+                return DataError(f"{row.where}: the id {name!r} stands at {other.where} already{advice}")
+        return DataError(f"{row.where}: the id {name!r} stands twice{advice}")
 
     def example(self, row: Row) -> Example:
         """Return the example of a row, with an id; an error names its place."""
@@ -302,6 +308,8 @@ class _RowReader:
                 self._roots,
                 self._options.allow_outside,
             )
+            if not self._columns.media:
+                self._unread.warn([(row.cells, media_fields(row.cells))])
             # What is fetched lies outside the roots, and may.
             example = settled(example, self._options.fetch)
         except ItemError as error:

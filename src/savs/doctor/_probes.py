@@ -117,6 +117,12 @@ def _video(label: str, size: tuple[int, int]) -> Image:
     )
 
 
+def long_video() -> Example:
+    """Return a question on a video of more steps in time than its frames have rows or columns of tokens."""
+    frames = [draw(CLASSES[number % 3], _SIZES[1], number % 2) for number in range(24)]
+    return question(clip(frames), _QUESTIONS[0])
+
+
 def prefix_probes(modalities: AbstractSet[str]) -> list[Probe]:
     """Return prompts that begin alike: questions on one image or audio clip, questions after one opening."""
     result: list[Probe] = []

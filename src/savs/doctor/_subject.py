@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from savs.backbones import TransformersBackbone
 from savs.backbones._attention_sites import AttentionSite
+from savs.backbones._canary import tolerance
 from savs.backbones._forward import input_device
 from savs.data import Example
 from savs.doctor._probes import Probe, probes
-from savs.doctor._reference import compare, flips, read, tolerance
+from savs.doctor._reference import compare, flips, read
 from savs.doctor.report import Check, Verdict
 from savs.errors import BackboneError, SAVsError
 from savs.layout import HeadLayout
@@ -89,7 +90,7 @@ class Subject:
         prefix_reuse : bool, default=False
             Read what prompts have in common once.
         """
-        return self.backbone.in_mode(batch_size, prefix_reuse=prefix_reuse)
+        return self.backbone.in_mode(batch_size, prefix_reuse=prefix_reuse, accept_faults=True)
 
     def extract(self, examples: Sequence[Example], batch_size: int = 1) -> Rows:
         """Return vectors as `savs` reads them, without prefix reuse.
@@ -153,7 +154,7 @@ def admit(backbone: TransformersBackbone) -> Subject:
         If it cannot read any.
     """
     candidates = probes(backbone.modalities)
-    single = backbone.in_mode(1, prefix_reuse=False)
+    single = backbone.in_mode(1, prefix_reuse=False, accept_faults=True)
     extraction = single.extract([probe.example for probe in candidates], max_errors=-1)
     readable = extraction.indices.tolist()
     kept = [candidates[index] for index in readable]

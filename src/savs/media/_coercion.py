@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from savs.errors import ExampleError
+from savs.media._arrays import is_tensor, pixels_of_array, pixels_of_tensor
 from savs.media._bit_depth import check_bit_depth
 from savs.media.parts import Audio, Image, Sampling, Video
 
@@ -131,14 +132,14 @@ _MOST_FRAMES = 1024
 MOST_TIMED_FRAMES = 64
 """Frames of a video at most, where a rate was asked for and no number."""
 _ACCEPTED_IMAGES = (
-    "an image is a path, encoded bytes, a data:image/...;base64, URL, a PIL image or a uint8 array"
+    "an image is a path, encoded bytes, a data:image/...;base64, URL, a PIL image, an array or a tensor"
 )
 
 
 def is_image(value: Any) -> bool:
     """Return whether a value of this type can only mean an image (so not text)."""
     known = Image | Path | bytes | bytearray | memoryview | np.ndarray | IOBase
-    return isinstance(value, known) or is_pil(value)
+    return isinstance(value, known) or is_pil(value) or is_tensor(value)
 
 
 def is_pil(value: Any) -> bool:
@@ -270,7 +271,9 @@ def as_image(value: Any, root: Path | None = None) -> Image:
     if isinstance(value, IOBase):
         return Image(file_content(value))
     if isinstance(value, np.ndarray):
-        return Image(_checked_array(value))
+        return Image(pixels_of_array(value))
+    if is_tensor(value):
+        return Image(pixels_of_tensor(value))
     if is_pil(value):
         return Image(value)
     if isinstance(value, Mapping) and {"bytes", "path"} & set(value):
@@ -429,27 +432,6 @@ def decode_base64(text: str, what: str = "image") -> bytes:
     if not data:
         raise ExampleError(f"the {what}'s base64 is empty", code="data_url")
     return data
-
-
-def _checked_array(array: NDArray[Any]) -> NDArray[Any]:
-    if array.dtype.kind == "f":
-        raise _image_array_error(
-            "is not an image: decimals may mean 0..1 or 0..255; scale to 0..255 and use .astype(numpy.uint8)",
-            array,
-        )
-    if array.dtype not in (np.uint8, np.bool_, np.uint16):
-        raise _image_array_error("is not an image; scale it to 0..255 and use .astype(numpy.uint8)", array)
-    if array.ndim == 3 and array.shape[0] in {1, 3, 4} and array.shape[2] not in {3, 4}:
-        raise _image_array_error("has its channels first; use .transpose(1, 2, 0)", array)
-    if array.ndim not in {2, 3} or (array.ndim == 3 and array.shape[2] not in {3, 4}) or array.size == 0:
-        raise _image_array_error(
-            "is not an image; (height, width), (height, width, 3) or (height, width, 4) is", array
-        )
-    return array
-
-
-def _image_array_error(message: str, array: NDArray[Any]) -> ExampleError:
-    return ExampleError(f"an array of {array.dtype} and shape {array.shape} {message}", code="image_array")
 
 
 def _under(root: Path | None, path: Path) -> Path:

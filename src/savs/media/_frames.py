@@ -47,6 +47,8 @@ _OTHER_MATRICES = {8: "YCgCo", 10: "BT.2020 constant luminance", 14: "ICtCp", 15
 _HDR = {16: "PQ", 18: "HLG"}  # ITU-T H.273, table 3
 _BT2020_PRIMARIES = frozenset({2, 9})  # also where the file does not say: PQ and HLG are of BT.2100
 
+_GRAY, _LIMITED = ("gray", "ya"), 1  # the second is FFmpeg's number of a range
+
 _ALMOST_SQUARE = 0.01
 
 
@@ -222,7 +224,19 @@ def _converted(frame: Any, kind: str, codec: str) -> NDArray[Any]:
     pixels: NDArray[Any] = frame.reformat(
         format=kind, src_colorspace=source, interpolation=exact
     ).to_ndarray()
+    # FFmpeg takes gray for full range, whatever the frame says.
+    if frame.format.name.startswith(_GRAY) and int(frame.color_range) == _LIMITED:
+        pixels[:, :, :3] = _from_limited(pixels[:, :, :3])
     return pixels
+
+
+def _from_limited(gray: NDArray[Any]) -> NDArray[Any]:
+    """Return gray values of 16 to 235 in 0 to 255, or the same of 16 bits."""
+    largest = np.iinfo(gray.dtype).max
+    unit = (largest + 1) / 256
+    wide = np.rint((gray.astype(np.float32) - 16 * unit) * (largest / (219 * unit)))
+    result: NDArray[Any] = np.clip(wide, 0, largest).astype(gray.dtype)
+    return result
 
 
 def _is_unsaid_bt709(frame: Any, codec: str) -> bool:

@@ -66,7 +66,7 @@ def resolve_inside(path: Path, root: Path, resolved_root: Path, *, allow_outside
     if not allow_outside and resolved_root != resolved and resolved_root not in resolved.parents:
         raise MediaError(
             f"the media path {shown(path)} leaves the dataset's folder {shown(root)}; move the file there, "
-            f"name another root, or allow paths outside it",
+            f"name another root (--root), or allow paths outside it (--allow-outside)",
             code="media_outside_root",
         )
     return resolved
@@ -134,7 +134,8 @@ def _check_status(path: Path, status: os.stat_result, limits: ByteLimit, kind: s
 def _missing(path: Path) -> MediaError:
     reason = "is a link to a file that does not exist" if path.is_symlink() else "does not exist"
     return MediaError(
-        f"{shown(path)} {reason}; check the path and the root that it is relative to", code="media_missing"
+        f"{shown(path)} {reason}; check the path and the root (--root) that it is relative to",
+        code="media_missing",
     )
 
 

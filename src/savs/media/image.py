@@ -26,11 +26,10 @@ from savs.media._formats import (
     described,
     pillow_at_work,
     size_in_header,
-    undecodable,
 )
 from savs.media._levels import Levels
 from savs.media._modes import Pixels, array_to_pixels, to_rgb
-from savs.media._paths import read_media_file
+from savs.media._paths import encoded, read_media_file
 from savs.media.limits import DEFAULT_LIMITS, MediaLimits, MediaWarning
 from savs.media.parts import Image as ImagePart
 
@@ -201,13 +200,8 @@ def _beginning(source: Path | bytes) -> bytes:
 
 
 def _pixels(source: Source, limits: MediaLimits) -> Pixels:
-    if isinstance(source, Path):
-        return decode(read_media_file(source, limits), limits)
-    if isinstance(source, bytes):
-        if not source:
-            raise undecodable()
-        limits.check_bytes(len(source))
-        return decode(source, limits)
+    if isinstance(source, Path | bytes):
+        return decode(encoded(source, limits, "image"), limits)
     if isinstance(source, np.ndarray):
         if source.ndim >= 2:
             limits.check_size(source.shape[1], source.shape[0])

@@ -46,11 +46,6 @@ class MediaLimits:
     max_aspect: float = 100.0
     background: tuple[int, int, int] = (255, 255, 255)
 
-    def check_bytes(self, n_bytes: int) -> None:
-        """Raise `MediaError` (``image_too_large``) if an encoded image has more than `max_bytes` bytes."""
-        if n_bytes > self.max_bytes:
-            raise too_large("image", self.max_bytes)
-
     def check_size(self, width: int, height: int) -> None:
         """Check the size of an image.
 

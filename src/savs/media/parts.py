@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from savs._reprs import short_repr
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -46,6 +48,8 @@ class Image:
         """What the limits add to keys in stores and to digests of shots: nothing where there are none."""
         low, high = self.pixel_limits
         return "" if low is None and high is None else f" from {low} to {high} pixels"
+
+    __repr__ = short_repr
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,8 @@ class Video(Image):
     fps: float | None = None
     own_frames: bool = field(default=False, kw_only=True, repr=False)
 
+    __repr__ = short_repr
+
     @property
     def sampling(self) -> Sampling:
         """Which frames are read."""
@@ -118,3 +124,5 @@ class Audio:
 
     source: Path | bytes | NDArray[np.floating[Any]]
     sampling_rate: int | None = None
+
+    __repr__ = short_repr

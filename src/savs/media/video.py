@@ -47,6 +47,8 @@ _CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,flv,asf"
 _USUAL_RATE = 24.0  # frames a second of a video, for a file that names no times and no rate
 # Elsewhere a seek goes by decoding times, or by places in the file, and may end behind the wanted key frame.
 _INDEXED = ("mov", "matroska")
+# Elsewhere FFmpeg reckons the duration from what is there.
+_STATES_DURATION = ("matroska", "flv", "asf")
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,8 @@ class Listing:
 def opened(data: bytes) -> Iterator[Any]:
     """Open an encoded video; errors of FFmpeg in the block become `MediaError`."""
     av = import_optional("av")
+    if _ends_before_its_segment(data):
+        raise cut_short()
     try:
         with av.open(io.BytesIO(data), options={"format_whitelist": _CONTAINERS}) as container:
             yield container
@@ -134,6 +138,20 @@ def opened(data: bytes) -> Iterator[Any]:
         raise
     except (av.error.FFmpegError, ValueError, OSError, EOFError, IndexError, MemoryError):
         raise undecodable_video() from None
+
+
+def _ends_before_its_segment(data: bytes) -> bool:
+    """Return whether a Matroska file has fewer bytes than its segment, by the size in it (RFC 8794)."""
+    place = 0
+    for name in (b"\x1aE\xdf\xa3", b"\x18S\x80g"):  # the head, and the segment that holds all the rest
+        start = place + len(name)
+        if data[place:start] != name or start >= len(data) or not data[start]:
+            return False
+        n_bytes = 9 - data[start].bit_length()
+        unknown = 2 ** (7 * n_bytes) - 1
+        size = int.from_bytes(data[start : start + n_bytes], "big") & unknown
+        place = start + n_bytes + size
+    return size != unknown and place > len(data)
 
 
 def video_stream(container: Any, limits: VideoLimits) -> Any:
@@ -157,8 +175,13 @@ def list_packets(container: Any, stream: Any, limits: VideoLimits) -> Listing:
     times: list[int | None] = []
     keys: list[int] = []
     end = n_packets = 0
-    for packet in container.demux(stream):
+    latest = 0.0
+    for packet in container.demux():
         if packet.size == 0:
+            continue
+        if packet.pts is not None:
+            latest = max(latest, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+        if packet.stream_index != stream.index:
             continue
         n_packets += 1
         if n_packets > limits.max_frames:
@@ -185,7 +208,7 @@ def list_packets(container: Any, stream: Any, limits: VideoLimits) -> Listing:
     # AVI has one rate and times of decoding, from which FFmpeg guesses wrong where frames are reordered.
     timed = container.format.name != "avi" and not repeated
     listing = Listing(known, sorted(keys), end, timed, float(stream.time_base), seekable and timed)
-    _check_duration(container, listing, limits)
+    _check_duration(container, listing, latest, limits)
     return listing
 
 
@@ -194,13 +217,17 @@ def _usual_gap(times: list[int]) -> int:
     return gaps[len(gaps) // 2] if gaps else 1
 
 
-def _check_duration(container: Any, listing: Listing, limits: VideoLimits) -> None:
+def _check_duration(container: Any, listing: Listing, latest: float, limits: VideoLimits) -> None:
+    """Check the length of a video, and that the last packet of all streams ends where the header says."""
     seconds = listing.duration
     if seconds > limits.max_seconds:
         raise too_long(f"{seconds:.0f} seconds, more than {limits.max_seconds:g}")
-    # Matroska says how long it should be; audio clip may go on after the last frame.
     promised = float((container.duration or 0) / 1e6)
-    if len(container.streams) == 1 and promised > 1.5 * seconds + 1:
+    if container.streams.audio and container.format.name.startswith(_STATES_DURATION):
+        is_cut = promised > 1.02 * latest + 1
+    else:  # the last frame may stay for long
+        is_cut = len(container.streams) == 1 and promised > 1.5 * seconds + 1
+    if is_cut:
         raise cut_short()
 
 

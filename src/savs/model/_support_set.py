@@ -10,6 +10,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from savs._reprs import short_repr
 from savs.artifact import Shot, common_bit_depth, common_media, common_sampling
 from savs.data import DataWarning, Example, Label, example_hash
 from savs.data.reading import sampled, with_bit_depth
@@ -55,6 +56,8 @@ class SupportSet:
 
     shots: tuple[Shot, ...]
     rows: NDArray[np.float32] | None
+
+    __repr__ = short_repr
 
     @property
     def labels(self) -> list[Label]:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from savs._reprs import short_repr
 from savs.artifact import Shot
 from savs.classifiers import HeadClassifier
 from savs.classifiers._support_set import Shots
@@ -173,6 +174,9 @@ class HeadEvidence(NamedTuple):
     margin: float
     nearest: list[NearShot]
 
+    def __repr__(self) -> str:
+        return short_repr(self)
+
 
 class Occlusion(NamedTuple):
     """How much the answer hangs on something.
@@ -221,6 +225,8 @@ class Explanation:
     unit: str | None
     nearest: list[NearShot]
     occlusion: list[Occlusion]
+
+    __repr__ = short_repr
 
     def record(self) -> dict[str, Any]:
         """Return it as plain data for JSON."""

@@ -273,8 +273,16 @@ class MultiLabelModel(BaseEstimator):  # type: ignore[misc]
             raise ArtifactError(f"cannot write to {target}: {error.strerror or error}") from error
 
     @classmethod
-    def from_pretrained(cls, folder: str | os.PathLike[str], *, backbone: Any = None) -> Self:
+    def from_pretrained(
+        cls, folder: str | os.PathLike[str], *, backbone: Any = None, accept_drift: bool = False
+    ) -> Self:
         """Read what `save_pretrained` wrote; the backbone is loaded once, for all labels.
+
+        Parameters
+        ----------
+        folder : path
+        backbone, accept_drift
+            As for `SAVModel.from_pretrained`.
 
         Raises
         ------
@@ -282,13 +290,16 @@ class MultiLabelModel(BaseEstimator):  # type: ignore[misc]
             If the folder is no such set of intact classifiers.
         BackboneMismatchError
             If the backbone is not the one they were fitted on.
+        DriftError
+            If the installed libraries compute other vectors than those of the fit.
         """
         root = Path(folder)
         entries = _read_index(root)
         models: list[SAVModel] = []
         for entry in entries:
             shared = models[0].backbone if models else backbone
-            models.append(SAVModel.from_pretrained(root / entry["folder"], backbone=shared))
+            place = root / entry["folder"]
+            models.append(SAVModel.from_pretrained(place, backbone=shared, accept_drift=accept_drift))
         first = models[0]
         made = cls(first._source, prompt=first.prompt, method=first.method, n_heads=first.n_heads)
         made.labels_, made.models_ = [entry["label"] for entry in entries], models

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from savs._reprs import short_repr
 from savs.classifiers.conformal import ConformalSets, OutOfDistributionDetector, ThresholdAtFPR
 from savs.data import Label
 from savs.errors import ItemError
@@ -33,6 +34,8 @@ class Abstentions:
     flags: list[list[Label]] | None = None
     out_of_distribution: NDArray[np.bool_] | None = None
 
+    __repr__ = short_repr
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -57,6 +60,8 @@ class Predictions:
     proba: NDArray[np.float64]
     errors: list[ItemError]
     abstentions: Abstentions = field(default_factory=Abstentions)
+
+    __repr__ = short_repr
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,8 @@ class AbstentionPolicy:
     sets: ConformalSets | None = None
     flags: Mapping[Label, ThresholdAtFPR] = field(default_factory=dict)
     detector: OutOfDistributionDetector | None = None
+
+    __repr__ = short_repr
 
     def judge(self, features: NDArray[np.float32], probabilities: NDArray[np.float64]) -> Abstentions:
         """Return prediction sets, flags and out-of-distribution marks, as far as the policy has them.

@@ -55,6 +55,15 @@ def _text(options: dict[str, Any]) -> dict[str, Any]:
 
 
 OVERRIDES: dict[str, dict[str, Any]] = {
+    "apertus1p5": {
+        "text_config.vocab_size": 320,
+        "image_token_offset": 192,
+        "audio_token_offset": 256,
+        "vision_config.codebook_size": 64,
+        "audio_config.codebook_size": 64,
+        "image_token_id": 180,
+        "audio_token_id": 181,
+    },
     "aria": {"projector_patch_to_query_dict": {16: 4}, "max_value_projector_patch_to_query_dict": 4},
     "bamba": {"attn_layer_indices": [1]},
     "blip-2": {"image_token_index": 200, "num_query_tokens": 2},
@@ -72,6 +81,14 @@ OVERRIDES: dict[str, dict[str, Any]] = {
     "deepseek_v2": {"num_experts_per_tok": 2},
     "deepseek_v4": {"o_groups": 2},
     "diffusion_gemma": _text({"num_experts": 4, "top_k_experts": 2, "moe_intermediate_size": 32}),
+    # Its blocks of attention and MLP are counted one by one: four layers, the middle two run twice.
+    "dory": {
+        "num_hidden_layers": 8,
+        "layer_types": ["sliding_attention", "mlp", "full_attention", "mlp"] * 2,
+        "n_input_layers": 2,
+        "n_recurrent_layers": 4,
+        "n_output_layers": 2,
+    },
     "dots1": {"n_routed_experts": 4, "num_experts_per_tok": 2, "n_shared_experts": 1},
     "dots3_note": _text({"head_dim": 32, "per_layer_config": {"2": _DOTS_LAYER}}),
     "dots3_note_text": {"head_dim": 32, "per_layer_config": {"2": _DOTS_LAYER}},
@@ -105,6 +122,7 @@ OVERRIDES: dict[str, dict[str, Any]] = {
     "hunyuan_v1_dense": {"head_dim": 16},
     "hunyuan_v1_moe": {"head_dim": 16},
     "hunyuan_vl": _text({"head_dim": 16, "rope_parameters": {**_ROPE, "mrope_section": [2, 2, 2, 2]}}),
+    "hy_v4_vl": {"text_config.rope_parameters": _SECTIONS},
     "instructblip": {"image_token_index": 200, "num_query_tokens": 2},
     "instructblipvideo": {"video_token_index": 200, "num_query_tokens": 1},
     "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1},
