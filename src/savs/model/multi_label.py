@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 
 from savs._labels import key_of, warn_of_unknown_labels
-from savs.artifact import Shot
+from savs.artifact import LABELS_INDEX_NAME, Shot
 from savs.backbones import Backbone
 from savs.cache import Counts
 from savs.classifiers import HeadClassifier, Method
@@ -35,7 +35,7 @@ from savs.model.sav_model import SAVModel
 
 __all__ = ["MultiLabelModel"]
 
-INDEX_NAME = "savs-labels.json"
+INDEX_NAME = LABELS_INDEX_NAME
 _FORMAT = "savs labels 1"
 
 
