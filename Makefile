@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help install demo test test-fast lint unit docs docs-serve sweep benchmark real backbone clean
+.PHONY: help install demo test test-fast lint unit docs docs-serve sweep drift benchmark real backbone clean
 
 help:
 	@echo "make demo      run Sparse Attention Vectors on real images (about two minutes after installation)"
@@ -12,6 +12,7 @@ help:
 	@echo "make test-fast the tests that are not marked slow, for a quick look after each change"
 	@echo "make docs      build the documentation site into site/; make docs-serve shows it while you write"
 	@echo "make sweep     build every architecture of transformers small and check its heads (about two minutes)"
+	@echo "make drift     use a classifier and a store under four releases of transformers (installs them in a temporary folder)"
 	@echo "make benchmark measure extraction against the published procedure (half an hour on two cores)"
 	@echo "make real      measure a real pretrained language model on public texts (an hour on two cores, 150 MB)"
 	@echo "make backbone  train the backbone in the box from raw data: make backbone PHOTOS=cifar10-jpeg.tar.xz"
@@ -66,6 +67,9 @@ docs-serve: $(VENV)/installed-docs
 
 sweep: $(VENV)/installed-test
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/sweep_backbones.py --check
+
+drift: $(VENV)/installed-test
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/drift_experiment.py $(ARGS)
 
 benchmark: $(VENV)/installed
 	$(BIN)/python -m benchmarks.extraction --size 250m $(ARGS)
