@@ -228,12 +228,27 @@ def _warn_of_twins(names: set[str]) -> None:
 
 
 def likeness(name: str) -> str:
-    """Return what is the same for names that look alike: without case, blanks around, and Unicode's form."""
-    folded = unicodedata.normalize("NFC", name).casefold()
-    return unicodedata.normalize("NFC", folded).strip()
+    """Return what is the same for names that look alike: without case, blanks, and Unicode's form."""
+    folded = unicodedata.normalize("NFKC", _visible(name)).casefold()
+    return " ".join(unicodedata.normalize("NFKC", folded).split())
+
+
+def _visible(name: str) -> str:
+    """Return a name without characters that are not shown: zero-width blanks, marks of direction."""
+    if name.isascii():
+        return name
+    return "".join(char for char in name if unicodedata.category(char) != "Cf")
 
 
 def _difference(one: str, other: str) -> str:
     if unicodedata.normalize("NFC", one) == unicodedata.normalize("NFC", other):
         return "their Unicode form (NFC, NFD)"
-    return "white space around them" if one.strip() == other.strip() else "case"
+    if one.strip() == other.strip():
+        return "white space around them"
+    if _visible(one) == _visible(other):
+        return "characters that are not shown"
+    if one.split() == other.split():
+        return "white space"
+    if one.casefold() == other.casefold():
+        return "case"
+    return "case, white space or the form of their characters"
