@@ -355,15 +355,18 @@ class MultiLabelModel(BaseEstimator):  # type: ignore[misc]
         root = Path(folder)
         index = _read_index(root)
         entries = index["labels"]
-        first = SAVModel.from_pretrained(root / entries[0]["folder"], backbone=backbone, **options)
-        models = [first, *(SAVModel.from_pretrained(root / entry["folder"]) for entry in entries[1:])]
-        source = saved_together([model._source for model in models], options.get("store"))
-        for model in models:
-            if (model._fingerprint, model.prompt) != (first._fingerprint, first.prompt):
-                raise ArtifactError(f"{root}: its classifiers were fitted on different backbones or prompts")
-            model._source, model._reader = source, ExampleReader(source, model.prompt)
-        if isinstance(backbone, Backbone):
-            _ = source.backbone
+        with probes_read_once():
+            first = SAVModel.from_pretrained(root / entries[0]["folder"], backbone=backbone, **options)
+            models = [first, *(SAVModel.from_pretrained(root / entry["folder"]) for entry in entries[1:])]
+            source = saved_together([model._source for model in models], options.get("store"))
+            for model in models:
+                if (model._fingerprint, model.prompt) != (first._fingerprint, first.prompt):
+                    raise ArtifactError(
+                        f"{root}: its classifiers were fitted on different backbones or prompts"
+                    )
+                model._source, model._reader = source, ExampleReader(source, model.prompt)
+            if isinstance(backbone, Backbone):
+                _ = source.backbone
         made = cls(source, prompt=first.prompt, method=first.method, n_heads=first.n_heads)
         made.labels_, made.models_ = [entry["label"] for entry in entries], models
         made.separator = index.get("separator")
