@@ -233,10 +233,9 @@ def _warn_of_twins(names: set[str]) -> None:
 def _warn_of_several(names: set[str]) -> None:
     for separator in ";|,":
         pieces = {name: [piece.strip() for piece in name.split(separator)] for name in sorted(names)}
-        counts = Counter(piece for own in pieces.values() for piece in own)
-        joined = [
-            name for name, own in pieces.items() if len(own) > 1 and all(p and counts[p] > 1 for p in own)
-        ]
+        counts = Counter(piece for own in pieces.values() for piece in set(own))
+        known = {piece for piece, count in counts.items() if piece and count > 1}
+        joined = [name for name, own in pieces.items() if len(own) > 1 and known.issuperset(own)]
         if joined:
             message = (
                 f"the label {joined[0]!r} looks like several, which stand in other labels too; several "
