@@ -187,7 +187,7 @@ def table(found: dict[str, Any], shots: Sequence[int]) -> str:
     ]
     for name, said in NAMES.items():
         values = [np.array(found["accuracies"][name][str(count)], dtype=float) * 100 for count in shots]
-        cells = [f"{one.mean():.1f} ± {one.std():.1f}" for one in values]
+        cells = [f"{one.mean():.1f} ± {one.std(ddof=min(1, len(one) - 1)):.1f}" for one in values]
         lines.append(f"| {said} | {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
 

@@ -14,11 +14,13 @@
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-python3 -m pip install --quiet --disable-pip-version-check --target "$folder/packages" datasets==5.2.0 \
+# dill, which the library hashes with, wants packages in an environment, not in a folder on the path.
+python3 -m venv "$folder/environment"
+"$folder/environment/bin/python" -m pip install --quiet --disable-pip-version-check datasets==5.2.0 \
     pyarrow==26.0.1 pandas==3.1.1 dill==0.4.1
-export HF_HOME="$folder/home" HF_HUB_OFFLINE=1 PYTHONPATH="$folder/packages"
+export HF_HOME="$folder/home" HF_HUB_OFFLINE=1
 cd "$folder"
-python3 - <<'PYTHON'
+environment/bin/python - <<'PYTHON'
 import json
 import sys
 from pathlib import Path

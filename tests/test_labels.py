@@ -260,3 +260,47 @@ def test__priors__by_numpy_labels__are_saved(tmp_path) -> None:
         model.fit([*TEXTS, "rose", "sea"], [1, 1, 2, 2, 1, 2]).save_pretrained(tmp_path / "m")
     loaded = SAVModel.from_pretrained(tmp_path / "m", backbone=FakeBackbone())
     assert loaded.method_.priors == {1: 0.9, 2: 0.1}
+
+
+@pytest.mark.parametrize(
+    ("twin", "difference"),
+    [
+        ("two words\u200b", "characters that are not shown"),
+        ("two  words", "white space"),
+        ("two\u00a0words", "white space"),
+        ("Two words", "case"),
+        ("\uff54\uff57\uff4f words", "the form of their characters"),
+        ("two words\n", "white space around them"),
+    ],
+)
+def test__twins__of_every_kind__are_warned_of(twin: str, difference: str) -> None:
+    with pytest.warns(DataWarning, match="two classes") as caught:
+        as_examples(TEXTS, ["two words", twin, "c", "c"])
+    assert difference in str(caught[0].message)
+
+
+def test__twins__names_that_differ__no_warning() -> None:
+    as_examples(TEXTS, ["a-b", "ab", "a b", "c"])
+
+
+def test__labels__of_a_table__are_asked_about() -> None:
+    one = pd.DataFrame({"label": W_W_C_C})
+    assert SAVModel(FakeBackbone(), n_heads=4).fit(TEXTS, one).classes_.tolist() == ["c", "w"]
+    with pytest.raises(DataError, match=r"shape \(4, 2\)"):
+        SAVModel(FakeBackbone()).fit(TEXTS, one.assign(other=1))
+
+
+def test__fit_class_names__one_text__is_no_list_of_letters() -> None:
+    with pytest.raises(DataError, match="not one text"):
+        SAVModel(FakeBackbone(), method="hec_t").fit_class_names("ab")
+
+
+@pytest.mark.parametrize("separator", [";", "|", ", "])
+def test__labels_that_look_like_several__are_asked_about(separator: str) -> None:
+    labels = [f"red{separator}car", "red", "car", f"old{separator}car"]
+    with pytest.warns(DataWarning, match=r"looks like several.*--multi-label"):
+        as_examples(TEXTS, labels)
+
+
+def test__labels_with_commas_of_their_own__no_warning() -> None:
+    as_examples(TEXTS, ["tench, Tinca tinca", "crane, bird", "crane, machine", "a;b"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 import warnings
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from decimal import Decimal
 from enum import Enum
@@ -135,7 +136,7 @@ def check_labels(labels: Sequence[Label | None]) -> None:
     -----
     DataWarning
         If two labels look alike: they differ only as Unicode (NFC and NFD), in case, or in white space around
-        them.
+        them; or one looks like several, such as ``"red;car"`` beside ``"red"`` and ``"car;old"``.
     """
     firsts: dict[type, Label] = {}
     for label in labels:
@@ -144,7 +145,9 @@ def check_labels(labels: Sequence[Label | None]) -> None:
     if len(firsts) > 1:
         kinds = " and ".join(f"{label!r} ({kind.__name__})" for kind, label in firsts.items())
         raise DataError(f"labels of different types are mixed: {kinds}; make all of them one type")
-    _warn_of_twins({label for label in labels if isinstance(label, str)})
+    names = {label for label in labels if isinstance(label, str)}
+    _warn_of_twins(names)
+    _warn_of_several(names)
 
 
 def key_of(label: Label | None) -> tuple[type, Label | None]:
@@ -227,13 +230,43 @@ def _warn_of_twins(names: set[str]) -> None:
             warnings.warn(message, DataWarning, stacklevel=4)
 
 
+def _warn_of_several(names: set[str]) -> None:
+    for separator in ";|,":
+        pieces = {name: [piece.strip() for piece in name.split(separator)] for name in sorted(names)}
+        counts = Counter(piece for own in pieces.values() for piece in own)
+        joined = [
+            name for name, own in pieces.items() if len(own) > 1 and all(p and counts[p] > 1 for p in own)
+        ]
+        if joined:
+            message = (
+                f"the label {joined[0]!r} looks like several, which stand in other labels too; several "
+                f"labels per example are for MultiLabelModel (savs fit --multi-label {separator!r})"
+            )
+            warnings.warn(message, DataWarning, stacklevel=4)
+
+
 def likeness(name: str) -> str:
-    """Return what is the same for names that look alike: without case, blanks around, and Unicode's form."""
-    folded = unicodedata.normalize("NFC", name).casefold()
-    return unicodedata.normalize("NFC", folded).strip()
+    """Return what is the same for names that look alike: without case, blanks, and Unicode's form."""
+    folded = unicodedata.normalize("NFKC", _visible(name)).casefold()
+    return " ".join(unicodedata.normalize("NFKC", folded).split())
+
+
+def _visible(name: str) -> str:
+    """Return a name without characters that are not shown: zero-width blanks, marks of direction."""
+    if name.isascii():
+        return name
+    return "".join(char for char in name if unicodedata.category(char) != "Cf")
 
 
 def _difference(one: str, other: str) -> str:
     if unicodedata.normalize("NFC", one) == unicodedata.normalize("NFC", other):
         return "their Unicode form (NFC, NFD)"
-    return "white space around them" if one.strip() == other.strip() else "case"
+    if one.strip() == other.strip():
+        return "white space around them"
+    if _visible(one) == _visible(other):
+        return "characters that are not shown"
+    if one.split() == other.split():
+        return "white space"
+    if one.casefold() == other.casefold():
+        return "case"
+    return "case, white space or the form of their characters"

@@ -49,7 +49,7 @@ def test__fault_32__saved_loaded_saved__same_bytes(artifact, tmp_path):
     assert all((first / name).read_bytes() == (second / name).read_bytes() for name in names)
 
 
-def test__without_a_canary__is_read_as_none(artifact, tmp_path):
+def test__fault_31__without_a_canary__is_read_as_none(artifact, tmp_path):
     assert load_artifact(saved(replace(artifact, canary=None), tmp_path / "x")).canary is None
 
 

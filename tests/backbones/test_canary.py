@@ -51,7 +51,7 @@ GOLDEN = {
 
 
 @pytest.mark.parametrize("name", GOLDEN)
-def test__probe__content__is_for_ever_the_same(name):
+def test__fault_31__probe__content__is_for_ever_the_same(name):
     assert contents(name) == GOLDEN[name]
 
 
@@ -155,7 +155,7 @@ def test__record__backbone_of_ones_own_that_fails_in_its_own_way__is_left_out_to
     assert record(Colors(), {"image"}, read).probes == ("image 1", "image 2", "images 1")
 
 
-def test__check__same_vectors_silent__others_named_with_versions_and_difference():
+def test__fault_31__check__same_vectors_silent__others_named_with_versions_and_difference():
     canary = record(FakeBackbone(), {"image"}, read)
     check(canary, FakeBackbone(), read, WIDTHS, of="mine", advice="do something")
 

@@ -198,3 +198,5 @@ def test__fault_28__files_that_savs_once_read_otherwise__keys_of_their_own(forma
     keys = {key_of(Image(file.getvalue())), key_of(Image(tmp_path / "file"))}
     assert len(keys) == 1
     assert (keys == {digest.digest()}) is not changed
+    with PILImage.open(tmp_path / "file") as opened:
+        assert key_of(Image(opened)) not in {digest.digest(), *keys}

@@ -87,7 +87,7 @@ def test__schema_4__used_under_the_versions_of_its_fit_and_saved__gets_a_canary(
         assert (tmp_path / "new" / name).read_bytes() == (tmp_path / "third" / name).read_bytes()
 
 
-def test__schema_4__other_versions__one_warning_and_no_canary_when_saved(backbone, tmp_path):
+def test__fault_31__schema_4__other_versions__one_warning_and_no_canary_when_saved(backbone, tmp_path):
     folder = with_versions(tmp_path / "old", {"transformers": "5.3.0"})
     with pytest.warns(DriftWarning, match=r"kept no check vectors.*\(transformers 5\.3\.0 -> .*\)") as caught:
         model = SAVModel.from_pretrained(folder, backbone=backbone)
@@ -117,7 +117,7 @@ def store(tmp_path) -> Path:
     return Path(shutil.copytree(HERE / "store", tmp_path / "store"))
 
 
-def test__store_from_before__opens_with_one_warning_and_finds_every_row(backbone, store):
+def test__fault_31__store_from_before__opens_with_one_warning_and_finds_every_row(backbone, store):
     stored = with_store(backbone, store)
     with pytest.warns(DriftWarning, match="without check vectors") as caught:
         found = stored.extract(as_examples(STORED))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from savs.data import Example, as_example, read_examples
+from savs.data import DataWarning, Example, as_example, read_examples
 from savs.errors import ExampleError
 from savs.media import Video
 
@@ -204,3 +204,22 @@ def test__same_video__is_one__whoever_named_its_frames() -> None:
     with pytest.raises(Exception, match="video"):
         example_hash(as_example([Video(b"")]))
     assert example_hash(named) == example_hash(plain)
+
+
+def test__bare_path_in_a_chat__is_text_with_a_warning() -> None:
+    with pytest.warns(DataWarning, match=r"'a.png' in a chat is read as text; a medium has a type there"):
+        example = as_example(chat("a.png", "what is it?"))
+    assert example.images == ()
+
+
+def test__chat__lists_as_arrays_of_pandas__are_lists(tmp_path) -> None:
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    turn = {"role": "user", "content": [{"type": "image", "text": None}, {"type": "text", "text": "?"}]}
+    row = {"messages": [turn], "images": ["a.png"]}
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "a.parquet")
+    (record,) = pd.read_parquet(tmp_path / "a.parquet").to_dict("records")
+    assert as_example(record).messages[0].parts[1] == as_example(row).messages[0].parts[1]
+    assert sources(as_example(record)) == ["a.png"]

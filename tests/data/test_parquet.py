@@ -142,8 +142,14 @@ def test__parquet__metadata_beside_images__is_no_data(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / "1.png").write_bytes(png(1))
     write_parquet(tmp_path / "metadata.parquet", [{"file_name": "x/1.png"}])
-    with pytest.warns(DataWarning, match="skipped"):
+    with pytest.warns(DataWarning) as caught:
         assert [e.label for e in read_examples(tmp_path)] == ["x", "y"]
+    first, second = (str(warning.message) for warning in caught)
+    assert "metadata.parquet" in first
+    assert "it has no label; name its column (--label-column)" in first
+    assert "skipped 1 .parquet file" in second
+    (example,) = read_examples(tmp_path / "metadata.parquet")
+    assert (example.label, len(example.images)) == (None, 1)
 
 
 def test__fault_10__parquet_path_outside_the_root__refused_with_the_row(tmp_path: Path) -> None:

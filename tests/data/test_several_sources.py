@@ -201,9 +201,9 @@ def test__metadata__without_a_column_of_images__named_with_the_option(tmp_path: 
     with pytest.warns(DataWarning) as caught:
         assert [one.label for one in read_examples(top)] == ["cat", "dog"]
     first, second = (str(warning.message) for warning in caught)
-    assert "metadata.csv of set names no image" in first
+    assert "metadata.csv of set is not read, but the folders: it names no image" in first
     assert "--image-column" in first
-    assert "1 entries" in second
+    assert "skipped 1 .csv file" in second
     (example,) = read_examples(top, image_column="picture", label_column="kind")
     assert example.label == "x"
 

@@ -23,11 +23,12 @@ import savs
 from savs import SAVModel, load_backbone
 from savs.artifact import load_artifact
 from savs.backbones import TransformersBackbone
-from savs.backbones._probes import is_probe
+from savs.backbones._probes import is_probe, probe
 from savs.cache import FeatureStore, with_store
 from savs.cli.main import run
 from savs.data import as_examples
 from savs.errors import DriftError, StoreError
+from savs.model import MultiLabelModel
 
 SHOTS = ["a red bus", "a crimson car", "a blue boat", "a navy plane"]
 LABELS = ["warm", "warm", "cold", "cold"]
@@ -67,7 +68,7 @@ def probed(monkeypatch) -> Counter:
     return found
 
 
-def test__classifier__same_versions__no_probe_is_read(backbone, probed, tmp_path):
+def test__fault_31__classifier__same_versions__no_probe_is_read(backbone, probed, tmp_path):
     SAVModel(backbone, n_heads=5).fit(SHOTS, LABELS).save_pretrained(tmp_path / "new")
     assert probed == {"text 1": 1, "text 2": 1}  # the shots are texts
     probed.clear()
@@ -75,7 +76,9 @@ def test__classifier__same_versions__no_probe_is_read(backbone, probed, tmp_path
     assert not probed
 
 
-def test__classifier__other_release_same_vectors__silent_and_checked_once(backbone, saved, probed, home):
+def test__fault_31__classifier__other_release_same_vectors__silent_and_checked_once(
+    backbone, saved, probed, home
+):
     assert load_artifact(saved).canary.environment["transformers"] == "5.3.0"
     model = SAVModel.from_pretrained(saved, backbone=backbone)  # warnings are errors here
     assert model.predict(SHOTS).tolist() == LABELS
@@ -86,14 +89,16 @@ def test__classifier__other_release_same_vectors__silent_and_checked_once(backbo
     assert not probed
 
 
-def test__classifier__cache_that_cannot_be_written__is_checked_every_time(backbone, saved, probed, home):
+def test__fault_31__classifier__cache_that_cannot_be_written__is_checked_every_time(
+    backbone, saved, probed, home
+):
     home.write_text("a file where the folder should be")
     for _ in range(2):
         SAVModel.from_pretrained(saved, backbone=backbone).predict(SHOTS)
     assert probed == {"text 1": 2, "text 2": 2}
 
 
-def test__classifier__other_positions__refused_with_versions_and_difference(backbone, saved, home):
+def test__fault_31__classifier__other_positions__refused_with_versions_and_difference(backbone, saved, home):
     with drifting.other_positions():
         with pytest.raises(DriftError) as caught:
             SAVModel.from_pretrained(saved, backbone=backbone)
@@ -113,19 +118,19 @@ def test__classifier__other_positions__refused_with_versions_and_difference(back
     SAVModel.from_pretrained(saved, backbone=backbone).predict(SHOTS)
 
 
-def test__classifier__other_kernel__is_checked_and_is_rounding(saved, probed):
+def test__fault_31__classifier__other_kernel__is_checked_and_is_rounding(saved, probed):
     model = SAVModel.from_pretrained(saved, backbone="tiny", attn_implementation="eager")
     assert model.predict(SHOTS).tolist() == LABELS
     assert set(probed) == {"text 1", "text 2"}
 
 
-def test__classifier__difference_that_was_accepted_by_name__is_not_refused_again(saved):
+def test__fault_31__classifier__difference_that_was_accepted_by_name__is_not_refused_again(saved):
     accepted = ("dtype", "weights_digest")
     model = SAVModel.from_pretrained(saved, backbone="tiny", dtype="bfloat16", allow_mismatch=accepted)
     assert len(model.predict(SHOTS)) == 4
 
 
-def test__classifier__with_images__keeps_probes_with_images(backbone, tmp_path):
+def test__fault_31__classifier__with_images__keeps_probes_with_images(backbone, tmp_path):
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 255, (40, 40, 3), dtype=np.uint8) for _ in range(4)]
     SAVModel(backbone, n_heads=5).fit(images, LABELS).save_pretrained(tmp_path / "new")
@@ -138,14 +143,14 @@ def test__classifier__with_images__keeps_probes_with_images(backbone, tmp_path):
     )
 
 
-def test__classifier__with_a_store__computes_its_probes_all_the_same(backbone, saved, tmp_path):
+def test__fault_31__classifier__with_a_store__computes_its_probes_all_the_same(backbone, saved, tmp_path):
     stored = with_store(backbone, tmp_path / "store")
     stored.extract(as_examples(SHOTS))
     with drifting.other_positions(), pytest.raises(DriftError, match="classifier"):
         SAVModel.from_pretrained(saved, backbone=stored)
 
 
-def test__classifier__refit_or_changed__gets_a_new_canary(backbone, saved, tmp_path):
+def test__fault_31__classifier__refit_or_changed__gets_a_new_canary(backbone, saved, tmp_path):
     model = SAVModel.from_pretrained(saved, backbone=backbone)
     model.save_pretrained(tmp_path / "same")
     assert load_artifact(tmp_path / "same").canary.environment["transformers"] == "5.3.0"
@@ -153,7 +158,30 @@ def test__classifier__refit_or_changed__gets_a_new_canary(backbone, saved, tmp_p
     assert load_artifact(tmp_path / "other").canary.environment["transformers"] != "5.3.0"
 
 
-def test__command__drift__one_line_with_the_option_and_the_option_works(saved, tmp_path, capsys):
+def test__fault_31__classifiers_of_several_labels__read_each_probe_once(probed, tmp_path):
+    texts = [f"{color} {thing}" for color in ("red", "blue") for thing in ("bus", "car", "boat", "plane")]
+    labels = [{text.split()[0], "moves"} if "bus" in text else {text.split()[0]} for text in texts]
+    with drifting.recorded_as("5.3.0"):
+        old = load_backbone("tiny")
+        MultiLabelModel(old, method="mean_proba", n_heads=4).fit(texts, labels).save_pretrained(
+            tmp_path / "many"
+        )
+    assert probed == {"text 1": 1, "text 2": 1}
+    with drifting.other_positions(), pytest.raises(DriftError):
+        MultiLabelModel.from_pretrained(tmp_path / "many", backbone=load_backbone("tiny", batch_size=1))
+    probed.clear()
+    loaded = MultiLabelModel.from_pretrained(tmp_path / "many", backbone=load_backbone("tiny"))
+    assert probed == {"text 1": 1, "text 2": 1}
+    for one in loaded.models_:
+        canary, heads = (
+            load_artifact(tmp_path / "many" / f"label-{loaded.models_.index(one):04d}").canary,
+            one.heads_,
+        )
+        alone = one.backbone.in_mode(1, prefix_reuse=False).extract([probe("text 1")], heads).features
+        np.testing.assert_allclose(canary.vectors[:1], alone, atol=1e-5)
+
+
+def test__fault_31__command__drift__one_line_with_the_option_and_the_option_works(saved, tmp_path, capsys):
     data = tmp_path / "new.csv"
     data.write_text("text\na red bus\n")
     arguments = ["predict", str(saved), str(data), "-b", "tiny", "--json"]
@@ -184,7 +212,7 @@ def store(drifted, tmp_path) -> Path:
     return Path(shutil.copytree(drifted, tmp_path / "store"))
 
 
-def test__store__filled_by_other_code__nothing_is_served(backbone, store):
+def test__fault_31__store__filled_by_other_code__nothing_is_served(backbone, store):
     stored, examples = with_store(backbone, store), as_examples(drifting.TEXTS)
     for use in (stored.extract, stored.fill, stored.last_layer_states):
         with pytest.raises(DriftError, match=r"store \(transformers 5\.3\.0 -> .*savs store rekey"):
@@ -195,7 +223,7 @@ def test__store__filled_by_other_code__nothing_is_served(backbone, store):
     assert stored.n_stored == 3
 
 
-def test__store__rekeyed__new_vectors_beside_the_old_ones(backbone, store):
+def test__fault_31__store__rekeyed__new_vectors_beside_the_old_ones(backbone, store):
     examples = as_examples(drifting.TEXTS)
     stored = with_store(backbone, store)
     assert stored.rekey()
@@ -214,14 +242,16 @@ def test__store__rekeyed__new_vectors_beside_the_old_ones(backbone, store):
     assert old.store.info()["environments"][0]["canary"] == "first"
 
 
-def test__store__drift_accepted__old_vectors_are_served(backbone, store):
+def test__fault_31__store__drift_accepted__old_vectors_are_served(backbone, store):
     stored = with_store(backbone, store)
     assert stored.rekey(accept_drift=True)
     stored.extract(as_examples(drifting.TEXTS))
     assert (stored.n_stored, stored.n_computed) == (3, 0)
 
 
-def test__store__same_vectors_under_another_release__checked_once_and_silent(backbone, probed, tmp_path):
+def test__fault_31__store__same_vectors_under_another_release__checked_once_and_silent(
+    backbone, probed, tmp_path
+):
     examples = as_examples(SHOTS)
     with drifting.recorded_as("5.3.0"):
         with_store(load_backbone("tiny"), tmp_path / "store").extract(examples)
@@ -240,7 +270,7 @@ def test__store__same_vectors_under_another_release__checked_once_and_silent(bac
     assert not stored.rekey()
 
 
-def test__store__two_begin_at_once__the_second_compares_with_the_first(backbone, tmp_path):
+def test__fault_31__store__two_begin_at_once__the_second_compares_with_the_first(backbone, tmp_path):
     examples = as_examples(SHOTS)
     assert backbone.fingerprint["versions"]["transformers"] != "5.3.0"
     with drifting.other_positions(), drifting.recorded_as("5.3.0"):
@@ -251,7 +281,7 @@ def test__store__two_begin_at_once__the_second_compares_with_the_first(backbone,
         second.extract(examples)
 
 
-def test__store__read_only__is_checked_and_serves(backbone, mount_disk):
+def test__fault_31__store__read_only__is_checked_and_serves(backbone, mount_disk):
     examples = as_examples(SHOTS)
     disk = mount_disk("32m")
     with drifting.recorded_as("5.3.0"):
@@ -274,7 +304,7 @@ def test__fault_27__store__damaged_canary__is_said_and_nothing_is_served(backbon
         with_store(backbone, store).extract(as_examples(drifting.TEXTS))
 
 
-def test__store__model_changed_after_opening__has_keys_of_its_own(fresh_backbone, tmp_path):
+def test__fault_31__store__model_changed_after_opening__has_keys_of_its_own(fresh_backbone, tmp_path):
     stored, examples = with_store(fresh_backbone, tmp_path / "store"), as_examples(SHOTS)
     before = stored.extract(examples).features
     fresh_backbone.model.config.get_text_config().rms_norm_eps = 1.0
@@ -289,7 +319,7 @@ def fresh_backbone():
     return load_backbone("tiny")
 
 
-def test__command__rekey__says_what_it_did(store, capsys):
+def test__fault_31__command__rekey__says_what_it_did(store, capsys):
     assert run(["store", "rekey", str(store), "-b", "tiny", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"rekeyed": True}
     assert run(["store", "rekey", str(store), "-b", "tiny"]) == 0
@@ -299,6 +329,6 @@ def test__command__rekey__says_what_it_did(store, capsys):
     assert FeatureStore.existing(store).info()["rows"] == 3
 
 
-def test__command__rekey_accepting__says_so(store, capsys):
+def test__fault_31__command__rekey_accepting__says_so(store, capsys):
     assert run(["store", "rekey", str(store), "-b", "tiny", "--accept-drift"]) == 0
     assert "are used with the installed libraries too" in capsys.readouterr().out

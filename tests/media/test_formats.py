@@ -13,7 +13,7 @@ from PIL import Image
 from tests.media.image_files import bmp, oriented, png, png_of, tiff
 
 from savs.errors import MediaError
-from savs.media import MediaLimits, MediaWarning, load_image
+from savs.media import MediaLimits, MediaWarning, content_hash, load_image
 from savs.media._hdr import to_standard_range
 
 RAMP = np.tile(np.linspace(0, 1, 16), (4, 1))
@@ -28,7 +28,7 @@ def eighths(values: np.ndarray, white: float) -> list[int]:
     return [int(np.floor(255 * float(value) / white + 0.5)) for value in values[0]]
 
 
-def refused(data: bytes) -> MediaError:
+def refused(data: bytes | Image.Image) -> MediaError:
     with pytest.raises(MediaError) as caught:
         load_image(data)
     return caught.value
@@ -143,8 +143,6 @@ def test__fault_05__white_is_zero_of_few_bits__inverted_once(bits):
 
 
 def test__fault_05__white_is_zero_in_an_opened_image__inverted_and_told_apart():
-    from savs.media import content_hash
-
     values = (RAMP * 65535).astype("<u2").tobytes()
     black, white = (Image.open(io.BytesIO(tiff(values, (16, 4), 16, zero))) for zero in (1, 0))
     assert gray(white) == [255 - value for value in gray(black)]
@@ -275,6 +273,23 @@ def test__fault_05__color_of_16_bits__rounded_alike_in_every_container(order):
     }
     for name, data in files.items():
         assert np.array_equal(np.asarray(load_image(data)), expected), name
+        if isinstance(data, bytes):
+            opened = Image.open(io.BytesIO(data))
+            for _ in range(2):  # it is not decoded, and stands where it stood
+                assert np.array_equal(np.asarray(load_image(opened)), expected), name
+                assert content_hash(opened) == content_hash(Image.open(io.BytesIO(data)))
+            assert np.array_equal(np.asarray(opened.convert("RGB")), values >> 8) or "planes" in name
+
+
+def test__opened_image__decoded_or_its_file_closed__read_from_its_pixels(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(png_of(np.full((8, 8, 3), 0x1234)))
+    decoded = Image.open(path)
+    decoded.load()
+    assert load_image(decoded).getpixel((0, 0)) == (18, 18, 18)
+    with Image.open(path) as closed:
+        pass
+    assert refused(closed).code == "image_undecodable"
 
 
 def test__fault_05__compressed_planes_of_16_bits__refused_by_name():
@@ -352,8 +367,6 @@ def test__fault_06__bmp_with_some_alpha__composited():
 
 
 def test__fault_06__bmp_and_png_of_the_same_pixels__other_hashes_where_read_otherwise():
-    from savs.media import content_hash
-
     row = bytes([30, 20, 10, 0]) * 8
     opaque = Image.open(io.BytesIO(bmp([row] * 4, 8, 32, masks=ALPHA_MASKS, header=124)))
     assert content_hash(opaque) != content_hash(opaque.copy())

@@ -214,6 +214,9 @@ def tolerance(dtype: str | None, device: str | None) -> float:
     than 0.1. The half precisions get 32 steps of their rounding (2^-7 and 2^-10). On CUDA, convolutions of
     float32 images run in TF32 unless the user forbids it.
 
+    A pretrained decoder of 30 layers (SmolLM2-135M-Instruct, texts, CPU), read with eager and with sdpa
+    attention, differs by 6e-6 in float32, 0.011 in float16 and 0.089 in bfloat16.
+
     Parameters
     ----------
     dtype : str or None

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from savs.data import DataSource, ErrorLedger, Example
     from savs.errors import ItemError
     from savs.media import Fetcher
-    from savs.model import SAVModel
+    from savs.model import MultiLabelModel, SAVModel
 
 
 # How data is read.
@@ -67,7 +67,7 @@ def _fetcher(hosts: tuple[str, ...]) -> Fetcher:
         raise click.BadParameter(str(error), param_hint="--allow-host") from None
 
 
-def with_sampling_of(model: SAVModel, reading: ReadOptions) -> ReadOptions:
+def with_sampling_of(model: SAVModel | MultiLabelModel, reading: ReadOptions) -> ReadOptions:
     """Return options that read media as the shots of a classifier were read, unless others were given."""
     if reading.bit_depth is None:
         reading = replace(reading, bit_depth=model.bit_depth_)

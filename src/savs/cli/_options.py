@@ -16,7 +16,7 @@ from savs.cli._session import current_session, pass_session, remember
 
 if TYPE_CHECKING:
     from savs.data import Example
-    from savs.model import AbstentionPolicy, SAVModel
+    from savs.model import AbstentionPolicy, MultiLabelModel, SAVModel
 
 Command = Callable[..., Any]
 Decorator = Callable[[Command], Command]
@@ -496,6 +496,15 @@ class SavedClassifier:
         """The folders in which only savs writes files: the classifier's, and the store's."""
         return [self.folder, *filter(None, [self.loading.get("store")])]
 
+    def load_any(self) -> SAVModel | MultiLabelModel:
+        """Return the classifier, of one label per example or of several; as `load`."""
+        from savs.model import MultiLabelModel
+        from savs.model.multi_label import INDEX_NAME
+
+        if not (self.folder / INDEX_NAME).is_file():
+            return self.load()
+        return MultiLabelModel.from_pretrained(self.folder, **self._options())
+
     def load(self) -> SAVModel:
         """Return the classifier; its backbone is loaded when it is first used.
 
@@ -504,22 +513,25 @@ class SavedClassifier:
         click.BadParameter
             If the fingerprint has no entry of a name in `allow_mismatch`.
         """
-        from savs.artifact import IDENTITY
         from savs.model import SAVModel
+
+        return SAVModel.from_pretrained(self.folder, **self._options())
+
+    def _options(self) -> dict[str, Any]:
+        from savs.artifact import IDENTITY
 
         unknown = sorted(set(self.allow_mismatch) - set(IDENTITY))
         if unknown:
             raise click.BadParameter(
                 f"{unknown[0]!r} is not one of {', '.join(IDENTITY)}", param_hint="--allow-mismatch"
             )
-        return SAVModel.from_pretrained(
-            self.folder,
-            backbone=self.backbone,
-            allow_mismatch=self.allow_mismatch,
-            accept_drift=self.accept_drift,
-            progress=current_session(click.get_current_context()).progress,
+        return {
+            "backbone": self.backbone,
+            "allow_mismatch": self.allow_mismatch,
+            "accept_drift": self.accept_drift,
+            "progress": current_session(click.get_current_context()).progress,
             **self.loading,
-        )
+        }
 
 
 _OF_CLASSIFIER = ("backbone", "allow_mismatch", "accept_drift", "loading")

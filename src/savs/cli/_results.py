@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from savs.cache import Counts
     from savs.data import ErrorLedger, Example, Label
     from savs.errors import ItemError
-    from savs.model import AbstentionPolicy, Abstentions, SAVModel
+    from savs.model import AbstentionPolicy, Abstentions, MultiLabelModel, SAVModel
 
 
 # Answers and errors, each at the position of its example.
@@ -44,20 +44,20 @@ class Answer(NamedTuple):
 
     Attributes
     ----------
-    label : label
+    label : label, or list of label where an example may have several
     proba : list of float
         One probability per class.
     abstentions : dict
         Values of ``"set"``, ``"flag"`` and ``"out_of_distribution"``, those that were asked for.
     """
 
-    label: Label
+    label: Any
     proba: list[float]
     abstentions: dict[str, Any]
 
 
 def answer(
-    model: SAVModel,
+    model: SAVModel | MultiLabelModel,
     examples: Mapping[int, Example],
     ledger: ErrorLedger,
     *,
@@ -81,17 +81,17 @@ def answer(
     if not examples:
         return {}
     items = list(examples.values())
-    predictions = model.predict(
-        items,
-        on_error="collect",
-        max_errors=ledger.left,
-        abstention_policy=abstention_policy,
-        progress=progress,
+    # A policy is for classifiers of one label per example alone.
+    policy: dict[str, Any] = {} if abstention_policy is None else {"abstention_policy": abstention_policy}
+    predictions: Any = model.predict(
+        items, on_error="collect", max_errors=ledger.left, progress=progress, **policy
     )
     positions = list(examples)
     answered = [positions[row] for row in predictions.indices.tolist()]
     ledger.note_rest(examples, set(answered), predictions.errors)
-    abstentions = _by_row(predictions.abstentions, len(answered))
+    abstentions: Any = [{}] * len(answered)
+    if abstention_policy is not None:
+        abstentions = _by_row(predictions.abstentions, len(answered))
     answers = map(Answer, predictions.labels, predictions.proba.tolist(), abstentions)
     return dict(zip(answered, answers, strict=True))
 
@@ -126,7 +126,7 @@ def filling_parts(backbone: Backbone) -> AbstractContextManager[None]:
     return backbone.holding() if isinstance(backbone, StoredBackbone) else nullcontext()
 
 
-def report_store(model: SAVModel, session: Session) -> dict[str, dict[str, int]]:
+def report_store(model: SAVModel | MultiLabelModel, session: Session) -> dict[str, dict[str, int]]:
     """Print how many examples came from the store, and return it for ``--json``; empty without a store."""
     return report_counts(model.store_counts, session)
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from savs._labels import key_of
-from savs.cli._inputs import read_data, with_sampling_of
+from savs.cli._inputs import read_data
+from savs.cli._multi_label import evaluate_labels, multi_label_option, reading_of
 from savs.cli._options import PathName, SavedClassifier, classifier_options, data_argument, example_help
 from savs.cli._output import percent, percents, print_json, show, table
 from savs.cli._results import (
@@ -49,6 +50,7 @@ CLASSES_SHOWN = 40
     type=PathName(dir_okay=False),
     help="File for the answer to each example: .csv, .tsv, .parquet, else JSON lines.",
 )
+@multi_label_option("Text between two labels of a label cell [default: as at fit].")
 @classifier_options()
 def evaluate(
     session: Session,
@@ -56,6 +58,7 @@ def evaluate(
     classifier: SavedClassifier,
     test: DataSource,
     output: Path | None,
+    multi_label: str | None,
     max_errors: int,
     reading: ReadOptions,
 ) -> int:
@@ -68,18 +71,26 @@ def evaluate(
     proba, is_shot, and the error of one that could not be read. In CSV and Parquet, nested names have dots:
     proba.red, error.code.
 
+    A classifier of several labels per example is judged by subset accuracy, F1 and Hamming loss, as
+    scikit-learn defines them; its rows have true_labels and labels, and its JSON {"subset_accuracy",
+    "micro_f1", "macro_f1", "hamming_loss", "per_label", ...}.
+
     --json prints {"accuracy", "interval", "n", "per_class", "confusion", "n_errors", "n_leaks", ...}.
     """
     from savs.data import ErrorLedger, adopt_label_type
     from savs.data._sources import expanded
+    from savs.model import MultiLabelModel
 
     started = time.perf_counter()
-    model = classifier.load()
+    model = classifier.load_any()
+    reading = reading_of(model, reading, multi_label)
     if output is not None:
         check_table_name(output)
         check_new_file(output, *expanded(test), outside=classifier.folders)
     ledger = ErrorLedger(max_errors)
-    examples = read_data(test, with_sampling_of(model, reading), ledger, require_labels=True)
+    if isinstance(model, MultiLabelModel):
+        return evaluate_labels(session, model, test, reading, ledger, output)
+    examples = read_data(test, reading, ledger, require_labels=True)
     examples = adopt_label_type(examples, test, model.classes_.tolist())
     report, items = _report(model, examples, ledger, progress=session.progress)
     if output is not None:

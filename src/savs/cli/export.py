@@ -26,6 +26,7 @@ from savs.cli._options import (
 from savs.cli._output import print_json
 from savs.cli._results import check_new_file, report_counts
 from savs.cli._session import ITEM_ERRORS, Session, pass_session, remark
+from savs.cli._tables import whole_output
 from savs.errors import DataError
 
 if TYPE_CHECKING:
@@ -257,16 +258,11 @@ class _About(NamedTuple):
 
 def _write(path: Path, blocks: Iterator[_Block], about: _About, kind: type | None) -> int:
     """Write the file, whole or not at all, and return the number of rows."""
-    from savs.cache._files import whole_file
-
     write = _write_npz if path.suffix.lower() == ".npz" else _write_parquet
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path.parent) as (descriptor, finish):
-        with open(descriptor, "wb", closefd=False) as file:
-            n = write(file, blocks, about, kind)
+    with whole_output(path) as file:
+        n = write(file, blocks, about, kind)
         if not n:
             raise DataError("there are no rows to write")
-        finish(path.name)
     return n
 
 

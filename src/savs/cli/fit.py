@@ -5,12 +5,15 @@ from __future__ import annotations
 import shlex
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
+from savs.cli._multi_label import METHOD, fit_labels, multi_label_option
 from savs.cli._options import (
     PathName,
     backbone_options,
@@ -68,6 +71,10 @@ CLASSES_SHOWN = 20
     help="Question for the model. {question} stands for the example's text, {NAME} for a column; without "
     "either, the prompt follows the text [default: the text alone].",
 )
+@multi_label_option(
+    "Each example has any number of labels: a list, or a text with SEP between two of them, such as ';'. "
+    "--method is then mean_proba by default."
+)
 @method_options()
 @click.option("--shots", type=click.IntRange(1), help="Examples per class, drawn at random [default: all].")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the draw.")
@@ -88,6 +95,7 @@ def fit(
     priors: dict[str, float] | str | None,
     heads_from: Path | None,
     keep_shots: bool,
+    multi_label: str | None,
     shots: int | None,
     seed: int,
     reading: ReadOptions,
@@ -100,13 +108,25 @@ def fit(
     Several are read one after the other; 'parts/*.jsonl' in quotes is a pattern of names.
     An older classifier in the output folder is replaced.
 
-    --json prints {"classifier", "classes", "method", "heads": [[layer, index, score], ...], "estimate", ...}.
+    With --multi-label, the output is a new folder with a classifier for each label; savs evaluate and
+    savs predict take it, too.
+
+    --json prints {"classifier", "classes", "method", "heads": [[layer, index, score], ...], "estimate", ...};
+    with --multi-label, {"classifier", "labels", "shots_per_label", "estimates", ...}.
     """
     from savs.artifact import check_target
     from savs.cli._inputs import read_data
     from savs.data import draw_positions
     from savs.model import SAVModel
 
+    if multi_label is not None:
+        others = {"--scoring": scoring, "--priors": priors, "--heads-of": heads_from, "--shots": shots}
+        _refuse_for_labels([*(name for name in others if others[name]), *["--keep-shots"] * keep_shots])
+        chosen = method if _is_given("method") else METHOD
+        settings = {"prompt": prompt, "method": chosen, "n_heads": n_heads}
+        reading = replace(reading, multi_label=multi_label)
+        fit_labels(session, train, reading, backbone, output, settings, loading)
+        return
     started = time.perf_counter()
     heads = heads_of(heads_from)
     check_method(method, n_heads, scoring, priors, heads)
@@ -136,6 +156,17 @@ def fit(
         print_json(summary)
     elif not session.quiet:
         _show(summary)
+
+
+def _is_given(name: str) -> bool:
+    """Return whether an option stands on the command line."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is not None and source is not ParameterSource.DEFAULT
+
+
+def _refuse_for_labels(options: Sequence[str]) -> None:
+    if options:
+        raise click.UsageError(f"{options[0]} is not for several labels per example (--multi-label)")
 
 
 def _summary(model: SAVModel, output: Path, seconds: float) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from savs import __version__
-from savs.cli._inputs import ROWS_PER_CHUNK, SHARD, Source, in_chunks, with_sampling_of
+from savs.cli._inputs import ROWS_PER_CHUNK, SHARD, Source, in_chunks
+from savs.cli._multi_label import multi_label_option, reading_of
 from savs.cli._options import (
     PathName,
     SavedClassifier,
@@ -39,9 +40,10 @@ from savs.cli._session import ITEM_ERRORS, Session, remark
 from savs.cli._tables import ERROR_COLUMNS, Columns, check_table_name
 
 if TYPE_CHECKING:
+    from savs.backbones import Backbone
     from savs.cli._inputs import Chunk
     from savs.data import DataSource, ErrorLedger, ReadOptions
-    from savs.model import AbstentionPolicy, SAVModel
+    from savs.model import AbstentionPolicy, MultiLabelModel, SAVModel
 
 __all__ = ["predict"]
 
@@ -72,6 +74,7 @@ Target = TextIO | Partial
     default=True,
     help="Continue an interrupted run to the same file [default: yes].",
 )
+@multi_label_option("Text between two labels, where DATA has labels [default: as at fit].")
 @abstention_options()
 @classifier_options()
 def predict(
@@ -83,6 +86,7 @@ def predict(
     limit: int | None,
     shard: tuple[int, int] | None,
     resume: bool,
+    multi_label: str | None,
     sets: float | None,
     flags: dict[str, float],
     out_of_distribution: float | None,
@@ -96,6 +100,8 @@ def predict(
     'photos/*.jpg' in quotes is a pattern of names. A row whose example cannot be read has the
     label null and an "error".
 
+    A classifier of several labels per example gives "labels", a list, in place of "label".
+
     --sets adds "set", the classes that an example may have. --flag adds "flag", the labels that it is flagged
     as. --out-of-distribution adds "out_of_distribution"; where it is true, the label is null.
 
@@ -107,12 +113,13 @@ def predict(
     from savs.data import ErrorLedger
     from savs.data._sources import expanded
 
-    model = classifier.load()
+    model = classifier.load_any()
+    reading = reading_of(model, reading, multi_label)
     if output is not None:
         check_table_name(output)
         check_new_file(output, *expanded(data), outside=classifier.folders)
-    source = Source(data, with_sampling_of(model, reading), limit, shard)
-    policy = abstention_policy(model, sets, flags, out_of_distribution)
+    source = Source(data, reading, limit, shard)
+    policy = _policy(model, sets, flags, out_of_distribution)
     n_rows = source.check(max_errors)
     ledger = ErrorLedger(max_errors)
     abstaining = {"sets": sets, "flags": flags, "out_of_distribution": out_of_distribution}
@@ -143,11 +150,42 @@ def _target(
             yield rows
 
 
-def _columns(model: SAVModel, abstaining: dict[str, Any]) -> Columns:
+def _policy(
+    model: SAVModel | MultiLabelModel,
+    sets: float | None,
+    flags: dict[str, float],
+    out_of_distribution: float | None,
+) -> AbstentionPolicy | None:
+    from savs.model import SAVModel
+
+    if isinstance(model, SAVModel):
+        return abstention_policy(model, sets, flags, out_of_distribution)
+    if sets is not None or flags or out_of_distribution is not None:
+        raise click.UsageError(
+            "--sets, --flag and --out-of-distribution are not for several labels per example"
+        )
+    return None
+
+
+def _backbone(model: SAVModel | MultiLabelModel) -> Backbone:
+    from savs.model import SAVModel
+
+    return model.backbone if isinstance(model, SAVModel) else model.models_[0].backbone
+
+
+def _answer_name(model: SAVModel | MultiLabelModel) -> str:
+    from savs.model import SAVModel
+
+    return "label" if isinstance(model, SAVModel) else "labels"
+
+
+def _columns(model: SAVModel | MultiLabelModel, abstaining: dict[str, Any]) -> Columns:
     """Return the columns of a table of answers; the same for all shards of the data."""
     labels = model.classes_.tolist()
     kind = type(labels[0])
-    columns: dict[str, Any] = {"id": str, "label": kind}
+    name = _answer_name(model)
+    answers: Any = kind if name == "label" else list[kind]  # type: ignore[valid-type]
+    columns: dict[str, Any] = {"id": str, name: answers}
     columns |= {f"proba.{label}": float for label in labels}
     if abstaining["sets"] is not None:
         columns["set"] = list[kind]  # type: ignore[valid-type]
@@ -196,7 +234,7 @@ def _digest(path: Path) -> str:
 
 
 def _write(
-    model: SAVModel,
+    model: SAVModel | MultiLabelModel,
     source: Source,
     ledger: ErrorLedger,
     target: Target,
@@ -213,7 +251,7 @@ def _write(
     if unfinished is not None and unfinished.n_rows:
         done = _skip(unfinished, chunks, ledger)
         remark(f"continuing after {done} rows in {unfinished.path}")
-    with filling_parts(model.backbone), Progress(n_rows, shown=progress, done=done) as shown:
+    with filling_parts(_backbone(model)), Progress(n_rows, shown=progress, done=done) as shown:
         for chunk in chunks:
             rows = _rows(model, chunk, ledger, policy)
             stream.writelines(json.dumps(row, allow_nan=False) + "\n" for row in rows)
@@ -244,20 +282,20 @@ def _skip(partial: Partial, chunks: Iterator[Chunk], ledger: ErrorLedger) -> int
 
 
 def _rows(
-    model: SAVModel, chunk: Chunk, ledger: ErrorLedger, policy: AbstentionPolicy | None
+    model: SAVModel | MultiLabelModel, chunk: Chunk, ledger: ErrorLedger, policy: AbstentionPolicy | None
 ) -> Iterator[dict[str, Any]]:
     from savs.data import Example
 
     examples = {index: item for index, item in chunk.items() if isinstance(item, Example)}
     answers = answer(model, examples, ledger, abstention_policy=policy)
     errors: dict[int, Any] = {**chunk, **ledger.hand_over()}
-    classes = model.classes_.tolist()
+    classes, name = model.classes_.tolist(), _answer_name(model)
     for index, item in chunk.items():
         if index in answers:
             label, shares, abstentions = answers[index]
             proba = shares_by_name(classes, shares)
             label_or_none = None if abstentions.get("out_of_distribution") else label
-            yield {"id": item.id, "label": label_or_none, "proba": proba, **abstentions}
+            yield {"id": item.id, name: label_or_none, "proba": proba, **abstentions}
         else:
             error = errors[index]
-            yield {"id": error.record()["id"], "label": None, "proba": None, "error": error_entry(error)}
+            yield {"id": error.record()["id"], name: None, "proba": None, "error": error_entry(error)}

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from savs.data._chat_parts import Place, chat_part
+from savs.data._chat_parts import Place, as_plain_list, chat_part
 from savs.data._labels import check_text
 from savs.data.example import (
     AUDIO_MARKER,
@@ -135,6 +135,7 @@ def as_messages(
     ExampleError
         ``chat`` for a wrong shape or index, ``marker_mismatch``, and the errors of parts.
     """
+    items = as_plain_list(items)
     if not isinstance(items, list | tuple) or not items or not all(is_message(item) for item in items):
         raise _chat_error(
             "messages must be a list of {'role': ..., 'content': ...} with at least one of them"
@@ -161,7 +162,7 @@ def _as_turn(item: Any, root: Path | None) -> tuple[Role, list[Part | Place]]:
     unknown = [key for key in item if key not in {"role", "content"} and item[key] is not None]
     if unknown:
         raise _chat_error(f"a message has role and content, not {', '.join(map(repr, unknown))}")
-    role, content = item["role"], item.get("content")
+    role, content = item["role"], as_plain_list(item.get("content"))
     if not isinstance(role, str) or role not in _ROLES:
         raise _chat_error(f"a message's role is one of {', '.join(_ROLES)}")
     if isinstance(content, str):

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from savs.data._labels import DataWarning, check_text
 from savs.data.example import Part, Text
 from savs.errors import ExampleError
@@ -114,8 +116,28 @@ def as_part(value: Any, root: Path | None = None) -> Part | Place:
 
 
 def chat_part(value: Any, root: Path | None) -> Part | Place:
-    """Return a part of a message, in which a bare text is text, whatever it ends in."""
-    return Text(check_text(str(value), "text")) if isinstance(value, str) else as_part(value, root)
+    """Return a part of a message, in which a bare text is text, whatever it ends in.
+
+    Warns
+    -----
+    DataWarning
+        If it is the path of a medium: those have a type in a chat.
+    """
+    if not isinstance(value, str):
+        return as_part(value, root)
+    if looks_like_image(value, root):
+        warnings.warn(
+            f"{value[:100]!r} in a chat is read as text; a medium has a type there: "
+            "{'type': 'image', 'path': ...}",
+            DataWarning,
+            stacklevel=2,
+        )
+    return Text(check_text(str(value), "text"))
+
+
+def as_plain_list(value: Any) -> Any:
+    """Return a list in place of an array of objects, in which pandas has the lists of Parquet files."""
+    return value.tolist() if isinstance(value, np.ndarray) and value.dtype == object else value
 
 
 def _bare_text(text: str, root: Path | None) -> Text:

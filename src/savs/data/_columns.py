@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from savs.data._conversations import is_conversation, last_answer
+from savs.data._label_sets import split_labels
 from savs.data._text_files import Row
 from savs.data.coercion import (
     CHAT_FIELDS,
@@ -21,7 +22,7 @@ from savs.data.coercion import (
     label_field,
     row_to_example,
 )
-from savs.data.example import Example
+from savs.data.example import Example, Label
 from savs.data.options import ReadOptions
 from savs.errors import DataError, ExampleError, ItemError
 from savs.media._coercion import type_name
@@ -41,6 +42,7 @@ class Columns:
     id: str | None = None
     video: str | Sequence[str] | None = None
     audio: str | Sequence[str] | None = None
+    separator: str | None = None  # of several labels of a row
 
     @classmethod
     def of(cls, options: ReadOptions) -> Columns:
@@ -52,6 +54,7 @@ class Columns:
             id=options.id_column,
             video=options.video_column,
             audio=options.audio_column,
+            separator=options.multi_label,
         )
 
     @cached_property
@@ -106,11 +109,22 @@ class Columns:
                 f"column {self.label!r} is named for the label (--label-column) and for the content: the "
                 "answer must not stand in the prompt"
             )
-        example = row_to_example(self._renamed(row.cells), root)
+        cells, labels = self._without_labels(row)
+        example = row_to_example(self._renamed(cells), root)
         chosen = example.id if self.id is None else as_id(row.cells[self.id])
         label = self.label if self.label is not None else example.label_column
         fields = {name: _field(cell) for name, cell in row.cells.items() if name != label}
-        return replace(example, id=chosen, fields=fields, label_column=label)
+        return replace(example, id=chosen, fields=fields, label_column=label, labels=labels)
+
+    def _without_labels(self, row: Row) -> tuple[Mapping[str, Any], tuple[Label, ...] | None]:
+        """Return the cells without several labels, and these labels, where a row may have several."""
+        name = self.label if self.label is not None else label_field(row.cells)
+        if self.separator is None or name is None:
+            return row.cells, None
+        if is_conversation(row.cells[name]):
+            raise ExampleError("the answer of a conversation is one label, not several", code="label")
+        cell = row.cells[name] if row.is_typed or row.cells[name] is not None else ""
+        return {**row.cells, name: None}, split_labels(cell, self.separator)
 
     def id_of(self, row: Row) -> str | None:
         """Return a row's own id, or None if it has none that can be used."""

@@ -170,7 +170,7 @@ class HubText:
             for row in text_rows(Path(path), self.delimiter, name=name, suffix=suffix):
                 number += 1
                 cells = {column: self._cell(row, column, value) for column, value in row.cells.items()}
-                yield Row(f"{self.name}:{number}", row.where, cells)
+                yield Row(f"{self.name}:{number}", row.where, cells, row.is_typed)
         if not number:
             raise no_rows(self.name)
 

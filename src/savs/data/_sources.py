@@ -27,7 +27,7 @@ from savs.data._text_files import (
     spelled,
     text_rows,
 )
-from savs.data.coercion import media_fields
+from savs.data.coercion import label_field, media_fields
 from savs.data.example import Example, Label
 from savs.data.options import DataSource, ReadOptions, RowSelection
 from savs.errors import DataError
@@ -328,25 +328,29 @@ def _table(folder: Path, options: ReadOptions) -> Path | None:
     else:
         by_name = {table.parent.name: table for table in tables}
         chosen = by_name[split_folder(folder.name, sorted(by_name), options.split)]
-    if chosen is None or _names_images(chosen, options):
+    problem = None if chosen is None else _problem(chosen, options)
+    if chosen is None or problem is None:
         return chosen
     warnings.warn(
-        f"{chosen.name} of {folder.name} names no image in a column file_name and is not read; name that "
-        "column (--image-column)",
-        DataWarning,
-        stacklevel=7,
+        f"{chosen.name} of {folder.name} is not read, but the folders: {problem}", DataWarning, stacklevel=7
     )
     return None
 
 
-def _names_images(table: Path, options: ReadOptions) -> bool:
+def _problem(table: Path, options: ReadOptions) -> str | None:
+    """Return why a table is not what describes the images, or None."""
     if options.image_column or options.video_column or options.audio_column:
-        return True
+        return None
     source = _path(table, replace(options, split=None), None)
-    if not isinstance(source, Rows):
-        return False
-    row = next(iter(source.data.rows(RowSelection(limit=1), ())), None)
-    return row is not None and bool(media_fields(row.cells))
+    rows = source.data.rows(RowSelection(limit=1), ()) if isinstance(source, Rows) else iter(())
+    row = next(iter(rows), None)
+    names = [] if row is None else media_fields(row.cells)
+    if row is None or not names:
+        return "it names no image in a column file_name; name that column (--image-column)"
+    unlabeled = label_field(row.cells) is None and options.label_column is None
+    if unlabeled and "/" in str(row.cells[names[0]]):
+        return "it has no label; name its column (--label-column), or the table itself as the data"
+    return None
 
 
 def _parquet(path: Path, root: Path | str | None, split: str | None, name: str | None) -> Rows:
@@ -437,7 +441,17 @@ def adopt_label_type(
     if not is_untyped(source):
         return list(examples)
     by_text = {spelling: label for label in classes for spelling in _spellings(label)}
-    return [replace(example, label=by_text.get(str(example.label), example.label)) for example in examples]
+
+    def adopted(label: Label | None) -> Label | None:
+        return by_text.get(str(label), label) if label is not None else None
+
+    def all_adopted(labels: tuple[Label, ...] | None) -> tuple[Label, ...] | None:
+        return None if labels is None else tuple(by_text.get(str(label), label) for label in labels)
+
+    return [
+        replace(example, label=adopted(example.label), labels=all_adopted(example.labels))
+        for example in examples
+    ]
 
 
 def _spellings(label: Label) -> tuple[str, ...]:

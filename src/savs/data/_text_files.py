@@ -134,11 +134,14 @@ class Row(NamedTuple):
         Its place, for messages.
     cells : dict
         Column names to values.
+    is_typed : bool
+        Whether an empty text and no value differ; in CSV and TSV both are an empty cell.
     """
 
     id: str
     where: str
     cells: dict[str, Any]
+    is_typed: bool = True
 
 
 def text_rows(
@@ -372,7 +375,7 @@ def _table(path: Path, name: str, dialect: CsvDialect) -> Iterator[Row]:
             if not any(cells) or (first == 1 and _NAMES_DELIMITER.fullmatch(dialect.delimiter.join(cells))):
                 continue
             if header:
-                yield Row(where, where, _named(header, cells, where))
+                yield Row(where, where, _named(header, cells, where), is_typed=False)
             else:
                 header = _checked_header(cells, where)
     except csv.Error as error:

@@ -14,7 +14,7 @@ import numpy as np
 from savs._labels import is_missing as is_missing_value
 from savs._labels import plain_value
 from savs.data._chat import as_messages, is_message, place_images, place_in_order
-from savs.data._chat_parts import Place, as_part
+from savs.data._chat_parts import Place, as_part, as_plain_list
 from savs.data._containers import is_number, unpacked, unpacked_labels
 from savs.data._conversations import as_question
 from savs.data._error_ledger import ErrorLedger
@@ -143,6 +143,7 @@ def row_to_example(row: Mapping[str, Any], root: Path | None = None) -> Example:
     """
     if not all(isinstance(name, str) for name in row):
         raise ExampleError("a row's columns must be named by text", code="row")
+    row = {name: as_plain_list(value) for name, value in row.items()}
     chat = first_field(row, CHAT_FIELDS)
     if chat is not None:
         turns = row[chat] if chat == "messages" else as_question(row[chat])
@@ -415,7 +416,7 @@ def example_results(
     """
     values = _with_class_names(items, _as_list(items))
     UnreadMedia().warn((item, media_fields(item)) for item in values if _is_row(item))
-    classes = [None] * len(values) if labels is None else _one_per_item(unpacked_labels(labels), len(values))
+    classes = [None] * len(values) if labels is None else _one_per_item(labels, len(values))
     limit = ErrorLimit() if limit is None else limit
     results = [
         limit.attempt(lambda pair: _named(pair, root, fetch), (item, label, position), str(position))
@@ -567,6 +568,7 @@ def _is_stack(array: np.ndarray[Any, Any]) -> bool:
 
 
 def _one_per_item(labels: Any, n_items: int) -> list[Any]:
+    labels = unpacked_labels(labels)
     if isinstance(labels, str | bytes | Mapping | set | frozenset) or not isinstance(labels, Iterable):
         raise DataError(f"labels must be a list with one label per example, not {a_type(labels)}")
     shape = getattr(labels, "shape", (n_items,))

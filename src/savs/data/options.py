@@ -110,6 +110,9 @@ class ReadOptions:
     shard : (int, int), optional
         ``(i, n)``: of these only positions that leave the rest ``i`` when divided by ``n``. Ids and positions
         are those of the whole source: rows of other shards are still parsed, and their ids compared.
+    multi_label : str, optional
+        The examples have several labels: `Example.labels`. A label cell is a list, or a text with this text
+        between two labels, such as ``";"``.
     fetch : callable, optional
         Opens web addresses of media: a `savs.media.Fetcher`. Without it they are refused.
 
@@ -143,6 +146,7 @@ class ReadOptions:
     revision: str | None = None
     limit: int | None = None
     shard: tuple[int, int] | None = None
+    multi_label: str | None = None
     fetch: Callable[[str, str], Path] | None = None
 
     def __post_init__(self) -> None:
@@ -177,6 +181,7 @@ class ReadKeywords(TypedDict, total=False):
     revision: str | None
     limit: int | None
     shard: tuple[int, int] | None
+    multi_label: str | None
     fetch: Callable[[str, str], Path] | None
 
 

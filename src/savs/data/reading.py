@@ -102,6 +102,7 @@ def read_examples(
     if require_labels:
         _check_labelled(_shown(source), examples)
     check_labels([example.label for example in examples])
+    check_labels([label for example in examples for label in example.labels or ()])
     return examples
 
 
@@ -478,7 +479,7 @@ def _shown(source: DataSource) -> str:
 
 
 def _check_labelled(source: str, examples: Sequence[Example]) -> None:
-    missing = [example for example in examples if example.label is None]
+    missing = [example for example in examples if example.label is None and example.labels is None]
     if missing:
         raise DataError(
             f"{source}: {len(missing)} of {len(examples)} examples have no label, the first is "

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFile
 
 from savs.errors import MediaError
 from savs.media._bit_depth import levels_checked
@@ -133,7 +133,8 @@ def content_hash(source: Source, limits: MediaLimits = DEFAULT_LIMITS) -> str:
     ----------
     source : Path, bytes, PIL image or ndarray
         A path or encoded bytes are hashed as bytes, without decoding; a PIL image by its mode, size, palette,
-        orientation and pixels; an array by its dtype, shape and values.
+        orientation and pixels, or by its file if it is opened, not decoded, and PIL would lose some of it; an
+        array by its dtype, shape and values.
     limits : MediaLimits, optional
         Largest file size (bytes) for a path, and image size (pixels) for a PIL image.
 
@@ -155,7 +156,9 @@ def content_hash(source: Source, limits: MediaLimits = DEFAULT_LIMITS) -> str:
         header = f"array {source.dtype.str} {source.shape} "
         return hashlib.sha256(header.encode() + source.tobytes()).hexdigest()
     _check_pil(source, limits)
-    return _hash_pil(source)
+    file = _file_behind(source, limits)
+    # Not the hash of the bytes alone: older stores have it for what they read from the file in another way.
+    return _hash_pil(source) if file is None else hashlib.sha256(b"opened " + file).hexdigest()
 
 
 def conversion(source: Source) -> int:
@@ -204,8 +207,31 @@ def _pixels(source: Source, limits: MediaLimits) -> Pixels:
             limits.check_size(source.shape[1], source.shape[0])
         return array_to_pixels(source)
     _check_pil(source, limits)
+    file = _file_behind(source, limits)
+    if file is not None:
+        return decode(file, limits)
     with _CALLERS_IMAGE, pillow_at_work():
         return described(source)
+
+
+def _file_behind(image: Image.Image, limits: MediaLimits) -> bytes | None:
+    """Return the file of a PIL image that is opened but not decoded, if PIL would lose some of it or err.
+
+    It stays as it is: neither decoded nor read on.
+    """
+    file = getattr(image, "fp", None)
+    if not isinstance(image, ImageFile.ImageFile) or not image.tile or file is None or image.tell() != 0:
+        return None
+    try:
+        with _CALLERS_IMAGE:
+            place = file.tell()
+            file.seek(0)
+            data = bytes(file.read(limits.max_bytes + 1))
+            file.seek(place)
+    except (OSError, ValueError):  # closed by now, or it cannot go back
+        return None
+    limits.check_bytes(len(data))
+    return data if conversion_of(data) > 1 else None
 
 
 def _check_pil(image: Image.Image, limits: MediaLimits) -> None:

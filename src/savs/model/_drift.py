@@ -6,8 +6,9 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from savs.artifact import Artifact, Shot, kept_widths
-from savs.backbones import Backbone, DriftWarning
+from savs.backbones import Backbone, DriftWarning, Extraction
 from savs.backbones._canary import (
     Canary,
     changes,
@@ -109,9 +110,38 @@ def _known_changes(
     return changes(then, {name: now.get(name) for name in then})
 
 
+_SHARED: ContextVar[dict[Hashable, Extraction] | None] = ContextVar("_SHARED", default=None)
+
+
+@contextmanager
+def probes_read_once() -> Iterator[None]:
+    """Read each probe once, whatever heads it is wanted for: several classifiers on one backbone."""
+    if _SHARED.get() is not None:
+        yield
+        return
+    token = _SHARED.set({})
+    try:
+        yield
+    finally:
+        _SHARED.reset(token)
+
+
 def _reader(heads: Sequence[Head]) -> Any:
+    with_state = heads[-1].is_state
+
     def read(backbone: Backbone, examples: Sequence[Example]) -> NDArray[np.float32]:
-        return read_rows(backbone, examples, heads).features
+        shared = _SHARED.get()
+        if shared is None:
+            return read_rows(backbone, examples, heads).features
+        fingerprint = backbone.fingerprint
+        where = environment_digest(environment_of(fingerprint)), fingerprint.get("weights_digest")
+        key = (*where, with_state, *(example.id for example in examples))
+        if key not in shared:
+            shared[key] = read_rows(backbone, examples, state=with_state)
+        rows, layout = shared[key].features, backbone.layout
+        if with_state:
+            layout = layout.with_state(rows.shape[1] - layout.width, heads[-1].layer)
+        return rows[:, layout.column_indices(heads)]
 
     return read
 

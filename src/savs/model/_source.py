@@ -23,7 +23,7 @@ from savs.data import ErrorLedger, Example, Label, as_examples
 from savs.data._unread import UnreadColumns
 from savs.errors import BackboneError, DataError
 from savs.layout import Head, HeadLayout
-from savs.model._drift import check_drift
+from savs.model._drift import check_drift, probes_read_once
 from savs.model._rows import read_rows
 from savs.model._support_set import as_shot, canonical_order
 
@@ -163,10 +163,44 @@ class Saved:
             raise BackboneError(f"{error}; {moved}") from error
 
 
+@dataclass(frozen=True)
+class SavedTogether:
+    """The one backbone of several classifiers that were saved together; each of them checks it.
+
+    Attributes
+    ----------
+    first : Saved
+        The backbone as the first of them asks for it.
+    others : tuple of Artifact
+        The other ones.
+    """
+
+    first: Saved
+    others: tuple[Artifact, ...]
+
+    @property
+    def name(self) -> Any:
+        """Where it is now, or was."""
+        return self.first.name
+
+    @property
+    def by_reference(self) -> Self:
+        """The same without weights."""
+        return replace(self, first=self.first.by_reference)
+
+    def load(self) -> Backbone:
+        """Load it, unless it is there, and check it for each."""
+        with probes_read_once():
+            backbone = self.first.load()
+            for artifact in self.others:
+                replace(self.first, artifact=artifact, backbone=backbone).load()
+        return backbone
+
+
 BatchSize = int | Literal["auto"] | None
 """Examples per forward pass; None for the backbone's own choice."""
 
-Origin = Given | Referenced | Named | Saved
+Origin = Given | Referenced | Named | Saved | SavedTogether
 
 
 class BackboneSource:
@@ -174,7 +208,7 @@ class BackboneSource:
 
     Parameters
     ----------
-    origin : Given, Named or Saved
+    origin : Given, Referenced, Named, Saved or SavedTogether
         Where it comes from.
     store : path, optional
         Folder of the feature store.
@@ -275,6 +309,24 @@ class BackboneSource:
         if isinstance(self._backbone, StoredBackbone):
             return self._backbone.total
         return None if self._store is None else Counts()
+
+
+def saved_together(
+    sources: Sequence[BackboneSource], store: str | os.PathLike[str] | None = None
+) -> BackboneSource:
+    """Return the source for several saved classifiers that share one backbone, which the first asks for.
+
+    Parameters
+    ----------
+    sources : sequence of BackboneSource
+        Of saved classifiers, at least one.
+    store : path, optional
+        As for `SAVModel`.
+    """
+    origins = [source.origin for source in sources]
+    first, *others = (origin for origin in origins if isinstance(origin, Saved))
+    together = SavedTogether(first, tuple(other.artifact for other in others))
+    return BackboneSource(together, store)
 
 
 def as_source(

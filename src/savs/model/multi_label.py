@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 
 from savs._labels import key_of, warn_of_unknown_labels
-from savs.artifact import Shot
+from savs.artifact import LABELS_INDEX_NAME, Shot
 from savs.backbones import Backbone
+from savs.cache import Counts
 from savs.classifiers import HeadClassifier, Method
 from savs.classifiers._validation import check_label_types
 from savs.classifiers.head_scoring import rank_heads
@@ -24,15 +25,17 @@ from savs.data import Example, Label, as_examples
 from savs.data._label_sets import as_label_sets
 from savs.errors import ArtifactError, DataError, ExampleError
 from savs.layout import Head
+from savs.media import Sampling
+from savs.model._drift import probes_read_once
 from savs.model._saving import given_settings
-from savs.model._source import BackboneSource, ExampleReader, as_source
+from savs.model._source import BackboneSource, ExampleReader, Named, as_source, saved_together
 from savs.model._support_set import SupportSet, warn_of_unlike_inputs
 from savs.model.predictions import MultiLabelPredictions
 from savs.model.sav_model import SAVModel
 
 __all__ = ["MultiLabelModel"]
 
-INDEX_NAME = "savs-labels.json"
+INDEX_NAME = LABELS_INDEX_NAME
 _FORMAT = "savs labels 1"
 
 
@@ -72,6 +75,7 @@ class MultiLabelModel(BaseEstimator):  # type: ignore[misc]
 
     labels_: list[Label]
     models_: list[SAVModel]
+    separator: str | None = None  # between two labels in the files of the commands
 
     def __init__(
         self,
@@ -156,7 +160,20 @@ class MultiLabelModel(BaseEstimator):  # type: ignore[misc]
         return self
 
     def predict_proba(self, examples: Sequence[Any], *, progress: bool = False) -> NDArray[np.float64]:
-        """Return the probability of each label, shape (n_examples, n_labels), columns as ``labels_``."""
+        """Return the probability of each label.
+
+        Parameters
+        ----------
+        examples : sequence
+            Anything that `as_examples` takes.
+        progress : bool, default=False
+            Show a progress bar.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_examples, n_labels)
+            Columns as ``labels_``.
+        """
         models = self._models
         reader = models[0]._reader
         prompted = reader.prompted(examples)
@@ -250,6 +267,46 @@ class MultiLabelModel(BaseEstimator):  # type: ignore[misc]
         heads = self._heads
         return np.stack([_share(model, rows, heads) for model in self._models], axis=1)
 
+    @classmethod
+    def from_backbone(
+        cls,
+        backbone: Any,
+        *,
+        prompt: str | None = None,
+        method: str | HeadClassifier = "mean_proba",
+        n_heads: int | str | None = None,
+        lazy: bool = False,
+        store: str | os.PathLike[str] | None = None,
+        **load_options: Any,
+    ) -> Self:
+        """Load a backbone by name and wrap it; parameters as for `SAVModel.from_backbone`."""
+        source = BackboneSource(Named(backbone, load_options), store)
+        made = cls(source, prompt=prompt, method=method, n_heads=n_heads, store=store)
+        if not lazy:
+            _ = source.backbone
+        return made
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """``labels_`` as an array."""
+        _ = self._models
+        return np.asarray(self.labels_)
+
+    @property
+    def video_sampling_(self) -> Sampling | None:
+        """Which frames of the shots' videos were read; None without videos, or if in several ways."""
+        return self._models[0].video_sampling_
+
+    @property
+    def bit_depth_(self) -> int | None:
+        """The bit depth that the shots' images were read with; None if none was named, or several."""
+        return self._models[0].bit_depth_
+
+    @property
+    def store_counts(self) -> Counts | None:
+        """How many examples were read from the store so far, in all calls; None without a store."""
+        return self._source.store_counts
+
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write a folder with one saved classifier per label, each usable on its own, and an index of them.
 
@@ -262,47 +319,130 @@ class MultiLabelModel(BaseEstimator):  # type: ignore[misc]
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise ArtifactError(f"{target} is not empty: name a new folder for the classifiers")
         entries = []
-        for number, (label, model) in enumerate(zip(self.labels_, self._models, strict=True)):
-            name = f"label-{number:04d}"
-            model.save_pretrained(target / name)
-            entries.append({"label": label, "folder": name, "sha256": _digest(target / name)})
-        index = json.dumps({"format": _FORMAT, "labels": entries}, indent=1, ensure_ascii=False)
+        with probes_read_once():
+            for number, (label, model) in enumerate(zip(self.labels_, self._models, strict=True)):
+                name = f"label-{number:04d}"
+                model.save_pretrained(target / name)
+                entries.append({"label": label, "folder": name, "sha256": _digest(target / name)})
+        content = {"format": _FORMAT, "separator": self.separator, "labels": entries}
+        index = json.dumps(content, indent=1, ensure_ascii=False)
         try:
             (target / INDEX_NAME).write_text(index + "\n", encoding="utf-8")
         except OSError as error:
             raise ArtifactError(f"cannot write to {target}: {error.strerror or error}") from error
 
     @classmethod
-    def from_pretrained(
-        cls, folder: str | os.PathLike[str], *, backbone: Any = None, accept_drift: bool = False
-    ) -> Self:
-        """Read what `save_pretrained` wrote; the backbone is loaded once, for all labels.
+    def from_pretrained(cls, folder: str | os.PathLike[str], *, backbone: Any = None, **options: Any) -> Self:
+        """Read what `save_pretrained` wrote; the backbone is loaded once, when it is first needed.
 
         Parameters
         ----------
         folder : path
-        backbone, accept_drift
-            As for `SAVModel.from_pretrained`.
+            What `save_pretrained` wrote.
+        backbone, **options
+            As for `SAVModel.from_pretrained`: allow_mismatch, accept_drift, store, and those of
+            `savs.load_backbone`.
 
         Raises
         ------
         ArtifactError
             If the folder is no such set of intact classifiers.
         BackboneMismatchError
-            If the backbone is not the one they were fitted on.
+            At the first use, if the backbone is not the one they were fitted on.
         DriftError
-            If the installed libraries compute other vectors than those of the fit.
+            At the first use, if the installed libraries compute other vectors than those of the fit.
         """
         root = Path(folder)
-        entries = _read_index(root)
-        models: list[SAVModel] = []
-        for entry in entries:
-            shared = models[0].backbone if models else backbone
-            place = root / entry["folder"]
-            models.append(SAVModel.from_pretrained(place, backbone=shared, accept_drift=accept_drift))
-        first = models[0]
-        made = cls(first._source, prompt=first.prompt, method=first.method, n_heads=first.n_heads)
+        index = _read_index(root)
+        entries = index["labels"]
+        with probes_read_once():
+    
+        made = cls(source, prompt=prompt, method=method, n_heads=n_heads, store=store)
+        if not lazy:
+            _ = source.backbone
+        return made
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """``labels_`` as an array."""
+        _ = self._models
+        return np.asarray(self.labels_)
+
+    @property
+    def video_sampling_(self) -> Sampling | None:
+        """Which frames of the shots' videos were read; None without videos, or if in several ways."""
+        return self._models[0].video_sampling_
+
+    @property
+    def bit_depth_(self) -> int | None:
+        """The bit depth that the shots' images were read with; None if none was named, or several."""
+        return self._models[0].bit_depth_
+
+    @property
+    def store_counts(self) -> Counts | None:
+        """How many examples were read from the store so far, in all calls; None without a store."""
+        return self._source.store_counts
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Write a folder with one saved classifier per label, each usable on its own, and an index of them.
+
+        Raises
+        ------
+        ArtifactError
+            If the folder is not new or empty, or cannot be written.
+        """
+        target = Path(folder)
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise ArtifactError(f"{target} is not empty: name a new folder for the classifiers")
+        entries = []
+        with probes_read_once():
+            for number, (label, model) in enumerate(zip(self.labels_, self._models, strict=True)):
+                name = f"label-{number:04d}"
+                model.save_pretrained(target / name)
+                entries.append({"label": label, "folder": name, "sha256": _digest(target / name)})
+        content = {"format": _FORMAT, "separator": self.separator, "labels": entries}
+        index = json.dumps(content, indent=1, ensure_ascii=False)
+        try:
+            (target / INDEX_NAME).write_text(index + "\n", encoding="utf-8")
+        except OSError as error:
+            raise ArtifactError(f"cannot write to {target}: {error.strerror or error}") from error
+
+    @classmethod
+    def from_pretrained(cls, folder: str | os.PathLike[str], *, backbone: Any = None, **options: Any) -> Self:
+        """Read what `save_pretrained` wrote; the backbone is loaded once, when it is first needed.
+
+        Parameters
+        ----------
+        folder : path
+            What `save_pretrained` wrote.
+        backbone, **options
+            As for `SAVModel.from_pretrained`: allow_mismatch, accept_drift, store, and those of
+            `savs.load_backbone`.
+
+        Raises
+        ------
+        ArtifactError
+            If the folder is no such set of intact classifiers.
+        BackboneMismatchError
+            At the first use, if the backbone is not the one they were fitted on.
+        DriftError
+            At the first use, if the installed libraries compute other vectors than those of the fit.
+        """
+        root = Path(folder)
+        index = _read_index(root)
+        entries = index["labels"]
+        first = SAVModel.from_pretrained(root / entries[0]["folder"], backbone=backbone, **options)
+        models = [first, *(SAVModel.from_pretrained(root / entry["folder"]) for entry in entries[1:])]
+        source = saved_together([model._source for model in models], options.get("store"))
+        for model in models:
+            if (model._fingerprint, model.prompt) != (first._fingerprint, first.prompt):
+                raise ArtifactError(f"{root}: its classifiers were fitted on different backbones or prompts")
+            model._source, model._reader = source, ExampleReader(source, model.prompt)
+        if isinstance(backbone, Backbone):
+            _ = source.backbone
+        made = cls(source, prompt=first.prompt, method=first.method, n_heads=first.n_heads)
         made.labels_, made.models_ = [entry["label"] for entry in entries], models
+        made.separator = index.get("separator")
         return made
 
     def _asked(self) -> Method:
@@ -395,16 +535,17 @@ def _digest(folder: Path) -> str:
     return hashlib.sha256((folder / "savs.json").read_bytes()).hexdigest()
 
 
-def _read_index(root: Path) -> list[dict[str, Any]]:
+def _read_index(root: Path) -> dict[str, Any]:
     try:
-        index = json.loads((root / INDEX_NAME).read_bytes())
+        index: dict[str, Any] = json.loads((root / INDEX_NAME).read_bytes())
         entries: list[dict[str, Any]] = index["labels"]
         names = [entry["folder"] for entry in entries]
-        audio = index["format"] == _FORMAT and all(Path(name).name == name for name in names) and names
-        intact = audio and all(_digest(root / entry["folder"]) == entry["sha256"] for entry in entries)
+        known = index["format"] == _FORMAT and all(Path(name).name == name for name in names) and names
+        known = known and isinstance(index.get("separator"), str | None)
+        intact = known and all(_digest(root / entry["folder"]) == entry["sha256"] for entry in entries)
         check_label_types([entry["label"] for entry in entries])
     except (OSError, ValueError, KeyError, TypeError, RecursionError, DataError) as error:
         raise ArtifactError(f"{root} is not a set of classifiers that MultiLabelModel saved") from error
     if not intact:
         raise ArtifactError(f"{root} was altered: its classifiers are not those that were saved together")
-    return entries
+    return index

@@ -281,6 +281,8 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
         method, reader = self._asked(), ExampleReader(self._source, self.prompt)
         if not method.estimator.can_fit_class_names:
             raise DataError(f"method {method.name!r} learns from shots; names alone are for 'hec_t'")
+        if isinstance(classes, str | bytes):
+            raise DataError("classes must be a list of labels, not one text")
         classes = [as_label(label) for label in classes]
         check_labels(classes)
         prompts = reader.rows_for_fit(class_prompts(sorted(classes), self.prompt), method)
