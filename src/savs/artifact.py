@@ -674,8 +674,8 @@ def _read(path: Path, limit: int) -> bytes:
     except FileNotFoundError as error:
         if (path.parent / LABELS_INDEX_NAME).is_file():
             raise ArtifactError(
-                f"{path.parent} holds a classifier for each of several labels; name one of its folders, such as "
-                f"{path.parent.name}/label-0000, or use MultiLabelModel, savs evaluate or savs predict"
+                f"{path.parent} holds a classifier for each of several labels; name one of its folders, such "
+                f"as {path.parent.name}/label-0000, or use MultiLabelModel, savs evaluate or savs predict"
             ) from error
         raise ArtifactError(
             f"{path.parent} is not a complete classifier: {path.name} is missing (a classifier is a folder "

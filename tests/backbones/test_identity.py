@@ -105,6 +105,7 @@ def test__older_savs_without_digests_of_files__same_commit_or_bundled_model__sam
 
 def test__other_libraries__are_named_where_both_are_known():
     assert other_libraries(NEW, NEW | NEWER) == ["transformers 5.3.0 -> 5.6.0"]
+    assert other_libraries(NEW | {"versions": ["5.3.0"]}, NEW) == []  # of a file that was written by hand
     assert (
         other_libraries(NEW, NEW)
         == other_libraries({}, NEW)

@@ -304,6 +304,15 @@ def test__fault_27__store__damaged_canary__is_said_and_nothing_is_served(backbon
         with_store(backbone, store).extract(as_examples(drifting.TEXTS))
 
 
+def test__fault_27__store__canary_of_other_heads_or_broken_note__is_said_or_passed_over(store):
+    canaries = FeatureStore.existing(store).canaries
+    (store / "canaries" / "first-0123456789abcdef.json").write_text("[1]")
+    assert {"canary": "first"} in canaries.environments()
+    canaries._widths = canaries._widths[1:]
+    with pytest.raises(StoreError, match="is damaged"):
+        canaries.environments()
+
+
 def test__fault_31__store__model_changed_after_opening__has_keys_of_its_own(fresh_backbone, tmp_path):
     stored, examples = with_store(fresh_backbone, tmp_path / "store"), as_examples(SHOTS)
     before = stored.extract(examples).features

@@ -75,7 +75,9 @@ def other_libraries(saved: Mapping[str, Any], current: Mapping[str, Any]) -> lis
 
     Empty where a version was not recorded.
     """
-    then, now = saved.get("versions") or {}, current.get("versions") or {}
+    then, now = (one.get("versions") for one in (saved, current))
+    if not isinstance(then, Mapping) or not isinstance(now, Mapping):
+        return []
     names = [name for name in ("transformers", "tokenizers") if then.get(name) and now.get(name)]
     return [f"{name} {then[name]} -> {now[name]}" for name in names if then[name] != now[name]]
 

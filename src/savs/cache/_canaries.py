@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -145,7 +145,7 @@ class Canaries:
         found = [{"canary": one.name, **one.canary.environment} for one in self._generations()]
         for path in self._paths(".json"):
             name, _, _ = path.stem.rpartition("-")
-            found.append({"canary": name, **_json(path).get("environment", {})})
+            found.append({"canary": name, **_environment(path)})
         return found
 
     def _known(self, now: Environment) -> Generation | None:
@@ -198,7 +198,10 @@ class Canaries:
         """Yield the canaries, the first one first."""
         paths = self._paths(_SUFFIX)
         for path in sorted(paths, key=lambda path: (path.stem != _FIRST, path.stem)):
-            yield _loaded(path)
+            found = _loaded(path)
+            if found.canary.vectors.shape[1] != sum(self._widths):
+                raise _damaged(path)
+            yield found
 
     def _paths(self, suffix: str) -> list[Path]:
         try:
@@ -251,15 +254,19 @@ def _loaded(path: Path) -> Generation:
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise StoreError(
-            f"{path} is damaged, so it cannot be told whether the installed versions compute the vectors of "
-            "this store; restore it, or delete it to go on without that check"
-        ) from error
+        raise _damaged(path) from error
 
 
-def _json(path: Path) -> Mapping[str, Any]:
+def _damaged(path: Path) -> StoreError:
+    return StoreError(
+        f"{path} is damaged, so it cannot be told whether the installed versions compute the vectors of this "
+        "store; restore it, or delete it to go on without that check"
+    )
+
+
+def _environment(path: Path) -> dict[str, Any]:
+    """Return the environment that was noted in a file; nothing if it cannot be read."""
     try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError):
+        return dict(json.loads(path.read_text())["environment"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
@@ -291,8 +291,7 @@ def _write_parquet(file: IO[bytes], blocks: Iterator[_Block], about: _About, kin
 
     writer, n = None, 0
     try:
-        for block in blocks:
-            table = _table(block, about, kind)
+        for table in _row_groups(_table(block, about, kind) for block in blocks):
             writer = writer or pq.ParquetWriter(file, table.schema, compression="none")
             writer.write_table(table)
             n += table.num_rows
@@ -300,6 +299,20 @@ def _write_parquet(file: IO[bytes], blocks: Iterator[_Block], about: _About, kin
         if writer is not None:
             writer.close()
     return n
+
+
+def _row_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Yield tables of so many rows that readers are quick."""
+    import pyarrow as pa
+
+    waiting: list[pa.Table] = []
+    for table in tables:
+        waiting.append(table)
+        if sum(one.num_rows for one in waiting) >= _ROWS_AT_ONCE:
+            yield pa.concat_tables(waiting)
+            waiting = []
+    if waiting:
+        yield pa.concat_tables(waiting)
 
 
 def _table(block: _Block, about: _About, kind: type | None) -> pa.Table:
