@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 
 from savs._labels import key_of, warn_of_unknown_labels
-from savs.artifact import Shot
+from savs.artifact import LABELS_INDEX_NAME, Shot
 from savs.backbones import Backbone
 from savs.cache import Counts
 from savs.classifiers import HeadClassifier, Method
@@ -35,7 +35,7 @@ from savs.model.sav_model import SAVModel
 
 __all__ = ["MultiLabelModel"]
 
-INDEX_NAME = "savs-labels.json"
+INDEX_NAME = LABELS_INDEX_NAME
 _FORMAT = "savs labels 1"
 
 
@@ -281,6 +281,82 @@ class MultiLabelModel(BaseEstimator):  # type: ignore[misc]
     ) -> Self:
         """Load a backbone by name and wrap it; parameters as for `SAVModel.from_backbone`."""
         source = BackboneSource(Named(backbone, load_options), store)
+        made = cls(source, prompt=prompt, method=method, n_heads=n_heads, store=store)
+        if not lazy:
+            _ = source.backbone
+        return made
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """``labels_`` as an array."""
+        _ = self._models
+        return np.asarray(self.labels_)
+
+    @property
+    def video_sampling_(self) -> Sampling | None:
+        """Which frames of the shots' videos were read; None without videos, or if in several ways."""
+        return self._models[0].video_sampling_
+
+    @property
+    def bit_depth_(self) -> int | None:
+        """The bit depth that the shots' images were read with; None if none was named, or several."""
+        return self._models[0].bit_depth_
+
+    @property
+    def store_counts(self) -> Counts | None:
+        """How many examples were read from the store so far, in all calls; None without a store."""
+        return self._source.store_counts
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Write a folder with one saved classifier per label, each usable on its own, and an index of them.
+
+        Raises
+        ------
+        ArtifactError
+            If the folder is not new or empty, or cannot be written.
+        """
+        target = Path(folder)
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise ArtifactError(f"{target} is not empty: name a new folder for the classifiers")
+        entries = []
+        with probes_read_once():
+            for number, (label, model) in enumerate(zip(self.labels_, self._models, strict=True)):
+                name = f"label-{number:04d}"
+                model.save_pretrained(target / name)
+                entries.append({"label": label, "folder": name, "sha256": _digest(target / name)})
+        content = {"format": _FORMAT, "separator": self.separator, "labels": entries}
+        index = json.dumps(content, indent=1, ensure_ascii=False)
+        try:
+            (target / INDEX_NAME).write_text(index + "\n", encoding="utf-8")
+        except OSError as error:
+            raise ArtifactError(f"cannot write to {target}: {error.strerror or error}") from error
+
+    @classmethod
+    def from_pretrained(cls, folder: str | os.PathLike[str], *, backbone: Any = None, **options: Any) -> Self:
+        """Read what `save_pretrained` wrote; the backbone is loaded once, when it is first needed.
+
+        Parameters
+        ----------
+        folder : path
+            What `save_pretrained` wrote.
+        backbone, **options
+            As for `SAVModel.from_pretrained`: allow_mismatch, accept_drift, store, and those of
+            `savs.load_backbone`.
+
+        Raises
+        ------
+        ArtifactError
+            If the folder is no such set of intact classifiers.
+        BackboneMismatchError
+            At the first use, if the backbone is not the one they were fitted on.
+        DriftError
+            At the first use, if the installed libraries compute other vectors than those of the fit.
+        """
+        root = Path(folder)
+        index = _read_index(root)
+        entries = index["labels"]
+        with probes_read_once():
+    
         made = cls(source, prompt=prompt, method=method, n_heads=n_heads, store=store)
         if not lazy:
             _ = source.backbone
