@@ -1,15 +1,20 @@
 # Two commands: `make demo` and `make test`. Each makes its own .venv with pinned versions; repeating one is cheap.
 PYTHON ?= python3
 VENV := .venv
+CONSTRAINTS := constraints.txt
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
+# What depends on the libraries that run the models and keep their vectors.
+MODEL_TESTS := tests/backbones tests/doctor tests/cache tests/artifact
 
-.PHONY: help install demo test test-fast lint unit docs docs-serve sweep drift benchmark real backbone clean
+.PHONY: help install demo test test-fast test-oldest test-newest findings lint unit docs docs-serve sweep drift benchmark real backbone clean
 
 help:
 	@echo "make demo      run Sparse Attention Vectors on real images (about two minutes after installation)"
 	@echo "make test      lint, types, import contract and all tests"
 	@echo "make test-fast the tests that are not marked slow, for a quick look after each change"
+	@echo "make test-oldest and make test-newest   the tests of models and stores with other versions of the libraries"
+	@echo "make findings  run what other projects do unexpectedly (needs the package index)"
 	@echo "make docs      build the documentation site into site/; make docs-serve shows it while you write"
 	@echo "make sweep     build every architecture of transformers small and check its heads (about two minutes)"
 	@echo "make drift     use a classifier and a store under four releases of transformers (installs them in a temporary folder)"
@@ -24,7 +29,7 @@ $(VENV)/made:
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/installed: $(VENV)/made pyproject.toml constraints.txt
+$(VENV)/installed: $(VENV)/made pyproject.toml $(CONSTRAINTS)
 	@echo "installing savs and its pinned dependencies into $(VENV) (once) ..."
 	$(PIP) --editable '.[demo]'
 	@touch $@
@@ -57,6 +62,21 @@ test: lint unit
 
 test-fast: $(VENV)/installed-test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 -m "not slow" $(ARGS)
+
+# The oldest supported versions of what savs needs directly; torch stays as constraints-oldest.txt says.
+test-oldest:
+	$(MAKE) VENV=.venv-oldest CONSTRAINTS=constraints-oldest.txt unit ARGS="$(MODEL_TESTS) $(ARGS)"
+
+# The newest versions that the index gives, in an environment made anew; torch stays as constraints-newest.txt says.
+test-newest:
+	rm -rf .venv-newest
+	$(MAKE) VENV=.venv-newest CONSTRAINTS=constraints-newest.txt unit ARGS="$(MODEL_TESTS) $(ARGS)"
+
+# Not part of the tests: each installs pinned packages into a folder of its own. Goes on after one that has changed.
+findings:
+	@status=0; for script in findings/*.sh; do \
+	  if bash "$$script"; then echo "as described: $$script"; \
+	  else echo "CHANGED: $$script" >&2; status=1; fi; done; exit $$status
 
 docs: $(VENV)/installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
@@ -91,4 +111,4 @@ backbone: $(VENV)/installed
 	$(BIN)/python -m training --photos "$(PHOTOS)" --out src/savs/backbones/tiny $(ARGS)
 
 clean:
-	rm -rf $(VENV) $(REAL) demo-results site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-oldest .venv-newest $(REAL) demo-results site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -293,3 +293,14 @@ def test__labels__of_a_table__are_asked_about() -> None:
 def test__fit_class_names__one_text__is_no_list_of_letters() -> None:
     with pytest.raises(DataError, match="not one text"):
         SAVModel(FakeBackbone(), method="hec_t").fit_class_names("ab")
+
+
+@pytest.mark.parametrize("separator", [";", "|", ", "])
+def test__labels_that_look_like_several__are_asked_about(separator: str) -> None:
+    labels = [f"red{separator}car", "red", "car", f"old{separator}car"]
+    with pytest.warns(DataWarning, match=r"looks like several.*--multi-label"):
+        as_examples(TEXTS, labels)
+
+
+def test__labels_with_commas_of_their_own__no_warning() -> None:
+    as_examples(TEXTS, ["tench, Tinca tinca", "crane, bird", "crane, machine", "a;b"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 import warnings
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from decimal import Decimal
 from enum import Enum
@@ -135,7 +136,7 @@ def check_labels(labels: Sequence[Label | None]) -> None:
     -----
     DataWarning
         If two labels look alike: they differ only as Unicode (NFC and NFD), in case, or in white space around
-        them.
+        them; or one looks like several, such as ``"red;car"`` beside ``"red"`` and ``"car;old"``.
     """
     firsts: dict[type, Label] = {}
     for label in labels:
@@ -144,7 +145,9 @@ def check_labels(labels: Sequence[Label | None]) -> None:
     if len(firsts) > 1:
         kinds = " and ".join(f"{label!r} ({kind.__name__})" for kind, label in firsts.items())
         raise DataError(f"labels of different types are mixed: {kinds}; make all of them one type")
-    _warn_of_twins({label for label in labels if isinstance(label, str)})
+    names = {label for label in labels if isinstance(label, str)}
+    _warn_of_twins(names)
+    _warn_of_several(names)
 
 
 def key_of(label: Label | None) -> tuple[type, Label | None]:
@@ -223,6 +226,20 @@ def _warn_of_twins(names: set[str]) -> None:
         if twin != name:
             message = (
                 f"the labels {twin!a} and {name!a} differ only in {_difference(twin, name)}: two classes?"
+            )
+            warnings.warn(message, DataWarning, stacklevel=4)
+
+
+def _warn_of_several(names: set[str]) -> None:
+    for separator in ";|,":
+        pieces = {name: [piece.strip() for piece in name.split(separator)] for name in sorted(names)}
+        counts = Counter(piece for own in pieces.values() for piece in set(own))
+        known = {piece for piece, count in counts.items() if piece and count > 1}
+        joined = [name for name, own in pieces.items() if len(own) > 1 and known.issuperset(own)]
+        if joined:
+            message = (
+                f"the label {joined[0]!r} looks like several, which stand in other labels too; several "
+                f"labels per example are for MultiLabelModel (savs fit --multi-label {separator!r})"
             )
             warnings.warn(message, DataWarning, stacklevel=4)
 

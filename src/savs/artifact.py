@@ -534,6 +534,7 @@ def _digest(index: Mapping[str, Any]) -> str:
 # Writing and reading the folder of a saved classifier.
 
 INDEX_NAME = "savs.json"
+LABELS_INDEX_NAME = "savs-labels.json"  # of `savs.MultiLabelModel`
 CARD_NAME = "README.md"
 MAX_INDEX_BYTES = 64 * 2**20
 
@@ -671,6 +672,11 @@ def _read(path: Path, limit: int) -> bytes:
             raise ArtifactError(f"{path} is larger than it can be in a classifier ({limit} bytes)")
         return path.read_bytes()
     except FileNotFoundError as error:
+        if (path.parent / LABELS_INDEX_NAME).is_file():
+            raise ArtifactError(
+                f"{path.parent} holds a classifier for each of several labels; name one of its folders, such "
+                f"as {path.parent.name}/label-0000, or use MultiLabelModel, savs evaluate or savs predict"
+            ) from error
         raise ArtifactError(
             f"{path.parent} is not a complete classifier: {path.name} is missing (a classifier is a folder "
             f"with {INDEX_NAME} and a .safetensors file)"

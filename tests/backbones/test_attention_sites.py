@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from torch import nn
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from savs.backbones import TransformersBackbone
@@ -402,3 +403,44 @@ def test__extract__grouped_queries_and_decoupled_head_dim__equal_attention_by_ha
         expected = heads_by_hand(built.model, ids)
         assert np.abs(expected).max() > 0.5
         np.testing.assert_allclose(row, expected, atol=2e-5)
+
+
+def test__find_sites__middle_layers_run_several_times__every_run_is_there() -> None:
+    model = small_llama(num_hidden_layers=4)
+    model.config.n_input_layers, model.config.n_recurrent_layers = 1, 2  # as Dory says it
+    model.config.n_recurrent_loops = 2
+    sites = find_sites(model).sites
+    assert [site.path.split(".")[2] for site in sites] == ["0", "1", "2", "1", "2", "3"]
+    assert [site.layer for site in sites] == list(range(6))
+    assert [site.call for site in sites] == [0, 0, 0, 1, 1, 0]
+
+
+def test__find_sites__projection_with_its_gate_beside_it__read_behind_the_gate() -> None:
+    class Gated(nn.Module):  # as in Inkling 2
+        def __init__(self, linear: nn.Linear) -> None:
+            super().__init__()
+            self.gate_proj = nn.Linear(32, linear.in_features, bias=False)
+            self.linear = linear
+
+    model = small_llama(num_hidden_layers=1)
+    attention = model.model.layers[0].self_attn
+    linear = attention.o_proj
+    attention.o_proj = Gated(linear)
+    (site,) = find_sites(model).sites
+    assert site.projection is linear
+    assert site.gated
+    assert (site.n_heads, site.head_dim) == (4, 8)
+
+
+def small_llama(**sizes: Any) -> Any:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=32,
+        hidden_size=32,
+        intermediate_size=32,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        **sizes,
+    )
+    return LlamaForCausalLM(config)

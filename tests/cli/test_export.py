@@ -10,6 +10,7 @@ import pytest
 
 from savs.backbones import PromptTemplate, load_backbone
 from savs.cache import FeatureStore, feature_keys
+from savs.cli._inputs import in_chunks
 from savs.data import read_examples
 from savs.layout import Head, HeadLayout
 
@@ -109,6 +110,15 @@ def test__export__heads_of_a_classifier__only_their_columns(
     found = read(tmp_path / "kept.npz")
     assert [tuple(row[:2]) for row in found["heads"].tolist()] == [tuple(head) for head in kept]
     np.testing.assert_array_equal(found["features"], model.extract(examples, kept).features)
+
+
+def test__export__parquet__few_row_groups(store, train, backbone, savs, tmp_path, monkeypatch):
+    monkeypatch.setattr("savs.cli.export._ROWS_AT_ONCE", 3)
+    monkeypatch.setattr("savs.cli.export.in_chunks", lambda rows, ledger: in_chunks(rows, ledger, 2))
+    output = tmp_path / "a.parquet"
+    assert savs("export", store, train, "-b", backbone, "--prompt", PROMPT, "-o", output)[0] == 0
+    found = pq.ParquetFile(output)
+    assert [found.metadata.row_group(i).num_rows for i in range(found.num_row_groups)] == [4, 4]
 
 
 def test__export__what_the_store_lacks__computed_and_added(backbone, train, savs, tmp_path):

@@ -155,6 +155,11 @@ def test__multi_label__mistakes__one_line(data, fitted, classifier, backbone, sa
     code, _, error = savs("evaluate", classifier, data / "list.jsonl", "--multi-label", ";")
     assert code == 2
     assert "fitted with one label per example" in error
+    code, _, error = savs("inspect", fitted)
+    assert code == 1
+    assert (
+        "a classifier for each of several labels; name one of its folders, such as tags/label-0000" in error
+    )
     code, _, error = savs("predict", fitted, data / "list.jsonl", "--sets", "0.2")
     assert code == 2
     assert "not for several labels" in error

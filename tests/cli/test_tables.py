@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -179,3 +180,26 @@ def test__write_rows__truth_values_and_whole_numbers__keep_their_type(tmp_path):
     assert pq.read_table(tmp_path / "a.parquet").to_pylist() == rows
     write_rows(tmp_path / "a.csv", rows, {"label": bool, "n": int})
     assert (tmp_path / "a.csv").read_text() == f"label,n\ntrue,1\n,{2**40}\n"
+
+
+def test__write_rows__through_a_link__replaces_what_it_leads_to(tmp_path):
+    target, link = tmp_path / "folder" / "rows.csv", tmp_path / "link.csv"
+    target.parent.mkdir()
+    target.write_text("old")
+    link.symlink_to(target)
+    write_rows(link, [{"id": "a"}], {"id": str})
+    assert link.is_symlink()
+    assert target.read_text() == "id\na\n"
+
+
+@pytest.mark.parametrize("name", ["/dev/null", "pipe"])
+def test__write_rows__to_a_device_or_pipe__written_directly(name, tmp_path):
+    path = tmp_path / name
+    if name == "pipe":
+        os.mkfifo(path)
+        read_end = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    write_rows(path, [{"id": "a"}], {"id": str})
+    assert not path.is_file()
+    if name == "pipe":
+        assert os.read(read_end, 100) == b'{"id": "a"}\n'
+        os.close(read_end)

@@ -284,6 +284,19 @@ def test__mp3__one_frame_missing__item_error() -> None:
     assert code_of(b"".join([*frames[:100], *frames[101:]]), 44_100) == "audio_cut_short"
 
 
+def test__mp3_inside_wav__all_of_it() -> None:
+    frames = mp3_frames(mp3(noise(200_000) * np.linspace(0.01, 1, 200_000)))
+    for data in (b"".join(frames), b"".join(frames[1:])):
+        form = struct.pack("<HHIIHHHHIHHH", 0x55, 1, 44_100, 16_000, 1, 0, 12, 1, 2, 417, 1, 1393)
+        body = b"WAVE" + chunk(b"fmt ", form) + chunk(b"data", data)
+        wav = b"RIFF" + struct.pack("<I", len(body)) + body
+        np.testing.assert_array_equal(read(wav, 44_100), read(data, 44_100))
+        assert code_of(wav[:-1000], 44_100) == "audio_cut_short"
+        nested = chunk(b"data", wav)
+        body = b"WAVE" + chunk(b"fmt ", form) + nested
+        assert code_of(b"RIFF" + struct.pack("<I", len(body)) + body) == "audio_undecodable"
+
+
 def layer_2(samples: np.ndarray, rate: int = 44_100) -> bytes:
     file = io.BytesIO()
     with av.open(file, "w", format="mp2") as container:

@@ -26,6 +26,10 @@ _EARLY_NORM = re.compile(
 )
 _WIDTHS = ("v_head_dim", "head_dim", "attention_head_size", "head_size", "dim_per_head")
 _COUNTS = ("num_heads", "num_attention_heads", "n_heads", "n_head", "num_query_heads", "head_num")
+_LOOPS = (
+    ("n_input_layers", "n_recurrent_layers", "n_recurrent_loops"),  # Dory
+    ("loop_layer_index_start", "loop_layer_index_end", "loop_num_passes"),  # Inkling 2, looped
+)
 Layers = list[tuple[str, Any]]
 
 
@@ -93,8 +97,9 @@ def layers_in_order(decoder: Any, config: Any, has_heads: Callable[[Any], bool])
     """Return path (from the decoder) and module of every layer that a forward pass runs, in that order.
 
     One stack as a rule: the outermost list with attention heads in it, of several the one of the configured
-    length, or the only one called a decoder (BLT). Of two stacks that are run in turns (HRM), every run of
-    every layer counts, in the order of transformers' own cache slots.
+    length, or the only one called a decoder (BLT). A layer that runs several times is there several times. Of
+    two stacks that are run in turns (HRM), every run of every layer counts, in the order of transformers' own
+    cache slots.
 
     Parameters
     ----------
@@ -125,7 +130,7 @@ def layers_in_order(decoder: Any, config: Any, has_heads: Callable[[Any], bool])
             f"sites=['{stacks[-1][0]}.*....']"
         )
     path, stack = fitting[0]
-    return [(f"{path}.{number}", layer) for number, layer in enumerate(stack)]
+    return [(f"{path}.{number}", stack[number]) for number in _runs(len(stack), config)]
 
 
 def _alternating(stacks: dict[str, Any], config: Any) -> Layers:
@@ -136,6 +141,18 @@ def _alternating(stacks: dict[str, Any], config: Any) -> Layers:
         return []
     runs = ([fast] * n_fast + [slow]) * n_slow
     return [(f"{path}.{number}", layer) for path in runs for number, layer in enumerate(stacks[path])]
+
+
+def _runs(n_layers: int, config: Any) -> list[int]:
+    """Return the layers in the order in which they run: some models run the middle ones several times."""
+    order = list(range(n_layers))
+    for first, end, times in _LOOPS:
+        start, stop, passes = attribute(config, first), attribute(config, end), attribute(config, times)
+        if all(isinstance(number, int) for number in (start, stop, passes)):
+            stop = start + stop if end == "n_recurrent_layers" else stop  # Dory counts them, Inkling numbers
+            runs: list[int] = order[:start] + order[start:stop] * passes + order[stop:]
+            return runs
+    return order
 
 
 def _likeliest(stacks: Layers, expected: int | None) -> Layers:

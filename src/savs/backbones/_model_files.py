@@ -322,14 +322,19 @@ def _cached(repository: str, gguf: str | None, revision: str | None, why: str) -
 
 
 def _cached_gguf_folder(repository: str, revision: str | None) -> Path | None:
-    """Return the folder of a cached model that is nothing but GGUF files."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
+    """Return the folder of a cached model that is nothing but GGUF files, whose names are not known."""
+    from huggingface_hub import constants, scan_cache_dir
+    from huggingface_hub.errors import CacheNotFound
 
     try:
-        folder = snapshot_download(
-            repository, revision=revision, allow_patterns="*.gguf", local_files_only=True
-        )
-    except LocalEntryNotFoundError:
+        repositories = scan_cache_dir(constants.HF_HUB_CACHE).repos
+    except CacheNotFound:
         return None
-    return Path(folder) if any(True for _ in Path(folder).glob("*.gguf")) else None
+    for cached in repositories:
+        if (cached.repo_type, cached.repo_id) != ("model", repository):
+            continue
+        for one in cached.revisions:
+            named = (revision or "main") in {*one.refs, one.commit_hash}
+            if named and any(is_gguf(file.file_name) for file in one.files):
+                return Path(one.snapshot_path)
+    return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -66,16 +67,34 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, Any]], columns: Columns) 
     OSError
         If the file cannot be written.
     """
+    with whole_output(path) as file:
+        if path.suffix.lower() == _PARQUET:
+            _write_parquet(file, rows, columns)
+        else:
+            _write_lines(file, path.suffix.lower(), rows, columns)
+
+
+@contextmanager
+def whole_output(path: Path) -> Iterator[IO[bytes]]:
+    """Yield a file that gets its name when the block ends well; a pipe or device is written directly.
+
+    Parameters
+    ----------
+    path : Path
+        Where a link leads is replaced, not the link.
+    """
     from savs.cache._files import whole_file
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path.parent) as (descriptor, finish):
+    if path.exists() and not path.is_file():
+        with path.open("wb") as file:
+            yield file
+        return
+    target = path.resolve()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(target.parent) as (descriptor, finish):
         with open(descriptor, "wb", closefd=False) as file:
-            if path.suffix.lower() == _PARQUET:
-                _write_parquet(file, rows, columns)
-            else:
-                _write_lines(file, path.suffix.lower(), rows, columns)
-        finish(path.name)
+            yield file
+        finish(target.name)
 
 
 def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:

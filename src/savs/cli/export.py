@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
@@ -26,6 +26,7 @@ from savs.cli._options import (
 from savs.cli._output import print_json
 from savs.cli._results import check_new_file, report_counts
 from savs.cli._session import ITEM_ERRORS, Session, pass_session, remark
+from savs.cli._tables import whole_output
 from savs.errors import DataError
 
 if TYPE_CHECKING:
@@ -257,16 +258,11 @@ class _About(NamedTuple):
 
 def _write(path: Path, blocks: Iterator[_Block], about: _About, kind: type | None) -> int:
     """Write the file, whole or not at all, and return the number of rows."""
-    from savs.cache._files import whole_file
-
     write = _write_npz if path.suffix.lower() == ".npz" else _write_parquet
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path.parent) as (descriptor, finish):
-        with open(descriptor, "wb", closefd=False) as file:
-            n = write(file, blocks, about, kind)
+    with whole_output(path) as file:
+        n = write(file, blocks, about, kind)
         if not n:
             raise DataError("there are no rows to write")
-        finish(path.name)
     return n
 
 
@@ -295,8 +291,7 @@ def _write_parquet(file: IO[bytes], blocks: Iterator[_Block], about: _About, kin
 
     writer, n = None, 0
     try:
-        for block in blocks:
-            table = _table(block, about, kind)
+        for table in _row_groups(_table(block, about, kind) for block in blocks):
             writer = writer or pq.ParquetWriter(file, table.schema, compression="none")
             writer.write_table(table)
             n += table.num_rows
@@ -304,6 +299,20 @@ def _write_parquet(file: IO[bytes], blocks: Iterator[_Block], about: _About, kin
         if writer is not None:
             writer.close()
     return n
+
+
+def _row_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Yield tables of so many rows that readers are quick."""
+    import pyarrow as pa
+
+    waiting: list[pa.Table] = []
+    for table in tables:
+        waiting.append(table)
+        if sum(one.num_rows for one in waiting) >= _ROWS_AT_ONCE:
+            yield pa.concat_tables(waiting)
+            waiting = []
+    if waiting:
+        yield pa.concat_tables(waiting)
 
 
 def _table(block: _Block, about: _About, kind: type | None) -> pa.Table:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
-from savs.data._labels import DataWarning
+from savs._labels import DataWarning, is_missing
 from savs.data.example import AUDIO_MARKER, IMAGE_MARKER, VIDEO_MARKER, Example, Text
 from savs.media._coercion import ADDRESS, ends_like_medium
 
@@ -80,34 +82,34 @@ _MEDIA_WORDS = re.compile(
 )
 _ABOUT = re.compile(r"name|path|url|uri|file|source|link|size|width|height|id", re.IGNORECASE)
 _STORED = {"bytes", "path"}
+_ENOUGH = 100
 _LONGEST_PATH = 4096
 
 
 class UnreadMedia:
-    """Warns once of the columns with images, videos or audio clips that are not read."""
+    """Warns once of the columns with images, videos or audio clips that are not read.
 
-    def __init__(self) -> None:
+    The first `_ENOUGH` values of a column tell what it holds.
+
+    Parameters
+    ----------
+    read : callable
+        Gives the columns of a row whose media are read.
+    """
+
+    def __init__(self, read: Callable[[Mapping[str, Any]], Collection[str]]) -> None:
+        self._read = read
         self._known: set[str] = set()
+        self._n_seen: Counter[str] = Counter()
 
-    def warn(self, rows: Iterable[tuple[Mapping[str, Any], Collection[str]]]) -> None:
+    def warn(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Warn of the columns of rows that were not warned of before.
-
-        Parameters
-        ----------
-        rows : iterable of (mapping, collection of str)
-            Rows, and the columns whose media were read.
 
         Warns
         -----
         DataWarning
         """
-        found = dict.fromkeys(
-            name
-            for row, read in rows
-            for name, value in row.items()
-            if name not in self._known and name not in read and _is_medium(name, value, bool(read))
-        )
-        self._known |= found.keys()
+        found = dict.fromkeys(name for row in rows for name in self._of(row))
         if found:
             names = ", ".join(map(repr, found))
             warnings.warn(
@@ -117,21 +119,42 @@ class UnreadMedia:
                 stacklevel=5,
             )
 
+    def _of(self, row: Mapping[str, Any]) -> list[str]:
+        left = [name for name in row if name not in self._known]
+        if not left:
+            return []
+        read = self._read(row)
+        found = [name for name in left if name not in read and _is_medium(name, row[name], bool(read))]
+        self._known.update(found)
+        self._n_seen.update(name for name in left if not is_missing(row[name]))
+        self._known.update(name for name in left if self._n_seen[name] >= _ENOUGH)
+        return found
+
+
+@lru_cache(maxsize=1024)
+def _called(name: str) -> tuple[bool, bool]:
+    """Return whether a column is called like a medium, and whether it may only tell about one."""
+    called = any(_MEDIA_WORDS.fullmatch(word) for word in re.split(r"[^A-Za-z]+", name))
+    return called, _ABOUT.search(name) is not None
+
 
 def _is_medium(name: str, value: Any, others: bool) -> bool:
     """Return whether a cell is a medium; beside others, a name or address may only tell about them."""
+    if isinstance(value, str):
+        called, about = _called(name)
+        return ((called and not about) or not others) and _names_medium(value, called)
     if isinstance(value, list | tuple):
         return bool(value) and all(_is_medium(name, part, others) for part in value)
-    called = any(_MEDIA_WORDS.fullmatch(word) for word in re.split(r"[^A-Za-z]+", name))
     if isinstance(value, Mapping):
         stored = value.keys() == _STORED and any(part is not None for part in value.values())
-        return stored and (called or not others)
-    if isinstance(value, bytes):
-        return called
-    if not isinstance(value, str) or (others and (not called or _ABOUT.search(name))):
+        return stored and (_called(name)[0] or not others)
+    return isinstance(value, bytes) and _called(name)[0]
+
+
+def _names_medium(text: str, called: bool) -> bool:
+    if text[:5].lower() == "data:":
+        return text[5:11].lower() in ("image/", "video/", "audio/")
+    if "\n" in text or (not called and any(map(str.isspace, text[:_LONGEST_PATH]))):
         return False
-    if "\n" in value or (not called and any(map(str.isspace, value[:_LONGEST_PATH]))):
-        return False
-    if value[:5].lower() == "data:":
-        return value[5:11].lower() in ("image/", "video/", "audio/")
-    return ends_like_medium(value) or (called and ADDRESS.match(value) is not None)
+    address = called and ADDRESS.match(text) is not None
+    return address or ("." in text[-6:] and ends_like_medium(text))

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -186,12 +187,19 @@ def first_field(row: Mapping[str, Any], names: Sequence[str]) -> str | None:
     names : sequence of str
         Names of columns; any case of them, if none is spelled so.
     """
-    for name in names:
-        if not is_missing(row.get(name)):
+    for name in _spelled(tuple(row), tuple(names)):
+        if not is_missing(row[name]):
             return name
+    return None
+
+
+@lru_cache(maxsize=256)
+def _spelled(columns: tuple[str, ...], names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the columns that are called by one of some names, those in the right case first."""
     lower = [name.lower() for name in names]
-    known = [name for name, value in row.items() if name.lower() in lower and not is_missing(value)]
-    return min(known, key=lambda name: lower.index(name.lower()), default=None)
+    exact = [name for name in names if name in columns]
+    others = [name for name in columns if name not in exact and name.lower() in lower]
+    return (*exact, *sorted(others, key=lambda name: lower.index(name.lower())))
 
 
 def _file_fields(row: Mapping[str, Any]) -> list[str]:
@@ -217,7 +225,9 @@ def label_field(row: Mapping[str, Any]) -> str | None:
 
 def is_missing(value: Any) -> bool:
     """Return whether a cell has no value: an empty text, None, or what tables hold for it (NaN, NaT, NA)."""
-    return is_missing_value(value) or (isinstance(value, str) and value == "")
+    if isinstance(value, str):
+        return value == ""
+    return value is None or (not isinstance(value, int | list | dict) and is_missing_value(value))
 
 
 def as_id(value: Any) -> str:
@@ -415,7 +425,7 @@ def example_results(
         As by `as_examples`.
     """
     values = _with_class_names(items, _as_list(items))
-    UnreadMedia().warn((item, media_fields(item)) for item in values if _is_row(item))
+    UnreadMedia(media_fields).warn(filter(_is_row, values))
     classes = [None] * len(values) if labels is None else _one_per_item(labels, len(values))
     limit = ErrorLimit() if limit is None else limit
     results = [

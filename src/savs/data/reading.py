@@ -278,7 +278,7 @@ class _RowReader:
         self._source = source
         self._options = options
         self._ids = ids
-        self._unread = UnreadMedia()
+        self._unread = UnreadMedia(media_fields)
         self._columns = Columns.of(options)
         self._roots = [(root, root.resolve()) for root in source.roots]
 
@@ -310,7 +310,7 @@ class _RowReader:
                 self._options.allow_outside,
             )
             if not self._columns.media:
-                self._unread.warn([(row.cells, media_fields(row.cells))])
+                self._unread.warn([row.cells])
             # What is fetched lies outside the roots, and may.
             example = settled(example, self._options.fetch)
         except ItemError as error:

@@ -15,16 +15,14 @@ from savs.errors import MediaError
 from savs.media.limits import MediaWarning
 
 __all__ = [
-    "check_kind",
     "conversion_of",
-    "check_whole",
     "cut_short",
     "format_error",
     "has_later_end",
     "n_samples_of_layers_1_and_2",
-    "undecodable_audio",
     "readable",
-    "without_tags",
+    "undecodable_audio",
+    "whole",
 ]
 
 _ADVICE = "convert it to WAV or FLAC (ffmpeg -i FILE file.wav)"
@@ -74,7 +72,7 @@ def format_error(kind: str) -> MediaError:
 _APE_HEAD = 32
 
 
-def without_tags(data: bytes) -> bytes:
+def _without_tags(data: bytes) -> bytes:
     """Return a file without the ID3 and APE tags in front of it, and the zeros behind them."""
     place = 0
     while True:
@@ -106,7 +104,7 @@ _OTHER_KINDS = frozenset(
 )
 
 
-def check_kind(data: bytes) -> None:
+def _check_kind(data: bytes) -> None:
     """Refuse what is not an audio file of a kind that is read, from its first bytes.
 
     Raises
@@ -133,20 +131,37 @@ def _is_known(head: bytes) -> bool:
     return _frame(head, 0) is not None or head[:4] in (b"fLaC", b"OggS", b".snd")
 
 
-def check_whole(data: bytes) -> None:
+def whole(data: bytes) -> bytes:
     """Check that a file has all the bytes that it says it has, no more, and no second clip behind the first.
 
-    Parameters
-    ----------
-    data : bytes
-        A file of a known kind, without tags in front.
+    Returns
+    -------
+    bytes
+        The file without tags in front, and MPEG audio without the WAV file around it.
 
     Raises
     ------
     MediaError
         ``audio_cut_short``, ``audio_length``, ``audio_several``, ``audio_undecodable``, or ``audio_format``
-        for a header that contradicts itself.
+        for a kind that is not read or a header that contradicts itself.
     """
+    data = _without_tags(data)
+    _check_kind(data)
+    _check_whole(data)
+    if data[:4] in (b"RIFF", b"RF64"):
+        samples, form = _samples(data)
+        if int.from_bytes(form[:2], "little") in _MPEG_IN_WAV:
+            data = _without_tags(data[samples.start : samples.start + samples.size])
+            if data[:1] != b"\xff":
+                raise undecodable_audio()
+            _check_whole(data)
+    return data
+
+
+_MPEG_IN_WAV = (0x50, 0x55)  # layers I and II, and III (RFC 2361)
+
+
+def _check_whole(data: bytes) -> None:
     if data[:4] == b"OggS":
         _check_ogg(data)
     elif data[:4] == b"fLaC":
@@ -164,12 +179,11 @@ def conversion_of(data: bytes) -> int:
 
     2 for those whose end was once lost: with a tag in front, or with lengths that are not right.
     """
-    inner = without_tags(data)
-    is_guessed = inner[:1] == b"\xff" and not _stated(inner[:64])
     try:
-        check_whole(inner)
+        inner = whole(data)
     except MediaError:
         return 2
+    is_guessed = inner[:1] == b"\xff" and not _stated(inner[:64])
     return 1 if inner is data and not is_guessed else 2
 
 
@@ -191,11 +205,11 @@ class _Samples:
 
 
 def _check_chunks(data: bytes) -> None:
-    samples, common = _samples(data)
+    samples, form = _samples(data)
     if not samples.start or samples.size >= _UNKNOWN or (data[:4] == b"FORM" and samples.size == 0):
         return
     end = samples.start + samples.size
-    if end > len(data) or (data[:4] == b"FORM" and _aiff_promises_more(data, samples, common)):
+    if end > len(data) or (data[:4] == b"FORM" and _aiff_promises_more(data, samples, form)):
         raise cut_short()
     rests = {end, end + samples.size % 2 if samples.order else end}
     if any(data[place : place + 4] in _HEADS for place in rests):
@@ -205,22 +219,22 @@ def _check_chunks(data: bytes) -> None:
 
 
 def _samples(data: bytes) -> tuple[_Samples, bytes]:
-    """Return the samples, and the chunk of an AIFF file that says how many there are."""
+    """Return the samples, and the chunk that says of which form they are."""
     if data[:4] == b".snd" and len(data) >= 12:
         return _Samples(*struct.unpack_from(">II", data, 4)), b""
     order, wanted = ("<", b"data") if data[:4] in (b"RIFF", b"RF64") else (">", b"SSND")
-    place, common = 12, b""
+    place, form = 12, b""
     for _ in range(_MOST_CHUNKS):
         if place + 8 > len(data):
             break
         name = data[place : place + 4]
         (size,) = struct.unpack_from(f"{order}I", data, place + 4)
         if name == wanted:
-            return _Samples(place + 8, _long_size(data) if data[:4] == b"RF64" else size, order), common
+            return _Samples(place + 8, _long_size(data) if data[:4] == b"RF64" else size, order), form
+        if name in (b"fmt ", b"COMM"):
+            form = data[place + 8 : place + 8 + size]
         if name == b"fmt ":
-            _check_format(data[place + 8 : place + 8 + size])
-        elif name == b"COMM":
-            common = data[place + 8 : place + 8 + size]
+            _check_format(form)
         place += 8 + size + size % 2
     return _Samples(), b""
 
@@ -243,14 +257,14 @@ def _long_size(data: bytes) -> int:
     return _UNKNOWN if size >= 2**63 else size
 
 
-def _aiff_promises_more(data: bytes, samples: _Samples, common: bytes) -> bool:
+def _aiff_promises_more(data: bytes, samples: _Samples, form: bytes) -> bool:
     """Return whether the number of samples in an AIFF header needs more bytes than the samples have.
 
-    `common` is the content of the chunk COMM: channels, samples, bits, sampling rate; in AIFC, the coding.
+    `form` is the content of the chunk COMM: channels, samples, bits, sampling rate; in AIFC, the coding.
     """
-    if common[18:22] not in (b"", b"NONE"):
+    if form[18:22] not in (b"", b"NONE"):
         return False
-    channels, n_samples, bits = (int.from_bytes(common[i:j], "big") for i, j in ((0, 2), (2, 6), (6, 8)))
+    channels, n_samples, bits = (int.from_bytes(form[i:j], "big") for i, j in ((0, 2), (2, 6), (6, 8)))
     offset = int.from_bytes(data[samples.start : samples.start + 4], "big")
     return n_samples * channels * -(-bits // 8) > samples.size - 8 - offset
 

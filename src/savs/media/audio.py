@@ -20,8 +20,6 @@ import numpy as np
 from savs._optional import import_optional
 from savs.errors import MediaError
 from savs.media._audio_files import (
-    check_kind,
-    check_whole,
     conversion_of,
     cut_short,
     format_error,
@@ -29,7 +27,7 @@ from savs.media._audio_files import (
     n_samples_of_layers_1_and_2,
     readable,
     undecodable_audio,
-    without_tags,
+    whole,
 )
 from savs.media._coercion import as_audio, settled_part
 from savs.media._paths import check_media_file, encoded
@@ -196,9 +194,7 @@ def blocks_of_file(data: bytes, limits: AudioLimits) -> Iterator[tuple[int, NDAr
     MediaWarning
         If an OGG file has no end mark.
     """
-    data = without_tags(data)
-    check_kind(data)
-    check_whole(data)
+    data = whole(data)
     soundfile = import_optional("soundfile")
     try:
         with soundfile.SoundFile(_Reader(readable(data))) as file:

@@ -226,12 +226,13 @@ def _file_behind(image: Image.Image, limits: MediaLimits) -> bytes | None:
         with _CALLERS_IMAGE:
             place = file.tell()
             file.seek(0)
-            data = bytes(file.read(limits.max_bytes + 1))
+            data = bytes(file.read(_HEADER_BYTES))
+            if conversion_of(data) > 1:
+                data += file.read(limits.max_bytes + 1)
             file.seek(place)
-    except (OSError, ValueError):  # closed by now, or it cannot go back
+    except (MediaError, OSError, ValueError):  # closed by now, or it cannot go back
         return None
-    limits.check_bytes(len(data))
-    return data if conversion_of(data) > 1 else None
+    return encoded(data, limits, "image") if conversion_of(data) > 1 else None
 
 
 def _check_pil(image: Image.Image, limits: MediaLimits) -> None:

@@ -179,7 +179,7 @@ def list_packets(container: Any, stream: Any, limits: VideoLimits) -> Listing:
     for packet in container.demux():
         if packet.size == 0:
             continue
-        if packet.pts is not None:
+        if packet.pts is not None and packet.time_base:
             latest = max(latest, float((packet.pts + (packet.duration or 0)) * packet.time_base))
         if packet.stream_index != stream.index:
             continue

@@ -116,6 +116,9 @@ _SHARED: ContextVar[dict[Hashable, Extraction] | None] = ContextVar("_SHARED", d
 @contextmanager
 def probes_read_once() -> Iterator[None]:
     """Read each probe once, whatever heads it is wanted for: several classifiers on one backbone."""
+    if _SHARED.get() is not None:
+        yield
+        return
     token = _SHARED.set({})
     try:
         yield

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 
 from savs._labels import key_of, warn_of_unknown_labels
-from savs.artifact import Shot
+from savs.artifact import LABELS_INDEX_NAME, Shot
 from savs.backbones import Backbone
 from savs.cache import Counts
 from savs.classifiers import HeadClassifier, Method
@@ -35,7 +35,7 @@ from savs.model.sav_model import SAVModel
 
 __all__ = ["MultiLabelModel"]
 
-INDEX_NAME = "savs-labels.json"
+INDEX_NAME = LABELS_INDEX_NAME
 _FORMAT = "savs labels 1"
 
 
@@ -355,15 +355,18 @@ class MultiLabelModel(BaseEstimator):  # type: ignore[misc]
         root = Path(folder)
         index = _read_index(root)
         entries = index["labels"]
-        first = SAVModel.from_pretrained(root / entries[0]["folder"], backbone=backbone, **options)
-        models = [first, *(SAVModel.from_pretrained(root / entry["folder"]) for entry in entries[1:])]
-        source = saved_together([model._source for model in models], options.get("store"))
-        for model in models:
-            if (model._fingerprint, model.prompt) != (first._fingerprint, first.prompt):
-                raise ArtifactError(f"{root}: its classifiers were fitted on different backbones or prompts")
-            model._source, model._reader = source, ExampleReader(source, model.prompt)
-        if isinstance(backbone, Backbone):
-            _ = source.backbone
+        with probes_read_once():
+            first = SAVModel.from_pretrained(root / entries[0]["folder"], backbone=backbone, **options)
+            models = [first, *(SAVModel.from_pretrained(root / entry["folder"]) for entry in entries[1:])]
+            source = saved_together([model._source for model in models], options.get("store"))
+            for model in models:
+                if (model._fingerprint, model.prompt) != (first._fingerprint, first.prompt):
+                    raise ArtifactError(
+                        f"{root}: its classifiers were fitted on different backbones or prompts"
+                    )
+                model._source, model._reader = source, ExampleReader(source, model.prompt)
+            if isinstance(backbone, Backbone):
+                _ = source.backbone
         made = cls(source, prompt=first.prompt, method=first.method, n_heads=first.n_heads)
         made.labels_, made.models_ = [entry["label"] for entry in entries], models
         made.separator = index.get("separator")

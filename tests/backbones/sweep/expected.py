@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from transformers import __version__
+
+_RELEASE = tuple(map(int, __version__.split(".")[:2]))
+
 EXPECTED: dict[str, tuple[str, str]] = {
     "cpmant": (
         "refused",
@@ -26,6 +30,8 @@ EXPECTED: dict[str, tuple[str, str]] = {
     "xlnet": ("refused", "keeps its projections as bare parameters, not modules"),
     "xlstm": ("refused", "recurrent layers only"),
 }
+if _RELEASE == (5, 24):
+    EXPECTED["llama4"] = ("failed", "a whole pass fails in 5.24.0; its head vectors are read before that")
 BYPASSING = frozenset(
     {
         "big_bird",
@@ -48,4 +54,4 @@ BYPASSING = frozenset(
         "xglm",
         "xlm",
     }
-)
+) - frozenset({"codegen", "gptj"} if _RELEASE >= (5, 24) else ())

@@ -54,6 +54,9 @@ def _text(options: dict[str, Any]) -> dict[str, Any]:
     return {f"text_config.{name}": value for name, value in options.items()}
 
 
+# Of releases after the oldest that is supported.
+NEWEST = frozenset({"apertus1p5", "dory", "hy_v4_vl", "inkling2_loop"})
+
 OVERRIDES: dict[str, dict[str, Any]] = {
     "apertus1p5": {
         "text_config.vocab_size": 320,
@@ -123,6 +126,10 @@ OVERRIDES: dict[str, dict[str, Any]] = {
     "hunyuan_v1_moe": {"head_dim": 16},
     "hunyuan_vl": _text({"head_dim": 16, "rope_parameters": {**_ROPE, "mrope_section": [2, 2, 2, 2]}}),
     "hy_v4_vl": {"text_config.rope_parameters": _SECTIONS},
+    # The second layer runs three times.
+    "inkling2_loop": _text(
+        {"n_layers_per_attn_res_block": 1, "loop_layer_index_start": 1, "loop_layer_index_end": 2}
+    ),
     "instructblip": {"image_token_index": 200, "num_query_tokens": 2},
     "instructblipvideo": {"video_token_index": 200, "num_query_tokens": 1},
     "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1},
