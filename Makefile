@@ -19,7 +19,7 @@ help:
 	@echo "make sweep     build every architecture of transformers small and check its heads (about two minutes)"
 	@echo "make drift     use a classifier and a store under four releases of transformers (installs them in a temporary folder)"
 	@echo "make benchmark measure extraction against the published procedure (half an hour on two cores)"
-	@echo "make real      measure a real pretrained language model on public texts (an hour on two cores, 150 MB)"
+	@echo "make real      measure a real pretrained language model on public texts (an hour or more on two cores, 150 MB)"
 	@echo "make backbone  train the backbone in the box from raw data: make backbone PHOTOS=cifar10-jpeg.tar.xz"
 	@echo "make clean     remove the environment and results"
 
