@@ -316,3 +316,17 @@ def test__hub__csv_with_settings_of_its_own__read_by_the_library_with_a_warning(
     assert [row[1] for row in found[0]] == ["x"]
     (warning,) = warned
     assert "its description sets skiprows" in warning
+
+
+def test__hub__metadata_csv_beside_images__warning_by_hub_text_by_path(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    for number in (1, 2):
+        (folder / f"{number}.png").write_bytes(png(number))
+    (folder / "metadata.csv").write_text("file_name,label\n1.png,007\n2.png,08\n")
+    ((found, warned),) = reading(tmp_path / "home", [("hf://./set", {})], HF_HUB_OFFLINE="1")
+    assert len(found[0]) == 2
+    # The library itself leaves files open.
+    (warning,) = (message for message in warned if "unclosed file" not in message)
+    assert "its metadata.csv is read by the datasets library" in warning
+    assert [example.label for example in read_examples(folder)] == ["007", "08"]

@@ -242,12 +242,17 @@ def _text_splits(address: HubAddress, config: str | None) -> tuple[_TextSplits |
 
 
 def _urls(builder: DatasetBuilder) -> Mapping[Any, Sequence[str]]:
-    return builder.config.data_files or {}
+    return getattr(builder.config, "data_files", None) or {}
 
 
 def _is_plain_text(address: HubAddress, builder: DatasetBuilder) -> bool:
     """Return whether a dataset is text files that its description leaves as they are."""
     if builder.__module__.rpartition(".")[2] not in _TEXT_BUILDERS or not _urls(builder):
+        if any(Path(url).name == "metadata.csv" for urls in _urls(builder).values() for url in urls):
+            _warn(
+                f"{address.name}: its metadata.csv is read by the datasets library; that changes values such "
+                "as NA, 007 and dates (download the dataset and give its folder to keep them)"
+            )
         return False
     usual, given = type(builder.config)(), builder.config
     changed = [
