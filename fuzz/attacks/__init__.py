@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from functools import cache
 
 __all__ = ["LARGEST", "TARGETS", "built", "is_kept"]
 
@@ -17,6 +18,7 @@ LARGEST = 10_000
 """Bytes of an attack file that is kept in the repository."""
 
 
+@cache
 def built(target: str) -> Mapping[str, bytes]:
     """Return the attacks on a target by file name."""
     found: Mapping[str, bytes] = importlib.import_module(f"fuzz.attacks.{target}").attacks()

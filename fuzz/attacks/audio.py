@@ -11,6 +11,7 @@ import soundfile
 __all__ = ["attacks"]
 
 _RATE = 8000
+_TAG = b"ID3\4\0\0\0\0\0\x0a" + bytes(10)
 
 
 def attacks() -> dict[str, bytes]:
@@ -31,7 +32,8 @@ def attacks() -> dict[str, bytes]:
         "accepted-sample-alone.wav": _wav(_format(), np.array([5], "<i2").tobytes()),
         "accepted-of-a-stream.wav": _wav(_format(), bytes(64), 2**32 - 1),
         "accepted-chunks-of-nothing.wav": _wav(_format(), bytes(64), before=b"JUNK\0\0\0\0" * 100),
-        "with-the-tag-of-an-mp3.flac": b"ID3\4\0\0\0\0\0\0" + flac,
+        "accepted-with-the-tag-of-an-mp3.flac": _TAG + flac,
+        "accepted-with-the-tag-of-an-mp3.wav": _TAG + wav,
         **_damaged(wav, flac, ogg, mp3, aiff, au),
         **_lies(wav, flac, au),
         **_others(),
@@ -49,6 +51,8 @@ def _damaged(wav: bytes, flac: bytes, ogg: bytes, mp3: bytes, aiff: bytes, au: b
         "half.mp3": mp3[: len(mp3) // 2],
         "half.aiff": aiff[: len(aiff) // 2],
         "half.au": au[: len(au) // 2],
+        "half-behind-a-tag.wav": _TAG + wav[: len(wav) // 2],
+        "half-behind-a-tag.aiff": _TAG + aiff[: len(aiff) // 2],
         "header-alone.flac": flac[:42],
         "header-alone.ogg": ogg[:58],
         "no-samples.wav": _wav(_format(), b""),
@@ -65,6 +69,8 @@ def _damaged(wav: bytes, flac: bytes, ogg: bytes, mp3: bytes, aiff: bytes, au: b
 def _lies(wav: bytes, flac: bytes, au: bytes) -> dict[str, bytes]:
     return {
         "samples-of-2-gigabytes.wav": _wav(_format(), bytes(64), 2**31 - 2**16),
+        "header-of-2-bytes.wav": _wav(_format(), b"\x99" * 1100, 2),
+        "two-sizes-of-a-sample.wav": _wav(_format(bits=32)[:-2] + b"\x18\0", bytes(64)),
         "65535-channels.wav": _wav(_format(n_channels=65535), bytes(2 * 65535)),
         "no-channels.wav": _wav(_format(n_channels=0), bytes(64)),
         "rate-of-nothing.wav": _wav(_format(rate=0), bytes(64)),

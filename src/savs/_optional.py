@@ -21,7 +21,9 @@ _NEEDS = {
     "av": _Need("videos need PyAV", "video"),
     "soundfile": _Need("audio files need soundfile", "audio"),
     "soxr": _Need("audio at another sampling rate than the model's needs soxr", "audio"),
+    "pillow_heif": _Need("HEIC images need pillow-heif", "heif"),
     "matplotlib": _Need("plots need matplotlib", "demo"),
+    "gguf": _Need("GGUF files need the package gguf", "gguf"),
 }
 
 
@@ -31,7 +33,7 @@ def import_optional(module: str) -> Any:
     Parameters
     ----------
     module : str
-        ``"av"``, ``"soundfile"``, ``"soxr"`` or ``"matplotlib"``.
+        ``"av"``, ``"soundfile"``, ``"soxr"``, ``"pillow_heif"``, ``"matplotlib"`` or ``"gguf"``.
 
     Raises
     ------

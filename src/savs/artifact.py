@@ -21,7 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from savs._registry import NotRegisteredError
+from savs._reprs import short_repr
+from savs._schema_3 import from_schema_3
 from savs.backbones import PromptTemplate
+from savs.backbones._canary import Canary
+from savs.backbones._identity import differing, other_libraries
 from savs.classifiers import Estimate, HeadClassifier, Method, State
 from savs.classifiers._probabilities import is_log_proba_table
 from savs.classifiers.methods import classifier_from_state, is_registered
@@ -29,12 +33,14 @@ from savs.data import Label, as_label
 from savs.errors import ArtifactError, BackboneMismatchError
 from savs.layout import HeadLayout
 from savs.media import Sampling
+from savs.media._bit_depth import check_bit_depth
 from savs.media._coercion import check_sampling
 
 __all__ = [
     "LABEL_TYPES",
     "Artifact",
     "Shot",
+    "common_bit_depth",
     "common_media",
     "common_sampling",
     "IDENTITY",
@@ -68,6 +74,8 @@ class Shot:
         Its kinds of media; None if an older version of savs did not record them.
     video : Sampling or None
         Which frames of its videos were read. None if it has no videos, or they were sampled differently.
+    bit_depth : int or None
+        Bits that its images' values of more than 8 bits were read with, where that was named.
     """
 
     id: str
@@ -75,6 +83,7 @@ class Shot:
     digest: str
     media: tuple[str, ...] | None = None
     video: Sampling | None = None
+    bit_depth: int | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +111,8 @@ class Artifact:
         The candidates that an automatic choice compared, and its result.
     fingerprint : dict
         Fingerprint of the backbone.
+    canary : Canary or None
+        Vectors of the heads in use for a few made-up inputs; None if an older version of savs kept none.
     """
 
     method: Method
@@ -113,6 +124,9 @@ class Artifact:
     estimate: dict[str, Any] | None
     report: dict[str, Any] | None
     fingerprint: dict[str, Any]
+    canary: Canary | None = None
+
+    __repr__ = short_repr
 
     @property
     def classes(self) -> list[Label]:
@@ -141,6 +155,11 @@ class Artifact:
         return common_sampling(self.shots)
 
     @property
+    def bit_depth(self) -> int | None:
+        """The bit depth that the shots' images were read with, where one was named for all."""
+        return common_bit_depth(self.shots)
+
+    @property
     def shots_per_class(self) -> dict[Label, int]:
         """Number of shots of each class, in the order of `classes`."""
         counts = Counter(shot.label for shot in self.shots)
@@ -156,6 +175,8 @@ def check_artifact(artifact: Artifact, label_type: type) -> None:
     classes, shots = artifact.classes, artifact.shots
     for video in {shot.video for shot in shots if shot.video is not None}:
         check_sampling(video)  # `ExampleError` is a `ValueError`
+    for bit_depth in {shot.bit_depth for shot in shots}:
+        check_bit_depth(bit_depth)
     checks = (
         len(classes) >= 2 and all(type(label) is label_type for label in classes),
         artifact.classifier.classes_.tolist() == np.unique(artifact.classifier.classes_).tolist(),
@@ -173,10 +194,17 @@ def check_artifact(artifact: Artifact, label_type: type) -> None:
         artifact.estimate is None or _is_estimate(artifact.estimate),
         artifact.report is None or _says_what_it_chose(artifact.report),
         isinstance(artifact.fingerprint, dict),
+        artifact.canary is None or artifact.canary.vectors.shape[1] == sum(kept_widths(artifact.classifier)),
         _answers(artifact.classifier, len(classes)),
     )
     if not all(checks):
         raise ValueError(f"check {checks.index(False)} of a classifier's contents failed")
+
+
+def kept_widths(classifier: HeadClassifier) -> list[int]:
+    """Return the number of columns of each head in use, and of the last-layer state where it is used."""
+    kept = classifier.layout_.select(classifier.heads_)
+    return [*kept.dims, *([] if kept.state is None else [kept.state[1]])]
 
 
 def common_media(shots: Iterable[Shot]) -> set[str]:
@@ -188,6 +216,12 @@ def common_media(shots: Iterable[Shot]) -> set[str]:
 def common_sampling(shots: Iterable[Shot]) -> Sampling | None:
     """Return which frames of the videos of shots were read; None without videos, or if in several ways."""
     found = {shot.video for shot in shots} - {None}
+    return found.pop() if len(found) == 1 else None
+
+
+def common_bit_depth(shots: Iterable[Shot]) -> int | None:
+    """Return the bit depth that the images of all shots were read with; None without one, or if several."""
+    found = {shot.bit_depth for shot in shots if shot.media is None or "image" in shot.media}
     return found.pop() if len(found) == 1 else None
 
 
@@ -213,6 +247,8 @@ def _is_estimate(content: Any) -> bool:
     return (
         all(type(number) in (int, float) for number in numbers)
         and type(found.n) is int
+        and type(found.n_shots) in (int, type(None))
+        and type(found.n_untested_classes) is int
         and (found.note is None or isinstance(found.note, str))
     )
 
@@ -237,6 +273,10 @@ IDENTITY = (
     "processor_class",
     "processor_digest",
     "processor_backend",
+    "tokenizer",
+    "template_options",
+    "leaves_out_eos",
+    "video_digest",
     "dtype",
     "quantization",
     "adapters",
@@ -247,8 +287,10 @@ IDENTITY = (
 
 def check_backbone(
     artifact: Artifact, fingerprint: Mapping[str, Any], layout: HeadLayout, allow_mismatch: Sequence[str] = ()
-) -> None:
+) -> list[str]:
     """Raise an error if a backbone differs from the one that the classifier was fitted on.
+
+    What another release of transformers only names in another way is the same (`savs.backbones._identity`).
 
     Parameters
     ----------
@@ -261,6 +303,11 @@ def check_backbone(
     allow_mismatch : sequence of str, optional
         Entries of the fingerprint that may differ; none by default.
 
+    Returns
+    -------
+    list of str
+        The entries that differ and may.
+
     Raises
     ------
     BackboneMismatchError
@@ -272,21 +319,27 @@ def check_backbone(
     if unknown:
         raise ValueError(f"allow_mismatch takes {', '.join(IDENTITY)}; got {', '.join(sorted(unknown))}")
     saved = artifact.fingerprint
-    differing = [name for name in IDENTITY if _differs(name, saved.get(name), fingerprint.get(name))]
-    refused = [name for name in differing if name not in allow_mismatch]
+    unlike = [
+        name for name in differing(saved, fingerprint, IDENTITY) if not _unknown(name, saved, fingerprint)
+    ]
+    refused = [name for name in unlike if name not in allow_mismatch]
     details = [f"{name}: {_short(saved.get(name))} -> {_short(fingerprint.get(name))}" for name in refused]
     own = artifact.layout.without_state()
     if layout != own:
         refused, details = ["layout", *refused], [f"layout: {_spelled(own, layout)}", *details]
-    if refused:
-        advice = (
-            "load that one or fit again"
-            if "layout" in refused
-            else f"load that one, fit again, or accept the difference with allow_mismatch={refused!r}"
-        )
-        raise BackboneMismatchError(
-            f"the classifier was fitted on another backbone ({'; '.join(details)}); {advice}", refused
-        )
+    if not refused:
+        return unlike
+    advice = (
+        "load that one or fit again"
+        if "layout" in refused
+        else f"load that one, fit again, or accept the difference with allow_mismatch={refused!r}"
+    )
+    libraries = other_libraries(saved, fingerprint)
+    if libraries:
+        advice = f"{', '.join(libraries)} may be the cause; {advice}"
+    raise BackboneMismatchError(
+        f"the classifier was fitted on another backbone ({'; '.join(details)}); {advice}", refused
+    )
 
 
 def _spelled(saved: HeadLayout, current: HeadLayout) -> str:
@@ -297,11 +350,12 @@ def _spelled(saved: HeadLayout, current: HeadLayout) -> str:
     return f"{saved_text} -> {current_text}"
 
 
-def _differs(name: str, saved: object, current: object) -> bool:
+def _unknown(name: str, saved: Mapping[str, Any], current: Mapping[str, Any]) -> bool:
+    """Return whether an entry cannot be compared."""
     # A copied folder has no commit: its weights, configuration and processor are compared by digest.
-    if name == "commit" and (saved is None or current is None):
-        return False
-    return saved != current
+    if name == "commit":
+        return saved.get(name) is None or current.get(name) is None
+    return name == "video_digest" and name not in saved
 
 
 def _short(value: object) -> str:
@@ -311,13 +365,14 @@ def _short(value: object) -> str:
 
 # The index of a saved classifier: JSON with its own checksum, and the numbers beside it by name.
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 _OLDEST_SCHEMA = 3
 
 Tensors = dict[str, NDArray[Any]]
 
 _OWN = "classifier."
 _BESIDE = ("out_of_fold", "rows")
+_CANARY = "canary"
 
 
 def tensors_of(artifact: Artifact) -> Tensors:
@@ -325,6 +380,8 @@ def tensors_of(artifact: Artifact) -> Tensors:
     found = {_OWN + name: array for name, array in artifact.classifier.to_state().arrays.items()}
     beside = {name: getattr(artifact, name) for name in _BESIDE}
     found |= {name: array for name, array in beside.items() if array is not None}
+    if artifact.canary is not None:
+        found[_CANARY] = artifact.canary.vectors
     return {name: found[name] for name in sorted(found)}
 
 
@@ -341,10 +398,11 @@ def encode_index(artifact: Artifact, tensors_name: str, tensors: bytes) -> bytes
         "prompt": artifact.prompt,
         "method": artifact.method.to_json(),
         "classifier": artifact.classifier.to_state().settings,
-        "shots": [asdict(shot) for shot in artifact.shots],
+        "shots": [_entry(shot) for shot in artifact.shots],
         "estimate": artifact.estimate,
         "report": artifact.report,
         "fingerprint": artifact.fingerprint,
+        "canary": _canary_entry(artifact.canary),
     }
     index["sha256"] = _digest(index)
     return (json.dumps(index, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
@@ -399,9 +457,9 @@ def build_artifact(index: Mapping[str, Any], tensors: Tensors) -> Artifact:
     if index["tensors"]["arrays"] != {name: _described(array) for name, array in tensors.items()}:
         raise ValueError("the arrays are not those that were saved")
     if index["schema_version"] == 3:
-        index, tensors = _from_schema_3(index, tensors)
+        index, tensors = from_schema_3(index, tensors)
     own = {name.removeprefix(_OWN): array for name, array in tensors.items() if name.startswith(_OWN)}
-    if set(tensors) - set(_BESIDE) - {_OWN + name for name in own}:
+    if set(tensors) - {*_BESIDE, _CANARY} - {_OWN + name for name in own}:
         raise ValueError("there are arrays that belong to nothing")
     _check_codes(own, len(index["classifier"]["classes"]))
     artifact = Artifact(
@@ -414,9 +472,30 @@ def build_artifact(index: Mapping[str, Any], tensors: Tensors) -> Artifact:
         estimate=index["estimate"],
         report=index["report"],
         fingerprint=index["fingerprint"],
+        canary=_canary(index.get("canary"), tensors.get(_CANARY)),
     )
     check_artifact(artifact, LABEL_TYPES[index["label_type"]])
     return artifact
+
+
+def _entry(shot: Shot) -> dict[str, Any]:
+    entry = asdict(shot)
+    # Only where there is one: all others are written as they were before there were bit depths.
+    return {name: value for name, value in entry.items() if name != "bit_depth" or value is not None}
+
+
+def _canary_entry(canary: Canary | None) -> dict[str, Any] | None:
+    if canary is None:
+        return None
+    return {"environment": dict(canary.environment), "probes": list(canary.probes)}
+
+
+def _canary(entry: Mapping[str, Any] | None, vectors: NDArray[Any] | None) -> Canary | None:
+    if (entry is None) != (vectors is None):
+        raise ValueError("a canary is its entry and its vectors")
+    if entry is None or vectors is None:
+        return None
+    return Canary(dict(entry["environment"]), tuple(entry["probes"]), vectors)
 
 
 def _shot(entry: Mapping[str, Any]) -> Shot:
@@ -443,104 +522,6 @@ def _described(array: NDArray[Any]) -> list[Any]:
     return [str(array.dtype), list(array.shape)]
 
 
-# Schema 3, the last one before names became those of the field.
-
-_SINCE_3 = {
-    "MixtureClassifier": "EnsembleClassifier",
-    "mixture": "ensemble",
-    "votes_left_out": "sav_loo",
-    "soft": "mean_proba",
-    "soft_all": "mean_proba_all",
-    "hec_left_out": "hec_v_loo",
-    "discriminant": "lda",
-    "discriminant_uncentred": "lda_uncentered",
-    "discriminant_scaled": "lda_scaled",
-}
-"""Names of estimators and methods, old to new."""
-
-_KEYS_SINCE_3 = {
-    "left_out": "out_of_fold",
-    "centring": "centering",
-    "experts": "estimators",
-    "expert": "base_estimator",
-    "n_shots_left_out": "n_shots_held_out",
-}
-"""Keys of settings and reports, and names of arrays, old to new."""
-
-_WORDS_SINCE_3 = {
-    "left-out shot": "held-out shot",
-    "experts": "base estimators",
-    "the mixture": "the ensemble",
-}
-"""Words in notes and reasons, old to new."""
-
-
-def _from_schema_3(index: Mapping[str, Any], tensors: Tensors) -> tuple[dict[str, Any], Tensors]:
-    """Return what a classifier of schema 3 looks like in this one."""
-    changed = dict(index)
-    changed["method"] = {**index["method"], "name": _renamed(index["method"]["name"])}
-    changed["classifier"] = _classifier_since_3(index["classifier"])
-    changed["report"] = _report_since_3(index["report"])
-    if index["estimate"] is not None:
-        changed["estimate"] = {**index["estimate"], "note": _reworded(index["estimate"].get("note"))}
-    return changed, {_array_since_3(name): array for name, array in tensors.items()}
-
-
-def _classifier_since_3(settings: Mapping[str, Any]) -> dict[str, Any]:
-    changed = {_KEYS_SINCE_3.get(key, key): value for key, value in settings.items()}
-    changed["estimator"] = _renamed(settings["estimator"])
-    parameters = {_KEYS_SINCE_3.get(key, key): value for key, value in settings["parameters"].items()}
-    if "base_estimator" in parameters:  # the parameter of text prototypes is `estimator`
-        parameters["estimator"] = _renamed(parameters.pop("base_estimator"))
-    if parameters.get("estimators") is not None:
-        parameters["estimators"] = [_renamed(name) for name in parameters["estimators"]]
-    changed["parameters"] = parameters
-    if "estimators" in changed:
-        changed["estimators"] = {
-            _renamed(name): _classifier_since_3(value) for name, value in changed["estimators"].items()
-        }
-        changed["weights"] = _by_new_name(changed["weights"])
-        changed["skipped"] = _by_new_name(changed.get("skipped", {}))
-    if changed.get("base_estimator") is not None:
-        changed["base_estimator"] = _classifier_since_3(changed["base_estimator"])
-    if "selection_report" in changed:
-        changed["selection_report"] = _report_since_3(changed["selection_report"])
-    return changed
-
-
-def _report_since_3(report: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    if report is None:
-        return None
-    changed = {_KEYS_SINCE_3.get(key, key): value for key, value in report.items()}
-    for key in {"weights", "skipped", "candidates"} & set(changed):
-        changed[key] = _by_new_name(changed[key])
-    if "chosen" in changed:
-        changed["chosen"] = [_renamed(name) for name in changed["chosen"]]
-    if "why" in changed:
-        changed["why"] = _reworded(changed["why"])
-    return changed
-
-
-def _array_since_3(name: str) -> str:
-    own = name.startswith(_OWN)
-    parts = [_KEYS_SINCE_3.get(part, _renamed(part)) for part in name.removeprefix(_OWN).split("/")]
-    return (_OWN if own else "") + "/".join(parts)
-
-
-def _by_new_name(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {_renamed(name): value for name, value in values.items()}
-
-
-def _renamed(name: Any) -> Any:
-    return _SINCE_3.get(name, name) if isinstance(name, str) else name
-
-
-def _reworded(text: Any) -> Any:
-    for old, new in _WORDS_SINCE_3.items():
-        text = text.replace(old, new) if isinstance(text, str) else text
-    return text
-
-
 def _digest(index: Mapping[str, Any]) -> str:
     body = {key: value for key, value in index.items() if key != "sha256"}
     compact = json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -553,6 +534,7 @@ def _digest(index: Mapping[str, Any]) -> str:
 # Writing and reading the folder of a saved classifier.
 
 INDEX_NAME = "savs.json"
+LABELS_INDEX_NAME = "savs-labels.json"  # of `savs.MultiLabelModel`
 CARD_NAME = "README.md"
 MAX_INDEX_BYTES = 64 * 2**20
 
@@ -690,6 +672,11 @@ def _read(path: Path, limit: int) -> bytes:
             raise ArtifactError(f"{path} is larger than it can be in a classifier ({limit} bytes)")
         return path.read_bytes()
     except FileNotFoundError as error:
+        if (path.parent / LABELS_INDEX_NAME).is_file():
+            raise ArtifactError(
+                f"{path.parent} holds a classifier for each of several labels; name one of its folders, such "
+                f"as {path.parent.name}/label-0000, or use MultiLabelModel, savs evaluate or savs predict"
+            ) from error
         raise ArtifactError(
             f"{path.parent} is not a complete classifier: {path.name} is missing (a classifier is a folder "
             f"with {INDEX_NAME} and a .safetensors file)"

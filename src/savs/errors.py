@@ -12,6 +12,7 @@
     ├── BackboneError               a model cannot be loaded, located or run
     ├── ArtifactError               a saved classifier cannot be read or written
     │   └── BackboneMismatchError   it belongs to another backbone
+    ├── DriftError                  the libraries compute other vectors than they did
     ├── StoreError                  a feature store cannot be read or written
     │   └── StoreMismatchError      it holds the features of another backbone
     ├── NotFittedError              a model is used before it is fitted
@@ -26,7 +27,8 @@ memory address, a token or a base64 body.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ __all__ = [
     "BackboneMismatchError",
     "CapacityError",
     "DataError",
+    "DriftError",
     "ExampleError",
     "ItemError",
     "ItemErrorRecord",
@@ -114,6 +117,10 @@ class ItemError(SAVsError, ValueError):
         self.code = code
         self.id = id
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By default the process that waits for a worker makes an exception again from its message alone.
+        return partial(type(self), code=self.code, id=self.id), (self.message,)
+
     def __str__(self) -> str:
         return _printable(self.message if self.id is None else f"{self.id}: {self.message}")
 
@@ -180,6 +187,40 @@ class BackboneMismatchError(ArtifactError):
         self.entries = tuple(entries)
 
 
+class DriftError(SAVsError):
+    """The installed libraries compute other vectors than those of a saved classifier or a feature store.
+
+    Parameters
+    ----------
+    message : str
+        The versions then and now, the difference, and what to do.
+    changed : mapping of str to (str or None, str or None)
+        What is different: a library, the attention kernel, the device or the dtype; then and now.
+    difference : float
+        Largest difference of an entry, as a share of the largest entry of its head; infinite if a probe
+        cannot be read any more.
+    tolerance : float
+        The largest one that counts as rounding.
+
+    Attributes
+    ----------
+    changed, difference, tolerance
+        As given.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        changed: Mapping[str, tuple[str | None, str | None]],
+        difference: float,
+        tolerance: float,
+    ) -> None:
+        super().__init__(message)
+        self.changed = dict(changed)
+        self.difference = difference
+        self.tolerance = tolerance
+
+
 class StoreError(SAVsError):
     """A feature store cannot be read or written."""
 
@@ -210,7 +251,11 @@ class MissingDependencyError(SAVsError, ImportError):
 
     def __init__(self, need: str, extra: str, module: str) -> None:
         super().__init__(f"{need}: pip install 'savs[{extra}]'", name=module)
+        self.need = need
         self.extra = extra
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.need, self.extra, self.name)
 
 
 if TYPE_CHECKING:

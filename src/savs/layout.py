@@ -101,6 +101,11 @@ class HeadLayout:
         if self.width > _WIDEST:
             raise ValueError(f"a row has at most {_WIDEST} columns")
 
+    def __repr__(self) -> str:
+        layers = len({head.layer for head in self.heads})
+        state = "" if self.state is None else ", last-layer state"
+        return f"{type(self).__name__}({self.n_heads} heads in {layers} layers{state}, {self.width} columns)"
+
     @classmethod
     def uniform(cls, n_layers: int, n_heads: int, head_dim: int) -> HeadLayout:
         """Return the layout of a decoder whose layers all have `n_heads` heads of `head_dim` columns."""

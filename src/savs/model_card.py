@@ -49,6 +49,8 @@ def _summary(artifact: Artifact) -> str:
     }
     if artifact.video_sampling is not None:
         rows["Videos"] = artifact.video_sampling.in_words
+    if artifact.bit_depth is not None:
+        rows["Images"] = f"read as {artifact.bit_depth} bits"
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
     intro = (
         "A few-shot classifier that reads attention heads of a frozen model. It holds none of its weights."
@@ -73,6 +75,13 @@ def _expectation(artifact: Artifact) -> str:
     if estimate is None:
         return "## What to expect\n\nNot estimated: no class has two shots."
     low, high = estimate["interval"]
+    untested = estimate.get("n_untested_classes", 0)
+    if untested:
+        return (
+            f"## What to expect\n\nNot estimated over all classes: {untested} of them have one shot. Of the "
+            f"others, {estimate['accuracy']:.1%} of {estimate['n']} held-out shots were right (95 % interval "
+            f"{low:.1%} to {high:.1%}).\n\n{estimate['note']}"
+        )
     text = (
         f"Estimated accuracy {estimate['accuracy']:.1%} (95 % interval {low:.1%} to {high:.1%}, "
         f"macro F1 {estimate['macro_f1']:.1%}), from the {estimate['n']} shots that could be left out while "

@@ -57,3 +57,39 @@ def test__fault_30__other_heads__are_refused_whatever_is_allowed():
 
 def test__fault_30__rows_with_the_final_state__belong_to_the_same_backbone():
     check_backbone(artifact_of(LAYOUT.with_state(6)), FINGERPRINT, LAYOUT)
+
+
+def test__fault_30__only_named_in_another_way_by_another_release__is_accepted():
+    artifact = artifact_of(LAYOUT)
+    artifact.fingerprint.update(config_file_digest="cf", processor_files_digest="pf")
+    renamed = {
+        "config_digest": "a2",
+        "model_class": "Other",
+        "processor_digest": "c2",
+        "processor_class": "P",
+    }
+    same_files = artifact.fingerprint | renamed
+    assert check_backbone(artifact, same_files, artifact.layout) == []
+    with pytest.raises(BackboneMismatchError, match="config_digest"):
+        check_backbone(artifact, same_files | {"config_file_digest": "other"}, artifact.layout)
+    assert check_backbone(artifact, {**FINGERPRINT, "dtype": "float16"}, artifact.layout, ("dtype",)) == [
+        "dtype"
+    ]
+
+
+def test__fault_30__another_release_and_no_files__is_named_as_a_possible_cause():
+    artifact = artifact_of(LAYOUT)
+    artifact.fingerprint["versions"] = {"transformers": "5.3.0"}
+    other = {**FINGERPRINT, "config_digest": "a2", "versions": {"transformers": "5.6.0"}}
+    with pytest.raises(
+        BackboneMismatchError, match=r"; transformers 5\.3\.0 -> 5\.6\.0 may be the cause; load"
+    ):
+        check_backbone(artifact, other, artifact.layout)
+
+
+def test__fault_30__videos_read_in_another_way__are_refused_where_that_was_recorded():
+    artifact = artifact_of(LAYOUT)
+    check_backbone(artifact, {**FINGERPRINT, "video_digest": "v"}, artifact.layout)  # an older savs kept none
+    artifact.fingerprint["video_digest"] = "v"
+    with pytest.raises(BackboneMismatchError, match="video_digest"):
+        check_backbone(artifact, {**FINGERPRINT, "video_digest": "w"}, artifact.layout)

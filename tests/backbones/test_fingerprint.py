@@ -41,6 +41,8 @@ ENTRIES = {
     "sites",
     "versions",
 }
+FILES = {"config_file_digest", "processor_files_digest"}
+RECORDED = {"config", "device", "processor", "tokenizer_digest", "unnamed_weights_digest"}
 
 
 def fingerprint(folder: Any, **options: Any) -> dict[str, Any]:
@@ -70,8 +72,9 @@ def test__fingerprint__same_folder_in_another_process_and_place__same(folder_of,
     done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     for name, there in zip(names, json.loads(done.stdout), strict=True):
         here = fingerprint(folder_of(name))
-        assert set(here) == ENTRIES
-        assert differing(here, there) == {"source"}
+        assert set(here) == ENTRIES | FILES | RECORDED
+        assert {name for name in here if here[name] != there[name]} == {"source"}
+        assert None not in {here[name] for name in FILES}
         assert here["versions"]["savs"] == savs.__version__
         assert here["versions"]["torch"] == version("torch")
 
@@ -82,6 +85,30 @@ def test__fingerprint__after_use__same(folder_of, examples_for) -> None:
     assert dict(backbone.fingerprint) == fingerprint(folder_of("llava"))
 
 
+def test__files__loaded_configuration_or_processor_changed__are_not_its_files_any_more(folder_of) -> None:
+    backbone = load_backbone(folder_of("llava"))
+    assert all(backbone.fingerprint[name] for name in FILES)
+    backbone.processor.image_processor.image_mean = [0.1, 0.2, 0.3]
+    assert backbone.fingerprint["processor_files_digest"] is None
+    assert backbone.fingerprint["config_file_digest"] is not None
+    backbone.model.config.text_config.rope_parameters["rope_theta"] = 9.0
+    assert backbone.fingerprint["config_file_digest"] is None
+    given = load_backbone(folder_of("llava"), processor=load_backbone(folder_of("llava")).processor)
+    assert given.fingerprint["processor_files_digest"] is None
+
+
+def test__files__written_anew_with_other_spaces_and_versions__same(folder_of, tmp_path) -> None:
+    shutil.copytree(folder_of("llava"), tmp_path / "copy")
+    before = fingerprint(tmp_path / "copy")
+    for name in ("config.json", "processor_config.json"):
+        content = json.loads((tmp_path / "copy" / name).read_text())
+        content = dict(reversed(content.items())) | {"transformers_version": "5.3.0"}
+        (tmp_path / "copy" / name).write_text(json.dumps(content, indent=7))
+    assert {name: fingerprint(tmp_path / "copy")[name] for name in FILES} == {
+        name: before[name] for name in FILES
+    }
+
+
 def test__fault_30__anything_that_matters_changes__so_does_its_entry(folder_of, tmp_path) -> None:
     base = fingerprint(folder_of("llava"))
 
@@ -89,7 +116,13 @@ def test__fault_30__anything_that_matters_changes__so_does_its_entry(folder_of, 
         copy = tmp_path / str(len(list(tmp_path.iterdir())))
         shutil.copytree(folder_of("llava"), copy)
         change(copy) if name == "" else edit(copy, name, change)
-        return differing(base, fingerprint(copy)) - {"source"}
+        found = fingerprint(copy)
+        other = differing(base, found) - {"source"}
+        assert (found["config_file_digest"] != base["config_file_digest"]) == ("config_digest" in other)
+        assert (found["processor_files_digest"] != base["processor_files_digest"]) == (
+            "processor_digest" in other
+        )
+        return other
 
     def image_size(data: dict[str, Any]) -> None:
         data["image_processor"]["image_mean"] = [0.1, 0.1, 0.1]

@@ -245,3 +245,51 @@ def test__hub__refusals__one_line_that_says_which(hub) -> None:
         assert said in message
         assert seconds < 8
     assert not [line for line in hub.requests if "/resolve/" in line]
+
+
+@pytest.fixture
+def gguf_folder(tmp_path) -> Path:
+    """What a hub repository of GGUF files has: two quantizations and a projector, no configuration."""
+    pytest.importorskip("gguf")
+    from tests.backbones.gguf_files import write_gguf
+
+    folder = tmp_path / "ggufs"
+    folder.mkdir()
+    write_gguf(folder / "small-Q8_0.gguf")
+    write_gguf(folder / "small-F16.gguf", "F16")
+    (folder / "mmproj-small-f16.gguf").write_bytes(b"GGUF")
+    return folder
+
+
+def test__hub__repository_of_gguf_files__the_one_that_is_named(hub, client, gguf_folder) -> None:
+    hub.folder = gguf_folder
+    message, _ = refused()
+    assert "there are 2 GGUF files: small-F16.gguf, small-Q8_0.gguf; " in message
+    assert "such as owner/name/small-F16.gguf" in message
+    name = "owner/name/small-Q8_0.gguf"
+    found = load_backbone(name).fingerprint
+    assert (found["source"], found["commit"]) == (name, COMMIT)
+    assert found["quantization"]["weights"]["Q8_0"] == 16
+    fetched = {line.split("/")[-1] for line in hub.requests if line.startswith("GET /owner")}
+    assert {file for file in fetched if "gguf" in file} == {"small-Q8_0.gguf"}
+    client("HF_HUB_OFFLINE", True)
+    assert load_backbone(name).fingerprint == found
+    with pytest.raises(
+        BackboneError, match=r"^owner/name/none\.gguf: there is no such folder here, it is not in"
+    ):
+        load_backbone("owner/name/none.gguf")
+
+
+def test__hub__repository_with_one_gguf_file__is_that_model(hub, client, gguf_folder) -> None:
+    (gguf_folder / "small-F16.gguf").unlink()
+    hub.folder = gguf_folder
+    found = load_backbone("owner/name").fingerprint
+    assert (found["source"], found["quantization"]["method"]) == ("owner/name", "gguf")
+    client("HF_HUB_OFFLINE", True)
+    assert load_backbone("owner/name").fingerprint == found
+
+
+@pytest.mark.usefixtures("hub")
+def test__hub__file_that_the_repository_does_not_have__one_line() -> None:
+    with pytest.raises(BackboneError, match=r"^owner/name: the hub has no file other\.gguf of it$"):
+        load_backbone("owner/name/other.gguf")

@@ -120,10 +120,10 @@ def test__fault_26__a_stopped_process_holds_the_lock__others_go_on(folder, writi
     store = writing.open_store(folder)
     with (folder / ".lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        from savs.cache import feature_store
+        from savs.cache import _writing
 
-        locked = feature_store.locked
-        monkeypatch.setattr(feature_store, "locked", lambda path: locked(path, patience=0.05))
+        locked = _writing.locked
+        monkeypatch.setattr(_writing, "locked", lambda path: locked(path, patience=0.05))
         store.append([writing.key(0)], writing.rows([0]))
         store.flush()
     assert writing.open_store(folder).get([writing.key(0)]).found.all()

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import hashlib
 import io
+import json
+import struct
 import subprocess
 import sys
 
@@ -10,11 +13,12 @@ from PIL import Image as PILImage
 
 from savs.artifact import IDENTITY
 from savs.backbones import FakeBackbone
+from savs.backbones._identity import RECORDED_ONLY, without_names
 from savs.backbones._rendering import Rendered
-from savs.cache._keys import RECORDED_ONLY, feature_key, feature_keys, store_identity
+from savs.cache._keys import feature_key, feature_keys, store_identity
 from savs.data import Example, Message, Text
 from savs.errors import MediaError
-from savs.media import Image, MediaLimits
+from savs.media import Audio, Image, MediaLimits
 
 IDENTITY_OF_A_MODEL = {
     "model_class": "Lmm",
@@ -110,6 +114,19 @@ def test__fault_28__id_label_and_columns__are_not_in_the_key():
     assert feature_keys(FakeBackbone(seed=1), examples[:1]) != [first]
 
 
+def test__audio_clip__the_key_of_earlier_versions_unless_it_was_read_wrongly():
+    form = struct.pack("<HHIIHH", 1, 1, 8000, 16000, 2, 16)
+    data = b"WAVEfmt " + struct.pack("<I", 16) + form + b"data" + struct.pack("<I", 8) + bytes(range(8))
+    wav = b"RIFF" + struct.pack("<I", 44) + data
+    keys = [
+        feature_key(Rendered("x", (), True, audios=(Audio(source),)), {"a": 1}).hex()
+        for source in (wav, b"ID3\4\0\0\0\0\0\x0a" + bytes(10) + wav)
+    ]
+    assert keys[0] == "0316df91555ffd6c9197287163568c7f41f693fad0dfb1a4585d97f55fd35cba"
+    # Its end was lost under this one.
+    assert keys[1] != "7e314e403d920f79b4413da2cf7ac4e253eb9e244da662cc9a751b6f57ddf418"
+
+
 def test__fault_28__another_process__same_key():
     code = (
         "from savs.backbones.fake import FakeBackbone; from savs.cache._keys import feature_keys; "
@@ -131,7 +148,55 @@ def test__fault_28__another_process__same_key():
     assert out == {here.hex() + "\n"}
 
 
-def test__store_identity__what_a_classifier_must_agree_on_and_nothing_recorded_only():
-    fingerprint = dict.fromkeys([*IDENTITY, *RECORDED_ONLY, "something new"], "x")
-    assert store_identity(fingerprint).keys() == {*IDENTITY, "something new"}
+def test__key__what_a_classifier_must_agree_on_and_nothing_recorded_only():
+    fingerprint = dict.fromkeys([*IDENTITY, "skipped", "something new"], "x")
+    recorded = dict.fromkeys(RECORDED_ONLY, "y")
+    without_files = recorded | {"config_file_digest": None, "processor_files_digest": None}
     assert not set(IDENTITY) & RECORDED_ONLY
+    identity = store_identity(fingerprint | without_files)
+    assert without_names(identity).keys() == fingerprint.keys()
+    by_files = without_names(store_identity(fingerprint | recorded))
+    made_of_files = {"model_class", "config_digest", "skipped", "processor_class", "processor_digest"}
+    files = {"config_file_digest", "processor_files_digest"}
+    assert by_files.keys() == (fingerprint.keys() - made_of_files - {"video_digest"}) | files
+    assert without_names(by_files) == by_files
+
+
+def key_of(*images: Image) -> bytes:
+    return feature_key(Rendered("what?", images, True), IDENTITY_OF_A_MODEL)
+
+
+def test__fault_28__named_bit_depth__part_of_the_key():
+    values = np.arange(64, dtype=np.uint16).reshape(8, 8)
+    keys = {key_of(Image(values, bit_depth=depth)) for depth in (None, 10, 12)}
+    assert len(keys) == 3
+
+
+@pytest.mark.parametrize(
+    ("format", "mode", "changed"),
+    [
+        ("PNG", "RGB", False),
+        ("PNG", "L", False),
+        ("JPEG", "RGB", False),
+        ("WEBP", "RGB", False),
+        ("GIF", "L", False),
+        ("PNG", "I;16", True),
+        ("TIFF", "L", True),
+        ("BMP", "RGB", True),
+    ],
+)
+def test__fault_28__files_that_savs_once_read_otherwise__keys_of_their_own(format, mode, changed, tmp_path):
+    """A store from before must not serve what was computed from other pixels; all other rows stay valid."""
+    file = io.BytesIO()
+    PILImage.new(mode, (8, 8)).save(file, format)
+    (tmp_path / "file").write_bytes(file.getvalue())
+    former = hashlib.sha256(file.getvalue()).hexdigest()
+    digest = hashlib.sha256()
+    spelled = json.dumps(IDENTITY_OF_A_MODEL, sort_keys=True, separators=(",", ":")).encode()
+    for field in (b"savs features 1", spelled, b"\xff\xff\xff", b"what?", b"special tokens", former.encode()):
+        digest.update(f"{len(field)} ".encode() + field)
+    keys = {key_of(Image(file.getvalue())), key_of(Image(tmp_path / "file"))}
+    assert len(keys) == 1
+    assert (keys == {digest.digest()}) is not changed
+    with PILImage.open(tmp_path / "file") as opened:
+        assert key_of(Image(opened)) not in {digest.digest(), *keys}

@@ -13,6 +13,7 @@ from savs.classifiers.cross_validation import (
     estimate_from_shots,
     leave_one_out_folds,
 )
+from savs.cli._output import estimate_lines
 from savs.errors import DataError
 from savs.layout import HeadLayout
 
@@ -34,11 +35,31 @@ def estimate_accuracy(rows, codes, *, layout, n_heads=20, seed=0, max_folds=20):
     return estimate_from_shots(logs, codes, len(folds))
 
 
-def test__cross_validation_folds__published_rule__one_shot_per_class_in_twenty_folds():
-    rows, codes = make([6, 30, 4])
+def test__cross_validation_folds__published_rule__all_shots_in_up_to_twenty_folds():
+    rows, codes = make([6, 20, 4])
     folds = SAVClassifier().cross_validation_folds(Shots(rows, codes, 3, LAYOUT))
     expected = leave_one_out_folds(codes, 0, 20)
     assert [fold.tolist() for fold in folds] == [fold.tolist() for fold in expected]
+    rows, codes = make([6, 50, 4])
+    folds = SAVClassifier().cross_validation_folds(Shots(rows, codes, 3, LAYOUT))
+    assert len(folds) == 20
+    assert sorted(np.concatenate(folds).tolist()) == list(range(60))
+
+
+def test__estimate__published_rule__uses_every_shot_it_is_given():
+    rows, codes = make([50, 30])
+    shots = Shots(rows, codes, 2, LAYOUT)
+    classifier = SAVClassifier(3, LAYOUT)
+    folds = classifier.cross_validation_folds(shots)
+    found = estimate_from_shots(classifier.out_of_fold_log_proba(shots, folds), codes, len(folds))
+    assert (found.n, found.n_shots) == (80, 80)
+    right = 0
+    for fold in folds:
+        rest = np.setdiff1d(np.arange(len(codes)), fold)
+        right += int(
+            np.sum(SAVClassifier(3, LAYOUT).fit(rows[rest], codes[rest]).predict(rows[fold]) == codes[fold])
+        )
+    assert found.accuracy == right / 80
 
 
 def test__estimate__equals_refitting_by_hand():
@@ -82,8 +103,25 @@ def test__estimate__enough_shots__no_note_few_shots__note():
     assert "too few" in estimate_accuracy(*make([40, 4]), layout=LAYOUT).note
 
 
-def test__estimate__more_shots_than_folds__capped():
-    assert estimate_accuracy(*make([50, 3]), layout=LAYOUT, max_folds=10).n == 13
+def test__estimate__folds_that_leave_shots_in__says_how_many_it_used():
+    found = estimate_accuracy(*make([50, 3]), layout=LAYOUT, max_folds=10)
+    assert (found.n, found.n_shots) == (13, 53)
+    assert "the method leaves out 13 of the 53 shots that could be" in found.note
+
+
+def test__estimate__class_of_one_shot__is_no_headline_figure():
+    found = estimate_accuracy(*make([30, 30, 1]), layout=LAYOUT, max_folds=30)
+    assert (found.n, found.n_shots, found.n_untested_classes) == (60, 61, 1)
+    assert not found.covers_all_classes
+    assert repr(found).startswith("Estimate(without classes of one shot (1): accuracy=")
+    first, second, third = estimate_lines(asdict(found))
+    assert first.startswith("no estimate of accuracy over all classes")
+    assert f"{100 * found.accuracy:.1f} % of 60 held-out shots" in second
+    assert "1 of 3 classes have one shot" in third
+    whole = estimate_accuracy(*make([30, 30]), layout=LAYOUT, max_folds=30)
+    assert whole.covers_all_classes
+    assert repr(whole).startswith("Estimate(accuracy=")
+    assert estimate_lines(asdict(whole))[0].startswith("estimated accuracy")
 
 
 def test__estimate__json_round_trip__equal():

@@ -9,6 +9,7 @@ from savs.classifiers import KernelDiscriminantClassifier, KernelRidgeClassifier
 from savs.classifiers import kernel as kernels
 from savs.classifiers._probabilities import softmax
 from savs.classifiers._support_set import Shots
+from savs.classifiers.gaussian_rule import leave_one_out_gaussian_scores
 from savs.classifiers.kernel import (
     Frame,
     frame_of_shots,
@@ -19,7 +20,6 @@ from savs.classifiers.kernel import (
     shot_coordinates,
     shot_kernel,
 )
-from savs.classifiers.rules import leave_one_out_gaussian_scores
 from savs.errors import DataError
 from savs.layout import HeadLayout
 

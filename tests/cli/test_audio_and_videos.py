@@ -1,9 +1,10 @@
-"""Audio and videos from the shell: fitted, kept in a store, predicted, bad ones reported; real processes."""
+"""Audio and videos by the commands: fitted, kept in a store, predicted, bad ones reported."""
 
 from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -71,10 +72,12 @@ def make_data(folder: Path, kind: str) -> dict[str, Path]:
     return found
 
 
-def done(start: Any, *arguments: Any, code: int = 0) -> str:
-    process = start(*arguments)
-    output, error = process.communicate(timeout=240)
-    assert process.returncode == code, error
+Savs = Callable[..., tuple[int, str, str]]
+
+
+def done(savs: Savs, *arguments: Any, code: int = 0) -> str:
+    found, output, error = savs(*arguments)
+    assert found == code, error
     assert "Traceback" not in error
     return output
 
@@ -84,53 +87,46 @@ def done(start: Any, *arguments: Any, code: int = 0) -> str:
     [("qwen2_audio", "audio"), ("qwen2_5_vl_video", "video"), ("llava", "video")],
     ids=["audios", "videos", "videos_as_images"],
 )
-def test__fit_and_predict__audios_and_videos__answered_and_kept(name, kind, start, tmp_path: Path) -> None:
+def test__fit_and_predict__audios_and_videos__answered_and_kept(
+    name: str, kind: str, savs: Savs, tmp_path: Path
+) -> None:
     backbone, data = save_backbone(name, tmp_path / "backbone"), make_data(tmp_path, kind)
     model, store = tmp_path / "model", tmp_path / "store"
     how = ["--video-frames", "4"] if kind == "video" else []
-    done(
-        start,
-        "fit",
-        data["shots"],
-        "--backbone",
-        backbone,
-        "-o",
-        model,
-        "--store",
-        store,
-        "--n-heads",
-        "4",
-        *how,
-    )
+    fit = ["fit", data["shots"], "--backbone", backbone, "-o", model, "--store", store, "--n-heads", "4"]
+    done(savs, *fit, *how)
     # Videos are read as those of the shots were, without being told.
-    rows = [json.loads(line) for line in done(start, "predict", model, data["test"]).splitlines()]
-    assert done(start, "predict", model, data["test"], *how).splitlines() == list(map(json.dumps, rows))
+    rows = [json.loads(line) for line in done(savs, "predict", model, data["test"]).splitlines()]
+    assert done(savs, "predict", model, data["test"], *how).splitlines() == list(map(json.dumps, rows))
     truth = [json.loads(line)["label"] for line in data["test"].read_text().splitlines()]
     assert [row["label"] for row in rows] == truth
     if kind == "video":
-        assert json.loads(done(start, "inspect", model, "--json"))["video_sampling"] == {
-            "n_frames": 4,
-            "fps": None,
-        }
-        process = start("predict", model, data["test"], "--video-frames", "2")
-        _, error = process.communicate(timeout=240)
+        shown = json.loads(done(savs, "inspect", model, "--json"))
+        assert shown["video_sampling"] == {"n_frames": 4, "fps": None}
+        code, _, error = savs("predict", model, data["test"], "--video-frames", "2")
+        assert code == 0
         assert error.count("videos are read with 2 frames, the shots' were read with 4 frames") == 1
     again = ["extract", data["shots"], "--backbone", backbone, "-o", store, "--json", *how]
-    assert json.loads(done(start, *again))["computed"] == 0
+    assert json.loads(done(savs, *again))["computed"] == 0
 
 
-def test__fault_35__bad_audios_and_a_bad_video__item_errors_and_code_3(start, tmp_path: Path) -> None:
+def test__fault_35__bad_audios_and_a_bad_video__item_errors_and_code_3(
+    savs: Savs, start: Callable[..., Any], tmp_path: Path
+) -> None:
     backbone, data = save_backbone("qwen2_audio", tmp_path / "backbone"), make_data(tmp_path, "audio")
     (tmp_path / "garbage.wav").write_bytes(b"RIFF nothing of the kind")
     soundfile.write(tmp_path / "short.wav", np.zeros(200), RATE)
     soundfile.write(tmp_path / "long.wav", np.zeros(RATE * 3), RATE)
     model = tmp_path / "model"
-    done(start, "fit", data["shots"], "--backbone", backbone, "-o", model, "--n-heads", "4")
+    done(savs, "fit", data["shots"], "--backbone", backbone, "-o", model, "--n-heads", "4")
     rows = [json.loads(line) for line in data["test"].read_text().splitlines()][:2]
     rows += [{"audio": f"{name}.wav", "question": "is it?"} for name in ("garbage", "short", "long")]
-    output = done(
-        start, "predict", model, write_rows(tmp_path / "mixed.jsonl", rows), "--max-errors", "-1", code=3
-    )
+    mixed = write_rows(tmp_path / "mixed.jsonl", rows)
+    # In a process of its own: what it ends with, and what it writes to which stream.
+    process = start("predict", model, mixed, "--max-errors", "-1")
+    output, error = process.communicate(timeout=240)
+    assert process.returncode == 3, error
+    assert "Traceback" not in error
     answers = [json.loads(line) for line in output.splitlines()]
     assert [answer.get("label") for answer in answers[:2]] == ["low", "high"]
     assert [answer["error"]["code"] for answer in answers[2:]] == [
@@ -141,11 +137,10 @@ def test__fault_35__bad_audios_and_a_bad_video__item_errors_and_code_3(start, tm
 
 
 def test__predict__audio_for_a_backbone_that_does_not_hear__one_line(
-    classifier, start, tmp_path: Path
+    classifier: Path, savs: Savs, tmp_path: Path
 ) -> None:
     save_tone(tmp_path / "a.wav", 440.0, 0)
-    process = start("predict", classifier, write_rows(tmp_path / "a.jsonl", [{"audio": "a.wav"}]))
-    _, error = process.communicate(timeout=120)
-    assert process.returncode == 1
+    code, _, error = savs("predict", classifier, write_rows(tmp_path / "a.jsonl", [{"audio": "a.wav"}]))
+    assert code == 1
     assert "reads text and images only" in error
     assert len(error.splitlines()) == 1

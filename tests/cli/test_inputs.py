@@ -70,7 +70,9 @@ def test__predict__parquet_and_hub__the_same_answers(classifier, library, savs):
     answers = []
     for source in (library / "hub" / "data" / "test-00000-of-00001.parquet", f"hf://{library / 'hub'}#test"):
         code, text, error = savs("predict", classifier, source, *NAMED)
-        assert (code, error) == (0, "")
+        assert code == 0
+        # The prompt of this classifier leaves that column out.
+        assert error.startswith("savs: warning: text in the columns 'hint' is not read")
         answers.append([json.loads(line) for line in text.splitlines()])
     assert [row["id"] for row in answers[1]] == [f"hub/test:{number}" for number in range(1, 7)]
     assert [row["proba"] for row in answers[0]] == [row["proba"] for row in answers[1]]

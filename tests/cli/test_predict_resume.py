@@ -154,6 +154,33 @@ def test__partial_without_a_header__starts_over_with_one_remark(interrupted, pla
     assert (tmp_path / "out").read_bytes() == (place / "whole").read_bytes()
 
 
+def _rename(header, entries, new):
+    fields = json.loads(header.read_text())
+    for name in entries:
+        del fields[name]
+    header.write_text(json.dumps(fields | new))
+
+
+def test__partial_of_a_former_version__same_rows__goes_on(interrupted, asked, place, savs, tmp_path):
+    # "flags" and "out_of_distribution" had other names; neither was asked for, so the rows are the same.
+    header = tmp_path / "out.partial.json"
+    _rename(header, ["flags", "out_of_distribution"], {"alarms": {}, "unknown": None})
+    assert savs(*interrupted)[0] == 3
+    assert len(asked) == N_ROWS - 3 * CHUNK
+    assert (tmp_path / "out").read_bytes() == (place / "whole").read_bytes()
+
+
+def test__partial_of_a_former_version__other_rows__starts_over_with_one_remark(
+    interrupted, place, savs, tmp_path
+):
+    _rename(tmp_path / "out.partial.json", ["flags"], {"alarms": {"red": 0.1}})
+    code, _, error = savs(*interrupted)
+    assert code == 3
+    assert error.count("starting over") == 1
+    assert "another version of savs" in error
+    assert (tmp_path / "out").read_bytes() == (place / "whole").read_bytes()
+
+
 def test__fault_35__errors_of_the_earlier_run__count(interrupted, savs, tmp_path):
     limit = interrupted.index("--max-errors") + 1
     code, _, error = savs(*interrupted[:limit], 1, *interrupted[limit + 1 :])

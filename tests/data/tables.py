@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from PIL import Image as PILImage
 
 CLASSES = ["cat", "dog"]
+REPEATED = "; make ids unique, or name another column (--id-column)"
 
 
 def png(shade: int) -> bytes:

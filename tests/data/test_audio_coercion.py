@@ -156,8 +156,8 @@ def test__root__paths_are_relative_to_it(tmp_path: Path) -> None:
         {"audio": {"bytes": None, "path": "my audio clip.wav"}},
     ):
         assert as_example(item, root=tmp_path).audios[0].source == tmp_path / "my audio clip.wav"
-    with pytest.warns(DataWarning, match="ends like"):
-        assert as_example("my other audio clip.wav", root=tmp_path).audios == ()
+    with pytest.raises(ExampleError, match="a file that does not exist"):
+        as_example("my other audio clip.wav", root=tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -257,9 +257,9 @@ def test__as_examples__one_audio__not_taken_for_a_list() -> None:
     assert [len(example.audios) for example in examples] == [1, 1, 1]
 
 
-def test__bare_text__that_ends_nearly_like_a_audio__read_as_text_with_a_warning() -> None:
+def test__bare_text__that_ends_like_a_audio__a_sentence_is_text_with_a_warning() -> None:
     with pytest.warns(DataWarning, match="ends like"):
-        assert as_example("no such.wav").text == "no such.wav"
+        assert as_example("Why? See such.wav").text == "Why? See such.wav"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert as_example("What about .wav files?").text == "What about .wav files?"

@@ -149,7 +149,7 @@ def test__folder__of_audios_and_videos_per_class__examples(tmp_path: Path) -> No
     written(tmp_path / "still" / "a.mp4", clip(4))
     written(tmp_path / "still" / "b.png", png(3))
     written(tmp_path / "still" / "c.m4a", b"x")
-    with pytest.warns(DataWarning, match="1 entries"):
+    with pytest.warns(DataWarning, match="skipped 1"):
         examples = read_examples(tmp_path, require_labels=True)
     assert [(e.id, e.label, type(e.parts[0])) for e in examples] == [
         ("loud/2.FLAC", "loud", Audio),

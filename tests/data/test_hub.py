@@ -14,7 +14,7 @@ import pytest
 from tests.data.hub_server import HubServer, serving
 from tests.data.tables import library_data, png, quietly, write_jsonl, write_parquet
 
-from savs.data._arrow_files import HubAddress
+from savs.data._hub import HubAddress
 from savs.errors import DataError
 
 FIRST, SECOND, THIRD, FOURTH = (digit * 40 for digit in "1234")
@@ -106,7 +106,7 @@ def test__hub__served__splits_revisions_errors_then_offline(hub: HubServer, tmp_
     assert [row[2] for row in images[0]] == ["cat", "dog"]
     assert [Path(row[3][0]).read_bytes() for row in images[0]] == [png(1), png(2)]
     assert all(home in Path(row[3][0]).parents for row in images[0])
-    assert split[0] == "DataError owner/name has several splits; name one of train, test"
+    assert split[0] == "DataError owner/name has several splits; name one of train, test (--split)"
     assert missing[0].startswith("DataError owner/other: there is no such dataset on the hub")
     assert revision[0].startswith(
         "DataError owner/name: there is no such dataset on the hub, no such revision"

@@ -9,8 +9,10 @@ from typing import get_type_hints
 import pytest
 from tests.data.tables import write_jsonl
 
-from savs.data import ReadKeywords, ReadOptions, count_rows, iter_examples, read_examples
-from savs.errors import DataError
+from savs.data import ReadKeywords, ReadOptions, as_example, count_rows, iter_examples, read_examples
+from savs.data.reading import with_bit_depth
+from savs.errors import DataError, ItemError
+from savs.media import Image
 
 
 def test__keywords__are_the_fields_with_the_same_types() -> None:
@@ -47,3 +49,14 @@ def test__options__frozen_and_checked_when_made() -> None:
         ReadOptions(shard=(2, 2))
     with pytest.raises(TypeError, match="colour"):
         read_examples("a.jsonl", colour="red")  # type: ignore[call-arg]
+
+
+def test__read_examples__bit_depth__of_every_image_without_its_own(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"image": "a.png", "video": "b.mp4", "question": "what?"}\n')
+    (example,) = read_examples(tmp_path / "rows.jsonl", bit_depth=12)
+    assert [part.bit_depth for part in example.images] == [12, None]
+    own = as_example([Image("a.png", bit_depth=10), "what?"])
+    assert with_bit_depth(own, 12).images[0].bit_depth == 10
+    for bit_depth in (7, 17):
+        with pytest.raises(ItemError, match="from 8 to 16"):
+            read_examples(tmp_path / "rows.jsonl", bit_depth=bit_depth)

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.data.tables import library_data, png, quietly, write_parquet
+from tests.data.tables import REPEATED, library_data, png, quietly, write_parquet
 
 from savs.backbones import PromptTemplate
 from savs.data import (
@@ -142,8 +142,14 @@ def test__parquet__metadata_beside_images__is_no_data(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / "1.png").write_bytes(png(1))
     write_parquet(tmp_path / "metadata.parquet", [{"file_name": "x/1.png"}])
-    with pytest.warns(DataWarning, match="skipped"):
+    with pytest.warns(DataWarning) as caught:
         assert [e.label for e in read_examples(tmp_path)] == ["x", "y"]
+    first, second = (str(warning.message) for warning in caught)
+    assert "metadata.parquet" in first
+    assert "it has no label; name its column (--label-column)" in first
+    assert "skipped 1 .parquet file" in second
+    (example,) = read_examples(tmp_path / "metadata.parquet")
+    assert (example.label, len(example.images)) == (None, 1)
 
 
 def test__fault_10__parquet_path_outside_the_root__refused_with_the_row(tmp_path: Path) -> None:
@@ -201,7 +207,7 @@ def test__fault_15__parquet_labels_of_two_files__may_not_mix(tmp_path: Path) -> 
 def test__fault_17__parquet_missing_column_and_wrong_type__error_with_the_row(tmp_path: Path) -> None:
     path = write_parquet(tmp_path / "a.parquet", [{"question": "q", "n": 1}])
     assert refused(path, label_column="kind") == (
-        "a.parquet:1: there is no column 'kind'; columns: 'question', 'n'"
+        "a.parquet:1: there is no column 'kind' (--label-column); columns: 'question', 'n'"
     )
     assert refused(path, text_column="n").startswith("a.parquet:1: column 'n' must hold text, not int")
     assert refused(path, image_column="n").startswith("a.parquet:1: an int stands where an image")
@@ -211,7 +217,7 @@ def test__fault_17__parquet_missing_column_and_wrong_type__error_with_the_row(tm
 def test__fault_17__parquet_duplicate_id__error_with_both_rows(tmp_path: Path) -> None:
     rows = [{"question": str(number), "id": number} for number in range(150)] + [{"question": "x", "id": 7}]
     path = write_parquet(tmp_path / "a.parquet", rows, row_group_size=40)
-    assert refused(path) == "a.parquet:151: the id '7' stands at a.parquet:8 already"
+    assert refused(path) == "a.parquet:151: the id '7' stands at a.parquet:8 already" + REPEATED
     for shard in ((0, 3), (1, 3)):
         with pytest.raises(DataError, match=r"a.parquet:151: the id '7' stands at a.parquet:8"):
             list(iter_examples(path, shard=shard))

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from savs.backbones import TransformersBackbone
+from savs.doctor import examination
 
 
 def _builders() -> Any:
@@ -29,6 +30,12 @@ BUILDERS = _builders()
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SAVS_HOME", str(tmp_path / "home"))
     return tmp_path / "home"
+
+
+@pytest.fixture(autouse=True)
+def one_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time every mode once: more rounds make timings steadier, and no test judges them."""
+    monkeypatch.setattr(examination, "_ROUNDS", 1)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from savs.doctor._reference import compare, flips, tolerance
+from savs.backbones._canary import tolerance
+from savs.doctor._reference import compare, flips
 from savs.layout import HeadLayout
 
 RAGGED = HeadLayout.from_layers([(0, 2, 3), (1, 1, 5)])

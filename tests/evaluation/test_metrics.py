@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_score, recall_score
 
+from savs.data import DataWarning
 from savs.evaluation import accuracy_report
 
 NAMES = ["ant", "bee", "cow"]
@@ -33,7 +34,8 @@ def test__accuracy_report__any_predictions__equals_scikit_learn(rows):
 
 def test__fault_16__label_only_in_the_test__wrong_and_reported():
     truth, answers = ["ant", "elk", "elk", "bee"], ["ant", "ant", "bee", "bee"]
-    report = accuracy_report(truth, answers, NAMES)
+    with pytest.warns(DataWarning, match=r"2 of 4 test examples .* \(elk\)"):
+        report = accuracy_report(truth, answers, NAMES)
     assert report["accuracy"] == 0.5
     assert report["unknown_labels"] == {"elk": 2}
     assert report["confusion"]["labels"] == [*NAMES, "elk"]
@@ -60,7 +62,8 @@ def test__accuracy_report__any_label_type__json_with_text_keys(classes):
 
 
 def test__fault_15__int_and_text_labels__are_not_merged():
-    report = accuracy_report(["1", "2"], [1, 2], [1, 2])
+    with pytest.warns(DataWarning, match="the classes are of type int"):
+        report = accuracy_report(["1", "2"], [1, 2], [1, 2])
     assert report["accuracy"] == 0
     assert report["unknown_labels"] == {"1": 1, "2": 1}
 

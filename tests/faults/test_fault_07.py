@@ -36,3 +36,14 @@ def test__fault_07__turned_image_given_as_opened_image__turned_once_in_every_for
     assert load_image(once).tobytes() == once.tobytes()
     red, _, blue = once.getpixel((10, 5))
     assert red > 200 > 60 > blue
+
+
+def test__fault_07__cmyk_jpeg_without_adobes_marker__inverted_as_browsers_do():
+    buffer = io.BytesIO()
+    Image.new("CMYK", (16, 16), (0, 255, 255, 0)).save(buffer, "JPEG", quality=98)
+    data = buffer.getvalue()
+    start = data.index(b"\xff\xee")
+    plain = data[:start] + data[start + 2 + int.from_bytes(data[start + 2 : start + 4], "big") :]
+    assert b"Adobe" in data
+    assert b"Adobe" not in plain
+    np.testing.assert_allclose(load_image(plain).getpixel((8, 8)), (255, 0, 0), atol=4)

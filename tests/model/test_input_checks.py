@@ -9,7 +9,7 @@ import pytest
 
 from savs.backbones import FakeBackbone
 from savs.data import DataWarning, as_example
-from savs.media import Audio, Image, Sampling, Video
+from savs.media import Audio, Image, MediaWarning, Sampling, Video
 from savs.model import MultiLabelModel, SAVModel, predict_together
 from savs.model._support_set import as_shot, warn_of_unlike_inputs
 
@@ -167,3 +167,43 @@ def test__find_leaks__the_same_video_read_with_other_frames__found(videos):
         2,
     ]
     assert fitted(videos, (4,), (2,)).find_test_leakage([Video(videos[1], 8)]) == []
+
+
+# Bit depths of images.
+
+DEEP = [np.full((8, 8), level, np.uint16) for level in (100, 110, 3900, 4000)]
+
+
+def fitted_on_images(bit_depth):
+    return SAVModel(FakeBackbone(), n_heads=4).fit([Image(one, bit_depth=bit_depth) for one in DEEP], LABELS)
+
+
+def test__bit_depth__after_fit__kept_in_the_saved_classifier_and_said(tmp_path):
+    model = fitted_on_images(12)
+    assert model.bit_depth_ == 12
+    assert {shot.bit_depth for shot in model.shots_} == {12}
+    model.save_pretrained(tmp_path / "model")
+    loaded = SAVModel.from_pretrained(tmp_path / "model", backbone=FakeBackbone())
+    assert loaded.bit_depth_ == 12
+    assert set(loaded.shots_) == set(model.shots_)
+    assert "read as 12 bits" in (tmp_path / "model" / "README.md").read_text()
+    assert model.find_test_leakage(DEEP) == [0, 1, 2, 3]
+
+
+def test__bit_depth__none_named__nothing_is_written_of_it(tmp_path):
+    model = fitted_on_images(16)
+    model.partial_fit([Image(np.full((8, 8), 4001, np.uint16), bit_depth=12)], ["bright"])
+    assert model.bit_depth_ is None
+    plain = SAVModel(FakeBackbone(), n_heads=4).fit([GREY, GREY // 2, GREY // 3, GREY // 4], LABELS)
+    plain.save_pretrained(tmp_path / "model")
+    assert not any(b"bit_depth" in file.read_bytes() for file in (tmp_path / "model").iterdir())
+
+
+def test__fit__12_bits_in_16__one_warning_for_all_shots():
+    from tests.model.colors import tiny
+
+    images = [np.dstack([one] * 3).repeat(4, axis=0).repeat(4, axis=1) for one in DEEP]
+    with pytest.warns(MediaWarning, match="bit_depth=12") as caught:
+        SAVModel(tiny().backbone, n_heads=4).fit(images, LABELS)
+    assert len(caught) == 1
+    quiet(SAVModel(tiny().backbone, n_heads=4).fit, [Image(one, bit_depth=12) for one in images], LABELS)

@@ -79,7 +79,7 @@ def test__score__is_the_share_of_right_answers():
     answers = model.predict(TEXTS).tolist()
     right = sum(answer == label for answer, label in zip(answers, LABELS, strict=True))
     assert model.score(TEXTS, LABELS) == right / len(TEXTS)
-    with pytest.raises(DataError, match="a label on each"):
+    with pytest.raises(DataError, match="examples have no label"):
         model.score(TEXTS)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from savs._lazy import attach
 
 if TYPE_CHECKING:
+    from savs.backbones._canary import DriftWarning
     from savs.backbones._registered import register_backbone
     from savs.backbones.base import Backbone, Extraction, JSONValue
     from savs.backbones.fake import FakeBackbone
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Backbone",
+    "DriftWarning",
     "Extraction",
     "FakeBackbone",
     "JSONValue",
@@ -31,6 +33,7 @@ __all__ = [
 __getattr__, __dir__ = attach(
     __name__,
     {
+        "savs.backbones._canary": ["DriftWarning"],
         "savs.backbones._registered": ["register_backbone"],
         "savs.backbones.base": ["Backbone", "Extraction", "JSONValue"],
         "savs.backbones.fake": ["FakeBackbone"],

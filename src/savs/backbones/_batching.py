@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from savs.backbones._pixel_limits import size_options
 from savs.backbones._rendering import (
     Frame,
     PromptRenderer,
@@ -96,10 +97,12 @@ def _mixable(first: Item, second: Item) -> bool:
     return _kind(first.rendered) == _kind(second.rendered)
 
 
-def _kind(rendered: Rendered) -> tuple[bool, bool, tuple[int, int, int], tuple[str, ...]]:
+def _kind(rendered: Rendered) -> tuple[Any, ...]:
+    # The processor is told the limits of pixels once for all images of a batch.
     # Of LLaVA-OneVision's videos and their kin, all in a batch have as many frames.
     samplings = tuple(str(video.sampling) for video in rendered.videos)
-    return bool(rendered.media), rendered.add_special_tokens, _counts(rendered), samplings
+    limits = tuple(sorted({medium.pixel_limits_key for medium in (*rendered.images, *rendered.videos)}))
+    return bool(rendered.media), rendered.add_special_tokens, _counts(rendered), samplings, limits
 
 
 def _counts(rendered: Rendered) -> tuple[int, int, int]:
@@ -185,10 +188,13 @@ def _identity(medium: Image | Audio) -> Hashable:
     source = medium.source
     if isinstance(medium, Frame):
         place = str(source) if isinstance(source, Path) else source
-        return "frame", place, medium.video.sampling, medium.number
+        return "frame", place, medium.video.sampling, medium.number, medium.pixel_limits
     # The same array of samples at two rates is two audio clips.
-    reading = medium.sampling_rate if isinstance(medium, Audio) else None
-    kind = type(medium).__name__, medium.sampling if isinstance(medium, Video) else reading
+    reading: Hashable = medium.sampling_rate if isinstance(medium, Audio) else None
+    if isinstance(medium, Image):
+        how = medium.sampling if isinstance(medium, Video) else medium.bit_depth
+        reading = how, medium.pixel_limits
+    kind = type(medium).__name__, reading
     if isinstance(source, Path):
         return kind, "path", str(source)
     if isinstance(source, bytes):
@@ -247,7 +253,7 @@ def _decoded(images: Sequence[Image]) -> list[PILImage.Image]:
     decoded: list[PILImage.Image] = []
     for image in images:
         if not isinstance(image, Frame):
-            decoded.append(decode_image(image.source))
+            decoded.append(decode_image(image.source, bit_depth=image.bit_depth))
             continue
         key = id(image.video)
         if key not in videos:
@@ -511,6 +517,7 @@ def _call(processor: Any, loaded: Sequence[Loaded], padding_side: PaddingSide) -
     videos = [video for entry in loaded for video in entry.videos]
     if videos:
         options |= video_options(videos)
+    options |= size_options(processor, loaded[0].item.rendered)
     inputs = dict(processor(text=[entry.item.rendered.text for entry in loaded], **options))
     inputs.pop("labels", None)  # some give training targets, which would make the model compute a loss
     return inputs

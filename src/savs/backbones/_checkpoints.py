@@ -10,10 +10,12 @@ import json
 import re
 import warnings
 from collections.abc import Mapping
+from contextlib import nullcontext
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
+from savs.backbones._gguf import as_plain, unpacking
 from savs.backbones._model_files import Place, missing_package
 from savs.errors import BackboneError
 
@@ -33,7 +35,10 @@ def load_config(place: Place) -> Any:
     """
     from transformers import AutoConfig
 
-    _check_local_config(place)
+    if place.gguf is None:
+        _check_local_config(place)
+    else:
+        _ = place.gguf_header
     try:
         config = AutoConfig.from_pretrained(place.name, **place.options)
     except Exception as error:  # the hub client checks fields with errors of its own, families in any way
@@ -79,6 +84,13 @@ def _check_model_type(place: Place, data: dict[str, Any]) -> None:
 
 
 def _config_error(place: Place, error: Exception) -> BackboneError:
+    if place.gguf is not None:
+        import transformers
+
+        return BackboneError(
+            f"{place.source}: transformers {transformers.__version__} does not read GGUF files of the "
+            f"architecture {place.gguf_header.architecture}; use the folder of the original model"
+        )
     if "trust_remote_code" in str(error):
         return BackboneError(f"{place.source}: needs code from its repository, which savs never runs")
     return BackboneError(f"{place.source}: config.json is not a valid configuration ({type(error).__name__})")
@@ -125,9 +137,12 @@ def load_model(place: Place, config: Any, options: dict[str, Any], attn_implemen
     if not place.has_weights:
         raise BackboneError(f"{place.source}: no weights there (*.safetensors)")
     try:
-        model, report = auto_class.from_pretrained(
-            place.name, config=config, output_loading_info=True, **place.options, **options
-        )
+        with unpacking() if place.gguf is not None else nullcontext():
+            model, report = auto_class.from_pretrained(
+                place.name, config=config, output_loading_info=True, **place.options, **options
+            )
+        if place.gguf is not None:
+            as_plain(model, place.gguf_header)
         _set_kernel(model, attn_implementation)
     except BackboneError as error:
         raise BackboneError(f"{place.source}: {error}") from error

@@ -150,7 +150,8 @@ def _runs(n_layers: int, config: Any) -> list[int]:
         start, stop, passes = attribute(config, first), attribute(config, end), attribute(config, times)
         if all(isinstance(number, int) for number in (start, stop, passes)):
             stop = start + stop if end == "n_recurrent_layers" else stop  # Dory counts them, Inkling numbers
-            return order[:start] + order[start:stop] * passes + order[stop:]
+            runs: list[int] = order[:start] + order[start:stop] * passes + order[stop:]
+            return runs
     return order
 
 

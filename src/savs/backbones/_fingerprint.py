@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import platform
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +17,9 @@ import torch
 
 import savs
 from savs.backbones._checkpoints import adapter_state
-from savs.backbones._forward import put_away_weights
-from savs.backbones._quantization import quantization_state
-from savs.backbones._rendering import chat_template, reads_videos, tokenizer_of
+from savs.backbones._forward import input_device, put_away_weights
+from savs.backbones._quantization import package_of, quantization_state
+from savs.backbones._rendering import chat_template, reads_audio, reads_videos, tokenizer_of
 
 if TYPE_CHECKING:
     from savs.backbones._attention_sites import Anatomy
@@ -55,21 +56,28 @@ def fingerprint(model: Any, processor: Any, anatomy: Anatomy) -> dict[str, JSONV
     anatomy : Anatomy
         Where its heads are.
     """
+    named, unnamed = _weights_digests(model)
+    adapters, quantization = _stable(adapter_state(model)), _stable(quantization_state(model))
     record: dict[str, JSONValue] = {
         "model_class": type(model).__name__,
         "config_digest": config_digest(model.config),
-        "weights_digest": weights_digest(model),
+        "config": _json_safe(_stable(model.config.to_dict())),
+        "weights_digest": named,
+        "unnamed_weights_digest": unnamed,
         "processor_class": type(processor).__name__,
         "processor_digest": processor_digest(processor),
+        "processor": _json_safe(_settings(processor)),
+        "tokenizer_digest": _sha256_json(_tokenizer_state(tokenizer_of(processor))),
         "processor_backend": _processor_backend(processor),
         "dtype": str(model.dtype).removeprefix("torch."),
         "attn_implementation": _attention_kernel(model.config),
-        "quantization": _stable(quantization_state(model)),
-        "adapters": _stable(adapter_state(model)),
+        "device": input_device(model).type,
+        "quantization": quantization,
+        "adapters": adapters,
         "layers": anatomy.n_layers,
         "gated": anatomy.gated,
         "skipped": anatomy.describe()["skipped"],
-        "versions": _versions(),
+        "versions": _versions(processor, adapted=bool(adapters), quantization=quantization),
     }
     if reads_videos(processor):
         record["video_digest"] = _sha256_json(_stable(processor.video_processor.to_dict()))
@@ -82,13 +90,25 @@ def state(model: Any, processor: Any) -> Hashable:
     Versions of the weights, which torch counts at every change in place, adapters, the configuration and the
     processor's settings.
     """
-    tokenizer, images = tokenizer_of(processor), getattr(processor, "image_processor", None)
-    others = (getattr(processor, name, None) for name in ("feature_extractor", "video_processor"))
     return (
         tuple(_version(parameter) for parameter in model.parameters()),
         repr(adapter_state(model)),
         tuple(str(getattr(module, "merged_adapters", "")) for module in model.modules()),
-        repr(model.config),
+        config_state(model.config),
+        processor_state(processor),
+    )
+
+
+def config_state(config: Any) -> Hashable:
+    """Return what shows, at little cost, that a configuration has changed."""
+    return repr(config)
+
+
+def processor_state(processor: Any) -> Hashable:
+    """Return what shows, at little cost, that a processor's settings have changed."""
+    tokenizer, images = tokenizer_of(processor), getattr(processor, "image_processor", None)
+    others = (getattr(processor, name, None) for name in ("feature_extractor", "video_processor"))
+    return (
         chat_template(processor)[0],
         len(tokenizer),
         None if images is None else repr(images),
@@ -131,12 +151,26 @@ def weights_digest(model: Any) -> str:
     value changes the digest. It depends on the dtype a model was loaded in, never on its device, nor on
     whether its weights are offloaded. Of quantized weights the packed values count.
     """
-    digest = hashlib.sha256()
+    return _weights_digests(model)[0]
+
+
+def _weights_digests(model: Any) -> tuple[str, str]:
+    """Return the digest of all weights, and the one of the parameters whatever their names are.
+
+    The second one is for a release of transformers that gives the same parameters other names; saved buffers,
+    which releases add and drop, are not in it, and weights that are tied count once.
+    """
+    named, unnamed = hashlib.sha256(), set()
+    parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
     for name, tensor in weights(model):
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-        for part in _plain_tensors(tensor):
-            digest.update(_summed_bits(part))
-    return digest.hexdigest()
+        head = f"{tuple(tensor.shape)} {tensor.dtype}\n".encode()
+        sums = [_summed_bits(part) for part in _plain_tensors(tensor)]
+        named.update(f"{name} ".encode() + head)
+        for part in sums:
+            named.update(part)
+        if name in parameters:
+            unnamed.add(hashlib.sha256(head + b"".join(sums)).digest())
+    return named.hexdigest(), hashlib.sha256(b"".join(sorted(unnamed))).hexdigest()
 
 
 def _plain_tensors(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
@@ -174,12 +208,17 @@ def processor_digest(processor: Any) -> str:
         "special": _stable({name: str(token) for name, token in tokenizer.special_tokens_map.items()}),
     }
     if processor is not tokenizer:
-        parts["processor"] = {
-            name: value
-            for name, value in _stable(processor.to_dict()).items()
-            if name not in {"tokenizer", "video_processor", "chat_template"}
-        }
+        settings = _settings(processor)
+        parts["processor"] = {name: value for name, value in settings.items() if name != "video_processor"}
     return _sha256_json(parts)
+
+
+def _settings(processor: Any) -> dict[str, Any]:
+    """Return what a processor says of itself, without its tokenizer; nothing for a tokenizer."""
+    if processor is tokenizer_of(processor):
+        return {}
+    found: dict[str, Any] = _stable(processor.to_dict())
+    return {name: value for name, value in found.items() if name not in {"tokenizer", "chat_template"}}
 
 
 def _tokenizer_state(tokenizer: Any) -> Any:
@@ -202,6 +241,11 @@ def _processor_backend(processor: Any) -> str | None:
 def _attention_kernel(config: Any) -> str | None:
     kernel = getattr(config, "_attn_implementation", None)
     return None if kernel is None else str(kernel)
+
+
+def canonical_digest(content: Any) -> str:
+    """Return the sha256 of JSON content, without the entries that say nothing about the computation."""
+    return _sha256_json(_stable(content))
 
 
 def _stable(value: Any) -> Any:
@@ -227,7 +271,37 @@ def _sha256_json(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _versions() -> dict[str, JSONValue]:
-    packages = ("torch", "transformers", "tokenizers")
+def _json_safe(value: Any) -> Any:
+    """Return a copy without the infinities that some configurations have, which JSON does not know."""
+    if isinstance(value, dict):
+        return {key: _json_safe(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_json_safe(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+# In which packages the code is that turns an example into vectors: always, with a processor for media, with
+# adapters, and by the method of a quantization.
+_RUN_BY = ("torch", "transformers", "tokenizers")
+_MEDIA_BY = ("numpy", "pillow", "torchvision")
+
+
+def _versions(processor: Any, *, adapted: bool, quantization: Any) -> dict[str, JSONValue]:
+    packages = list(_RUN_BY)
+    if processor is not tokenizer_of(processor):
+        packages += _MEDIA_BY
+    if reads_audio(processor):
+        packages.append("soxr")
+    if adapted:
+        packages.append("peft")
+    if isinstance(quantization, Mapping):
+        packages += filter(None, [package_of(str(quantization.get("method")))])
     own: dict[str, JSONValue] = {"savs": savs.__version__, "python": platform.python_version()}
-    return own | {package: metadata.version(package) for package in packages}
+    return own | {package: version for package in packages if (version := _version_of(package)) is not None}
+
+
+def _version_of(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

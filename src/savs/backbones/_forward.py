@@ -16,6 +16,7 @@ from savs.backbones._known_faults import failure_hint
 from savs.backbones._memory import OutOfMemoryError, is_out_of_memory
 from savs.backbones._quantization import keep_weights
 from savs.backbones._rendering import tokenizer_of
+from savs.backbones._thinking import decoded
 from savs.errors import BackboneError
 
 _LOCKS: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
@@ -230,7 +231,7 @@ def model_failures(model: Any) -> Iterator[None]:
 
 
 def generate_answers(model: Any, processor: Any, inputs: Mapping[str, Any], max_new_tokens: int) -> list[str]:
-    """Return the continuation of each prompt, without special tokens, stripped.
+    """Return the continuation of each prompt, without special tokens but those around thoughts, stripped.
 
     Parameters
     ----------
@@ -251,8 +252,7 @@ def generate_answers(model: Any, processor: Any, inputs: Mapping[str, Any], max_
     with model_failures(model), completed(model):
         tokens = model.generate(**inputs, generation_config=_greedy(model, processor, max_new_tokens))
     answers = tokens[:, inputs["input_ids"].shape[1] :]
-    texts = tokenizer_of(processor).batch_decode(answers, skip_special_tokens=True)
-    return [text.strip() for text in texts]
+    return [decoded(tokenizer_of(processor), row).strip() for row in answers.tolist()]
 
 
 def _greedy(model: Any, processor: Any, max_new_tokens: int) -> Any:

@@ -7,15 +7,18 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from savs.backbones._gguf import GgufHeader, choose_file, is_gguf, read_header
 from savs.backbones._torchvision import broken_pairing, torchvision_remedy
 from savs.errors import BackboneError
 
 TINY = "tiny"
 """Name of the backbone that is installed with savs."""
 _HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
+_HUB_FILE = re.compile(r"([\w-][\w.-]*/[\w-][\w.-]*)/([\w-][\w.-]*\.gguf)", re.IGNORECASE)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _PACKAGES = (
     "torchvision",
@@ -61,21 +64,38 @@ class Place:
         As the fingerprint and messages name it: the folder, the hub name or ``"tiny"``.
     revision : str, optional
         As asked for, on the hub.
+    gguf : str, optional
+        Name of the GGUF file in the folder that is meant; by default its only one, where the folder holds no
+        weights in another format.
 
     Attributes
     ----------
     is_adapter : bool
         It holds a PEFT adapter, whose base model is elsewhere.
+    gguf : str or None
+        Name of the GGUF file that holds everything: configuration, tokenizer, chat template and weights.
     """
 
-    def __init__(self, folder: Path, source: str, *, revision: str | None = None) -> None:
+    def __init__(
+        self, folder: Path, source: str, *, revision: str | None = None, gguf: str | None = None
+    ) -> None:
         self.folder = folder
         self.source = source
         self.revision = revision
         self.name = str(folder)
         self.options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
-        self.is_adapter = (folder / "adapter_config.json").is_file()
+        self.is_adapter = gguf is None and (folder / "adapter_config.json").is_file()
+        self.gguf = gguf
+        if gguf is None and not self.is_adapter and not self.has_weights:
+            self.gguf = choose_file(source, [path.name for path in folder.glob("*") if is_gguf(path.name)])
+        if self.gguf is not None:
+            self.options["gguf_file"] = self.gguf
         self._check()
+
+    @cached_property
+    def gguf_header(self) -> GgufHeader:
+        """What its GGUF file says of itself."""
+        return read_header(self.folder / str(self.gguf), self.source)
 
     @property
     def commit(self) -> str | None:
@@ -93,13 +113,16 @@ class Place:
         return sum(path.stat().st_size for path in self._weights() if path.is_file())
 
     def _weights(self) -> Iterator[Path]:
+        if self.gguf is not None:
+            return iter([self.folder / self.gguf])
         paths = (path for pattern in _LOCAL_WEIGHTS for path in self.folder.glob(pattern))
         return (path for path in paths if not path.name.startswith("adapter_"))
 
     def _check(self) -> None:
-        if not self.is_adapter and not (self.folder / "config.json").is_file():
+        if self.gguf is None and not self.is_adapter and not (self.folder / "config.json").is_file():
             raise BackboneError(
-                f"{self.source}: no config.json there, so it is not a transformers model folder"
+                f"{self.source}: no config.json there, so it is not a transformers model folder, and no "
+                ".gguf file"
             )
         if self.is_adapter and self.has_weights:
             raise BackboneError(
@@ -109,12 +132,12 @@ class Place:
 
 
 def local_place(name: str | os.PathLike[str]) -> Place | None:
-    """Return the place of the bundled model or of a folder; None for what can only be a hub name.
+    """Return the place of the bundled model, a folder or a GGUF file; None for what can only be a hub name.
 
     Raises
     ------
     BackboneError
-        If it is a path and there is no model folder.
+        If it is a path and there is no model.
     """
     text = os.fspath(name)
     if not text.strip():
@@ -128,15 +151,22 @@ def local_place(name: str | os.PathLike[str]) -> Place | None:
         raise BackboneError(f"there is no folder {text[:80]}: {error.strerror}") from error
     if path.is_dir():
         return Place(path.resolve(), str(path.resolve()))
+    if path.is_file() and is_gguf(text):
+        folder = path.parent.resolve()  # not the file itself: in the hub's cache it is a link to a bare hash
+        return Place(folder, str(folder / path.name), gguf=path.name)
     if path.exists():
-        raise BackboneError(f"{text} is a file; a backbone is a folder in hub layout, or a hub name")
+        raise BackboneError(
+            f"{text} is a file; a backbone is a folder in hub layout, a .gguf file, or a hub name"
+        )
     if isinstance(name, os.PathLike) or not hub_name(text):
-        raise BackboneError(f"there is no folder {text}")
+        raise BackboneError(f"there is no {'file' if is_gguf(text) else 'folder'} {text}")
     return None
 
 
 def hub_name(text: str) -> bool:
-    """Return whether a text can be the name of a model on the hub."""
+    """Return whether a text can name a model on the hub: ``owner/name``, or ``owner/name/file.gguf``."""
+    if is_gguf(text):
+        return _HUB_FILE.fullmatch(text) is not None
     return _HUB_NAME.fullmatch(text) is not None
 
 
@@ -162,7 +192,7 @@ def hub_place(name: str, revision: str | None, *, progress: bool = True) -> Plac
     Parameters
     ----------
     name : str
-        ``"owner/name"``.
+        ``"owner/name"``, or ``"owner/name/file.gguf"`` where a repository holds several GGUF files.
     revision : str, optional
         Branch, tag or commit; by default the main branch. All files are of the one commit that it stands for.
     progress : bool, default=True
@@ -179,13 +209,29 @@ def hub_place(name: str, revision: str | None, *, progress: bool = True) -> Plac
     # It becomes a part of file names in the cache, and may come from a saved classifier.
     if revision is not None and not _REVISION.fullmatch(revision):
         raise BackboneError(f"{name}: {revision!r} is not the name of a branch, tag or commit")
+    file = _HUB_FILE.fullmatch(name)
+    repository, gguf = (name, None) if file is None else (file[1], file[2])
     if constants.HF_HUB_OFFLINE:
-        return _cached(name, revision, "offline mode is on (HF_HUB_OFFLINE)")
+        return _cached(repository, gguf, revision, "offline mode is on (HF_HUB_OFFLINE)")
     try:
-        files = _ask(name, revision)
+        files = _ask(repository, revision)
     except _Unreachable as error:
-        return _cached(name, revision, f"the hub cannot be reached ({error})")
-    return Place(_download(name, revision, files, progress), name, revision=revision)
+        return _cached(repository, gguf, revision, f"the hub cannot be reached ({error})")
+    weights = _hub_weights(repository, gguf, files)
+    return Place(_download(repository, revision, weights, progress), name, revision=revision, gguf=gguf)
+
+
+def _hub_weights(repository: str, gguf: str | None, files: Sequence[str]) -> list[str]:
+    """Return the patterns of the files with weights that are downloaded."""
+    if gguf is not None:
+        if gguf not in files:
+            raise BackboneError(f"{repository}: the hub has no file {gguf} of it")
+        return [gguf]
+    for marker, patterns in _HUB_WEIGHTS:
+        if marker in files:
+            return patterns
+    only = choose_file(repository, [file for file in files if is_gguf(file) and "/" not in file])
+    return [] if only is None else [only]
 
 
 class _Unreachable(Exception):  # noqa: N818
@@ -224,11 +270,10 @@ def _ask(name: str, revision: str | None) -> list[str]:
     return [sibling.rfilename for sibling in info.siblings or ()]
 
 
-def _download(name: str, revision: str | None, files: Sequence[str], progress: bool) -> Path:
+def _download(name: str, revision: str | None, weights: Sequence[str], progress: bool) -> Path:
     from huggingface_hub import snapshot_download
 
     # By name, not by commit: only then the client notes which commit the name stands for, for offline use.
-    weights = next((patterns for marker, patterns in _HUB_WEIGHTS if marker in files), [])
     try:
         with _bars(progress):
             folder = snapshot_download(name, revision=revision, allow_patterns=[*_SETTINGS, *weights])
@@ -254,19 +299,42 @@ def _bars(progress: bool) -> Iterator[None]:
         bars.enable_progress_bars()
 
 
-def _cached(name: str, revision: str | None, why: str) -> Place:
+def _cached(repository: str, gguf: str | None, revision: str | None, why: str) -> Place:
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
     # Not by snapshot_download: it refuses a snapshot without the formats of the weights that were left out.
     try:
-        paths = [try_to_load_from_cache(name, entry, revision=revision) for entry in _ENTRIES]
+        entries = _ENTRIES if gguf is None else (gguf,)
+        paths = [try_to_load_from_cache(repository, entry, revision=revision) for entry in entries]
+        folder = next((Path(path).parent for path in paths if isinstance(path, str)), None)
+        if folder is None and gguf is None:
+            folder = _cached_gguf_folder(repository, revision)
     except HFValidationError:
-        paths = []
-    folder = next((Path(path).parent for path in paths if isinstance(path, str)), None)
+        folder = None
+    name = repository if gguf is None else f"{repository}/{gguf}"
     if folder is None:
         wanted = name if revision is None else f"{name} at revision {revision}"
         raise BackboneError(
             f"{wanted}: there is no such folder here, it is not in the hub's local cache, and {why}"
         )
-    return Place(folder, name, revision=revision)
+    return Place(folder, name, revision=revision, gguf=gguf)
+
+
+def _cached_gguf_folder(repository: str, revision: str | None) -> Path | None:
+    """Return the folder of a cached model that is nothing but GGUF files, whose names are not known."""
+    from huggingface_hub import constants, scan_cache_dir
+    from huggingface_hub.errors import CacheNotFound
+
+    try:
+        repositories = scan_cache_dir(constants.HF_HUB_CACHE).repos
+    except CacheNotFound:
+        return None
+    for cached in repositories:
+        if (cached.repo_type, cached.repo_id) != ("model", repository):
+            continue
+        for one in cached.revisions:
+            named = (revision or "main") in {*one.refs, one.commit_hash}
+            if named and any(is_gguf(file.file_name) for file in one.files):
+                return Path(one.snapshot_path)
+    return None

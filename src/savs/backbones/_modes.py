@@ -191,13 +191,18 @@ def checked_versions() -> dict[str, str]:
 
 
 def _folder() -> Path:
+    return cache_folder() / "modes"
+
+
+def cache_folder() -> Path:
+    """Return where savs keeps small files of its own between runs; it may not be there yet."""
     home = os.environ.get("SAVS_HOME")
     if home:
-        return Path(os.path.expanduser(home)) / "modes"  # noqa: PTH111 - never raises
+        return Path(os.path.expanduser(home))  # noqa: PTH111 - never raises
     cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
     # The XDG specification asks to ignore a relative path.
     base = cache if cache.is_absolute() else Path(os.path.expanduser("~/.cache"))  # noqa: PTH111 - never raises
-    return base / "savs" / "modes"
+    return base / "savs"
 
 
 def _is_there(folder: Path) -> bool:

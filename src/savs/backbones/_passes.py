@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -30,6 +31,7 @@ from savs.backbones._prefixes import SharedBatch, encode_family
 from savs.backbones.base import RunReport
 from savs.data import Example, Results
 from savs.errors import ItemError
+from savs.media._bit_depth import levels_checked
 
 # Prepares the next batches on another thread while the model works on this one.
 
@@ -60,10 +62,13 @@ def prefetched(source: Iterator[T], depth: int = 2) -> Iterator[Iterator[T]]:
 
 
 def _in_order(source: Iterator[T], pool: ThreadPoolExecutor, depth: int) -> Iterator[T]:
+    def advance() -> T | object:
+        return next(source, _END)
+
     waiting: deque[Future[T | object]] = deque()
     while True:
         while len(waiting) < depth:
-            waiting.append(pool.submit(next, source, _END))
+            waiting.append(pool.submit(copy_context().run, advance))
         item = waiting.popleft().result()
         if item is _END:
             return
@@ -118,6 +123,7 @@ class Passes(Generic[Row]):
     padding_side: PaddingSide = "right"
     report: RunReport = field(default_factory=RunReport)
 
+    @levels_checked()
     def run(self, examples: Sequence[Example], max_errors: int = 0) -> Results[Row]:
         """Return a row or an error for each example.
 

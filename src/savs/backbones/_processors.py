@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 from savs.backbones._model_files import Place, missing_package
+from savs.backbones._tokenizers import TokenizerChoice, end_at_generation_prompt, use_tokenizer
 from savs.backbones._torchvision import open_video_processor, torchvision_remedy, without_torchvision
 from savs.errors import BackboneError
 
@@ -38,7 +39,12 @@ ImageBackend = Literal["pil", "torchvision"]
 _NAMED_IN = ("processor_config.json", "preprocessor_config.json", "tokenizer_config.json")
 
 
-def load_processor(place: Place, config: Any, image_backend: ImageBackend | None = None) -> Any:
+def load_processor(
+    place: Place,
+    config: Any,
+    image_backend: ImageBackend | None = None,
+    tokenizer: TokenizerChoice | None = None,
+) -> Any:
     """Return the processor of a model folder or hub name, or its tokenizer if the model takes text alone.
 
     Parameters
@@ -49,6 +55,8 @@ def load_processor(place: Place, config: Any, image_backend: ImageBackend | None
     image_backend : {"pil", "torchvision"}, optional
         What prepares the pixels; by default torchvision where it is installed and the family has such an
         image processor, else PIL. The two differ by rounding, and so do the vectors.
+    tokenizer : {"file", "transformers"}, optional
+        Whose token ids are taken where the folder's tokenizer.json and transformers disagree.
 
     Raises
     ------
@@ -69,6 +77,8 @@ def load_processor(place: Place, config: Any, image_backend: ImageBackend | None
         raise _processor_error(place, error) from error
     if not callable(getattr(getattr(processor, "tokenizer", processor), "get_vocab", None)):
         raise BackboneError(f"{place.source}: it has no tokenizer (tokenizer.json)")
+    use_tokenizer(place, processor, tokenizer)
+    end_at_generation_prompt(processor)
     return processor
 
 
@@ -93,6 +103,8 @@ def _open(place: Place, config: Any) -> Any:
     )
     from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
+    if place.gguf is not None:
+        return AutoTokenizer.from_pretrained(place.name, **place.options)
     text_alone = type(config) in MODEL_FOR_CAUSAL_LM_MAPPING and type(config) not in PROCESSOR_MAPPING
     if text_alone and type(config) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
         return AutoTokenizer.from_pretrained(place.name, **place.options)

@@ -34,6 +34,11 @@ _MODULES = {"optimum-quanto": "optimum", "amd-quark": "quark"}
 _PLAIN = frozenset({"Parameter", "Tensor", "Buffer"})
 
 
+def package_of(method: str) -> str | None:
+    """Return the package that reads the weights of a method; None for transformers' own."""
+    return _PACKAGES.get(method)
+
+
 def quantization_config(wanted: Any, source: str, config: Any) -> Any:
     """Return transformers' configuration object for what is asked for; None for a model as it is.
 
@@ -148,8 +153,11 @@ def keep_weights(model: Any) -> None:
 def quantization_state(model: Any) -> dict[str, Any] | None:
     """Return method, settings and the number of weights of each quantized kind; None for plain weights.
 
-    A model that was quantized by hand has a kind of weights, and no method.
+    A model that was quantized by hand has a kind of weights, and no method. Of a GGUF file, whose weights
+    were unpacked, it is the number of tensors of each type in the file.
     """
+    if hasattr(model, "gguf_quantization"):
+        return dict(model.gguf_quantization)
     settings = getattr(model.config, "quantization_config", None)
     weights = _weights(model)
     if settings is None and not weights:
@@ -187,4 +195,9 @@ def _method(settings: Any) -> str:
 def _settings(settings: Any) -> dict[str, Any]:
     entries = dict(settings) if isinstance(settings, Mapping) else settings.to_dict()
     entries["quant_method"] = _method(settings)
-    return {str(name): value for name, value in entries.items() if not str(name).startswith("_")}
+    # Where a file lies is no setting.
+    return {
+        str(name): value
+        for name, value in entries.items()
+        if not str(name).startswith("_") and name != "gguf_file"
+    }

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from savs.backbones._pixel_limits import check_limits
 from savs.data import Example, Message, Part, Text
 from savs.data._chat import place_in_order
 from savs.errors import BackboneError, ExampleError
@@ -228,6 +229,7 @@ class PromptRenderer:
                 if not isinstance(part, Text):
                     kind = Audio if isinstance(part, Audio) else Video if isinstance(part, Video) else Image
                     media[kind].append(part)
+        check_limits(self._processor, media[Image], media[Video])
         if self._template is None:
             text = "\n".join(_flat(message.parts, self._written) for message in messages)
         else:
@@ -236,8 +238,14 @@ class PromptRenderer:
         if self._writes_own_tokens:
             text = text.replace(self._written[Image], "")
         self._check_counts(text, {kind: len(parts) for kind, parts in media.items()})
-        special = not (self._bos is not None and text.startswith(self._bos))
+        text, special = self._beginning(text)
         return Rendered(text, tuple(media[Image]), special, tuple(media[Audio]), tuple(media[Video]))
+
+    def _beginning(self, text: str) -> tuple[str, bool]:
+        """Return a prompt that begins with its BOS if it has one, and whether the tokenizer is to add it."""
+        if self._bos is None or not text.lstrip().startswith(self._bos):
+            return text, True
+        return text.lstrip(), False  # blanks before it are a slip of the template
 
     def _check_media(self, example: Example) -> None:
         parts = example.parts
@@ -307,7 +315,7 @@ def _unrolled(parts: tuple[Part, ...]) -> tuple[Part, ...]:
         for part in parts
         for piece in (
             [
-                Frame(part.source, part, number)
+                Frame(part.source, part, number, min_pixels=part.min_pixels, max_pixels=part.max_pixels)
                 for number in range(count_frames(part.source, part.n_frames, part.fps))
             ]
             if isinstance(part, Video)

@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from savs._reprs import short_repr
 from savs.data import Example
 from savs.errors import ItemError
 from savs.layout import Head, HeadLayout
@@ -42,6 +43,8 @@ class Extraction:
     indices: NDArray[np.intp]
     errors: list[ItemError] = field(default_factory=list)
     states: NDArray[np.float32] | None = None
+
+    __repr__ = short_repr
 
 
 @dataclass

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +15,8 @@ from savs.data import Example, Results, Text
 from savs.errors import BackboneError, ExampleError, ItemError
 from savs.layout import Head, HeadLayout
 from savs.media import Audio, Video
-from savs.media._hashes import part_hash
+from savs.media._bit_depth import levels_checked
+from savs.media._hashes import image_hash, part_hash
 from savs.media.audio import decode_audio
 from savs.media.image import decode_image
 from savs.media.video import decode_video
@@ -57,6 +60,9 @@ class FakeBackbone:
         self.answers = tuple(answers)
         self.n_forward = 0
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._layout!r}, seed={self.seed})"
+
     @property
     def layout(self) -> HeadLayout:
         """The heads of a full feature row."""
@@ -88,6 +94,19 @@ class FakeBackbone:
         """``{"text", "image"}``."""
         return frozenset({"text", "image"})
 
+    def in_mode(self, batch_size: int | Literal["auto"], *, prefix_reuse: bool) -> FakeBackbone:  # noqa: ARG002
+        """Return another backbone with the same vectors, which counts its examples anew.
+
+        Parameters
+        ----------
+        batch_size, prefix_reuse
+            Ignored.
+        """
+        other = copy.copy(self)
+        other.n_forward = 0
+        return other
+
+    @levels_checked()
     def extract(
         self,
         examples: Sequence[Example],
@@ -196,10 +215,10 @@ def _content(example: Example) -> Iterator[str]:
                 yield f"text {len(part.text)} {part.text}"
             elif isinstance(part, Video):
                 decode_video(part.source, part.n_frames, fps=part.fps)
-                yield f"video {part.sampling} {part_hash(part)}"
+                yield f"video {part.sampling} {part_hash(part)}{part.pixel_limits_key}"
             elif isinstance(part, Audio):
                 decode_audio(part, 16_000)
                 yield f"audio clip {part_hash(part)}"
             else:
-                decode_image(part.source)
-                yield f"image {part_hash(part)}"
+                decode_image(part.source, bit_depth=part.bit_depth)
+                yield f"image {image_hash(part)}"

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from savs.backbones._by_reference import remembering
 from savs.backbones._checkpoints import load_config, load_model
+from savs.backbones._gguf import load_options
 from savs.backbones._model_files import Place, local_place
 from savs.backbones._processors import load_processor
 from savs.backbones._quantization import check_quantized, quantization_config
 from savs.backbones._registered import load_registered, split_name
+from savs.backbones._template_options import with_template_options
+from savs.backbones._tokenizers import TokenizerWarning, prompt_faults
 from savs.backbones._torchvision import set_aside_broken_torchvision
 from savs.errors import BackboneError
 
@@ -22,6 +27,7 @@ if TYPE_CHECKING:
     import torch
 
     from savs.backbones._processors import ImageBackend
+    from savs.backbones._tokenizers import TokenizerChoice
     from savs.backbones.base import Backbone
     from savs.backbones.transformers_backbone import TransformersBackbone
 
@@ -30,6 +36,7 @@ __all__ = ["load_backbone", "quiet", "saved_options"]
 _LARGE = 2**30  # bytes of weights, which take a second or two
 
 
+@remembering
 def load_backbone(
     name_or_model: Any,
     *,
@@ -43,6 +50,8 @@ def load_backbone(
     quantization: Any = None,
     attn_implementation: str | None = None,
     image_backend: ImageBackend | None = None,
+    tokenizer: TokenizerChoice | None = None,
+    template_options: Mapping[str, Any] | None = None,
     batch_size: int | Literal["auto"] | None = None,
     prefix_reuse: bool | None = None,
     sites: Sequence[str] | None = None,
@@ -56,9 +65,10 @@ def load_backbone(
     ----------
     name_or_model : str, Path, transformers.PreTrainedModel or peft.PeftModel
         ``"tiny"`` for the model installed with savs, a folder in hub layout (nothing is downloaded then), a
-        hub id, or a model object, which is used as it is and never changed. A folder or hub id may be a PEFT
-        adapter's: its base model is loaded, then the adapter. A compiled model is read uncompiled.
-        ``"name:anything"`` for a backbone of `savs.backbones.register_backbone`.
+        hub id, a GGUF file, a folder or hub id with one, or a model object, which is used as it is and never
+        changed. A folder or hub id may be a PEFT adapter's: its base model is loaded, then the adapter. A
+        compiled model is read uncompiled. ``"name:anything"`` for a backbone of
+        `savs.backbones.register_backbone`.
     processor : transformers processor or tokenizer, optional
         Needed with a model object; otherwise replaces the folder's own.
     revision : str, optional
@@ -82,6 +92,11 @@ def load_backbone(
         Attention kernel, such as ``"sdpa"`` or ``"eager"``; by default the model's own choice.
     image_backend : {"pil", "torchvision"}, optional
         What prepares the pixels; by default torchvision where it works and the model has it, else PIL.
+    tokenizer : {"file", "transformers"}, optional
+        Whose token ids are taken where the folder's tokenizer.json and the tokenizer that transformers builds
+        from it disagree; by default the file's, with a warning. A given `processor` stays as it is.
+    template_options : mapping of str to JSON value, optional
+        For the chat template, such as ``{"enable_thinking": False}``; names that it does not use are refused.
     batch_size : int or "auto", optional
         Examples per forward pass; by default what ``savs doctor`` found for this model, else ``"auto"``.
     prefix_reuse : bool, optional
@@ -123,6 +138,8 @@ def load_backbone(
             "quantization": quantization,
             "attn_implementation": attn_implementation,
             "image_backend": image_backend,
+            "tokenizer": tokenizer,
+            "template_options": template_options,
             "batch_size": batch_size,
             "prefix_reuse": prefix_reuse,
             "sites": sites,
@@ -135,6 +152,7 @@ def load_backbone(
     if not isinstance(name_or_model, (str, os.PathLike)):
         model = _model_object(name_or_model, processor)
         own, place = False, None
+        files: dict[str, str | None] = {}
     else:
         place = _place(name_or_model, revision, progress)
         request = _Request(
@@ -146,12 +164,31 @@ def load_backbone(
             quantization,
             attn_implementation,
             image_backend,
+            tokenizer,
         )
         with quiet(bars=progress and _takes_long(place)):
-            model, processor = _load(place, request, processor, progress)
+            model, processor, files = _load(place, request, processor, progress)
         own = attn_implementation is None
+    processor = _ready(processor, "the backbone" if place is None else place.source, template_options)
     mode = _mode(model, processor, batch_size, prefix_reuse, own)
-    return _backbone(model, processor, place, mode, sites, accept_faults=bool(accept_faults))
+    return _backbone(model, processor, place, mode, sites, files, accept_faults=bool(accept_faults))
+
+
+def _ready(processor: Any, source: str, template_options: Mapping[str, Any] | None) -> Any:
+    """Return the processor with the options of its chat template, after a look at how prompts begin and end.
+
+    Warns
+    -----
+    TokenizerWarning
+        For each fault that prompts have.
+    """
+    try:
+        processor = with_template_options(processor, template_options)
+    except BackboneError as error:
+        raise BackboneError(f"{source}: {error}") from error
+    for fault in prompt_faults(processor):
+        warnings.warn(f"{source}: {fault}", TokenizerWarning, stacklevel=3)
+    return processor
 
 
 def saved_options(fingerprint: Mapping[str, Any], place: Any = None) -> dict[str, Any]:
@@ -169,10 +206,13 @@ def saved_options(fingerprint: Mapping[str, Any], place: Any = None) -> dict[str
         return {}
     options = {name: fingerprint.get(name) for name in ("dtype", "attn_implementation", "sites")}
     quantization = fingerprint.get("quantization")
-    if isinstance(quantization, dict) and quantization.get("method") is not None:
+    if isinstance(quantization, dict) and quantization.get("method") not in (None, "gguf"):
         options["quantization"] = quantization
     if fingerprint.get("processor_backend") in {"pil", "torchvision"}:
         options["image_backend"] = fingerprint["processor_backend"]
+    # Classifiers from before there was a choice were fitted on the ids of transformers.
+    options["tokenizer"] = fingerprint.get("tokenizer") or "transformers"
+    options["template_options"] = fingerprint.get("template_options")
     if place is None:
         options["revision"] = fingerprint.get("commit") or fingerprint.get("revision")
     return options
@@ -184,6 +224,7 @@ def _backbone(
     place: Place | None,
     mode: tuple[int | Literal["auto"], bool],
     sites: Sequence[str] | None,
+    files: Mapping[str, str | None],
     *,
     accept_faults: bool,
 ) -> TransformersBackbone:
@@ -198,6 +239,7 @@ def _backbone(
         batch_size=mode[0],
         prefix_reuse=mode[1],
         sites=sites,
+        files=files,
         accept_faults=accept_faults,
     )
 
@@ -223,19 +265,31 @@ def _place(name: str | os.PathLike[str], revision: str | None, progress: bool) -
     return place
 
 
-def _load(place: Place, request: _Request, processor: Any, progress: bool) -> tuple[Any, Any]:
-    """Return the model, on its devices, and the processor."""
+_Files = dict[str, str | None]
+
+
+def _load(place: Place, request: _Request, processor: Any, progress: bool) -> tuple[Any, Any, _Files]:
+    """Return the model, on its devices, the processor, and the digests of the files that they are from."""
+    from savs.backbones._checkpoint_files import config_file_digest, processor_files_digest
+
     if place.is_adapter:
         return _load_adapted(place, request, processor, progress)
     config = load_config(place)
-    options = request.options(place.source, config)
+    options = request.gguf_options(place) if place.gguf is not None else {}
+    options |= request.options(place.source, config)
+    files: _Files = {"config_file_digest": None, "processor_files_digest": None}
+    if place.gguf is None:
+        files["config_file_digest"] = config_file_digest(place.folder)
     if processor is None:
-        processor = load_processor(place, config, request.image_backend)
+        processor = load_processor(place, config, request.image_backend, request.tokenizer)
+        if place.gguf is None:
+            files["processor_files_digest"] = processor_files_digest(place.folder)
     model = load_model(place, config, options, request.attn_implementation)
-    return request.placed(model, place.source), processor
+    return request.placed(model, place.source), processor, files
 
 
-def _load_adapted(place: Place, request: _Request, processor: Any, progress: bool) -> tuple[Any, Any]:
+def _load_adapted(place: Place, request: _Request, processor: Any, progress: bool) -> tuple[Any, Any, _Files]:
+    from savs.backbones._checkpoint_files import processor_files_digest
     from savs.backbones._checkpoints import add_adapter, base_of, own_processor
 
     name, revision = base_of(place)
@@ -243,12 +297,13 @@ def _load_adapted(place: Place, request: _Request, processor: Any, progress: boo
         base = _place(name, revision, progress)
         if base.is_adapter:
             raise BackboneError(f"{base.source} is an adapter itself")
-        model, loaded_processor = _load(base, request, processor, progress)
+        model, loaded_processor, files = _load(base, request, processor, progress)
     except BackboneError as error:
         raise BackboneError(f"{place.source}: its base model cannot be used: {error}") from error
     if processor is None and own_processor(place, base):
-        loaded_processor = load_processor(place, model.config, request.image_backend)
-    return add_adapter(model, place), loaded_processor
+        loaded_processor = load_processor(place, model.config, request.image_backend, request.tokenizer)
+        files["processor_files_digest"] = processor_files_digest(place.folder)
+    return add_adapter(model, place), loaded_processor, files
 
 
 def _model_object(model: Any, processor: Any) -> Any:
@@ -289,6 +344,7 @@ class _Request:
     quantization: Any = None
     attn_implementation: str | None = None
     image_backend: ImageBackend | None = None
+    tokenizer: TokenizerChoice | None = None
 
     def __post_init__(self) -> None:
         if self.device is not None and self.device_map is not None:
@@ -319,6 +375,21 @@ class _Request:
         if self.device_map is None and (quantization is not None or _is_quantized(config)):
             options["device_map"] = {"": device}  # quantized weights are created where they stay
         return {name: value for name, value in options.items() if value is not None}
+
+    def gguf_options(self, place: Place) -> dict[str, Any]:
+        """Return what ``from_pretrained`` is asked for, beside `options`, of a GGUF file.
+
+        Raises
+        ------
+        BackboneError
+            If another quantization is asked for.
+        """
+        if self.quantization is not None:
+            raise BackboneError(
+                f"{place.source}: its weights are quantized already (gguf), so they cannot be quantized as "
+                "asked for; leave quantization out"
+            )
+        return load_options()
 
     def placed(self, model: Any, source: str) -> Any:
         """Return the loaded model on its device.

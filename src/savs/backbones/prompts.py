@@ -132,4 +132,9 @@ def _value(example: Example, name: str) -> str:
             code="prompt_column",
         )
     value = example.fields[name]
+    if isinstance(value, bytes | bytearray | memoryview):
+        raise ExampleError(
+            f"the prompt template names {{{name}}}, but that column holds bytes and no text",
+            code="prompt_column",
+        )
     return "" if value is None else str(value)

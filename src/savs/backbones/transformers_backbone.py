@@ -6,21 +6,24 @@ import copy
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from savs.backbones._attention_sites import Anatomy, find_sites
 from savs.backbones._batching import Batch, BatchEncoder
+from savs.backbones._by_reference import Reference, reference_to
 from savs.backbones._checkpoints import unwrapped
-from savs.backbones._fingerprint import fingerprint, state
+from savs.backbones._fingerprint import config_state, fingerprint, processor_state, state
 from savs.backbones._forward import accepted_inputs, frozen, generate_answers, input_device
 from savs.backbones._known_faults import refuse_known_faults
 from savs.backbones._memory import BatchSize, check_batch_size
 from savs.backbones._passes import Passes
 from savs.backbones._record import Reading
 from savs.backbones._rendering import placeholders, reads_audio, reads_images, reads_videos
+from savs.backbones._thinking import open_thought
+from savs.backbones._tokenizers import reading_options
 from savs.backbones.base import Extraction, JSONValue, RunReport
 from savs.data import Example, Results
 from savs.errors import BackboneError
@@ -52,6 +55,9 @@ class TransformersBackbone:
     sites : sequence of str, optional
         Paths of the output projections, where they cannot be found; see `find_sites` in
         `savs.backbones._attention_sites`.
+    files : mapping of str to str, optional
+        Digests of the files that model and processor were loaded from, for the fingerprint:
+        ``"config_file_digest"``, ``"processor_files_digest"``.
     accept_faults : bool, default=False
         Read inputs that the installed release of transformers is known to read wrongly.
 
@@ -59,6 +65,8 @@ class TransformersBackbone:
     ----------
     report : RunReport
         How the last call went through the model.
+    load_options : dict
+        The options that `savs.backbones.load_backbone` was given.
 
     Raises
     ------
@@ -77,6 +85,7 @@ class TransformersBackbone:
         batch_size: int | Literal["auto"] = "auto",
         prefix_reuse: bool = True,
         sites: Sequence[str] | None = None,
+        files: Mapping[str, str | None] | None = None,
         accept_faults: bool = False,
     ) -> None:
         self.model = model = unwrapped(model)
@@ -85,6 +94,7 @@ class TransformersBackbone:
         self.prefix_reuse = prefix_reuse
         self.accept_faults = accept_faults
         self.report = RunReport()
+        self.load_options: dict[str, Any] = {}
         self._origin: dict[str, JSONValue] = {"source": source, "revision": revision, "commit": commit}
         self._origin["sites"] = None if sites is None else list(sites)
         self._anatomy: Anatomy = find_sites(model) if sites is None else find_sites(model, sites)
@@ -95,6 +105,8 @@ class TransformersBackbone:
         self._size = BatchSize(self.batch_size, device)
         self._prefix_failure: str | None = None
         self._fingerprint: tuple[Hashable, Mapping[str, JSONValue]] | None = None
+        self._files = dict(files or {})
+        self._as_loaded = config_state(model.config), processor_state(processor)
 
     @cached_property
     def layout(self) -> HeadLayout:
@@ -110,8 +122,22 @@ class TransformersBackbone:
         """
         now = state(self.model, self.processor)
         if self._fingerprint is None or self._fingerprint[0] != now:
-            self._fingerprint = now, self._origin | fingerprint(self.model, self.processor, self._anatomy)
+            record = fingerprint(self.model, self.processor, self._anatomy)
+            chosen = reading_options(self.processor)
+            self._fingerprint = now, self._origin | self._files_in_use() | record | chosen
         return self._fingerprint[1]
+
+    def _files_in_use(self) -> dict[str, JSONValue]:
+        """Return the digests of the files of what is still as it was loaded."""
+        config, processor = self._as_loaded
+        return {
+            "config_file_digest": self._files.get("config_file_digest")
+            if config_state(self.model.config) == config
+            else None,
+            "processor_files_digest": self._files.get("processor_files_digest")
+            if processor_state(self.processor) == processor
+            else None,
+        }
 
     @property
     def modalities(self) -> frozenset[str]:
@@ -155,6 +181,18 @@ class TransformersBackbone:
         other._size = BatchSize(other.batch_size, input_device(self.model).type)
         other._prefix_failure = None
         return other
+
+    def __copy__(self) -> Self:
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        return other
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
+        return self  # frozen: copies of what uses it share it
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        reference = reference_to(self)
+        return Reference.load, (reference,)
 
     def __repr__(self) -> str:
         sizes = f"{self._anatomy.n_layers} layers, {self.layout.n_heads} heads"
@@ -225,6 +263,9 @@ class TransformersBackbone:
     def generate(self, examples: Sequence[Example], *, max_new_tokens: int = 16) -> list[str]:
         """Return the model's own answer to each example: greedy decoding, outer whitespace removed.
 
+        Thoughts of thinking models are part of it, with the marks around them; where the prompt ends inside a
+        thought, its opening mark comes first.
+
         Parameters
         ----------
         examples : sequence of Example
@@ -248,7 +289,11 @@ class TransformersBackbone:
                 refuse_known_faults(self.model, batch.inputs)
             inputs = accepted_inputs(self.model, batch.inputs)
             with self._encoder.lock:  # the answers are decoded by the tokenizer that encodes the next prompts
-                return generate_answers(self.model, self.processor, inputs, max_new_tokens)
+                answers = generate_answers(self.model, self.processor, inputs, max_new_tokens)
+            return [
+                open_thought(item.rendered.text) + answer
+                for item, answer in zip(batch.items, answers, strict=True)
+            ]
 
         with frozen(self.model):
             passes = Passes(self._encoder, self._size, read, padding_side="left")

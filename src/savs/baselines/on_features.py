@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from savs.classifiers import SAVClassifier
-from savs.classifiers._validation import check_label_types
+from savs.classifiers._validation import label_array
 from savs.data import Label
 
 __all__ = ["BaselineResult", "majority_class", "last_layer"]
@@ -67,8 +67,7 @@ def majority_class(labels: ArrayLike, n_queries: int) -> BaselineResult:
     >>> majority_class(["dog", "cat", "dog"], 2).labels
     ['dog', 'dog']
     """
-    check_label_types(labels)  # type: ignore[arg-type]
-    classes, counts = np.unique(np.asarray(labels), return_counts=True)
+    classes, counts = np.unique(np.asarray(label_array(labels)), return_counts=True)
     if not len(classes):
         raise ValueError("the majority class needs at least one label, got 0")
     return BaselineResult("majority", [classes[counts.argmax()].item()] * n_queries, [])

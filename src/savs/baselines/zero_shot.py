@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from savs.backbones._thinking import without_thoughts
 from savs.baselines.on_features import BaselineResult
 from savs.data import Example, Label, Text
 from savs.errors import DataError
@@ -71,7 +72,7 @@ def zero_shot(
     lettered : bool, default=False
         The query lists the classes as options (A), (B), ... in the order of `classes`.
     max_new_tokens : int, default=16
-        Longest answer.
+        Longest answer, thoughts included: thinking models need some thousands, or a template without any.
 
     Raises
     ------
@@ -104,10 +105,11 @@ def answer_prompt(classes: Sequence[Label]) -> str:
 def parse_answer(text: str, classes: Sequence[Label], *, lettered: bool = False) -> Label | None:
     """Return the class that an answer names, or None.
 
-    Tried in this order: the class name exactly; the name apart from case, punctuation around it and number
-    words ("three" for 3, "yes" for True); a leading yes or no where these are the classes; the only class
-    named as whole words in an answer without a negation. A name inside a longer class name ("lion" in "sea
-    lion") does not count.
+    The answer of a thinking model is read behind its last ``</think>`` (``[/THINK]`` and their kin); a
+    thought that was cut off has no answer. Tried in this order: the class name exactly; the name apart from
+    case, punctuation around it and number words ("three" for 3, "yes" for True); a leading yes or no where
+    these are the classes; the only class named as whole words in an answer without a negation. A name inside
+    a longer class name ("lion" in "sea lion") does not count.
 
     Parameters
     ----------
@@ -125,10 +127,13 @@ def parse_answer(text: str, classes: Sequence[Label], *, lettered: bool = False)
     >>> parse_answer("cat or dog", ["cat", "dog"]), parse_answer("not harmful", ["harmful", "unharmful"])
     (None, None)
     """
-    exact = [label for label in classes if str(label) == text.strip()]
+    spoken = without_thoughts(text)
+    if spoken is None:
+        return None
+    exact = [label for label in classes if str(label) == spoken]
     if exact:
         return _only(exact)
-    answer = _plain(text)
+    answer = _plain(spoken)
     trimmed = answer.strip(_EDGES)
     same = [label for label in classes if trimmed and trimmed in {n.strip(_EDGES) for n in _names(label)}]
     if same:

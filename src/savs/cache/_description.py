@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from savs.backbones._identity import RECORDED_ONLY, differing, other_libraries
 from savs.cache._files import create, open_regular
 from savs.cache._parquet import DTYPES, STORED
 from savs.errors import StoreError, StoreMismatchError
@@ -106,22 +107,31 @@ class Description:
         return sum(column.n_bytes for column in self.columns.values())
 
     def check_same(self, other: Description, folder: Path) -> None:
-        """Refuse another description.
+        """Refuse the description of another backbone, or of other heads or values.
 
         Raises
         ------
         StoreMismatchError
             Listing the entries that differ.
         """
-        mine, others = self._entries(), other._entries()
-        names = [name for name in dict.fromkeys([*mine, *others]) if mine.get(name) != others.get(name)]
-        if names:
-            details = "; ".join(
-                f"{name}: {_short(mine.get(name))} -> {_short(others.get(name))}" for name in names
-            )
-            raise StoreMismatchError(
-                f"{folder} holds features of another backbone ({details}); name another folder for this one"
-            )
+        mine, others = self._own_entries(), other._own_entries()
+        own = [name for name in mine if mine[name] != others[name]]
+        saved, current = (json.loads(json.dumps(dict(one.fingerprint))) for one in (self, other))
+        names = [name for name in dict.fromkeys([*saved, *current]) if name not in RECORDED_ONLY]
+        unlike = differing(saved, current, names)
+        if not own and not unlike:
+            return
+        mine, others = saved | mine, current | others
+        details = [
+            f"{name}: {_short(mine.get(name))} -> {_short(others.get(name))}" for name in [*unlike, *own]
+        ]
+        libraries = other_libraries(saved, current)
+        if libraries:
+            details.append(f"{', '.join(libraries)} may be the cause")
+        raise StoreMismatchError(
+            f"{folder} holds features of another backbone ({'; '.join(details)}); name another folder "
+            "for this one"
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of ``store.json``."""
@@ -164,11 +174,10 @@ class Description:
             "states_width": self.states_width,
         }
 
-    def _entries(self) -> dict[str, Any]:
+    def _own_entries(self) -> dict[str, Any]:
         layout = self.layout
         heads = hashlib.sha256(json.dumps(layout.to_json()).encode()).hexdigest()
         return {
-            **json.loads(json.dumps(dict(self.fingerprint))),
             "layout": f"{layout.n_heads} heads in {layout.n_layers} layers, {layout.width} wide, {heads[:8]}",
             "stored dtype": self.dtype,
             "states_width": self.states_width,

@@ -20,7 +20,7 @@ from savs.errors import StoreError
 
 _EMPTY = -1
 _SMALLEST = 64
-PARTS, QUARANTINE = "parts", "quarantine"
+PARTS, QUARANTINE, CANARIES = "parts", "quarantine", "canaries"
 _THREADS, _WORTH_THREADS = 4, 16 * 2**20
 Places = list[tuple[Part, list[tuple[int, int]]]]
 
@@ -184,7 +184,7 @@ def check_folder(folder: Path) -> None:
     if not folder.is_dir():
         raise StoreError(f"{folder} is a file: name a new or empty folder for the store")
     if not (folder / FILE_NAME).exists():
-        ours = {PARTS, QUARANTINE}
+        ours = {PARTS, QUARANTINE, CANARIES}
         foreign = sorted(
             path.name for path in folder.iterdir() if path.name not in ours and not path.name.startswith(".")
         )

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from savs._posix import require_posix
+from savs._reprs import short_repr
+from savs.cache._canaries import Canaries
 from savs.cache._description import FILE_NAME, KEY_BYTES, Description, read_description, write_description
 from savs.cache._files import locked, remove_stale
 from savs.cache._parquet import LARGEST_PAGE
@@ -48,6 +50,9 @@ class StoredRows(NamedTuple):
     found: NDArray[np.bool_]
     states: NDArray[np.float32] | None
 
+    def __repr__(self) -> str:
+        return short_repr(self)
+
 
 class FeatureStore:
     """Feature rows by key, in a folder of immutable Parquet parts; see `open` and `existing`.
@@ -62,6 +67,8 @@ class FeatureStore:
         Whose features these are, of which heads, in which dtype.
     part_rows : int
         Rows of a full part: what a killed process computes again at most.
+    canaries : savs.cache._canaries.Canaries
+        Which code computed the rows.
     """
 
     def __init__(
@@ -81,6 +88,7 @@ class FeatureStore:
         self.folder = folder
         self.description = description
         self.part_rows = part_rows or max(1, min(_PART_ROWS, _PART_BYTES // description.row_bytes))
+        self.canaries = Canaries(folder, description)
         self._shelf = PartCatalog(folder, description)
         self._writer = Writer(folder, description, self._shelf, self.part_rows, on_full)
 
@@ -126,19 +134,23 @@ class FeatureStore:
             If an option is none of those above.
         """
         path = Path(folder)
-        store = cls(
-            path,
-            Description(dict(fingerprint), layout, dtype, states_width),
-            on_full=on_full,
-            part_rows=part_rows,
-        )
+        asked = Description(dict(fingerprint), layout, dtype, states_width)
+        store = cls(path, asked, on_full=on_full, part_rows=part_rows)
         check_folder(path)
+        failure: OSError | None = None
         try:
             (path / PARTS).mkdir(parents=True, exist_ok=True)
             if read_description(path) is None:
-                write_description(path, store.description)
+                write_description(path, asked)
         except OSError as error:
-            store._writer.cannot_write(error)
+            failure = error
+        there = read_description(path)
+        if there is not None and there.id != asked.id:
+            # The same backbone, recorded by other libraries: parts carry what was recorded.
+            there.check_same(asked, path)
+            store = cls(path, there, on_full=on_full, part_rows=part_rows)
+        if failure is not None:
+            store._writer.cannot_write(failure)
         store._begin()
         return store
 
@@ -193,9 +205,18 @@ class FeatureStore:
         """How long the oldest row that is not written yet has been waiting; 0 if there is none."""
         return self._writer.waiting_seconds
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.folder)!r}, {len(self)} rows, {self.description.layout!r})"
+
     def __len__(self) -> int:
         """Return the number of keys in parts; rows that are not written yet do not count."""
         return len(self._shelf.places)
+
+    def keys(self) -> list[bytes]:
+        """Return the keys of all rows in parts, each once, in the order in which parts are read fastest."""
+        self._shelf.refresh()
+        parts = sorted(self._shelf.parts.values(), key=lambda part: part.path.name)
+        return list(dict.fromkeys(key for part in parts for key in part.keys))
 
     def missing(self, keys: Sequence[bytes], *, states: bool = False) -> list[bytes]:
         """Return the keys that the store does not have, each once, in their order.
@@ -304,8 +325,9 @@ class FeatureStore:
         -------
         dict
             ``rows`` (different keys), ``parts``, ``bytes`` (of the parts), ``layers``, ``fingerprint``,
-            ``dtype``, ``states_width``, ``duplicates`` (rows that stand elsewhere too) and ``quarantined``
-            (damaged parts).
+            ``dtype``, ``states_width``, ``duplicates`` (rows that stand elsewhere too), ``quarantined``
+            (damaged parts) and ``environments`` (versions, attention kernel, device and dtype whose vectors
+            these are).
         """
         self._shelf.refresh()
         parts = self._shelf.parts.values()
@@ -319,6 +341,7 @@ class FeatureStore:
             "states_width": self.description.states_width,
             "duplicates": sum(part.n_rows for part in parts) - len(self),
             "quarantined": len(self._shelf.quarantined()),
+            "environments": self.canaries.environments(),
         }
 
     def verify(self, advance: Callable[[int], object] = lambda _n_bytes: None) -> list[BadPart]:

@@ -6,17 +6,20 @@ and the final hidden state.
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from savs.backbones import Backbone, Extraction, JSONValue
+from savs.backbones._canary import environment_of
+from savs.backbones._identity import RECORDED_ONLY, differing
 from savs.backbones.base import RunReport
 from savs.cache._keys import feature_keys, store_identity
 from savs.data import ErrorLimit, Example
@@ -144,6 +147,7 @@ class StoredBackbone:
         self.store = store
         self.keeps_states = True
         self._held = False
+        self._checked: tuple[Mapping[str, JSONValue], dict[str, Any]] | None = None
         self.last, self.total = Counts(), Counts()
         self.report = RunReport()
 
@@ -177,6 +181,13 @@ class StoredBackbone:
         if name == "backbone" or name.startswith("__"):
             raise AttributeError(name)
         return getattr(self.backbone, name)
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
+        return self  # as the backbone inside
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+        kept = {"keeps_states": self.keeps_states, "total": self.total}
+        return with_store, (self.backbone, self.store.folder), kept
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.backbone!r}, {str(self.store.folder)!r})"
@@ -324,8 +335,51 @@ class StoredBackbone:
         return self.backbone.generate(examples, max_new_tokens=max_new_tokens)
 
     def _keys(self, call: _Call, part: range) -> _Keys:
-        keys = feature_keys(self.backbone, [call.examples[index] for index in part])
+        examples = [call.examples[index] for index in part]
+        keys = feature_keys(self.backbone, examples, self._identity()) if examples else []
         return dict(zip(part, keys, strict=True))
+
+    def _identity(self) -> Mapping[str, Any]:
+        """Return what the keys of this backbone's rows are made of; the store may be checked for that."""
+        fingerprint = self.backbone.fingerprint
+        if self._checked is None or self._checked[0] != fingerprint:
+            self._checked = fingerprint, self._identity_of(fingerprint)
+        return self._checked[1]
+
+    def _identity_of(self, fingerprint: Mapping[str, Any]) -> dict[str, Any]:
+        recorded, current = self.store.description.fingerprint, json.loads(json.dumps(dict(fingerprint)))
+        if differing(recorded, current, (recorded.keys() | current.keys()) - RECORDED_ONLY):
+            # The model was changed since, such as by an adapter that is switched off: no canary is its own.
+            environment: Any = environment_of(fingerprint)
+            return store_identity(fingerprint) | {"environment": environment}
+        key = self.store.canaries.key(self.backbone, n_rows=len(self.store))
+        return dict(recorded) if key is None else {**recorded, "canary": key}
+
+    def rekey(self, *, accept_drift: bool = False) -> bool:
+        """Let the store take vectors of libraries that compute others than those it holds.
+
+        Parameters
+        ----------
+        accept_drift : bool, default=False
+            Serve the rows that are there to these libraries too. By default theirs are kept beside them: what
+            is needed is computed again, and the old libraries still find their own.
+
+        Returns
+        -------
+        bool
+            False if nothing had to be done.
+
+        Raises
+        ------
+        StoreError
+            If the store cannot be written.
+        """
+        from savs.cache._writing import unwritable
+
+        try:
+            return self.store.canaries.rekey(self.backbone, accept_drift=accept_drift)
+        except OSError as error:
+            raise unwritable(self.store.folder, error) from error
 
     def _read(self, call: _Call, part: range, layout: HeadLayout) -> None:
         """Find or compute the rows of a chunk."""
@@ -468,11 +522,15 @@ def with_store(
         If the folder holds the features of another backbone, with the entries that differ.
     StoreError
         If it holds something else.
+    DriftError
+        At the first use, if the installed libraries compute other vectors than those in the folder.
 
     Warns
     -----
     StoreWarning
         Once, if the folder cannot be written: the run goes on and keeps nothing.
+    DriftWarning
+        At the first use, if an older savs filled the folder, so that this cannot be told.
 
     Examples
     --------

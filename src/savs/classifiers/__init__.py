@@ -9,6 +9,8 @@ from savs.classifiers.auto import AutoClassifier
 from savs.classifiers.base import CalibratedHeadClassifier, FittedScores, HeadClassifier, HeadOpinions, State
 from savs.classifiers.cross_validation import Estimate, estimate_classifier, wilson_interval
 from savs.classifiers.ensemble import EnsembleClassifier
+from savs.classifiers.gaussian_rule import GaussianRule
+from savs.classifiers.head_rule import HeadRule, Parameters
 from savs.classifiers.head_sets import HeadChange, HeadSet
 from savs.classifiers.head_voting import HeadVoteClassifier
 from savs.classifiers.kernel import KernelDiscriminantClassifier, KernelRidgeClassifier
@@ -16,10 +18,7 @@ from savs.classifiers.last_state import LastStateClassifier
 from savs.classifiers.methods import Method, available_methods, make_method, register_method
 from savs.classifiers.rules import (
     CosineRule,
-    GaussianRule,
-    HeadRule,
     NearestShotRule,
-    Parameters,
     available_rules,
     make_rule,
     register_rule,

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import numbers
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.multiclass import check_classification_targets
 
-from savs.errors import ActivationError, DataError
+from savs._labels import Label, as_label
+from savs.errors import ActivationError, DataError, ExampleError
 from savs.layout import HeadLayout
 
 # Labels in, classes and class indices out; labels that NumPy would merge or change silently are refused.
 
-_INT64 = np.iinfo(np.int64)
-
 
 def check_label_types(labels: Iterable[Any]) -> None:
-    """Raise unless all labels are str, all are int, or all are bool (NumPy's own scalars included).
+    """Raise unless all labels are str, all are int, or all are bool, of whatever library.
 
     Parameters
     ----------
@@ -30,7 +28,7 @@ def check_label_types(labels: Iterable[Any]) -> None:
     ------
     DataError
         For another type (None, float, NaN), for an ensemble, for an int that does not fit 64 bits, and for a
-        string that ends in NUL (NumPy drops it).
+        string that holds NUL (NumPy drops it).
 
     Examples
     --------
@@ -40,13 +38,57 @@ def check_label_types(labels: Iterable[Any]) -> None:
         ...
     savs.errors.DataError: labels must all be of one type, these are int and str; write them alike
     """
-    if isinstance(labels, np.ndarray) and labels.dtype.kind in "bi":
-        return
-    kinds = {_kind(label, position) for position, label in enumerate(_flat(labels))}
+    if not (isinstance(labels, np.ndarray) and labels.dtype.kind in "bi"):
+        _plain(_flat(labels))
+
+
+def label_array(labels: Any) -> Any:
+    """Return labels of any library as an array of text, whole numbers or truth values.
+
+    Parameters
+    ----------
+    labels : array-like
+        A list, an array (NumPy's StringDType and masked ones included), a column of pandas (categories,
+        nullable types) or PyArrow, or a tensor. Other arrays of NumPy, and what is not one-dimensional, are
+        returned unchanged: scikit-learn has rules of its own for them.
+
+    Returns
+    -------
+    ndarray of shape (n_examples,), or `labels`
+        Of dtype object if `labels` are such an array.
+
+    Raises
+    ------
+    DataError
+        If a label is missing or none, or they are of several types.
+    """
+    kind = labels.dtype.kind if isinstance(labels, np.ndarray) else ""
+    if labels is None or isinstance(labels, str | bytes) or not isinstance(labels, Iterable):
+        return labels
+    masked = isinstance(labels, np.ma.MaskedArray)
+    settled = kind != "" and kind not in ("O", "T") and not masked
+    if settled or len(getattr(labels, "shape", (0,))) != 1:
+        return labels
+    values = list(labels)
+    if any(isinstance(value, list | tuple | np.ndarray) and np.ndim(value) for value in values):
+        return labels
+    return np.array(_plain(values), dtype=object if kind == "O" else None)
+
+
+def _plain(values: Sequence[Any]) -> list[Label]:
+    """Return labels as Python values; `DataError` if one is none, or they are of several types."""
+    plain: list[Label] = []
+    for position, value in enumerate(values):
+        try:
+            plain.append(as_label(value))
+        except ExampleError as error:
+            raise DataError(f"label {position}: {error.message}") from None
+    kinds = {type(label).__name__ for label in plain}
     if len(kinds) > 1:
         raise DataError(
             f"labels must all be of one type, these are {' and '.join(sorted(kinds))}; write them alike"
         )
+    return plain
 
 
 def encode_labels(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
@@ -102,20 +144,6 @@ def _flat(labels: Iterable[Any]) -> list[Any]:
     if isinstance(labels, (list, tuple)) and not any(isinstance(label, (list, tuple)) for label in labels):
         return list(labels)
     return list(np.asarray(labels, dtype=object).ravel())
-
-
-def _kind(label: object, position: int) -> str:
-    if isinstance(label, (bool, np.bool_)):
-        return "bool"
-    if isinstance(label, numbers.Integral):
-        if not _INT64.min <= int(label) <= _INT64.max:
-            raise DataError(f"label {position} is an integer that does not fit 64 bits; write it as text")
-        return "int"
-    if isinstance(label, str):
-        if label.endswith("\0"):
-            raise DataError(f"label {position} ends in a NUL character; remove it")
-        return "str"
-    raise DataError(f"label {position} is of type {type(label).__name__}; labels are str, int or bool")
 
 
 # Feature rows as estimators take them: the layout that belongs to them, and no NaN or infinity.

@@ -13,14 +13,15 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from savs._labels import warn_of_unknown_labels
 from savs.classifiers._numerics import nearest_classes
 from savs.classifiers._probabilities import class_priors, fit_temperature, is_log_proba_table, log_softmax
 from savs.classifiers._support_set import Shots, nested_folds
 from savs.classifiers._validation import (
     check_finite,
     check_finite_from,
-    check_label_types,
     encode_labels,
+    label_array,
     resolve_layout,
 )
 from savs.layout import Head, HeadLayout
@@ -198,8 +199,7 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         ValueError
             If X does not fit the layout or `y`, or a parameter is out of its range.
         """
-        if y is not None and not isinstance(y, np.ndarray):
-            check_label_types(y)  # type: ignore[arg-type]  # before NumPy merges 1 and "1"
+        y = label_array(y)  # before NumPy merges 1 and "1"
         rows, labels = validate_data(self, X, y, dtype=[np.float64, np.float32], ensure_all_finite=False)
         layout = resolve_layout(self.layout, rows.shape[1])
         check_finite(rows, layout)
@@ -254,6 +254,30 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Return the most probable class of each row, shape (n_examples,); ties go to the first class."""
         winners = nearest_classes(self.decision_log_proba(X))
         return np.asarray(self.classes_[winners])
+
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Return the accuracy on labeled rows.
+
+        Parameters
+        ----------
+        X : array-like of float, shape (n_examples, n_features_in_)
+            Feature rows.
+        y : array-like, shape (n_examples,)
+            True labels.
+        sample_weight : array-like of float, shape (n_examples,), optional
+            Weight of each row.
+
+        Warns
+        -----
+        DataWarning
+            If some of `y` are not classes; they count as wrong.
+        """
+        labels = label_array(y)
+        share = float(super().score(X, labels, sample_weight))
+        given, classes = np.ravel(labels).tolist(), self.classes_.tolist()
+        if not set(given) <= set(classes):
+            warn_of_unknown_labels(given, classes)
+        return share
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return values of which the largest is the answer: log probabilities, or votes.

@@ -13,6 +13,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from savs._reprs import short_repr
 from savs.classifiers._support_set import head_blocks, unit_vectors
 from savs.classifiers._validation import check_finite, resolve_layout
 from savs.errors import DataError
@@ -44,6 +45,8 @@ class ConformalSets:
     thresholds: NDArray[np.float64]
     smallest_levels: NDArray[np.float64]
     note: str | None
+
+    __repr__ = short_repr
 
     def contains(self, probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Return which classes are in each answer, shape (n_examples, n_classes)."""

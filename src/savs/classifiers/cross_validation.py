@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_array
 
 from savs.classifiers._probabilities import brier_score, expected_calibration_error
 from savs.classifiers._support_set import Shots, leave_one_out_folds, nested_folds
-from savs.classifiers._validation import check_finite, check_label_types, encode_labels, resolve_layout
+from savs.classifiers._validation import check_finite, encode_labels, label_array, resolve_layout
 from savs.classifiers.base import HeadClassifier
 from savs.layout import Head
 
@@ -120,7 +120,7 @@ _FEW_PER_CLASS = 5
 
 @dataclass(frozen=True)
 class Estimate:
-    """Leave-one-shot-out estimate of a classifier's accuracy.
+    """Estimate of a classifier's accuracy on new examples, from held-out shots.
 
     Attributes
     ----------
@@ -140,6 +140,10 @@ class Estimate:
         Expected calibration error of the probabilities of the held-out shots, where there are probabilities.
     brier : float or None
         Their Brier score, 0 to 2.
+    n_shots : int or None
+        Number of all shots; None for one that was saved before this was noted.
+    n_untested_classes : int
+        Classes with one shot, which cannot be left out: nothing is known of how they are answered.
     """
 
     accuracy: float
@@ -149,10 +153,24 @@ class Estimate:
     note: str | None = None
     ece: float | None = None
     brier: float | None = None
+    n_shots: int | None = None
+    n_untested_classes: int = 0
 
     def __post_init__(self) -> None:
         low, high = self.interval  # a list after a round trip through JSON
         object.__setattr__(self, "interval", (low, high))
+
+    @property
+    def covers_all_classes(self) -> bool:
+        """Whether every class was tested; else the accuracy is that of the others, and no headline."""
+        return not self.n_untested_classes
+
+    def __repr__(self) -> str:
+        low, high = self.interval
+        figures = f"accuracy={self.accuracy:.3f}, interval=({low:.3f}, {high:.3f}), n={self.n}"
+        if not self.covers_all_classes:
+            figures = f"without classes of one shot ({self.n_untested_classes}): {figures}"
+        return f"Estimate({figures}{'' if self.note is None else f', note={self.note!r}'})"
 
 
 def summarize_out_of_fold(
@@ -186,6 +204,8 @@ def summarize_out_of_fold(
         note=_note(truth, counts),
         ece=None if probabilities is None else expected_calibration_error(probabilities, truth),
         brier=None if probabilities is None else brier_score(probabilities, truth),
+        n_shots=len(codes),
+        n_untested_classes=int(np.count_nonzero(counts == 1)),
     )
 
 
@@ -200,6 +220,9 @@ def _note(truth: NDArray[np.intp], shots: NDArray[np.intp]) -> str | None:
         remarks.append(
             f"{len(truth)} held-out shots, {fewest} in the smallest class, are too few to support a claim"
         )
+    possible = int(shots[shots > 1].sum())
+    if len(truth) < possible:
+        remarks.append(f"the method leaves out {len(truth)} of the {possible} shots that could be")
     if alone := int(np.count_nonzero(shots == 1)):
         remarks.append(f"{alone} of {len(shots)} classes have one shot and were not tested")
     return "; ".join(remarks) or None
@@ -242,10 +265,8 @@ def estimate_classifier(
     >>> estimate.accuracy, estimate.n
     (1.0, 6)
     """
-    if not isinstance(y, np.ndarray):
-        check_label_types(y)  # type: ignore[arg-type]
     rows = check_array(X, dtype=[np.float64, np.float32], ensure_all_finite=False)
-    classes, codes = encode_labels(np.asarray(y))
+    classes, codes = encode_labels(np.asarray(label_array(y)))
     if len(rows) != len(codes):
         raise ValueError(f"{len(rows)} feature rows, but {len(codes)} labels")
     layout = resolve_layout(classifier.layout, rows.shape[1])

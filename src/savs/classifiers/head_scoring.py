@@ -19,7 +19,7 @@ from savs.classifiers import _numerics
 from savs.classifiers._probabilities import downhill, fit_temperature, log_losses, log_softmax, softmax
 from savs.classifiers._support_set import Shots
 from savs.classifiers.cross_validation import leave_one_out_folds
-from savs.classifiers.rules import HeadRule
+from savs.classifiers.head_rule import HeadRule
 from savs.layout import HeadLayout
 
 __all__ = [

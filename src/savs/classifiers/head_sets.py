@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from savs._reprs import short_repr
 from savs.layout import Head, HeadLayout
 
 __all__ = ["HeadChange", "HeadSet", "jaccard", "stability"]
@@ -35,6 +36,8 @@ class HeadSet:
 
     heads: tuple[Head, ...]
     layout: HeadLayout
+
+    __repr__ = short_repr
 
     def __post_init__(self) -> None:
         heads = tuple(Head(*head) for head in self.heads)

@@ -12,6 +12,7 @@ from savs.classifiers._numerics import nearest_classes
 from savs.classifiers._probabilities import PROBABILITY_FLOOR, softmax
 from savs.classifiers._support_set import Shots
 from savs.classifiers.base import CalibratedHeadClassifier, FittedScores, HeadOpinions
+from savs.classifiers.head_rule import HeadRule
 from savs.classifiers.head_scoring import (
     HeadScores,
     HeadScoring,
@@ -20,7 +21,7 @@ from savs.classifiers.head_scoring import (
     score_heads,
     soft_weights,
 )
-from savs.classifiers.rules import HeadRule, fit_every_head, make_rule, score_every_head
+from savs.classifiers.rules import fit_every_head, make_rule, score_every_head
 from savs.classifiers.sav import check_n_heads, decision_values
 from savs.errors import DataError
 from savs.layout import Head, HeadLayout

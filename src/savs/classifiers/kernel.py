@@ -19,8 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 from savs.classifiers._probabilities import fit_temperature, log_losses, softmax
 from savs.classifiers._support_set import HeadBlock, Shots, head_blocks, unit_vectors
 from savs.classifiers.base import CalibratedHeadClassifier, FittedScores
+from savs.classifiers.gaussian_rule import GaussianRule, leave_one_out_gaussian_scores
 from savs.classifiers.head_scoring import soft_weights
-from savs.classifiers.rules import GaussianRule, leave_one_out_gaussian_scores
 from savs.errors import DataError
 from savs.layout import HeadLayout
 

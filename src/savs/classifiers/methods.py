@@ -10,6 +10,7 @@ from typing import Any, Self
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 
+from savs._labels import as_label
 from savs._registry import NotRegisteredError, Registry
 from savs.classifiers.auto import AutoClassifier
 from savs.classifiers.base import HeadClassifier, State, estimator_key, plain_parameters
@@ -206,7 +207,7 @@ class Method:
             "heads": self.heads,
         }
         if isinstance(self.priors, Mapping):
-            found["priors"] = [[label, float(share)] for label, share in self.priors.items()]
+            found["priors"] = [[as_label(label), float(share)] for label, share in self.priors.items()]
         return found if self.parameters is None else {**found, "parameters": dict(self.parameters)}
 
     @classmethod

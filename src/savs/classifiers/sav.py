@@ -22,8 +22,8 @@ from savs.classifiers._numerics import (
     similarity_blocks,
 )
 from savs.classifiers._probabilities import PROBABILITY_FLOOR
-from savs.classifiers._support_set import Shots, leave_one_out_folds
-from savs.classifiers._validation import check_label_types
+from savs.classifiers._support_set import Shots, nested_folds
+from savs.classifiers._validation import label_array
 from savs.classifiers.base import HeadClassifier, HeadOpinions, State, estimator_key
 from savs.layout import Head, HeadLayout
 
@@ -340,8 +340,11 @@ class SAVClassifier(HeadClassifier):
         [7, 8, 9]
         """
         kept = [Head(*head) for head in heads]
-        check_label_types(classes)  # type: ignore[arg-type]
-        names, scores, means = np.asarray(classes), np.asarray(head_scores), np.asarray(centroids, np.float64)
+        names, scores, means = (
+            np.asarray(label_array(classes)),
+            np.asarray(head_scores),
+            np.asarray(centroids, np.float64),
+        )
         _check_parts(names, kept, scores, means, layout)
         classifier = cls(n_heads=len(kept) if n_heads is None else check_n_heads(n_heads), layout=layout)
         return classifier._keep(names, kept, scores.astype(np.int64), means, layout)
@@ -349,10 +352,11 @@ class SAVClassifier(HeadClassifier):
     def cross_validation_folds(self, shots: Shots) -> list[NDArray[np.intp]]:
         """Return which shots each fold of an accuracy estimate leaves out.
 
-        One of every class in up to 20 folds; fewer folds where a refit takes minutes.
+        All shots in up to 20 folds, one of every class in each where there are no more than 20; fewer folds
+        where a refit takes minutes.
         """
         if float(shots.rows.size) * shots.n_classes < _LONG:
-            return leave_one_out_folds(shots.codes, 0, _MAX_FOLDS)
+            return nested_folds(shots.codes, _MAX_FOLDS)
         return super().cross_validation_folds(shots)
 
     def prediction_bytes(self) -> int:

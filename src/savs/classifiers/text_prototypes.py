@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from savs.classifiers._probabilities import PROBABILITY_FLOOR, fit_temperature, log_softmax, softmax
 from savs.classifiers._support_set import Shots, head_blocks, unit_vectors
-from savs.classifiers._validation import check_finite, check_label_types, resolve_layout
+from savs.classifiers._validation import check_finite, label_array, resolve_layout
 from savs.classifiers.base import CalibratedHeadClassifier, FittedScores, HeadClassifier, State
 from savs.classifiers.ensemble import make_base_estimator, mix
 from savs.classifiers.head_scoring import rank_heads
@@ -91,8 +91,7 @@ class TextPrototypeClassifier(CalibratedHeadClassifier):
         ValueError
             If the classes are not sorted, or not one per prototype.
         """
-        check_label_types(classes)  # type: ignore[arg-type]
-        names = np.asarray(classes)
+        names = np.asarray(label_array(classes))
         prototypes = np.asarray(self.prototypes, dtype=np.float64)
         layout = resolve_layout(self.layout, prototypes.shape[1])
         prototypes = self._checked(len(names), layout)

@@ -58,7 +58,7 @@ def _draw(
     columns = len(images) + 1
     grid = figure.add_gridspec(2, columns, width_ratios=[1] * len(images) + [1.5])
     for column, (part, image) in enumerate(images.items()):
-        pixels = np.asarray(load_image(image.source))
+        pixels = np.asarray(load_image(image))
         _draw_image(figure.add_subplot(grid[0, column]), pixels)
         _draw_tiles(figure.add_subplot(grid[1, column]), pixels, by_part[part])
     words = [one for one in found.occlusion if one.where.kind == "words"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,10 +15,10 @@ from savs.errors import DataError
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
-    from savs.data import ErrorLedger, Example
+    from savs.data import DataSource, ErrorLedger, Example
     from savs.errors import ItemError
     from savs.media import Fetcher
-    from savs.model import SAVModel
+    from savs.model import MultiLabelModel, SAVModel
 
 
 # How data is read.
@@ -46,9 +45,11 @@ _SAME_NAMES = (
     "audio_column",
     "video_frames",
     "video_fps",
+    "bit_depth",
     "text_column",
     "label_column",
     "id_column",
+    "delimiter",
     "root",
     "allow_outside",
     "split",
@@ -66,8 +67,10 @@ def _fetcher(hosts: tuple[str, ...]) -> Fetcher:
         raise click.BadParameter(str(error), param_hint="--allow-host") from None
 
 
-def with_sampling_of(model: SAVModel, reading: ReadOptions) -> ReadOptions:
-    """Return options that read videos as the shots of a classifier were read, unless others were given."""
+def with_sampling_of(model: SAVModel | MultiLabelModel, reading: ReadOptions) -> ReadOptions:
+    """Return options that read media as the shots of a classifier were read, unless others were given."""
+    if reading.bit_depth is None:
+        reading = replace(reading, bit_depth=model.bit_depth_)
     sampling = model.video_sampling_
     if sampling is None or reading.video_frames is not None or reading.video_fps is not None:
         return reading
@@ -78,7 +81,7 @@ def with_sampling_of(model: SAVModel, reading: ReadOptions) -> ReadOptions:
 
 
 def read_data(
-    source: Path | str,
+    source: DataSource,
     reading: ReadOptions,
     ledger: ErrorLedger | None = None,
     *,
@@ -88,7 +91,7 @@ def read_data(
 
     Parameters
     ----------
-    source : Path or str
+    source : Path, str or list of them
         What `savs.data.read_examples` reads.
     reading : ReadOptions
     ledger : ErrorLedger, optional
@@ -175,7 +178,7 @@ class Source:
 
     Parameters
     ----------
-    data : Path or str
+    data : Path, str or list of them
         What `savs.data.iter_examples` reads.
     reading : ReadOptions
         How.
@@ -185,7 +188,7 @@ class Source:
         Only every n-th of these, from the i-th on.
     """
 
-    data: Path | str
+    data: DataSource
     reading: ReadOptions = field(default_factory=ReadOptions)
     limit: int | None = None
     shard: tuple[int, int] | None = None

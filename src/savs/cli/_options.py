@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import reduce, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from savs.cli._session import current_session, pass_session, remember
 
 if TYPE_CHECKING:
     from savs.data import Example
-    from savs.model import AbstentionPolicy, SAVModel
+    from savs.model import AbstentionPolicy, MultiLabelModel, SAVModel
 
 Command = Callable[..., Any]
 Decorator = Callable[[Command], Command]
@@ -82,6 +83,21 @@ DATA = DataSource()
 """The type of an argument that names data."""
 
 
+def data_argument(name: str, *, required: bool = True) -> Option:
+    """Add an argument that names data: a path, pattern or address, or several of them, which are a list."""
+
+    def one_or_all(_context: click.Context, _option: click.Parameter, sources: Sequence[Any]) -> Any:
+        return (sources[0] if sources else None) if len(sources) < 2 else list(sources)
+
+    return click.argument(
+        name,
+        type=DATA,
+        nargs=-1,
+        required=required,
+        callback=one_or_all,
+    )
+
+
 class _Rate(click.FloatRange):
     """A number within bounds, which NaN is not."""
 
@@ -123,6 +139,21 @@ class _Priors(click.ParamType["str | dict[str, float]"]):
             if not label:
                 self.fail(f"{value!r} is not uniform, empirical or LABEL=SHARE,LABEL=SHARE,...", param, ctx)
         return shares
+
+
+class _TemplateOption(click.ParamType["tuple[str, Any]"]):
+    name = "option"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, Any]:
+        """Return name and value from ``NAME=VALUE``."""
+        from savs.backbones._template_options import parse_option
+
+        try:
+            return parse_option(str(value))
+        except ValueError as error:
+            return self.fail(str(error), param, ctx)
 
 
 class _Flag(click.ParamType["tuple[str, float]"]):
@@ -178,9 +209,22 @@ def _data_options() -> list[Option]:
             type=_Rate(0, 1024, min_open=True, max_open=True),
             help="Frames to read per second of video, at most --video-frames [which is then 64 by default].",
         ),
+        click.option(
+            "--bit-depth",
+            metavar="N",
+            type=click.IntRange(8, 16),
+            help="Bits that images of more than 8 bits have, such as 12 [default: what each file says, else "
+            "16; a saved classifier: as at fit].",
+        ),
         click.option("--text-column", metavar="NAME", help="Column with the text of an example."),
         click.option("--label-column", metavar="NAME", help="Column with the label."),
         click.option("--id-column", metavar="NAME", help="Column with the id of an example."),
+        click.option(
+            "--delimiter",
+            metavar="CHAR",
+            callback=lambda _context, _option, name: _CHARACTERS.get(name, name),
+            help="Character between the cells of CSV and TSV files, or tab [default: found].",
+        ),
         click.option(
             "--root",
             type=PathName(exists=True, file_okay=False),
@@ -198,6 +242,10 @@ def _data_options() -> list[Option]:
             "the hosts below it, example.org:8443 that port [default: nothing is downloaded].",
         ),
     ]
+
+
+_CHARACTERS = {"tab": "\t", "\\t": "\t"}
+"""Names of delimiters that are hard to type."""
 
 
 def _media_column(name: str, kind: str) -> Option:
@@ -267,6 +315,22 @@ def _variant_options() -> list[Option]:
             "--image-backend",
             type=click.Choice(["pil", "torchvision"]),
             help="Library that preprocesses images.",
+        ),
+        click.option(
+            "--tokenizer",
+            type=click.Choice(["file", "transformers"]),
+            help="Whose token ids to take where the model's tokenizer.json and transformers disagree "
+            "[default: the file's, with a warning].",
+        ),
+        click.option(
+            "--template-option",
+            "template_options",
+            type=_TemplateOption(),
+            multiple=True,
+            callback=lambda _context, _option, pairs: dict(pairs) or None,
+            metavar="NAME=VALUE",
+            help="Option of the model's chat template, such as enable_thinking=false; the value is JSON, "
+            "else a text. Repeatable.",
         ),
         click.option(
             "--sites",
@@ -400,14 +464,93 @@ def abstention_policy(
     return model.abstention_policy(sets=sets, flags=rates, out_of_distribution=out_of_distribution)
 
 
-# A saved classifier.
+# A saved classifier. The command receives it as `classifier`.
+
+
+@dataclass(frozen=True)
+class SavedClassifier:
+    """A saved classifier as a command line names it; see `classifier_options`.
+
+    Attributes
+    ----------
+    folder : Path
+        Its folder, or the name of a classifier on the hub.
+    backbone : str or None
+        Where the backbone is now; by default where it was at fit.
+    allow_mismatch : tuple of str
+        Entries of the fingerprint that may differ.
+    accept_drift : bool
+        Whether the vectors may be other ones than those of the fit.
+    loading : dict
+        Keywords of `savs.load_backbone`, and ``store``.
+    """
+
+    folder: Path
+    backbone: str | None
+    allow_mismatch: tuple[str, ...]
+    accept_drift: bool
+    loading: dict[str, Any]
+
+    @property
+    def folders(self) -> list[Path]:
+        """The folders in which only savs writes files: the classifier's, and the store's."""
+        return [self.folder, *filter(None, [self.loading.get("store")])]
+
+    def load_any(self) -> SAVModel | MultiLabelModel:
+        """Return the classifier, of one label per example or of several; as `load`."""
+        from savs.model import MultiLabelModel
+        from savs.model.multi_label import INDEX_NAME
+
+        if not (self.folder / INDEX_NAME).is_file():
+            return self.load()
+        return MultiLabelModel.from_pretrained(self.folder, **self._options())
+
+    def load(self) -> SAVModel:
+        """Return the classifier; its backbone is loaded when it is first used.
+
+        Raises
+        ------
+        click.BadParameter
+            If the fingerprint has no entry of a name in `allow_mismatch`.
+        """
+        from savs.model import SAVModel
+
+        return SAVModel.from_pretrained(self.folder, **self._options())
+
+    def _options(self) -> dict[str, Any]:
+        from savs.artifact import IDENTITY
+
+        unknown = sorted(set(self.allow_mismatch) - set(IDENTITY))
+        if unknown:
+            raise click.BadParameter(
+                f"{unknown[0]!r} is not one of {', '.join(IDENTITY)}", param_hint="--allow-mismatch"
+            )
+        return {
+            "backbone": self.backbone,
+            "allow_mismatch": self.allow_mismatch,
+            "accept_drift": self.accept_drift,
+            "progress": current_session(click.get_current_context()).progress,
+            **self.loading,
+        }
+
+
+_OF_CLASSIFIER = ("backbone", "allow_mismatch", "accept_drift", "loading")
 
 
 def classifier_options() -> Decorator:
-    """Add all options of a command that runs a saved classifier on data; the session comes first."""
+    """Add all options of a command that runs a saved classifier on data.
+
+    The command has an argument ``classifier``. It receives the session first, and by name `classifier`, a
+    `SavedClassifier`, `reading` and `max_errors`.
+    """
 
     def add(command: Command) -> Command:
-        wrapped: Command = pass_session(command)
+        @wraps(command)
+        def with_classifier(*session: Any, classifier: Path, **values: Any) -> Any:
+            given = {name: values.pop(name) for name in _OF_CLASSIFIER}
+            return command(*session, classifier=SavedClassifier(classifier, **given), **values)
+
+        wrapped: Command = pass_session(with_classifier)
         for decorate in (
             output_options(),
             backbone_options(variant=False),
@@ -435,42 +578,13 @@ def _recorded_backbone_options() -> Decorator:
             metavar="NAME",
             help="Accept a backbone whose fingerprint differs in this entry, such as dtype; repeatable.",
         ),
+        click.option(
+            "--accept-drift",
+            is_flag=True,
+            help="Use the classifier even if the installed libraries compute other vectors than at fit.",
+        ),
     ]
     return lambda command: _with_options(command, options)
-
-
-def load_classifier(
-    folder: Path, backbone: str | None, allow_mismatch: tuple[str, ...], loading: dict[str, Any]
-) -> SAVModel:
-    """Return a saved classifier; its backbone is loaded when it is first used.
-
-    Parameters
-    ----------
-    folder : Path
-    backbone : str or None
-        Where the backbone is now; by default where it was at fit.
-    allow_mismatch : tuple of str
-        Entries of the fingerprint that may differ.
-    loading : dict
-        Keywords of `savs.load_backbone`.
-
-    Raises
-    ------
-    click.BadParameter
-        If there is no such entry.
-    """
-    from savs.artifact import IDENTITY
-    from savs.model import SAVModel
-
-    unknown = sorted(set(allow_mismatch) - set(IDENTITY))
-    if unknown:
-        raise click.BadParameter(
-            f"{unknown[0]!r} is not one of {', '.join(IDENTITY)}", param_hint="--allow-mismatch"
-        )
-    progress = current_session(click.get_current_context()).progress
-    return SAVModel.from_pretrained(
-        folder, backbone=backbone, allow_mismatch=allow_mismatch, progress=progress, **loading
-    )
 
 
 # How heads become a classifier.

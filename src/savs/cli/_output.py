@@ -174,8 +174,19 @@ def estimate_lines(estimate: dict[str, Any] | None) -> list[str]:
     """Return the accuracy to expect of a classifier, as lines of text."""
     if estimate is None:
         return ["no estimate of accuracy: no class has two shots"]
+    held_out, untested = f"{estimate['n']} held-out shots", estimate.get("n_untested_classes")
+    if untested:
+        share, interval = percent(estimate["accuracy"]), percents(estimate["interval"])
+        return [
+            f"no estimate of accuracy over all classes: one shot alone tests nothing, and {untested} of them "
+            "have no more",
+            f"of the other classes, {share} of {held_out} were right (95 % interval {interval})",
+            f"note: {estimate['note']}",
+        ]
+    if estimate.get("n_shots") is not None and estimate["n"] < estimate["n_shots"]:
+        held_out = f"{estimate['n']} held-out of {estimate['n_shots']} shots"
     line = (
-        f"estimated accuracy {percent(estimate['accuracy'])} (from {estimate['n']} held-out shots, "
+        f"estimated accuracy {percent(estimate['accuracy'])} (from {held_out}, "
         f"95 % interval {percents(estimate['interval'])})"
     )
     return [line, f"note: {estimate['note']}"] if estimate.get("note") else [line]

@@ -2,7 +2,8 @@
 
 ``answers.jsonl.partial`` holds the rows, ``answers.jsonl.partial.json`` what they were made from. The file
 gets its name when everything is written. A run that was killed may leave an incomplete last line, so only
-whole chunks of rows are kept.
+whole chunks of rows are kept. The unfinished rows of a CSV or Parquet file are JSON lines too; the table is
+made of them at the end.
 """
 
 from __future__ import annotations
@@ -19,13 +20,15 @@ import click
 
 from savs._posix import lock_file, require_posix
 from savs.cli._session import Session, remark
+from savs.cli._tables import Columns, is_table, read_json_lines, write_rows
 from savs.errors import DataError
 
 if TYPE_CHECKING:
     from savs.backbones import Backbone
     from savs.cache import Counts
     from savs.data import ErrorLedger, Example, Label
-    from savs.model import AbstentionPolicy, Abstentions, SAVModel
+    from savs.errors import ItemError
+    from savs.model import AbstentionPolicy, Abstentions, MultiLabelModel, SAVModel
 
 
 # Answers and errors, each at the position of its example.
@@ -41,20 +44,20 @@ class Answer(NamedTuple):
 
     Attributes
     ----------
-    label : label
+    label : label, or list of label where an example may have several
     proba : list of float
         One probability per class.
     abstentions : dict
         Values of ``"set"``, ``"flag"`` and ``"out_of_distribution"``, those that were asked for.
     """
 
-    label: Label
+    label: Any
     proba: list[float]
     abstentions: dict[str, Any]
 
 
 def answer(
-    model: SAVModel,
+    model: SAVModel | MultiLabelModel,
     examples: Mapping[int, Example],
     ledger: ErrorLedger,
     *,
@@ -78,17 +81,17 @@ def answer(
     if not examples:
         return {}
     items = list(examples.values())
-    predictions = model.predict(
-        items,
-        on_error="collect",
-        max_errors=ledger.left,
-        abstention_policy=abstention_policy,
-        progress=progress,
+    # A policy is for classifiers of one label per example alone.
+    policy: dict[str, Any] = {} if abstention_policy is None else {"abstention_policy": abstention_policy}
+    predictions: Any = model.predict(
+        items, on_error="collect", max_errors=ledger.left, progress=progress, **policy
     )
     positions = list(examples)
     answered = [positions[row] for row in predictions.indices.tolist()]
     ledger.note_rest(examples, set(answered), predictions.errors)
-    abstentions = _by_row(predictions.abstentions, len(answered))
+    abstentions: Any = [{}] * len(answered)
+    if abstention_policy is not None:
+        abstentions = _by_row(predictions.abstentions, len(answered))
     answers = map(Answer, predictions.labels, predictions.proba.tolist(), abstentions)
     return dict(zip(answered, answers, strict=True))
 
@@ -102,6 +105,17 @@ def _by_row(abstentions: Abstentions, n_rows: int) -> list[dict[str, Any]]:
     return [{name: values[row] for name, values in present.items()} for row in range(n_rows)]
 
 
+def shares_by_name(classes: Sequence[Label], shares: Sequence[float]) -> dict[str, float]:
+    """Return the probability of each class as rows have it: by name, with six decimals."""
+    return {str(label): round(share, 6) for label, share in zip(classes, shares, strict=True)}
+
+
+def error_entry(error: ItemError) -> dict[str, str]:
+    """Return the error of an example as rows have it."""
+    record = error.record()
+    return {"stage": record["stage"], "code": record["code"], "message": record["message"]}
+
+
 # The feature store of a command.
 
 
@@ -112,7 +126,7 @@ def filling_parts(backbone: Backbone) -> AbstractContextManager[None]:
     return backbone.holding() if isinstance(backbone, StoredBackbone) else nullcontext()
 
 
-def report_store(model: SAVModel, session: Session) -> dict[str, dict[str, int]]:
+def report_store(model: SAVModel | MultiLabelModel, session: Session) -> dict[str, dict[str, int]]:
     """Print how many examples came from the store, and return it for ``--json``; empty without a store."""
     return report_counts(model.store_counts, session)
 
@@ -209,7 +223,7 @@ class Partial:
 
 @contextmanager
 def resumable(
-    output: Path, made_from: Mapping[str, Any], *, resume: bool, rows_per_chunk: int
+    output: Path, made_from: Mapping[str, Any], columns: Columns, *, resume: bool, rows_per_chunk: int
 ) -> Iterator[Partial]:
     """Yield the partial file beside `output`, which gets that name when the block ends well.
 
@@ -218,6 +232,8 @@ def resumable(
     output : Path
     made_from : mapping of str to JSON value
         Everything that decides the rows; an unfinished run made from something else is not continued.
+    columns : mapping of str to type
+        Of the table, where the output is one.
     resume : bool
         Whether to continue an unfinished run.
     rows_per_chunk : int
@@ -246,7 +262,11 @@ def resumable(
             yield partial
             stream.flush()
             os.fsync(stream.fileno())
-            path.replace(output)
+            if is_table(output):
+                write_rows(output, read_json_lines(path), columns)
+                path.unlink()
+            else:
+                path.replace(output)
             beside.unlink(missing_ok=True)
         except BaseException:
             _keep_or_drop(stream, path, beside)
@@ -289,7 +309,15 @@ def _continue(partial: Partial, beside: Path, made_from: Mapping[str, Any], rows
     if before is None:
         remark(f"{partial.path} does not record what it was made from; starting over")
         return
-    wanted = json.loads(json.dumps(dict(made_from)))
+    wanted = _given(json.loads(json.dumps(dict(made_from))))
+    before = _given(before)
+    former = [name for name in before if name not in made_from]
+    if former:
+        remark(
+            f"{partial.path} was written by another version of savs, with {former[0]!r}, which this one does "
+            "not know; starting over"
+        )
+        return
     names = [name for name in dict.fromkeys([*before, *wanted]) if before.get(name) != wanted.get(name)]
     if names:
         differences = "; ".join(
@@ -302,6 +330,11 @@ def _continue(partial: Partial, beside: Path, made_from: Mapping[str, Any], rows
     offset = _count(partial, rows_per_chunk)
     partial.stream.seek(offset)
     partial.stream.truncate()
+
+
+def _given(entries: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries that say something: what was not asked for has no effect on the rows."""
+    return {name: value for name, value in entries.items() if value not in (None, [], {})}
 
 
 def _header(beside: Path) -> dict[str, Any] | None:

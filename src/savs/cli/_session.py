@@ -31,7 +31,7 @@ from types import FrameType
 import click
 
 from savs.cli._output import print_json, printable
-from savs.errors import BackboneMismatchError, ItemError, SAVsError
+from savs.errors import BackboneMismatchError, DriftError, ItemError, SAVsError
 
 # How a run shows its results; known before and after the command itself runs.
 
@@ -141,6 +141,8 @@ def _described(error: BaseException) -> tuple[str, str]:
         return error.code, str(error)
     if isinstance(error, BackboneMismatchError):
         return "backbone_mismatch_error", _with_options(error)
+    if isinstance(error, DriftError):
+        return "drift_error", str(error).replace("accept_drift=True", "--accept-drift")
     if isinstance(error, SAVsError):
         return _snake_case(type(error).__name__), str(error)
     if isinstance(error, click.UsageError):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,6 +13,7 @@ import click
 
 from savs.cli._options import (
     DATA,
+    PathName,
     backbone_options,
     data_options,
     error_options,
@@ -19,8 +21,9 @@ from savs.cli._options import (
     output_options,
 )
 from savs.cli._output import percent, print_json, show, table
-from savs.cli._results import report_counts
+from savs.cli._results import check_new_file, report_counts
 from savs.cli._session import ITEM_ERRORS, Session, pass_session
+from savs.cli._tables import Columns, check_table_name, write_rows
 
 if TYPE_CHECKING:
     from savs.backbones import Backbone
@@ -72,6 +75,12 @@ __all__ = ["compare"]
     metavar="N",
     help="Number of test examples that zero_shot asks the model about, at most.",
 )
+@click.option(
+    "--output",
+    "-o",
+    type=PathName(dir_okay=False),
+    help="File for the figures of each method: .csv, .tsv, .parquet, else JSON lines.",
+)
 @error_options()
 @data_options()
 @backbone_options()
@@ -89,6 +98,7 @@ def compare(
     prompt: str | None,
     seed: int,
     zero_shot_items: int,
+    output: Path | None,
     max_errors: int,
     reading: ReadOptions,
     loading: dict[str, Any],
@@ -102,7 +112,9 @@ def compare(
     for zero_shot.
 
     Several DATA are compared one after the other, with a table of means at the end; --test is then the name
-    of a file beside each. --json prints the figures of each under "datasets" and the means under "overall".
+    of a file beside each. --output writes one row per dataset, number of shots and method.
+
+    --json prints the figures of each under "datasets" and the means under "overall".
     """
     from savs.backbones import load_backbone
     from savs.cache import StoredBackbone
@@ -111,6 +123,10 @@ def compare(
     started = time.perf_counter()
     names, counts = _names(methods), _counts(shots)
     _check_different(data)
+    if output is not None:
+        check_table_name(output)
+        tests = [] if test is None else [test]
+        check_new_file(output, *data, *tests, outside=[loading["store"]] if "store" in loading else [])
     store, left = loading.pop("store", None), max_errors
     sets = []
     for one in data:
@@ -136,6 +152,8 @@ def compare(
         left = _left(left, comparison.errors)
         comparison.errors[:0] = one_set.errors
         comparisons[str(one_set.name)] = comparison
+    if output is not None:
+        write_rows(output, _rows(comparisons), _COLUMNS)
     counts_of_store = report_counts(model.total if isinstance(model, StoredBackbone) else None, session)
     if session.as_json:
         seconds = {"seconds": round(time.perf_counter() - started, 2)}
@@ -172,7 +190,7 @@ def _read_set(
     from savs.data import ErrorLedger
 
     ledger = ErrorLedger(left)
-    pool = _read(data, ledger, prompt, reading)
+    pool = _read(data, ledger, prompt, replace(reading, skip_unread=False))
     later = ErrorLedger(ledger.left)
     items = [] if test is None else _test_set(test, later, prompt, reading, pool)
     return _Set(data, pool, items, [*ledger.errors, *later.errors])
@@ -202,6 +220,39 @@ def _record(found: dict[str, Comparison], test: Path | str | None) -> dict[str, 
         return {"data": name, **named, **one.record()}
     sets = {name: one.record() for name, one in found.items()}
     return {**named, "datasets": sets, "overall": record_overall(overall(found))}
+
+
+_DIFFERENCE = {"name": str, "value": float, "low": float, "high": float}
+_KEPT = ("against_sav", "against_baseline", "seconds", "bytes")
+_COLUMNS: Columns = {
+    **dict.fromkeys(("data", "method"), str),
+    **dict.fromkeys(("shots", "draws", "failures"), int),
+    **dict.fromkeys(("mean", "low", "high"), float),
+    **{f"against_sav.{name}": kind for name, kind in _DIFFERENCE.items()},
+    **{f"against_baseline.{name}": kind for name, kind in _DIFFERENCE.items()},
+    "seconds": float,
+    "bytes": int,
+}
+
+
+def _rows(found: Mapping[str, Comparison]) -> Iterator[dict[str, Any]]:
+    """Yield the figures of each dataset, method and number of shots."""
+    for data, one in found.items():
+        for shots in one.shots:
+            for method in one.methods:
+                figures = one.figures(method, shots)
+                low, high = figures["interval"] or (None, None)
+                yield {
+                    "data": data,
+                    "method": method,
+                    "shots": shots,
+                    "draws": one.draws,
+                    "failures": len(figures["failures"]),
+                    "mean": figures["mean"],
+                    "low": low,
+                    "high": high,
+                    **{name: figures[name] for name in _KEPT},
+                }
 
 
 def _with_store(backbone: Backbone, store: Path | None) -> Backbone:

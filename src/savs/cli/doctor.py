@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +76,10 @@ def _fact_lines(facts: Any) -> Iterator[str]:
     yield f"processor   {facts['processor_class']}{image_processor}"
     template = "chat template" if facts["chat_template"] else "no chat template"
     yield f"prompts     {template}, tokenizer pads on the {facts['padding_side']} (savs on the right)"
+    ids = ", ".join(map(str, facts["prompt_end_ids"]))
+    yield f"            end in {facts['prompt_end']!r}, token ids ..., {ids}"
+    for name, value in facts["template_options"].items():
+        yield f"            chat template with {name}={json.dumps(value)}"
     yield f"runs        {facts['dtype']} on {facts['device']}, kernel {facts['attn_implementation']}"
     yield f"            kernels here: {', '.join(facts['kernels'])}; dtypes: {', '.join(facts['dtypes'])}"
 

@@ -3,75 +3,113 @@
 from __future__ import annotations
 
 import time
-import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from savs.cli._inputs import read_data, with_sampling_of
-from savs.cli._options import DATA, PathName, classifier_options, example_help, load_classifier
+from savs._labels import key_of
+from savs.cli._inputs import read_data
+from savs.cli._multi_label import evaluate_labels, multi_label_option, reading_of
+from savs.cli._options import PathName, SavedClassifier, classifier_options, data_argument, example_help
 from savs.cli._output import percent, percents, print_json, show, table
-from savs.cli._results import answer, by_position, report_store
-from savs.cli._session import ITEM_ERRORS, Session
+from savs.cli._results import (
+    Answer,
+    answer,
+    by_position,
+    check_new_file,
+    error_entry,
+    report_store,
+    shares_by_name,
+)
+from savs.cli._session import ITEM_ERRORS, Session, remark
+from savs.cli._tables import ERROR_COLUMNS, Columns, check_table_name, write_rows
 
 if TYPE_CHECKING:
-    from savs.data import ErrorLedger, Example, ReadOptions
+    from savs.data import DataSource, ErrorLedger, Example, ReadOptions
     from savs.model import SAVModel
 
 __all__ = ["evaluate"]
 
 CONFUSIONS_SHOWN = 5
 CLASSES_SHOWN = 40
-NAMES_SHOWN = 5
 
 
 @click.command(
     short_help="Measure a classifier on labeled examples.",
-    epilog=example_help("savs evaluate my-classifier test.jsonl"),
+    epilog=example_help(
+        "savs evaluate my-classifier test.jsonl", "savs evaluate my-classifier test.jsonl -o answers.csv"
+    ),
 )
 @click.argument("classifier", type=PathName())
-@click.argument("test", type=DATA)
+@data_argument("test")
+@click.option(
+    "--output",
+    "-o",
+    type=PathName(dir_okay=False),
+    help="File for the answer to each example: .csv, .tsv, .parquet, else JSON lines.",
+)
+@multi_label_option("Text between two labels of a label cell [default: as at fit].")
 @classifier_options()
 def evaluate(
     session: Session,
     /,
-    classifier: Path,
-    test: Path | str,
-    backbone: str | None,
-    allow_mismatch: tuple[str, ...],
+    classifier: SavedClassifier,
+    test: DataSource,
+    output: Path | None,
+    multi_label: str | None,
     max_errors: int,
     reading: ReadOptions,
-    loading: dict[str, Any],
 ) -> int:
     """Report accuracy with its 95 % interval, figures for each class, and the most frequent confusions.
 
     TEST is read like the data of savs fit. Examples that cannot be read are listed, and not counted. Shots
     that are also in the test set are counted, with a warning.
 
+    --output writes one row per example, in the order of TEST: id, true_label, label (the answer), correct,
+    proba, is_shot, and the error of one that could not be read. In CSV and Parquet, nested names have dots:
+    proba.red, error.code.
+
+    A classifier of several labels per example is judged by subset accuracy, F1 and Hamming loss, as
+    scikit-learn defines them; its rows have true_labels and labels, and its JSON {"subset_accuracy",
+    "micro_f1", "macro_f1", "hamming_loss", "per_label", ...}.
+
     --json prints {"accuracy", "interval", "n", "per_class", "confusion", "n_errors", "n_leaks", ...}.
     """
     from savs.data import ErrorLedger, adopt_label_type
+    from savs.data._sources import expanded
+    from savs.model import MultiLabelModel
 
     started = time.perf_counter()
-    model = load_classifier(classifier, backbone, allow_mismatch, loading)
+    model = classifier.load_any()
+    reading = reading_of(model, reading, multi_label)
+    if output is not None:
+        check_table_name(output)
+        check_new_file(output, *expanded(test), outside=classifier.folders)
     ledger = ErrorLedger(max_errors)
-    examples = read_data(test, with_sampling_of(model, reading), ledger, require_labels=True)
+    if isinstance(model, MultiLabelModel):
+        return evaluate_labels(session, model, test, reading, ledger, output)
+    examples = read_data(test, reading, ledger, require_labels=True)
     examples = adopt_label_type(examples, test, model.classes_.tolist())
-    report = _report(model, examples, ledger, progress=session.progress)
+    report, items = _report(model, examples, ledger, progress=session.progress)
+    if output is not None:
+        write_rows(output, items, _columns(items, model.classes_.tolist()))
     report["seconds"] = round(time.perf_counter() - started, 2)
     report |= report_store(model, session)
     if session.as_json:
         print_json(report)
     else:
         _show(report, brief=session.quiet)
+        if output is not None and not session.quiet:
+            remark(f"{len(items)} rows in {output}")
     return ITEM_ERRORS if report["n_errors"] else 0
 
 
 def _report(
     model: SAVModel, examples: list[Example], ledger: ErrorLedger, *, progress: bool
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return the figures, and a row for each example."""
     from savs.data import warn_of_test_leakage
     from savs.evaluation import accuracy_report
 
@@ -84,36 +122,54 @@ def _report(
     leaks = model.find_test_leakage(examples)
     warn_of_test_leakage(leaks, examples)
     leaked = {list(positions)[row] for row in leaks}
-    fresh = [truth[index] == one.label for index, one in answers.items() if index not in leaked]
+    fresh = [
+        key_of(truth[index]) == key_of(one.label) for index, one in answers.items() if index not in leaked
+    ]
     report["n_errors"] = len(ledger.errors)
     report["errors"] = [error.record() for error in ledger.errors]
     report["n_leaks"] = len(leaks)
     report["accuracy_without_leaks"] = sum(fresh) / len(fresh) if fresh else None
-    _warn_of_unknown(report["unknown_labels"], report["n"], classes)
-    return report
+    return report, _items(positions, answers, ledger, classes, leaked)
 
 
-def _warn_of_unknown(unknown: dict[str, int], n: int, classes: list[Any]) -> None:
-    """Warn of test labels that are not classes of the classifier."""
-    from savs.data import DataWarning
+def _items(
+    examples: Mapping[int, Example],
+    answers: Mapping[int, Answer],
+    ledger: ErrorLedger,
+    classes: list[Any],
+    leaked: Collection[int],
+) -> list[dict[str, Any]]:
+    """Return a row for each example, in the order of the data."""
+    rows: dict[int, dict[str, Any]] = {}
+    for index, error in ledger.by_index.items():
+        true = examples[index].label if index in examples else None
+        nothing = {"label": None, "correct": None, "proba": None, "is_shot": index in leaked}
+        rows[index] = {"id": error.record()["id"], "true_label": true, **nothing, "error": error_entry(error)}
+    for index, one in answers.items():
+        example = examples[index]
+        rows[index] = {
+            "id": example.id,
+            "true_label": example.label,
+            "label": one.label,
+            "correct": key_of(example.label) == key_of(one.label),
+            "proba": shares_by_name(classes, one.proba),
+            "is_shot": index in leaked,
+        }
+    return [rows[index] for index in sorted(rows)]
 
-    if not unknown:
-        return
-    names = _listed(sorted(unknown))
-    kind = type(classes[0]).__name__
-    lookalike = sorted(set(unknown) & {str(label) for label in classes})
-    hint = f"; the classes are of type {kind}, these labels are not" if lookalike else ""
-    warnings.warn(
-        f"{sum(unknown.values())} of {n} test examples have a label that is not a class of the classifier "
-        f"({names}); they count as wrong{hint}",
-        DataWarning,
-        stacklevel=2,
-    )
 
-
-def _listed(names: Collection[str]) -> str:
-    shown = ", ".join(list(names)[:NAMES_SHOWN])
-    return shown if len(names) <= NAMES_SHOWN else f"{shown} and {len(names) - NAMES_SHOWN} more"
+def _columns(items: Sequence[Mapping[str, Any]], classes: list[Any]) -> Columns:
+    kind = type(classes[0])
+    known = {type(item["true_label"]) for item in items if item["true_label"] is not None}
+    return {
+        "id": str,
+        "true_label": known.pop() if len(known) == 1 else kind,
+        "label": kind,
+        "correct": bool,
+        **{f"proba.{label}": float for label in classes},
+        "is_shot": bool,
+        **ERROR_COLUMNS,
+    }
 
 
 def _show(report: dict[str, Any], *, brief: bool) -> None:

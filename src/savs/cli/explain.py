@@ -9,7 +9,7 @@ import click
 
 from savs._optional import import_optional
 from savs.cli._inputs import with_sampling_of
-from savs.cli._options import DATA, PathName, classifier_options, example_help, load_classifier
+from savs.cli._options import DATA, PathName, SavedClassifier, classifier_options, example_help
 from savs.cli._output import print_json, show, table
 from savs.cli._results import check_new_file
 from savs.cli._session import Session, remark
@@ -47,16 +47,13 @@ PIECES_SHOWN = 8
 def explain(
     session: Session,
     /,
-    classifier: Path,
+    classifier: SavedClassifier,
     data: Path | str,
     wanted: str | None,
     tiles: int,
     plot: Path | None,
-    backbone: str | None,
-    allow_mismatch: tuple[str, ...],
     max_errors: int,
     reading: ReadOptions,
-    loading: dict[str, Any],
 ) -> None:
     """Show votes and margins of the heads, the nearest shots, and the parts that the answer depends on.
 
@@ -66,10 +63,10 @@ def explain(
 
     --json prints {"id", "label", "proba", "heads", "nearest", "occlusion", ...}.
     """
-    model = load_classifier(classifier, backbone, allow_mismatch, loading)
+    model = classifier.load()
     if plot is not None:
         import_optional("matplotlib")
-        check_new_file(plot, data, option="--plot", outside=[classifier])
+        check_new_file(plot, data, option="--plot", outside=classifier.folders)
     example = _read_one(data, wanted, max_errors, with_sampling_of(model, reading))
     explanation = model.explain(example, tiles=tiles, progress=session.progress)
     if plot is not None:

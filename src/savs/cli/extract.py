@@ -12,9 +12,9 @@ import click
 
 from savs.cli._inputs import ROWS_PER_CHUNK, SHARD, Source, in_chunks
 from savs.cli._options import (
-    DATA,
     PathName,
     backbone_options,
+    data_argument,
     data_options,
     error_options,
     example_help,
@@ -28,12 +28,22 @@ if TYPE_CHECKING:
     from savs.cache import StoredBackbone
     from savs.cli._inputs import Chunk
     from savs.cli._progress import Progress
-    from savs.data import ErrorLedger, ReadOptions
+    from savs.data import DataSource, ErrorLedger, ReadOptions
     from savs.errors import ItemError
 
 __all__ = ["extract"]
 
 ERRORS_SHOWN = 20
+
+
+def _folder_name(_context: click.Context, _option: click.Parameter, folder: Path) -> Path:
+    """Refuse the name of a file: a store is a folder."""
+    if folder.suffix.lower() in {".csv", ".parquet", ".npz", ".npy", ".jsonl"} and not folder.is_dir():
+        raise click.BadParameter(
+            f"{folder} would be a feature store, which is a folder: name one, then write its rows to a file "
+            f"with savs export STORE -o {folder.name}"
+        )
+    return folder
 
 
 @click.command(
@@ -43,7 +53,7 @@ ERRORS_SHOWN = 20
         "savs extract large.jsonl -b tiny -o my-store --shard 0/8 --max-errors 100 --errors errors.jsonl",
     ),
 )
-@click.argument("data", type=DATA)
+@data_argument("data")
 @click.option(
     "--backbone",
     "-b",
@@ -53,10 +63,12 @@ ERRORS_SHOWN = 20
 )
 @click.option(
     "--output",
+    "--store",
     "-o",
     required=True,
     metavar="STORE",
     type=PathName(file_okay=False),
+    callback=_folder_name,
     help="Folder of the feature store; created if missing.",
 )
 @click.option("--prompt", metavar="TEXT", help="Question for the model, as in savs fit.")
@@ -91,7 +103,7 @@ ERRORS_SHOWN = 20
 def extract(
     session: Session,
     /,
-    data: Path | str,
+    data: DataSource,
     backbone: str,
     output: Path,
     prompt: str | None,
@@ -118,12 +130,13 @@ def extract(
     from savs.cli._progress import Progress
     from savs.cli._results import check_new_file, check_writable
     from savs.data import ErrorLedger
+    from savs.data._sources import expanded
 
     template = None if prompt is None else PromptTemplate(prompt)
     check_folder(output)
     check_writable(output)
     if errors_file is not None:
-        check_new_file(errors_file, data, option="--errors", outside=[output])
+        check_new_file(errors_file, *expanded(data), option="--errors", outside=[output])
     source = Source(data, reading, limit, shard)
     n_rows = source.check(max_errors)
     model = load_backbone(backbone, progress=session.progress, **loading)
@@ -147,8 +160,11 @@ class _Run:
         ledger: ErrorLedger,
         failures: Callable[[ItemError], object],
     ) -> None:
+        from savs.data._unread import UnreadColumns
+
         self.stored, self.ledger = stored, ledger
         self._template, self._failures = template, failures
+        self._unread = UnreadColumns(() if template is None else template.placeholders)
 
     def fill(self, chunks: Iterator[Chunk], progress: Progress) -> None:
         """Compute the rows that the store lacks; complete rows are on disk at the end, even an early one."""
@@ -174,6 +190,7 @@ class _Run:
 
         examples = {index: item for index, item in chunk.items() if isinstance(item, Example)}
         errors = {index: item for index, item in chunk.items() if not isinstance(item, Example)}
+        self._unread.warn(examples.values())
         if self._template is not None:
             examples = self.ledger.collect(self._template.apply, examples)
         failed = self.stored.fill(list(examples.values()), max_errors=self.ledger.left)

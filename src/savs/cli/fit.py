@@ -5,17 +5,21 @@ from __future__ import annotations
 import shlex
 import time
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
+from savs.cli._multi_label import METHOD, fit_labels, multi_label_option
 from savs.cli._options import (
-    DATA,
     PathName,
     backbone_options,
     by_label,
     check_method,
+    data_argument,
     data_options,
     example_help,
     heads_of,
@@ -37,7 +41,7 @@ from savs.cli._results import check_writable, report_store
 from savs.cli._session import Session, pass_session
 
 if TYPE_CHECKING:
-    from savs.data import ReadOptions
+    from savs.data import DataSource, ReadOptions
     from savs.model import SAVModel
 
 __all__ = ["fit"]
@@ -52,7 +56,7 @@ CLASSES_SHOWN = 20
         'savs fit train/ -b tiny --prompt "What is in this picture?" --shots 20 -o my-classifier'
     ),
 )
-@click.argument("train", type=DATA)
+@data_argument("train")
 @click.option(
     "--backbone",
     "-b",
@@ -67,6 +71,10 @@ CLASSES_SHOWN = 20
     help="Question for the model. {question} stands for the example's text, {NAME} for a column; without "
     "either, the prompt follows the text [default: the text alone].",
 )
+@multi_label_option(
+    "Each example has any number of labels: a list, or a text with SEP between two of them, such as ';'. "
+    "--method is then mean_proba by default."
+)
 @method_options()
 @click.option("--shots", type=click.IntRange(1), help="Examples per class, drawn at random [default: all].")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the draw.")
@@ -77,7 +85,7 @@ CLASSES_SHOWN = 20
 def fit(
     session: Session,
     /,
-    train: Path | str,
+    train: DataSource,
     backbone: str,
     output: Path,
     prompt: str | None,
@@ -87,6 +95,7 @@ def fit(
     priors: dict[str, float] | str | None,
     heads_from: Path | None,
     keep_shots: bool,
+    multi_label: str | None,
     shots: int | None,
     seed: int,
     reading: ReadOptions,
@@ -96,15 +105,28 @@ def fit(
 
     TRAIN is a .jsonl, .json, .csv, .tsv or .parquet file with columns such as image, question and label; a
     dataset saved by the datasets library; hf://owner/name; or a folder with one folder of images per class.
+    Several are read one after the other; 'parts/*.jsonl' in quotes is a pattern of names.
     An older classifier in the output folder is replaced.
 
-    --json prints {"classifier", "classes", "method", "heads": [[layer, index, score], ...], "estimate", ...}.
+    With --multi-label, the output is a new folder with a classifier for each label; savs evaluate and
+    savs predict take it, too.
+
+    --json prints {"classifier", "classes", "method", "heads": [[layer, index, score], ...], "estimate", ...};
+    with --multi-label, {"classifier", "labels", "shots_per_label", "estimates", ...}.
     """
     from savs.artifact import check_target
     from savs.cli._inputs import read_data
     from savs.data import draw_positions
     from savs.model import SAVModel
 
+    if multi_label is not None:
+        others = {"--scoring": scoring, "--priors": priors, "--heads-of": heads_from, "--shots": shots}
+        _refuse_for_labels([*(name for name in others if others[name]), *["--keep-shots"] * keep_shots])
+        chosen = method if _is_given("method") else METHOD
+        settings = {"prompt": prompt, "method": chosen, "n_heads": n_heads}
+        reading = replace(reading, multi_label=multi_label)
+        fit_labels(session, train, reading, backbone, output, settings, loading)
+        return
     started = time.perf_counter()
     heads = heads_of(heads_from)
     check_method(method, n_heads, scoring, priors, heads)
@@ -112,7 +134,7 @@ def fit(
         raise click.BadParameter("it is the output folder; name another one", param_hint="--store")
     check_target(output)
     check_writable(output)
-    examples = read_data(train, reading, require_labels=True)
+    examples = read_data(train, replace(reading, skip_unread=False), require_labels=True)
     if shots is not None:
         examples = [examples[position] for position in draw_positions(examples, shots, seed)]
     model = SAVModel.from_backbone(
@@ -134,6 +156,17 @@ def fit(
         print_json(summary)
     elif not session.quiet:
         _show(summary)
+
+
+def _is_given(name: str) -> bool:
+    """Return whether an option stands on the command line."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is not None and source is not ParameterSource.DEFAULT
+
+
+def _refuse_for_labels(options: Sequence[str]) -> None:
+    if options:
+        raise click.UsageError(f"{options[0]} is not for several labels per example (--multi-label)")
 
 
 def _summary(model: SAVModel, output: Path, seconds: float) -> dict[str, Any]:

@@ -80,6 +80,7 @@ def _summary(artifact: Artifact) -> dict[str, Any]:
         "classes": artifact.classes,
         "prompt": artifact.prompt,
         "video_sampling": None if artifact.video_sampling is None else asdict(artifact.video_sampling),
+        "bit_depth": artifact.bit_depth,
         "n_shots": len(artifact.shots),
         "n_scored": n_scored(artifact.shots),
         "shots_per_class": {str(label): count for label, count in artifact.shots_per_class.items()},
@@ -118,6 +119,7 @@ def _show_facts(artifact: Artifact) -> None:
         f"classes   {', '.join(counts[:CLASSES_SHOWN])}{more}",
         f"shots     {len(artifact.shots)}",
         *([] if artifact.video_sampling is None else [f"videos    {artifact.video_sampling.in_words}"]),
+        *([] if artifact.bit_depth is None else [f"images    read as {artifact.bit_depth} bits"]),
         *estimate_lines(artifact.estimate),
     )
 

@@ -11,6 +11,7 @@ import click
 
 from savs import __version__
 from savs.cli._session import Session, Terminated, catch_sigterm, report_failure, warnings_as_lines
+from savs.media._bit_depth import levels_checked
 
 __all__ = ["cli", "main", "run"]
 
@@ -25,6 +26,7 @@ COMMANDS = (
     "explain",
     "doctor",
     "store",
+    "export",
 )
 """In the order that a new user needs them; each is in the module of that name."""
 
@@ -75,7 +77,7 @@ def main() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command in this process and return its exit code."""
     session = Session(as_json=_asks_for_json(arguments))
-    with warnings_as_lines(session):
+    with warnings_as_lines(session), levels_checked():
         try:
             result = cli.main(list(arguments), prog_name="savs", standalone_mode=False, obj=session)
         except SystemExit as stop:

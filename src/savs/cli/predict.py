@@ -14,24 +14,36 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from savs import __version__
-from savs.cli._inputs import ROWS_PER_CHUNK, SHARD, Source, in_chunks, with_sampling_of
+from savs.cli._inputs import ROWS_PER_CHUNK, SHARD, Source, in_chunks
+from savs.cli._multi_label import multi_label_option, reading_of
 from savs.cli._options import (
-    DATA,
     PathName,
+    SavedClassifier,
     abstention_options,
     abstention_policy,
     classifier_options,
+    data_argument,
     example_help,
-    load_classifier,
 )
 from savs.cli._output import print_json
-from savs.cli._results import Partial, answer, check_new_file, filling_parts, report_store, resumable
+from savs.cli._results import (
+    Partial,
+    answer,
+    check_new_file,
+    error_entry,
+    filling_parts,
+    report_store,
+    resumable,
+    shares_by_name,
+)
 from savs.cli._session import ITEM_ERRORS, Session, remark
+from savs.cli._tables import ERROR_COLUMNS, Columns, check_table_name
 
 if TYPE_CHECKING:
+    from savs.backbones import Backbone
     from savs.cli._inputs import Chunk
-    from savs.data import ErrorLedger, ReadOptions
-    from savs.model import AbstentionPolicy, SAVModel
+    from savs.data import DataSource, ErrorLedger, ReadOptions
+    from savs.model import AbstentionPolicy, MultiLabelModel, SAVModel
 
 __all__ = ["predict"]
 
@@ -46,9 +58,12 @@ Target = TextIO | Partial
     ),
 )
 @click.argument("classifier", type=PathName())
-@click.argument("data", type=DATA)
+@data_argument("data")
 @click.option(
-    "--output", "-o", type=PathName(dir_okay=False), help="JSONL file for the rows [default: stdout]."
+    "--output",
+    "-o",
+    type=PathName(dir_okay=False),
+    help="File for the rows: .csv, .tsv, .parquet, else JSON lines [default: stdout].",
 )
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N examples.")
 @click.option(
@@ -59,51 +74,57 @@ Target = TextIO | Partial
     default=True,
     help="Continue an interrupted run to the same file [default: yes].",
 )
+@multi_label_option("Text between two labels, where DATA has labels [default: as at fit].")
 @abstention_options()
 @classifier_options()
 def predict(
     session: Session,
     /,
-    classifier: Path,
-    data: Path | str,
+    classifier: SavedClassifier,
+    data: DataSource,
     output: Path | None,
     limit: int | None,
     shard: tuple[int, int] | None,
     resume: bool,
+    multi_label: str | None,
     sets: float | None,
     flags: dict[str, float],
     out_of_distribution: float | None,
-    backbone: str | None,
-    allow_mismatch: tuple[str, ...],
     max_errors: int,
     reading: ReadOptions,
-    loading: dict[str, Any],
 ) -> int:
     """Classify every example: one JSON row with id, label and proba (shares of votes for the method sav).
 
     DATA is a .jsonl, .json, .csv, .tsv or .parquet file, a dataset, a folder of images with or without one
-    folder per class, or one image; it may be larger than memory. A row whose example cannot be read has the
+    folder per class, or one image; it may be larger than memory. Several are read one after the other;
+    'photos/*.jpg' in quotes is a pattern of names. A row whose example cannot be read has the
     label null and an "error".
+
+    A classifier of several labels per example gives "labels", a list, in place of "label".
 
     --sets adds "set", the classes that an example may have. --flag adds "flag", the labels that it is flagged
     as. --out-of-distribution adds "out_of_distribution"; where it is true, the label is null.
 
-    The file of --output appears when it is complete. A run that ends early keeps its rows in FILE.partial,
-    and the same command continues from there. With --output, --json prints {"output", "n", "n_errors"}, and
+    In CSV and Parquet, nested names have dots: proba.red, error.code. The file of --output appears when it is
+    complete. A run that ends early keeps its rows in FILE.partial, and the same command continues from there,
+    whatever the format. With --output, --json prints {"output", "n", "n_errors"}, and
     "store" with --store.
     """
     from savs.data import ErrorLedger
+    from savs.data._sources import expanded
 
-    model = load_classifier(classifier, backbone, allow_mismatch, loading)
+    model = classifier.load_any()
+    reading = reading_of(model, reading, multi_label)
     if output is not None:
-        check_new_file(output, data, outside=[classifier, *filter(None, [loading.get("store")])])
-    source = Source(data, with_sampling_of(model, reading), limit, shard)
-    policy = abstention_policy(model, sets, flags, out_of_distribution)
+        check_table_name(output)
+        check_new_file(output, *expanded(data), outside=classifier.folders)
+    source = Source(data, reading, limit, shard)
+    policy = _policy(model, sets, flags, out_of_distribution)
     n_rows = source.check(max_errors)
     ledger = ErrorLedger(max_errors)
     abstaining = {"sets": sets, "flags": flags, "out_of_distribution": out_of_distribution}
-    made_from = partial(_made_from, classifier, source, backbone, allow_mismatch, abstaining)
-    with _target(output, made_from, resume) as target:
+    made_from = partial(_made_from, classifier, source, abstaining)
+    with _target(output, made_from, _columns(model, abstaining), resume) as target:
         done = _write(model, source, ledger, target, n_rows, policy, progress=session.progress)
     counts = report_store(model, session)
     if output is not None and session.as_json:
@@ -114,7 +135,9 @@ def predict(
 
 
 @contextmanager
-def _target(output: Path | None, made_from: Callable[[], dict[str, Any]], resume: bool) -> Iterator[Target]:
+def _target(
+    output: Path | None, made_from: Callable[[], dict[str, Any]], columns: Columns, resume: bool
+) -> Iterator[Target]:
     """Yield where rows go, with the rows that an earlier run left there."""
     if output is None:
         yield sys.stdout
@@ -123,29 +146,73 @@ def _target(output: Path | None, made_from: Callable[[], dict[str, Any]], resume
         with output.open("w", encoding="utf-8") as stream:
             yield stream
     else:
-        with resumable(output, made_from(), resume=resume, rows_per_chunk=ROWS_PER_CHUNK) as rows:
+        with resumable(output, made_from(), columns, resume=resume, rows_per_chunk=ROWS_PER_CHUNK) as rows:
             yield rows
 
 
-def _made_from(
-    classifier: Path,
-    source: Source,
-    backbone: str | None,
-    allow_mismatch: tuple[str, ...],
-    abstaining: dict[str, Any],
-) -> dict[str, Any]:
+def _policy(
+    model: SAVModel | MultiLabelModel,
+    sets: float | None,
+    flags: dict[str, float],
+    out_of_distribution: float | None,
+) -> AbstentionPolicy | None:
+    from savs.model import SAVModel
+
+    if isinstance(model, SAVModel):
+        return abstention_policy(model, sets, flags, out_of_distribution)
+    if sets is not None or flags or out_of_distribution is not None:
+        raise click.UsageError(
+            "--sets, --flag and --out-of-distribution are not for several labels per example"
+        )
+    return None
+
+
+def _backbone(model: SAVModel | MultiLabelModel) -> Backbone:
+    from savs.model import SAVModel
+
+    return model.backbone if isinstance(model, SAVModel) else model.models_[0].backbone
+
+
+def _answer_name(model: SAVModel | MultiLabelModel) -> str:
+    from savs.model import SAVModel
+
+    return "label" if isinstance(model, SAVModel) else "labels"
+
+
+def _columns(model: SAVModel | MultiLabelModel, abstaining: dict[str, Any]) -> Columns:
+    """Return the columns of a table of answers; the same for all shards of the data."""
+    labels = model.classes_.tolist()
+    kind = type(labels[0])
+    name = _answer_name(model)
+    answers: Any = kind if name == "label" else list[kind]  # type: ignore[valid-type]
+    columns: dict[str, Any] = {"id": str, name: answers}
+    columns |= {f"proba.{label}": float for label in labels}
+    if abstaining["sets"] is not None:
+        columns["set"] = list[kind]  # type: ignore[valid-type]
+    if abstaining["flags"]:
+        columns["flag"] = list[kind]  # type: ignore[valid-type]
+    if abstaining["out_of_distribution"] is not None:
+        columns["out_of_distribution"] = bool
+    return {**columns, **ERROR_COLUMNS}
+
+
+def _made_from(classifier: SavedClassifier, source: Source, abstaining: dict[str, Any]) -> dict[str, Any]:
     """Return everything that decides the rows, by names that a user knows."""
-    data = source.data
-    is_file = isinstance(data, Path) and data.is_file()
+    from savs.data._sources import expanded
+
+    data = expanded(source.data)
+    names = [str(one.resolve()) if isinstance(one, Path) else one for one in data]
+    digests = [_digest(one) if isinstance(one, Path) and one.is_file() else None for one in data]
     reading = {name: value for name, value in vars(source.reading).items() if value not in (None, False, ())}
     return {
         "savs": __version__,
-        "classifier": _digest_of_folder(classifier),
-        "backbone": backbone,
-        "allow_mismatch": sorted(allow_mismatch),
+        "classifier": _digest_of_folder(classifier.folder),
+        "backbone": classifier.backbone,
+        "allow_mismatch": sorted(classifier.allow_mismatch),
+        **({"accept_drift": True} if classifier.accept_drift else {}),
         **abstaining,
-        "data": str(data.resolve()) if isinstance(data, Path) else data,
-        "sha256 of the data": _digest(data) if is_file and isinstance(data, Path) else None,
+        "data": names[0] if len(names) == 1 else names,
+        "sha256 of the data": digests[0] if len(digests) == 1 else digests,
         "data options": json.loads(json.dumps(reading, default=str)),
         "limit": source.limit,
         "shard": None if source.shard is None else "{}/{}".format(*source.shard),
@@ -167,7 +234,7 @@ def _digest(path: Path) -> str:
 
 
 def _write(
-    model: SAVModel,
+    model: SAVModel | MultiLabelModel,
     source: Source,
     ledger: ErrorLedger,
     target: Target,
@@ -184,7 +251,7 @@ def _write(
     if unfinished is not None and unfinished.n_rows:
         done = _skip(unfinished, chunks, ledger)
         remark(f"continuing after {done} rows in {unfinished.path}")
-    with filling_parts(model.backbone), Progress(n_rows, shown=progress, done=done) as shown:
+    with filling_parts(_backbone(model)), Progress(n_rows, shown=progress, done=done) as shown:
         for chunk in chunks:
             rows = _rows(model, chunk, ledger, policy)
             stream.writelines(json.dumps(row, allow_nan=False) + "\n" for row in rows)
@@ -215,21 +282,20 @@ def _skip(partial: Partial, chunks: Iterator[Chunk], ledger: ErrorLedger) -> int
 
 
 def _rows(
-    model: SAVModel, chunk: Chunk, ledger: ErrorLedger, policy: AbstentionPolicy | None
+    model: SAVModel | MultiLabelModel, chunk: Chunk, ledger: ErrorLedger, policy: AbstentionPolicy | None
 ) -> Iterator[dict[str, Any]]:
     from savs.data import Example
 
     examples = {index: item for index, item in chunk.items() if isinstance(item, Example)}
     answers = answer(model, examples, ledger, abstention_policy=policy)
     errors: dict[int, Any] = {**chunk, **ledger.hand_over()}
-    names = [str(label) for label in model.classes_.tolist()]
+    classes, name = model.classes_.tolist(), _answer_name(model)
     for index, item in chunk.items():
         if index in answers:
             label, shares, abstentions = answers[index]
-            proba = {name: round(share, 6) for name, share in zip(names, shares, strict=True)}
+            proba = shares_by_name(classes, shares)
             label_or_none = None if abstentions.get("out_of_distribution") else label
-            yield {"id": item.id, "label": label_or_none, "proba": proba, **abstentions}
+            yield {"id": item.id, name: label_or_none, "proba": proba, **abstentions}
         else:
-            record = errors[index].record()
-            error = {name: record[name] for name in ("stage", "code", "message")}
-            yield {"id": record["id"], "label": None, "proba": None, "error": error}
+            error = errors[index]
+            yield {"id": error.record()["id"], name: None, "proba": None, "error": error_entry(error)}

@@ -1,13 +1,13 @@
-"""``savs store``: show, verify and clean up a feature store."""
+"""``savs store``: show, verify, clean up and re-key a feature store."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from savs.cli._options import PathName, example_help, output_options
+from savs.cli._options import PathName, backbone_options, example_help, output_options
 from savs.cli._output import print_json, show
 from savs.cli._session import FAILED, Session, pass_session
 
@@ -18,13 +18,16 @@ __all__ = ["store"]
 
 
 @click.group(
-    short_help="Show, verify or clean up a feature store.",
+    short_help="Show, verify, clean up or re-key a feature store.",
     epilog=example_help(
         "savs store info my-store", "savs store verify my-store", "savs store prune my-store"
     ),
 )
 def store() -> None:
-    """Show, verify or clean up a feature store: head vectors on disk, computed once. No model is loaded."""
+    """Show, verify, clean up or re-key a feature store: head vectors on disk, computed once.
+
+    No model is loaded, except by savs store rekey.
+    """
 
 
 @store.command(short_help="Show what a store holds.", epilog=example_help("savs store info my-store"))
@@ -35,7 +38,8 @@ def info(session: Session, /, folder: Path) -> None:
     """Show the number of rows of a store, and the backbone they are from.
 
     --json prints {"rows", "parts", "bytes", "layers", "fingerprint", "dtype", "states_width", "duplicates",
-    "quarantined"}.
+    "quarantined", "environments"}; the last one lists the versions, attention kernels, devices and dtypes
+    whose vectors the store holds.
     """
     found = _open(folder).info()
     if session.as_json:
@@ -49,8 +53,13 @@ def info(session: Session, /, folder: Path) -> None:
         f"states       {states}",
         f"duplicates   {found['duplicates']}",
         f"quarantined  {found['quarantined']}",
-        *(f"{name}: {value}" for name, value in found["fingerprint"].items()),
+        *(f"computed by  {_in_words(one)}" for one in found["environments"]),
+        *(f"{name}: {value}" for name, value in found["fingerprint"].items() if not isinstance(value, dict)),
     )
+
+
+def _in_words(environment: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in environment.items() if value is not None)
 
 
 @store.command(
@@ -107,6 +116,53 @@ def prune(session: Session, /, folder: Path) -> None:
         f"damaged parts deleted  {found.quarantined}",
         f"leftovers deleted      {found.temporary}",
     )
+
+
+@store.command(
+    short_help="Take vectors of libraries that compute others.",
+    epilog=example_help(
+        "savs store rekey my-store -b tiny", "savs store rekey my-store -b tiny --accept-drift"
+    ),
+)
+@click.argument("folder", metavar="STORE", type=PathName())
+@click.option(
+    "--backbone",
+    "-b",
+    required=True,
+    metavar="NAME",
+    help="tiny, a model folder, a hub id or a registered name.",
+)
+@click.option(
+    "--accept-drift",
+    is_flag=True,
+    help="Use the vectors that are there with the installed libraries too, although they differ.",
+)
+@backbone_options(store=False)
+@output_options()
+@pass_session
+def rekey(
+    session: Session, /, folder: Path, backbone: str, accept_drift: bool, loading: dict[str, Any]
+) -> None:
+    """Let a store take vectors of installed libraries that compute others than those it holds.
+
+    The new vectors are kept beside the old ones, under keys of their own: what is needed is computed again,
+    and under the old versions the old ones are still found. The backbone is loaded, and a few made-up inputs
+    pass it. --json prints {"rekeyed"}: false if the installed libraries compute what the store holds.
+    """
+    from savs.backbones import load_backbone
+    from savs.cache import with_store
+
+    _open(folder)
+    loaded = load_backbone(backbone, progress=session.progress, **loading)
+    changed = with_store(loaded, folder, on_full="raise").rekey(accept_drift=accept_drift)
+    if session.as_json:
+        print_json({"rekeyed": changed})
+    elif not changed:
+        show("nothing to do: the installed libraries compute the vectors that the store holds")
+    elif accept_drift:
+        show("the vectors of the store are used with the installed libraries too")
+    else:
+        show("from now on the store takes the vectors of the installed libraries, beside the old ones")
 
 
 def _open(folder: Path) -> FeatureStore:

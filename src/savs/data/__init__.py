@@ -38,7 +38,7 @@ if TYPE_CHECKING:
         Role,
         Text,
     )
-    from savs.data.options import ReadKeywords, ReadOptions
+    from savs.data.options import DataSource, ReadKeywords, ReadOptions
     from savs.data.reading import count_rows, iter_examples, iter_results, read_examples
     from savs.data.splits import draw_positions, draw_shots, split_draws
     from savs.media.parts import Audio, Image, Sampling, Video
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AUDIO_MARKER",
     "Audio",
+    "DataSource",
     "DataWarning",
     "ErrorLedger",
     "ErrorLimit",
@@ -119,7 +120,7 @@ __getattr__, __dir__ = attach(
             "Text",
             "VIDEO_MARKER",
         ],
-        "savs.data.options": ["ReadKeywords", "ReadOptions"],
+        "savs.data.options": ["DataSource", "ReadKeywords", "ReadOptions"],
         "savs.data.reading": ["count_rows", "iter_examples", "iter_results", "read_examples"],
         "savs.data.splits": ["draw_positions", "draw_shots", "split_draws"],
         "savs.media.parts": ["Audio", "Image", "Sampling", "Video"],

@@ -1,41 +1,35 @@
-"""Parquet files, saved datasets and hub datasets to rows, a few rows in memory at a time.
+"""Parquet files and datasets of the ``datasets`` library to rows, a few rows in memory at a time.
 
 Cells are taken as they are stored and never decoded, so that every image goes through `savs.media`: a
-image, audio clip or video of the ``datasets`` library arrives as ``{"bytes": ..., "path": ...}``. Only its
-classes are looked up: a whole number of a `ClassLabel` column becomes the class's name.
+image, audio clip or video of the ``datasets`` library arrives as ``{"bytes": ..., "path": ...}``. Only two
+things are looked up: a whole number of a `ClassLabel` column becomes the class's name, and a cell of type
+``arrow.json`` (a `Json` feature of the library) the value that its text stands for.
 
 Read with pyarrow, on which the ``datasets`` library builds, and with the library's features where a file
 carries them. The library's own streaming holds whole groups of rows (measured: 1.4 GB for groups of 1 000
 images of 100 kB, 0.3 GB here), does not know the row of a file, and leaves a lock file in its cache;
 without streaming it copies the file there.
 
-It maps Arrow files into memory: rows are read from disk as they are asked for.
-
-The ``datasets`` library fetches them into its own cache (``HF_HOME``) and reads them as the hub shows them.
-They are the only sources for which anything is fetched or stored: writing ``hf://`` is asking for that.
+Saved datasets are mapped into memory: rows are read from disk as they are asked for.
 """
 
 from __future__ import annotations
 
-import re
 import sys
-import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from savs.data._labels import DataWarning
-from savs.data._text_files import Row, check_file, check_name, name_of, no_rows
+from savs.data._text_files import Row, check_file, check_name, name_of, no_rows, parse_json
 from savs.data.options import RowSelection
 from savs.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
-    from datasets import DatasetBuilder
 
 
 # Arrow batches to rows: what Parquet files, saved datasets and hub datasets have in common.
@@ -54,8 +48,73 @@ _MEDIUM = {"bytes", "path"}
 
 
 def class_names(features: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    """Return the names of the classes by column, of the features of a dataset."""
-    return {column: tuple(kind.names) for column, kind in features.items() if hasattr(kind, "int2str")}
+    """Return the names of the classes by column, of the features of a dataset; a list of classes has them."""
+    kinds = {column: _element(kind) for column, kind in features.items()}
+    return {column: tuple(kind.names) for column, kind in kinds.items() if hasattr(kind, "int2str")}
+
+
+def _element(kind: Any) -> Any:
+    while hasattr(kind, "feature"):
+        kind = kind.feature
+    return kind
+
+
+# Cells of type `arrow.json`, at any depth: their text to the value that it stands for.
+
+Decoder = Callable[[Any], Any]
+
+
+def json_decoder(kind: pa.DataType) -> Decoder | None:
+    """Return what decodes the cells of a column, or None if its type holds no ``arrow.json``."""
+    import pyarrow as pa
+
+    if isinstance(kind, pa.JsonType):
+        return _from_json
+    if isinstance(kind, pa.BaseExtensionType):
+        return json_decoder(kind.storage_type)
+    if pa.types.is_struct(kind):
+        parts = {kind.field(number).name: kind.field(number).type for number in range(kind.num_fields)}
+        return _struct_decoder({name: json_decoder(part) for name, part in parts.items()})
+    if pa.types.is_map(kind):
+        return _pair_decoder(json_decoder(kind.key_type), json_decoder(kind.item_type))
+    if pa.types.is_dictionary(kind):
+        return json_decoder(kind.value_type)
+    # Lists of all kinds: of any length, of a fixed one, views.
+    element = getattr(kind, "value_type", None)
+    return None if element is None else _list_decoder(json_decoder(element))
+
+
+def _from_json(text: Any) -> Any:
+    return None if text is None else parse_json(text, "it", one_line=True)
+
+
+def _struct_decoder(parts: Mapping[str, Decoder | None]) -> Decoder | None:
+    known = {name: decode for name, decode in parts.items() if decode is not None}
+
+    def decoded(value: Any) -> Any:
+        return value if value is None else {**value, **{name: known[name](value[name]) for name in known}}
+
+    return decoded if known else None
+
+
+def _pair_decoder(key: Decoder | None, item: Decoder | None) -> Decoder | None:
+    def decoded(pairs: Any) -> Any:
+        return pairs if pairs is None else [(_by(key, one), _by(item, other)) for one, other in pairs]
+
+    return None if key is None and item is None else decoded
+
+
+def _by(decode: Decoder | None, value: Any) -> Any:
+    return value if decode is None else decode(value)
+
+
+def _list_decoder(element: Decoder | None) -> Decoder | None:
+    if element is None:
+        return None
+    return lambda values: values if values is None else [element(value) for value in values]
+
+
+# Batches to rows.
 
 
 @dataclass
@@ -84,6 +143,7 @@ class Table:
     classes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     start: int = 0
     n_read: int = 0
+    _decoders: dict[str, Decoder | None] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         twice = [column for column, count in Counter(self.columns).items() if count > 1]
@@ -136,7 +196,8 @@ class Table:
             return self._values(batch, range(first + 1, self.n_read + 1))
         keys = [column for column in self.columns if column in kept]
         # Without columns a batch has no rows either.
-        cells = batch.select(keys).to_pylist() if keys else [{} for _ in range(batch.num_rows)]
+        numbers = range(first + 1, self.n_read + 1)
+        cells = self._values(batch.select(keys), numbers) if keys else [{} for _ in range(batch.num_rows)]
         for row in chosen:  # not by `take`, which does not know all types
             (cells[row],) = self._values(batch.slice(row, 1), [first + 1 + row])
         return cells
@@ -146,24 +207,48 @@ class Table:
             cells: list[dict[str, Any]] = batch.to_pylist()
         except UNREADABLE:
             raise self._unreadable(batch, numbers) from None
+        decoders = {name: decode for name in batch.schema.names if (decode := self._decoder(batch, name))}
         for number, row in zip(numbers, cells, strict=True):
             for column, value in row.items():
-                if column in self.classes:
-                    row[column] = self._class_name(column, value, number)
+                if column in decoders:
+                    row[column] = self._decoded(decoders[column], column, value, number)
+                elif column in self.classes:
+                    row[column] = self._class_names(column, value, number)
                 elif isinstance(value, dict | list):
                     row[column] = _medium(value)
         return cells
 
+    def _decoder(self, batch: Batch, column: str) -> Decoder | None:
+        if column not in self._decoders:
+            self._decoders[column] = json_decoder(batch.schema.field(column).type)
+        return self._decoders[column]
+
+    def _decoded(self, decode: Decoder, column: str, value: Any, number: int) -> Any:
+        try:
+            decoded = decode(value)
+            return _medium(decoded) if isinstance(decoded, dict | list) else decoded
+        except DataError:
+            raise DataError(
+                f"{self.place(number)}: column {column!r} is of type arrow.json, but its text is not JSON; "
+                "write the data again"
+            ) from None
+
     def _unreadable(self, batch: Batch, numbers: Sequence[int]) -> DataError:
         for row, number in enumerate(numbers):
-            for column in self.columns:
+            for column in batch.schema.names:
                 try:
                     batch.column(column)[row].as_py()
                 except UNREADABLE:
                     return DataError(
-                        f"{self.place(number)}: column {column!r} holds a value that cannot be read"
+                        f"{self.place(number)}: column {column!r} holds a value that cannot be read; "
+                        "leave the column out, or write it as text"
                     )
-        return DataError(f"{self.place(numbers[0])}: the rows from there on cannot be read")
+        return DataError(f"{self.place(numbers[0])}: the rows from there on cannot be read; write them again")
+
+    def _class_names(self, column: str, value: Any, number: int) -> Any:
+        if isinstance(value, list):
+            return [self._class_names(column, part, number) for part in value]
+        return self._class_name(column, value, number)
 
     def _class_name(self, column: str, value: Any, number: int) -> str | None:
         names = self.classes[column]
@@ -285,7 +370,7 @@ def _classes(name: str, schema: pa.Schema) -> dict[str, Any]:
         raise DataError(message) from None
 
 
-# Saved datasets (`save_to_disk`) and hub datasets (`hf://`), through the `datasets` library.
+# Datasets of the `datasets` library, saved by `save_to_disk` or fetched from the hub.
 
 
 @dataclass(frozen=True)
@@ -352,7 +437,9 @@ def open_saved(folder: Path, split: str | None) -> ArrowData:
         part = chosen_split(name, loaded, split)
         return ArrowData(f"{name}/{part}", loaded[part])
     if split is not None and split != str(loaded.split):
-        raise DataError(f"{name} is one saved dataset, without splits; leave the split {split!r} away")
+        raise DataError(
+            f"{name} is one saved dataset, without splits (--split); leave the split {split!r} away"
+        )
     return ArrowData(name, loaded)
 
 
@@ -363,7 +450,7 @@ def chosen_split(name: str, splits: Mapping[str, Any], split: str | None) -> str
         return names[0]
     if split not in names:
         problem = "has several splits" if split is None else f"has no split {split!r}"
-        raise DataError(f"{name} {problem}; name one of {', '.join(names) or 'none'}")
+        raise DataError(f"{name} {problem}; name one of {', '.join(names) or 'none'} (--split)")
     return str(split)
 
 
@@ -382,203 +469,3 @@ def library_at_work(*, progress: bool = False) -> Iterator[None]:
                 stack.callback(library.enable_progress_bars)
                 library.disable_progress_bars()
         yield
-
-
-# Datasets of the Hugging Face hub, and folders laid out like one: `hf://` addresses.
-
-HUB_PREFIX = "hf://"
-"""How the address of a hub dataset begins."""
-
-_PART = r"[A-Za-z0-9](?:[\w.-]*\w)?"
-_ADDRESS = re.compile(
-    rf"(?P<name>{_PART}(?:/{_PART})?)(?:@(?P<revision>[\w./-]+))?(?:#(?P<split>\w[\w.-]*))?", re.ASCII
-)
-# Of the hub's client, and of the libraries below it: not all of them are `ConnectionError`.
-_UNREACHABLE = {
-    "LocalEntryNotFoundError",
-    "OfflineModeIsEnabled",
-    "ConnectError",
-    "ConnectTimeout",
-    "ReadTimeout",
-}
-_FOLDER = re.compile(r"(?P<name>[~./][^#]*)(?:#(?P<split>\w[\w.-]*))?", re.ASCII)
-
-
-@dataclass(frozen=True)
-class HubAddress:
-    """What an ``hf://`` address says.
-
-    Attributes
-    ----------
-    name : str
-        ``owner/name``, or the path of a folder.
-    folder : Path or None
-        The folder, if it is one on this machine.
-    split, revision : str or None
-        If they were named.
-    """
-
-    name: str
-    folder: Path | None = None
-    split: str | None = None
-    revision: str | None = None
-
-    @classmethod
-    def parse(cls, address: str, split: str | None = None, revision: str | None = None) -> HubAddress:
-        """Return the address ``hf://[datasets/]owner/name[@revision][#split]`` or ``hf://./folder[#split]``.
-
-        Raises
-        ------
-        DataError
-            If it is none, or names another split or revision than the arguments.
-        """
-        text = address.removeprefix(HUB_PREFIX)
-        match = _FOLDER.fullmatch(text)
-        if match:
-            folder = _folder(match["name"])
-            return cls(folder.name, folder, _one("split", match["split"], split), revision)
-        match = _ADDRESS.fullmatch(text.removeprefix("datasets/"))
-        if match is None:
-            raise DataError(
-                f"{address!r} is not a dataset of the hub; write hf://owner/name, with @revision and #split "
-                f"after it if needed, or hf://./folder for one on this machine"
-            )
-        found = _one("split", match["split"], split), _one("revision", match["revision"], revision)
-        return cls(match["name"], None, *found)
-
-
-def open_hub(address: HubAddress, config: str | None) -> tuple[ArrowData, tuple[Path, ...]]:
-    """Return one split of a hub dataset, and the folders that its media files may lie in.
-
-    Raises
-    ------
-    DataError
-        If it cannot be found, reached or read, or a configuration or split has to be chosen.
-
-    Warns
-    -----
-    DataWarning
-        If the hub was not reached or did not give it, with the revision that was found in the cache.
-    """
-    if address.folder is not None and address.revision is not None:
-        raise DataError(f"the folder {address.name!r} has no revisions; hf://owner/name is a hub dataset")
-    with library_at_work(progress=True):
-        builder = _builder(address, config)
-        try:
-            builder.download_and_prepare()
-            split = chosen_split(address.name, builder.info.splits or {}, address.split)
-            data = builder.as_dataset(split)
-        except DataError:
-            raise
-        except Exception as error:
-            raise _failed(address, error) from None
-    return ArrowData(f"{address.name}/{split}", data), _media_folders(address)
-
-
-def _folder(text: str) -> Path:
-    try:
-        folder = Path(text).expanduser().resolve()
-        found = folder.is_dir()
-    except (OSError, ValueError, RuntimeError):
-        found = False
-    if found:
-        check_name(folder)
-        return folder
-    raise DataError(f"there is no folder {text[-200:]!r}; hf://owner/name is a dataset of the hub")
-
-
-def _builder(address: HubAddress, config: str | None) -> DatasetBuilder:
-    from datasets import load_dataset_builder
-
-    # Without this prefix a folder owner/name in the working directory would be taken for it.
-    name = f"hf://datasets/{address.name}" if address.folder is None else str(address.folder)
-    try:
-        builder = load_dataset_builder(name, config, revision=address.revision)
-    except Exception as error:
-        raise _failed(address, error) from None
-    if builder.__module__.endswith(".cache"):
-        _check_cached(address, builder)
-    return builder
-
-
-def _check_cached(address: HubAddress, builder: Any) -> None:
-    """Warn that the hub was not reached; the library's cache does not look at the revision asked for."""
-    if address.revision is not None:
-        if builder.hash in (address.revision, _last_commit(address)):
-            return
-        raise DataError(
-            f"{address.name}: the hub does not give it, and the cache holds revision {builder.hash}, not "
-            f"{address.revision}"
-        )
-    warnings.warn(
-        f"{address.name}: the hub cannot be reached or does not give it; revision {builder.hash} of the "
-        "cache is read",
-        DataWarning,
-        stacklevel=6,
-    )
-
-
-def _last_commit(address: HubAddress) -> str:
-    """Return the commit that a branch or tag stood for when the hub was last reached; else nothing."""
-    from huggingface_hub import constants
-
-    note = Path(constants.HF_HUB_CACHE) / _repository(address) / "refs" / str(address.revision)
-    return note.read_text(encoding="utf-8").strip() if note.is_file() else ""
-
-
-def _repository(address: HubAddress) -> str:
-    return "datasets--" + address.name.replace("/", "--")
-
-
-def _failed(address: HubAddress, error: Exception) -> DataError:
-    """Return what to do about whatever the library raised; its own text may hold addresses and tokens."""
-    from datasets.exceptions import DatasetNotFoundError
-
-    if type(error).__name__ == "DatasetGenerationError" and isinstance(error.__cause__, Exception):
-        error = error.__cause__
-    kind = type(error).__name__
-    if isinstance(error, DatasetNotFoundError):
-        return DataError(
-            f"{address.name}: there is no such dataset on the hub, no such revision, or no access; check "
-            f"the name, or log in with 'hf auth login'"
-        )
-    if isinstance(error, ConnectionError) or kind in _UNREACHABLE:
-        return DataError(f"{address.name}: the hub cannot be reached and the cache does not hold it ({kind})")
-    if isinstance(error, FileNotFoundError) and error.errno is None:  # not of the file system
-        return DataError(f"{address.name}: it holds no file that the datasets library reads")
-    if isinstance(error, OSError):
-        return DataError(
-            f"{address.name}: the cache of the datasets library (HF_HOME) cannot be read or written; check "
-            f"its permissions and the space on its disk ({kind})"
-        )
-    if "Config name is missing" in str(error) or "BuilderConfig" in str(error):
-        return DataError(f"{address.name}: {_configs(address)}")
-    if "CastError" in kind:
-        return DataError(
-            f"{address.name}: its files differ in their columns; choose some with config (--config)"
-        )
-    return DataError(f"{address.name} cannot be read by the datasets library ({kind})")
-
-
-def _configs(address: HubAddress) -> str:
-    from datasets import get_dataset_config_names
-
-    name = f"hf://datasets/{address.name}" if address.folder is None else str(address.folder)
-    names = get_dataset_config_names(name, revision=address.revision)
-    return f"choose one of its configurations with config (--config): {', '.join(names)}"
-
-
-def _media_folders(address: HubAddress) -> tuple[Path, ...]:
-    """Return the folders into which the library puts what it fetches for this dataset."""
-    if address.folder is not None:
-        return (address.folder,)
-    from datasets import config
-    from huggingface_hub import constants
-
-    return Path(constants.HF_HUB_CACHE) / _repository(address), Path(config.EXTRACTED_DATASETS_PATH)
-
-
-def _one(what: str, inside: str | None, given: str | None) -> str | None:
-    if inside is not None and given is not None and inside != given:
-        raise DataError(f"the address names the {what} {inside!r} and the option {given!r}; keep one")
-    return inside if inside is not None else given

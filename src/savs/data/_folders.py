@@ -9,21 +9,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from savs.data._folder_layout import folder_layout, is_beside_images
 from savs.data._labels import DataWarning, has_surrogate
+from savs.data._skipped import Skipped, readable_suffixes
 from savs.data.example import Example, Message, trusted
 from savs.errors import DataError, ExampleError, ItemError
 from savs.media import resolve_media_path
-from savs.media._coercion import AUDIO_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES, as_medium
+from savs.media._coercion import as_medium
 
 _DEEPEST = 32
-_SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES | AUDIO_SUFFIXES
-_SPLITS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
+_OF_SYSTEMS = {"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
 
 
 @dataclass
 class _Listing:
+    suffixes: frozenset[str] = field(default_factory=readable_suffixes)
     images: list[Path] = field(default_factory=list)
-    skipped: list[str] = field(default_factory=list)
+    skipped: Skipped = field(default_factory=Skipped)
 
 
 @dataclass(frozen=True)
@@ -36,16 +38,16 @@ class ImageFolder:
         The folder.
     images : tuple of Path
         The files.
-    labeled : bool
-        Whether each folder inside is a class.
+    class_level : int or None
+        Which of the folders between `path` and an image is its class, from 0; None without classes.
     """
 
     path: Path
     images: tuple[Path, ...]
-    labeled: bool
+    class_level: int | None
 
-    def example(self, image: Path, *, allow_outside: bool = False) -> Example:
-        """Return the example of one of the images, its id the relative path.
+    def example(self, image: Path, *, allow_outside: bool = False, before: str = "") -> Example:
+        """Return the example of one of the images, its id the relative path, after `before`.
 
         Raises
         ------
@@ -56,11 +58,11 @@ class ImageFolder:
         try:
             _check_name(relative)
             resolved = resolve_media_path(relative, self.path, allow_outside=allow_outside)
-            label = relative.parts[0] if self.labeled else None
+            label = None if self.class_level is None else relative.parts[self.class_level]
             message = Message("user", (as_medium(resolved),))
-            return trusted(Example((message,), label, relative.as_posix()))
+            return trusted(Example((message,), label, before + relative.as_posix()))
         except ItemError as error:
-            error.id = relative.as_posix().encode(errors="backslashreplace").decode()
+            error.id = before + relative.as_posix().encode(errors="backslashreplace").decode()
             raise
 
 
@@ -71,38 +73,64 @@ def _check_name(path: Path) -> None:
         )
 
 
-def scan_folder(folder: Path) -> ImageFolder:
+def scan_folder(folder: Path, split: str | None = None, *, skip_unread: bool = True) -> ImageFolder:
     """Return the images of a folder; none is opened.
 
-    With folders inside, each of them is a class and holds its images at any depth; without, no image has
-    a label.
+    With folders inside, each of them is a class and holds its images at any depth, unless they are the parts
+    of a split or only wrap the classes (`savs.data._folder_layout`); without, no image has a label.
+
+    Parameters
+    ----------
+    folder : Path
+    split : str, optional
+        The part of a split to read.
+    skip_unread : bool, default=True
+        Leave out images, videos and audio clips of formats that are not read.
 
     Raises
     ------
     DataError
-        If there are no images, a class folder has none, images lie both beside and in folders, or the
-        folders are parts of a split (train, test) and not classes.
+        If there are no images, a class folder has none, images lie both beside and in folders, or a split has
+        to be chosen; without `skip_unread` also if a medium is not read.
 
     Warns
     -----
     DataWarning
-        Once, with the number of files that are hidden or not media.
+        Once, with the numbers of entries of each kind that are not read; once for masks that are left out; if
+        the folders may mean something else.
     """
     listing = _Listing()
     _walk(folder, folder, listing)
     if not listing.images:
+        found = f"; skipped: {listing.skipped}" if listing.skipped else ""
+        endings = ", ".join(sorted(listing.suffixes))
+        raise DataError(f"{folder.name} holds 0 images, videos or audio clips ({endings}){found}")
+    if listing.skipped.media and not skip_unread:
         raise DataError(
-            f"{folder.name} holds 0 images, videos or audio clips ({', '.join(sorted(_SUFFIXES))})"
+            f"{folder.name} would lose {listing.skipped.n_media}: {listing.skipped.of_media}; "
+            "convert them, or move them out of the folder"
         )
-    classes = _class_folders(folder, listing)
+    layout = folder_layout(folder.name, [path.relative_to(folder).parts for path in listing.images], split)
+    if layout.labeled:
+        known = {row[: layout.level + 1] for row in (*layout.rows, *layout.skipped)}
+        inner = folder.joinpath(*layout.rows[0][: layout.level])
+        _check_filled(inner, {names[-1] for names in known}, listing.skipped)
     if listing.skipped:
-        warnings.warn(
-            f"{folder.name}: {len(listing.skipped)} entries are hidden, links to folders or not images and "
-            f"were skipped, such as {listing.skipped[0]!r}",
-            DataWarning,
-            stacklevel=4,
+        _warn(f"{folder.name}: skipped {listing.skipped}")
+    if layout.skipped:
+        _warn(
+            f"{folder.name}: {len(layout.skipped)} files lie in folders for masks, labels and the like "
+            f"beside images and were skipped, such as {'/'.join(layout.skipped[0])!r}"
         )
-    return ImageFolder(folder, tuple(listing.images), bool(classes))
+    for doubt in layout.doubts:
+        _warn(doubt)
+    top = folder.joinpath(*layout.rows[0][: layout.start])
+    level = layout.level - layout.start if layout.labeled else None
+    return ImageFolder(top, tuple(folder.joinpath(*row) for row in layout.rows), level)
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, DataWarning, stacklevel=5)
 
 
 def natural_order(name: str) -> tuple[tuple[int, int, str], ...]:
@@ -121,14 +149,18 @@ def _walk(folder: Path, top: Path, listing: _Listing) -> None:
     for entry in _entries(folder):
         path = Path(entry.path)
         inside = _is_folder(entry)
-        if entry.name.startswith(".") or (inside and entry.is_symlink() and folder != top):
-            listing.skipped.append(path.relative_to(top).as_posix())
+        if entry.name.startswith("."):
+            listing.skipped.add("hidden file or folder")
+        elif entry.name in _OF_SYSTEMS:
+            listing.skipped.add("folder of the system")
+        elif inside and entry.is_symlink() and folder != top:
+            listing.skipped.add("link to a folder")
         elif inside:
             _walk(path, top, listing)
-        elif path.suffix.lower() in _SUFFIXES:
+        elif path.suffix.lower() in listing.suffixes:
             listing.images.append(path)
         else:
-            listing.skipped.append(path.relative_to(top).as_posix())
+            listing.skipped.add_file(path)
 
 
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
@@ -146,26 +178,12 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _class_folders(folder: Path, listing: _Listing) -> list[str]:
-    relative = [path.relative_to(folder).parts for path in listing.images]
-    classes = sorted({parts[0] for parts in relative if len(parts) > 1})
-    loose = sum(len(parts) == 1 for parts in relative)
-    if classes and loose:
-        raise DataError(
-            f"{folder.name} holds {loose} images beside {len(classes)} folders; put every image into the "
-            f"folder of its class"
-        )
-    if classes and _SPLITS.issuperset(name.lower() for name in classes):
-        raise DataError(
-            f"{folder.name} holds the parts of a split ({', '.join(classes)}), not classes; name one of "
-            f"them, as the folder or as the split"
-        )
-    _check_filled(folder, set(classes))
-    return classes
+def _check_filled(folder: Path, classes: set[str], skipped: Skipped) -> None:
+    for entry in _entries(folder):
+        if _is_folder(entry) and entry.name not in classes and not _holds_no_data(entry.name):
+            found = f" (skipped: {skipped.of_media})" if skipped.media else ""
+            raise DataError(f"the class folder {entry.name!r} holds 0 images{found}; fill it or remove it")
 
 
-def _check_filled(folder: Path, classes: set[str]) -> None:
-    if classes:
-        for entry in _entries(folder):
-            if _is_folder(entry) and not entry.name.startswith(".") and entry.name not in classes:
-                raise DataError(f"the class folder {entry.name!r} holds 0 images; fill it or remove it")
+def _holds_no_data(name: str) -> bool:
+    return name.startswith(".") or name in _OF_SYSTEMS or is_beside_images(name)

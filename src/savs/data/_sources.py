@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from glob import glob
 from pathlib import Path
 from typing import Any, Protocol
 
-from savs.data._arrow_files import HUB_PREFIX, HubAddress, ParquetFiles, is_saved, open_hub, open_saved
+from savs.data._arrow_files import ParquetFiles, is_saved, open_saved
+from savs.data._folder_layout import split_folder
 from savs.data._folders import natural_order
+from savs.data._hub import HUB_PREFIX, HubAddress, is_csv, open_hub
+from savs.data._labels import DataWarning
 from savs.data._readers import ReaderRows, is_registered, registered_names, registered_suffix, scheme_of
 from savs.data._text_files import (
+    CSV_SUFFIXES,
     TEXT_SUFFIXES,
     Row,
     check_file,
@@ -21,143 +27,11 @@ from savs.data._text_files import (
     spelled,
     text_rows,
 )
-from savs.data.coercion import (
-    ID_FIELDS,
-    LABEL_FIELD,
-    TEXT_FIELDS,
-    as_id,
-    is_image_field,
-    is_missing,
-    row_to_example,
-)
+from savs.data.coercion import label_field, media_fields
 from savs.data.example import Example, Label
-from savs.data.options import ReadOptions, RowSelection
-from savs.errors import DataError, ExampleError, ItemError
-from savs.media._coercion import looks_like_image, type_name
-
-# Which columns of a data file hold the image, video, audio clip, text, label and id.
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Names of columns; None means the public SAVs names. Several of images are several images.
-
-    Where one column of an image, video or audio clip is named, those named are all that the row shows and
-    plays.
-    """
-
-    image: str | Sequence[str] | None = None
-    text: str | None = None
-    label: str | None = None
-    id: str | None = None
-    video: str | Sequence[str] | None = None
-    audio: str | Sequence[str] | None = None
-
-    @classmethod
-    def of(cls, options: ReadOptions) -> Columns:
-        """Return the columns that options name."""
-        return cls(
-            image=options.image_column,
-            text=options.text_column,
-            label=options.label_column,
-            id=options.id_column,
-            video=options.video_column,
-            audio=options.audio_column,
-        )
-
-    @cached_property
-    def media(self) -> dict[str, tuple[str, ...]]:
-        """The columns of images, videos and audio clips that were named, by the public name of their kind."""
-        named = {"images": self.image, "videos": self.video, "audios": self.audio}
-        return {kind: (one,) if isinstance(one, str) else tuple(one) for kind, one in named.items() if one}
-
-    @cached_property
-    def named(self) -> tuple[str, ...]:
-        """The columns that were named."""
-        return (*self._media_names, *(name for name in (self.text, self.label, self.id) if name is not None))
-
-    @cached_property
-    def _media_names(self) -> tuple[str, ...]:
-        return tuple(name for names in self.media.values() for name in names)
-
-    @property
-    def id_names(self) -> tuple[str, ...]:
-        """The columns that may hold the id."""
-        return ID_FIELDS if self.id is None else (self.id,)
-
-    def to_example(self, row: Row, root: Path) -> Example:
-        """Return a row's example; its ``fields`` are the row's own columns but for the label.
-
-        Raises
-        ------
-        DataError
-            With file and line, if a named column is missing; if one is named for two media, or for the label
-            and the content.
-        ItemError
-            If the row is not an example.
-        """
-        for name in self.named:
-            if name not in row.cells:
-                columns = ", ".join(map(repr, row.cells))
-                raise DataError(f"{row.where}: there is no column {name!r}; columns: {columns}")
-        twice = [name for name in self._media_names if self._media_names.count(name) > 1]
-        if twice:
-            raise DataError(f"column {twice[0]!r} is named for two media; name it once")
-        if self.label is not None and self.label in (*self._media_names, self.text):
-            raise DataError(
-                f"column {self.label!r} is named for the label and for the content: the answer must not "
-                "stand in the prompt"
-            )
-        example = row_to_example(self._renamed(row.cells), root)
-        chosen = example.id if self.id is None else as_id(row.cells[self.id])
-        label = self.label if self.label is not None else example.label_column
-        fields = {name: _field(cell) for name, cell in row.cells.items() if name != label}
-        return replace(example, id=chosen, fields=fields, label_column=label)
-
-    def id_of(self, row: Row) -> str | None:
-        """Return a row's own id, or None if it has none that can be used."""
-        named = [row.cells[name] for name in self.id_names if not is_missing(row.cells.get(name))]
-        try:
-            return as_id(named[0]) if named else None
-        except ItemError:
-            return None
-
-    def _renamed(self, cells: Mapping[str, Any]) -> dict[str, Any]:
-        """Put the named columns in place of the public names, and take empty labels away."""
-        # A label in a column that is read as text or image by default is the label alone.
-        renamed = {name: cell for name, cell in cells.items() if name != self.label}
-        if self.media:
-            renamed = {name: cell for name, cell in renamed.items() if not is_image_field(name)}
-        for kind, names in self.media.items():
-            renamed[kind] = [part for name in names for part in _as_list(cells[name])]
-        if self.text is not None:
-            renamed = {name: cell for name, cell in renamed.items() if name not in {*TEXT_FIELDS, "messages"}}
-            renamed["question"] = _text(self.text, cells[self.text])
-        if self.label is not None:
-            renamed[LABEL_FIELD] = cells[self.label]
-        if LABEL_FIELD in renamed and is_missing(renamed[LABEL_FIELD]):
-            renamed[LABEL_FIELD] = None
-        if self.id is not None:
-            renamed = {name: cell for name, cell in renamed.items() if name not in ID_FIELDS}
-        return renamed
-
-
-def _text(name: str, cell: Any) -> Any:
-    if is_missing(cell) or isinstance(cell, str):
-        return cell
-    raise ExampleError(f"column {name!r} must hold text, not {type_name(cell)}", code="row")
-
-
-def _as_list(cell: Any) -> list[Any]:
-    return cell if isinstance(cell, list) else [cell]
-
-
-def _field(cell: Any) -> Any:
-    """Return a cell for prompts: of a medium its path, as its bytes are in the example and no text."""
-    if isinstance(cell, dict) and (cell.keys() == {"bytes", "path"} or "array" in cell):
-        return cell.get("path")
-    return cell
-
+from savs.data.options import DataSource, ReadOptions, RowSelection
+from savs.errors import DataError
+from savs.media._coercion import a_type, looks_like_image
 
 # What a path or address means: a text file, Parquet, a saved dataset, the hub, images.
 
@@ -168,6 +42,7 @@ ACCEPTED = (
 """What can be read, for messages."""
 
 _PARQUET = ".parquet"
+_PACKED = {".zip", ".gz", ".bz2", ".xz", ".zst", ".tar", ".tgz", ".7z"}
 _SPLIT = re.compile(r"(?:^|[/._-])(train|training|val|valid|validation|dev|test|testing)(?=[/._-]|$)", re.I)
 
 
@@ -198,9 +73,20 @@ class Rows:
 
 @dataclass(frozen=True)
 class Images:
-    """A folder of images, or one image."""
+    """A folder of images, or one image.
+
+    Attributes
+    ----------
+    path : Path
+    split : str or None
+        The part of a split to read of a folder.
+    name : str or None
+        Its name among several sources.
+    """
 
     path: Path
+    split: str | None = None
+    name: str | None = None
 
 
 Source = Rows | Images
@@ -209,42 +95,126 @@ Source = Rows | Images
 @dataclass(frozen=True)
 class _TextFile:
     path: Path
+    delimiter: str | None = None
+    name: str | None = None
 
     def rows(self, _wanted: RowSelection, _kept: Sequence[str]) -> Iterator[Row]:
-        return text_rows(self.path)
+        return text_rows(self.path, self.delimiter, name=self.name)
 
     def count(self) -> int | None:
-        if self.path.suffix.lower() != ".jsonl":
+        if self.path.suffix.lower() not in {".jsonl", ".ndjson"}:
             return None
         return sum(not line.isspace() for line in decoded_lines(self.path))
 
 
-def find_source(source: Path | str, options: ReadOptions) -> Source:
-    """Return what a source is; its rows are not read yet, but a hub dataset is fetched.
+def find_sources(source: DataSource, options: ReadOptions) -> list[Source]:
+    """Return what a source is made of, in order; rows are not read yet, but hub datasets are fetched.
 
     Parameters
     ----------
-    source : Path or str
+    source : Path, str or sequence of them
         As `savs.data.read_examples` takes it.
     options : ReadOptions
-        Read are `root`, `split`, `config` and `revision`.
+        Read are `root`, `split`, `config`, `revision` and `delimiter`.
 
     Raises
     ------
     DataError
-        If there is no such source, a split has to be chosen, or an option does not belong to it.
+        If there is no such source, one is named twice, a split has to be chosen, or an option does not belong
+        to it.
     """
+    if isinstance(source, Path | str) and _is_parquet_pattern(source):
+        return [_path(Path(source), options, None)]
+    members = expanded(source)
+    if len(members) == 1:
+        return [_find_source(members[0], options)]
+    paths = [Path(member).absolute() for member in members if not _is_address(member)]
+    top = Path(os.path.commonpath([path.parent for path in paths])) if paths else Path()
+    return [
+        _find_source(
+            member,
+            options,
+            None if _is_address(member) else spelled(Path(member).absolute().relative_to(top).as_posix()),
+        )
+        for member in members
+    ]
+
+
+def expanded(source: DataSource) -> list[Path | str]:
+    """Return the members of a source: of a list, and the files that a pattern fits, in natural order.
+
+    Raises
+    ------
+    DataError
+        If a list is empty, a member is neither a path nor text, a pattern fits nothing, or a file is named
+        twice.
+    """
+    members: list[Any] = list(source) if isinstance(source, list | tuple) else [source]
+    wrong = [member for member in members if not isinstance(member, Path | str)]
+    if wrong or not members:
+        kind = f"it holds {a_type(wrong[0])}" if wrong else "it is empty"
+        raise DataError(
+            f"data are named by a path or address, or a list of them ({kind}); examples in memory are read "
+            f"by savs.data.as_examples"
+        )
+    found = [one for member in members for one in _fitting(member)]
+    seen: set[Path | str] = set()
+    for one in found:
+        key = one if _is_address(one) else _resolved(Path(one))
+        if key in seen:
+            raise DataError(f"{str(one)[-200:]!r} is named twice; name each file once")
+        seen.add(key)
+    return found
+
+
+def _fitting(source: Path | str) -> list[Path | str]:
+    """Return the files that a pattern fits; a source that is no pattern by itself."""
+    if _is_address(source) or not set("*?[") & set(str(source)) or _exists(Path(source)):
+        return [source]
+    if "\0" in str(source):
+        raise DataError("the name of the data holds a null character; check the path")
+    # Path.glob would find hidden files, too.
+    paths = sorted(glob(str(source), recursive=True), key=natural_order)  # noqa: PTH207
+    if "**" in str(source):
+        paths = [path for path in paths if not Path(path).is_dir()]
+    if not paths:
+        raise DataError(f"no file fits the pattern {str(source)[-200:]!r}; check the path")
+    return [Path(path) for path in paths]
+
+
+def _is_parquet_pattern(source: Path | str) -> bool:
+    """Return whether a pattern names the Parquet files of one folder, which are one dataset."""
+    if _is_address(source) or not str(source).lower().endswith(_PARQUET):
+        return False
+    return bool(set("*?[") & set(Path(source).name)) and not set("*?[") & set(str(Path(source).parent))
+
+
+def _is_address(source: Path | str) -> bool:
+    return isinstance(source, str) and scheme_of(source) is not None
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, ValueError, RuntimeError):
+        return path.absolute()
+
+
+def _find_source(source: Path | str, options: ReadOptions, name: str | None = None) -> Source:
     if isinstance(source, str) and source.startswith(HUB_PREFIX):
         address = HubAddress.parse(source, options.split, options.revision)
         return _hub(address, options.config, options.root)
     if source == "":
         raise DataError("the name of the data is empty; the current folder is '.'")
     if options.config is not None or options.revision is not None:
-        raise DataError(f"a configuration and a revision belong to a hub dataset ({HUB_PREFIX}owner/name)")
+        raise DataError(
+            f"a configuration (--config) and a revision (--data-revision) belong to a hub dataset "
+            f"({HUB_PREFIX}owner/name)"
+        )
     scheme = scheme_of(source) if isinstance(source, str) else None
     if scheme is not None:
         return _address(str(source), scheme, options)
-    return _path(Path(source), options)
+    return _path(Path(source), options, name)
 
 
 def _address(address: str, scheme: str, options: ReadOptions) -> Rows:
@@ -256,33 +226,35 @@ def _address(address: str, scheme: str, options: ReadOptions) -> Rows:
     return _registered(ReaderRows(scheme, address), options, Path())
 
 
-def _path(path: Path, options: ReadOptions) -> Source:
+def _path(path: Path, options: ReadOptions, name: str | None) -> Source:
     if not _is_folder(path):
-        own = _file(path, options)
+        own = _file(path, options, name)
         if own is not None:
             return own
     ending = registered_suffix(path)
     if ending is not None and _exists(path):
         return _registered(ReaderRows(ending, path), options, path.parent)
     if _is_folder(path):
-        return _folder(path.absolute(), options.root, options.split)
+        return _folder(path.absolute(), options, name)
     problem = "is not read" if _exists(path) else "does not exist"
     known = "".join(f", {name}" for name in registered_names())
-    raise DataError(f"{path.name[:100]!r} {problem}; give {ACCEPTED}{known}")
+    advice = "unpack it, or give" if path.suffix.lower() in _PACKED else "give"
+    raise DataError(f"{path.name[:100]!r} {problem}; {advice} {ACCEPTED}{known}")
 
 
-def _file(path: Path, options: ReadOptions) -> Source | None:
+def _file(path: Path, options: ReadOptions, name: str | None) -> Source | None:
     """Return what a file of a format that savs reads itself is, or None."""
     suffix = path.suffix.lower()
     if suffix in TEXT_SUFFIXES:
         _refuse_split(path.name, options.split)
         check_file(path)
-        return Rows(name_of(path), _TextFile(path), (_root(options.root, path.parent),))
+        data = _TextFile(path, options.delimiter, name)
+        return Rows(name or name_of(path), data, (_root(options.root, path.parent),))
     if suffix == _PARQUET:
-        return _parquet(path, options.root, options.split)
+        return _parquet(path, options.root, options.split, name)
     if looks_like_image(path.name, path.parent):
         _refuse_split(path.name, options.split)
-        return Images(path)
+        return Images(path, name=name)
     return None
 
 
@@ -291,13 +263,21 @@ def _registered(data: ReaderRows, options: ReadOptions, folder: Path) -> Rows:
     return Rows(data.name, data, (_root(options.root, folder),))
 
 
-def is_untyped(source: Path | str) -> bool:
+def is_untyped(source: DataSource) -> bool:
     """Return whether labels of a source are text because its place has only text: CSV, TSV, folder names."""
-    if isinstance(source, str) and scheme_of(source) is not None:
+    return all(map(_is_untyped, expanded(source)))
+
+
+def _is_untyped(source: Path | str) -> bool:
+    if isinstance(source, str) and source.startswith(HUB_PREFIX):
+        return is_csv(HubAddress.parse(source))
+    if _is_address(source):
         return False
     path = Path(source)
     if _is_folder(path):
-        return not is_saved(path) and not _parts(path) and registered_suffix(path) is None
+        if is_saved(path) or _parts(path) or registered_suffix(path) is not None:
+            return False
+        return not any(table.suffix.lower() not in CSV_SUFFIXES for table in _tables(path))
     return path.suffix.lower() in {".csv", ".tsv"}
 
 
@@ -306,25 +286,74 @@ def _hub(address: HubAddress, config: str | None, root: Path | str | None) -> Ro
     return Rows(data.name, data, folders if root is None else (_root(root, Path()), *folders))
 
 
-def _folder(path: Path, root: Path | str | None, split: str | None) -> Source:
+def _folder(path: Path, options: ReadOptions, name: str | None) -> Source:
+    root, split = options.root, options.split
     if is_saved(path):
         data = open_saved(path, split)
         return Rows(data.name, data, (_root(root, path),))
     parts = _parts(path)
     if parts:
         chosen = _of_split(path, parts, split)
-        name = name_of(path)
-        files = ParquetFiles(
-            name, tuple((spelled(part.relative_to(path).as_posix()), part) for part in chosen)
-        )
-        return Rows(name, files, (_root(root, path),))
-    if split is not None and (path / split).is_dir() and Path(split).name == split:
-        return Images(path / split)
-    _refuse_split(path.name, split)
-    return Images(path)
+        before = "" if name is None else f"{name}/"
+        named = ((before + spelled(part.relative_to(path).as_posix()), part) for part in chosen)
+        name = name or name_of(path)
+        return Rows(name, ParquetFiles(name, tuple(named)), (_root(root, path),))
+    table = _table(path, options)
+    if table is not None:
+        return _path(table, replace(options, split=None), None if name is None else f"{name}/{table.name}")
+    return Images(path, split, name)
 
 
-def _parquet(path: Path, root: Path | str | None, split: str | None) -> Rows:
+# A folder of images with a table beside them: `metadata.csv`, as the `datasets` library has it.
+
+_TABLES = tuple(f"metadata{suffix}" for suffix in (*TEXT_SUFFIXES, _PARQUET))
+
+
+def _tables(folder: Path) -> list[Path]:
+    """Return the tables of a folder, and those of the folders in it."""
+    own = [folder / name for name in _TABLES if (folder / name).is_file()]
+    return own or sorted(table for name in _TABLES for table in folder.glob(f"*/{name}"))
+
+
+def _table(folder: Path, options: ReadOptions) -> Path | None:
+    """Return the table that tells about the images of a folder, or of one of its splits."""
+    tables = _tables(folder)
+    if not tables or all(table.parent == folder for table in tables):
+        if len(tables) > 1:
+            names = ", ".join(table.name for table in tables)
+            raise DataError(f"{folder.name} holds several tables ({names}); name one of them as the data")
+        chosen = tables[0] if tables else None
+        if chosen is not None and options.split is not None:
+            raise DataError(f"{folder.name} is described by {chosen.name}, without splits; leave --split out")
+    else:
+        by_name = {table.parent.name: table for table in tables}
+        chosen = by_name[split_folder(folder.name, sorted(by_name), options.split)]
+    problem = None if chosen is None else _problem(chosen, options)
+    if chosen is None or problem is None:
+        return chosen
+    warnings.warn(
+        f"{chosen.name} of {folder.name} is not read, but the folders: {problem}", DataWarning, stacklevel=7
+    )
+    return None
+
+
+def _problem(table: Path, options: ReadOptions) -> str | None:
+    """Return why a table is not what describes the images, or None."""
+    if options.image_column or options.video_column or options.audio_column:
+        return None
+    source = _path(table, replace(options, split=None), None)
+    rows = source.data.rows(RowSelection(limit=1), ()) if isinstance(source, Rows) else iter(())
+    row = next(iter(rows), None)
+    names = [] if row is None else media_fields(row.cells)
+    if row is None or not names:
+        return "it names no image in a column file_name; name that column (--image-column)"
+    unlabeled = label_field(row.cells) is None and options.label_column is None
+    if unlabeled and "/" in str(row.cells[names[0]]):
+        return "it has no label; name its column (--label-column), or the table itself as the data"
+    return None
+
+
+def _parquet(path: Path, root: Path | str | None, split: str | None, name: str | None) -> Rows:
     _refuse_split(path.name, split)
     if _exists(path) or not set("*?[") & set(path.name):
         check_file(path)
@@ -333,8 +362,9 @@ def _parquet(path: Path, root: Path | str | None, split: str | None) -> Rows:
         files = sorted(path.parent.glob(path.name), key=lambda file: natural_order(file.name))
     if not files:
         raise DataError(f"no file is called {path.name!r} in {path.parent.name!r}; check the pattern")
-    named = tuple((name_of(file), file) for file in files)
-    return Rows(name_of(path), ParquetFiles(name_of(path), named), (_root(root, path.parent),))
+    named = tuple((name or name_of(file), file) for file in files)
+    name = name or name_of(path)
+    return Rows(name, ParquetFiles(name, named), (_root(root, path.parent),))
 
 
 def _parts(folder: Path) -> list[Path]:
@@ -359,14 +389,14 @@ def _of_split(folder: Path, parts: list[Path], split: str | None) -> list[Path]:
     splits = sorted({match[1].lower() for name in names.values() if (match := _SPLIT.search(name))})
     if split is not None or len(splits) > 1:
         problem = f"has no split {split!r}" if split is not None else "has several splits"
-        raise DataError(f"{folder.name} {problem}; name one of {', '.join(splits) or 'none'}")
+        raise DataError(f"{folder.name} {problem}; name one of {', '.join(splits) or 'none'} (--split)")
     return parts
 
 
 def _root(root: Path | str | None, default: Path) -> Path:
     top = default if root is None else Path(root)
     if not top.is_dir():
-        raise DataError(f"the media root {top.name!r} is not a folder")
+        raise DataError(f"the media root {top.name!r} (--root) is not a folder")
     return top
 
 
@@ -384,8 +414,8 @@ def _is_folder(path: Path) -> bool:
 def _refuse_split(name: str, split: str | None) -> None:
     if split is not None:
         raise DataError(
-            f"{name} has no splits; leave the split {split!r} away (it belongs to a saved dataset, a "
-            f"folder of Parquet files and a hub dataset)"
+            f"{name} has no splits (--split); leave the split {split!r} away: it belongs to a saved dataset, "
+            f"a folder of Parquet files or images, and a hub dataset"
         )
 
 
@@ -393,7 +423,7 @@ def _refuse_split(name: str, split: str | None) -> None:
 
 
 def adopt_label_type(
-    examples: Sequence[Example], source: Path | str, classes: Sequence[Label]
+    examples: Sequence[Example], source: DataSource, classes: Sequence[Label]
 ) -> list[Example]:
     """Return the examples with labels of the classes' type, if they come from a place that has only text.
 
@@ -401,8 +431,8 @@ def adopt_label_type(
     ----------
     examples : sequence of Example
         As read from `source`.
-    source : Path or str
-        A CSV or TSV file or a folder of images; labels of any other have types of their own and stay as
+    source : Path, str or sequence of them
+        CSV or TSV files or folders of images; labels of any other have types of their own and stay as
         they are.
     classes : sequence of label
         A text label that reads like exactly one of them becomes it (``True`` and ``true`` like the truth
@@ -411,7 +441,17 @@ def adopt_label_type(
     if not is_untyped(source):
         return list(examples)
     by_text = {spelling: label for label in classes for spelling in _spellings(label)}
-    return [replace(example, label=by_text.get(str(example.label), example.label)) for example in examples]
+
+    def adopted(label: Label | None) -> Label | None:
+        return by_text.get(str(label), label) if label is not None else None
+
+    def all_adopted(labels: tuple[Label, ...] | None) -> tuple[Label, ...] | None:
+        return None if labels is None else tuple(by_text.get(str(label), label) for label in labels)
+
+    return [
+        replace(example, label=adopted(example.label), labels=all_adopted(example.labels))
+        for example in examples
+    ]
 
 
 def _spellings(label: Label) -> tuple[str, ...]:

@@ -16,13 +16,12 @@ import re
 import stat
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, NoReturn
 
 from savs.data._labels import check_text, has_surrogate
 from savs.errors import DataError, ExampleError
-
-# Which positions of a source become examples.
 
 LONGEST_LINE = 2**28
 """Bytes of the longest line that is read: an image of 64 MB as base64 takes a third of it."""
@@ -116,9 +115,11 @@ def _unreadable(path: Path) -> DataError:
 
 # `Row`, and text files to rows: JSONL, JSON, CSV and TSV in UTF-8, each row with its place in the file.
 
-TEXT_SUFFIXES = (".jsonl", ".json", ".csv", ".tsv")
+TEXT_SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
 """Endings of the text files that are read."""
 
+# Marks of byte order and zero width, which copied headers begin with.
+_INVISIBLE = re.compile("[\ufeff\u200b-\u200f\u2060]")
 _RETURN = re.compile(r"(?<=\r)(?!\n)")
 
 
@@ -133,18 +134,33 @@ class Row(NamedTuple):
         Its place, for messages.
     cells : dict
         Column names to values.
+    is_typed : bool
+        Whether an empty text and no value differ; in CSV and TSV both are an empty cell.
     """
 
     id: str
     where: str
     cells: dict[str, Any]
+    is_typed: bool = True
 
 
-def text_rows(path: Path) -> Iterator[Row]:
+def text_rows(
+    path: Path, delimiter: str | None = None, *, name: str | None = None, suffix: str | None = None
+) -> Iterator[Row]:
     """Yield the rows of a text file in order; blank lines are skipped, a byte order mark is ignored.
 
     Empty cells of CSV and TSV are None, all others text. Columns with nothing in a JSON row stay out. One row
-    is in memory at a time, but for a ``.json`` file, which is parsed as a whole.
+    is in memory at a time, but for a ``.json`` list, which is parsed as a whole.
+
+    Parameters
+    ----------
+    path : Path
+    delimiter : str, optional
+        Between the cells of CSV and TSV; found by the first lines otherwise.
+    name : str, optional
+        In ids and messages; by default the file's.
+    suffix : str, optional
+        One of `TEXT_SUFFIXES`; by default the file's.
 
     Raises
     ------
@@ -152,14 +168,19 @@ def text_rows(path: Path) -> Iterator[Row]:
         With file and line, if the file cannot be read, is not UTF-8, a row is not what its format says, or
         there is no row at all.
     """
-    readers = {".jsonl": _json_lines, ".json": _json_list, ".csv": _table, ".tsv": _table}
+    name = name_of(path) if name is None else name
+    suffix = path.suffix.lower() if suffix is None else suffix
+    if suffix in CSV_SUFFIXES:
+        rows = _table(path, name, csv_dialect(path, suffix, delimiter))
+    else:
+        rows = _json_rows(path, name) if suffix == ".json" else _json_lines(path, name)
     n_rows = 0
-    for row in readers[path.suffix.lower()](path):
+    for row in rows:
         check_cells(row)
         yield row
         n_rows += 1
     if not n_rows:
-        raise no_rows(name_of(path))
+        raise no_rows(name)
 
 
 def no_rows(name: str) -> DataError:
@@ -167,26 +188,48 @@ def no_rows(name: str) -> DataError:
     return DataError(f"{name} holds 0 examples; at least one row is needed")
 
 
-def _json_lines(path: Path) -> Iterator[Row]:
+def _json_lines(path: Path, name: str) -> Iterator[Row]:
     for number, line in enumerate(decoded_lines(path), start=1):
         if line.strip():
-            where = f"{name_of(path)}:{number}"
-            yield Row(where, where, _as_cells(_parse(line.removesuffix("\n"), where, one_line=True), where))
+            where = f"{name}:{number}"
+            yield Row(
+                where, where, _as_cells(parse_json(line.removesuffix("\n"), where, one_line=True), where)
+            )
 
 
-def _json_list(path: Path) -> Iterator[Row]:
+def _json_rows(path: Path, name: str) -> Iterator[Row]:
+    """Yield the rows of a list of objects, or of one object per line, as many ``.json`` files hold them."""
+    return _json_lines(path, name) if _has_object_lines(path) else _json_list(path, name)
+
+
+def _has_object_lines(path: Path) -> bool:
+    first = [line.strip() for line in islice(filter(str.strip, decoded_lines(path)), 2)]
+    return len(first) == 2 and all(line[0] == "{" and line[-1] == "}" for line in first)
+
+
+def _json_list(path: Path, name: str) -> Iterator[Row]:
     text = decoded_text(path)
     if not text.strip():
         return
-    items = _parse(text, name_of(path))
+    items = parse_json(text, name)
     if not isinstance(items, list):
-        raise DataError(f"{name_of(path)}: a list of objects is needed, not one {type(items).__name__}")
+        raise DataError(
+            f"{name}: a list of objects is needed, not one {type(items).__name__}{_inside(items)}"
+        )
     for number, item in enumerate(items, start=1):
-        where = f"{name_of(path)}:item {number}"
-        yield Row(f"{name_of(path)}:{number}", where, _as_cells(item, where))
+        where = f"{name}:item {number}"
+        yield Row(f"{name}:{number}", where, _as_cells(item, where))
 
 
-def _parse(text: str, where: str, *, one_line: bool = False) -> Any:
+def _inside(items: Any) -> str:
+    lists = (
+        [key for key, value in items.items() if isinstance(value, list)] if isinstance(items, dict) else []
+    )
+    return f"; write the list under {lists[0]!r} alone into a file" if len(lists) == 1 else ""
+
+
+def parse_json(text: str, where: str, *, one_line: bool = False) -> Any:
+    """Return what a JSON text stands for; `DataError` that begins with `where` if it is none."""
     try:
         return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique_columns)
     except json.JSONDecodeError as error:
@@ -224,24 +267,120 @@ def _as_cells(item: Any, where: str) -> dict[str, Any]:
     return item
 
 
-def _table(path: Path) -> Iterator[Row]:
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    reader = csv.reader(_csv_lines(path), delimiter=delimiter, strict=True)
+# CSV and TSV: which delimiter, then cells by the names of the header.
+
+CSV_SUFFIXES = (".csv", ".tsv")
+
+_DELIMITERS = ",;\t|"
+_SAMPLE_LINES, _SAMPLE_CHARACTERS = 50, 2**20
+_NAMES_DELIMITER = re.compile(r"sep=(.)\s*", re.IGNORECASE)
+
+
+class CsvDialect(NamedTuple):
+    """How the cells of a CSV file are told apart.
+
+    Attributes
+    ----------
+    delimiter : str
+        One character.
+    skips_blanks : bool
+        Whether the blanks that follow delimiters belong to no cell.
+    """
+
+    delimiter: str
+    skips_blanks: bool = False
+
+
+def csv_dialect(path: Path, suffix: str = ".csv", delimiter: str | None = None) -> CsvDialect:
+    """Return how a CSV or TSV file is written, by its first lines.
+
+    The delimiter is a comma, or a tab in ``.tsv``, unless another of ``,``, ``;``, tab and ``|`` divides the
+    header and the rows after it alike and into more cells. Spreadsheets write semicolons where a comma stands
+    in decimals.
+
+    Parameters
+    ----------
+    path : Path
+    suffix : str
+        ``".csv"`` or ``".tsv"``.
+    delimiter : str, optional
+        The delimiter, if it is known.
+    """
+    lines, complete = _first_lines(path)
+    named = _NAMES_DELIMITER.fullmatch(lines[0]) if lines else None
+    if named and delimiter is None:
+        delimiter = named[1]
+    sample = lines[1:] if named else lines
+    usual = "\t" if suffix == ".tsv" else ","
+    candidates = [delimiter] if delimiter else [usual, *_DELIMITERS.replace(usual, "")]
+    found = [(_records(sample, one, complete), one) for one in candidates]
+    dialects = [(_fit(records), CsvDialect(one, skips)) for (records, skips), one in found]
+    # The first of equals: the usual one.
+    return max(dialects, key=lambda pair: pair[0])[1]
+
+
+def _first_lines(path: Path) -> tuple[list[str], bool]:
+    """Return some lines, and whether the file has no others."""
+    lines: list[str] = []
+    n_left = _SAMPLE_CHARACTERS
+    for line in _csv_lines(path):
+        if len(lines) == _SAMPLE_LINES or n_left <= 0:
+            return lines, False
+        lines.append(line)
+        n_left -= len(line)
+    return lines, True
+
+
+def _records(lines: list[str], delimiter: str, complete: bool) -> tuple[list[list[str]], bool]:
+    """Return the records of some lines, and whether blanks after delimiters are to be skipped."""
+    plain, skipping = (_parsed(lines, delimiter, skips, complete) for skips in (False, True))
+    if _fit(skipping) > _fit(plain):  # a quote after a blank is read as a quote only if the blank is skipped
+        return skipping, True
+    header, rows = [name for names in plain[:1] for name in names[1:]], [row[1:] for row in plain[1:]]
+    cells = [cell for row in rows for cell in row if cell]
+    blank = [
+        bool(part) and all(cell[0] == " " for cell in part) for part in (list(filter(None, header)), cells)
+    ]
+    return (skipping, True) if any(blank) else (plain, False)
+
+
+def _parsed(lines: list[str], delimiter: str, skips: bool, complete: bool) -> list[list[str]]:
+    try:
+        records = list(csv.reader(lines, delimiter=delimiter, skipinitialspace=skips))
+    except csv.Error:
+        return []
+    # The last one may go on beyond the sample.
+    return [record for record in (records if complete else records[:-1]) if any(record)]
+
+
+def _fit(records: list[list[str]]) -> tuple[bool, int]:
+    """Return whether all records have as many cells as the header, at least two, and how many it has."""
+    n_cells = len(records[0]) if records else 0
+    fits = n_cells > 1 and all(len(record) == n_cells for record in records)
+    return fits, n_cells
+
+
+def _table(path: Path, name: str, dialect: CsvDialect) -> Iterator[Row]:
+    lines = _csv_lines(path)
+    reader = csv.reader(
+        lines, delimiter=dialect.delimiter, skipinitialspace=dialect.skips_blanks, strict=True
+    )
     header: list[str] = []
     number = 1
     try:
         for cells in reader:
             # A quoted cell may span lines: the row is named by its first one.
-            where, number = f"{name_of(path)}:{number}", reader.line_num + 1
-            if not any(cells):
+            first, number = number, reader.line_num + 1
+            where = f"{name}:{first}"
+            if not any(cells) or (first == 1 and _NAMES_DELIMITER.fullmatch(dialect.delimiter.join(cells))):
                 continue
             if header:
-                yield Row(where, where, _named(header, cells, where))
+                yield Row(where, where, _named(header, cells, where), is_typed=False)
             else:
                 header = _checked_header(cells, where)
     except csv.Error as error:
         reason = _too_long() if "limit" in str(error) else "a quote or line break is out of place"
-        raise DataError(f"{name_of(path)}:{max(number, reader.line_num)}: {reason}") from None
+        raise DataError(f"{name}:{max(number, reader.line_num)}: {reason}") from None
 
 
 def _too_long() -> str:
@@ -257,18 +396,25 @@ def _csv_lines(path: Path) -> Iterator[str]:
             yield line
 
 
-def _checked_header(names: list[str], where: str) -> list[str]:
+def _checked_header(cells: list[str], where: str) -> list[str]:
+    names = [_INVISIBLE.sub("", cell).strip() for cell in cells]
+    while names and not names[-1]:  # spreadsheets end every line with the delimiters of empty columns
+        names.pop()
     twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice or "" in names:
         problem = f"column {twice[0]!r} stands twice" if twice and twice[0] else "a column has no name"
-        raise DataError(f"{where}: {problem} in the header")
+        hint = "; pandas leaves its index out with to_csv(index=False)" if names[:1] == [""] else ""
+        raise DataError(f"{where}: {problem} in the header{hint or '; give each column its own name'}")
     return names
 
 
 def _named(header: list[str], cells: list[str], where: str) -> dict[str, Any]:
-    if len(cells) != len(header):
-        raise DataError(f"{where}: {len(cells)} cells, but the header has {len(header)} columns")
-    return {name: cell or None for name, cell in zip(header, cells, strict=True)}
+    if len(cells) != len(header) and (len(cells) < len(header) or any(cells[len(header) :])):
+        raise DataError(
+            f"{where}: {len(cells)} cells, but the header names {len(header)} columns; name every column, "
+            "put a cell with the delimiter in it into quotes, or say which delimiter it is (--delimiter)"
+        )
+    return {name: cell or None for name, cell in zip(header, cells, strict=False)}
 
 
 def check_cells(row: Row) -> None:

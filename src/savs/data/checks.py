@@ -13,7 +13,8 @@ from savs.data._labels import DataWarning, check_labels
 from savs.data.example import Example, Label, Part, Text
 from savs.errors import DataError, ItemError, MediaError
 from savs.media import DEFAULT_LIMITS, Audio, Image, MediaLimits, Video
-from savs.media._hashes import part_hash
+from savs.media._coercion import HEIC_SUFFIXES
+from savs.media._hashes import image_hash, part_hash
 from savs.media._paths import check_media_file
 from savs.media.audio import check_audio_file
 from savs.media.video import VideoLimits
@@ -174,9 +175,12 @@ def _merged(parts: Sequence[Part]) -> Iterable[tuple[str, bytes]]:
         if text:
             yield "text", text.encode(errors="surrogatepass")
         text = ""
-        kind = "audio" if isinstance(part, Audio) else "video" if isinstance(part, Video) else "image"
-        frames = f"{part.sampling} " if isinstance(part, Video) else ""
-        yield kind, f"{frames}{part_hash(part)}".encode()
+        if isinstance(part, Video):
+            yield "video", f"{part.sampling} {part_hash(part)}{part.pixel_limits_key}".encode()
+        elif isinstance(part, Audio):
+            yield "audio", part_hash(part).encode()
+        else:
+            yield "image", image_hash(part).encode()
     if text:
         yield "text", text.encode(errors="surrogatepass")
 
@@ -190,6 +194,7 @@ def _add(digest: hashlib._Hash, kind: str, content: bytes) -> None:
 # Whether a set of shots can make a classifier.
 
 _MOST_LISTED = 20
+_LONGEST_NAME = 60  # characters of a text that may be a label
 
 
 def check_support(examples: Sequence[Example]) -> None:
@@ -227,13 +232,47 @@ def class_counts(examples: Sequence[Example]) -> Counter[Label]:
     """Return the size of each class, in order of appearance; `DataError` if a label is missing or mixed."""
     if not examples:
         raise DataError("at least two classes with one example each are required, got 0 examples")
+    labels = true_labels(examples)
+    check_labels(labels)
+    return Counter(labels)
+
+
+def true_labels(examples: Sequence[Example]) -> list[Label]:
+    """Return the label of each example.
+
+    Raises
+    ------
+    DataError
+        If there are no examples, or one has no label. Where the texts beside images look like labels, the
+        message asks: a pair is an image and a question.
+    """
+    if not examples:
+        raise DataError("at least one labeled example is required, got 0")
     missing = [example for example in examples if example.label is None]
     if missing:
         raise DataError(
             f"{len(missing)} of {len(examples)} examples have no label, the first is {missing[0].id}"
+            f"{_questions_or_labels(missing)}"
         )
-    check_labels([example.label for example in examples])
-    return Counter(example.label for example in examples if example.label is not None)
+    return [example.label for example in examples if example.label is not None]
+
+
+def _questions_or_labels(examples: Sequence[Example]) -> str:
+    """Return what to do if the examples are pairs whose second entry was meant as a label, else nothing."""
+    texts = [
+        parts[-1].text
+        for example in examples
+        if len(parts := example.parts) > 1
+        and isinstance(parts[-1], Text)
+        and not any(isinstance(part, Text) for part in parts[:-1])
+    ]
+    if not texts or len(texts) < len(examples) or max(map(len, texts)) > _LONGEST_NAME:
+        return ""
+    names = " and ".join(repr(text) for text in list(dict.fromkeys(texts))[:2])
+    return (
+        f"; a pair is (image, question): if {names} are labels and no questions, hand in the images alone, "
+        "and the labels as labels=[...]"
+    )
 
 
 def _spelled(counts: Counter[Label]) -> str:
@@ -280,7 +319,8 @@ def preflight(examples: Sequence[Example], limits: MediaLimits = DEFAULT_LIMITS)
     Raises
     ------
     MissingDependencyError
-        If an example has a video or an encoded audio clip, and the package that decodes it is not installed.
+        If an example has a video, an encoded audio clip or HEIC, and the package that decodes it is not
+        installed.
     """
     errors: list[ItemError] = []
     for example in examples:
@@ -299,6 +339,9 @@ def preflight(examples: Sequence[Example], limits: MediaLimits = DEFAULT_LIMITS)
 def _check_decoder(part: Image | Audio) -> None:
     if isinstance(part, Video):
         import_optional("av")
+    elif isinstance(part, Image) and isinstance(part.source, Path):
+        if part.source.suffix.lower() in HEIC_SUFFIXES:
+            import_optional("pillow_heif")
     elif isinstance(part, Audio) and isinstance(part.source, Path | bytes):
         import_optional("soundfile")
 
@@ -306,8 +349,10 @@ def _check_decoder(part: Image | Audio) -> None:
 def _check_file(part: Image | Audio, path: Path, limits: MediaLimits) -> None:
     if isinstance(part, Audio):
         check_audio_file(path)
+    elif isinstance(part, Video):
+        check_media_file(path, VideoLimits(), "video")
     else:
-        check_media_file(path, MediaLimits(VideoLimits().max_bytes) if isinstance(part, Video) else limits)
+        check_media_file(path, limits)
 
 
 def describe_errors(errors: Sequence[ItemError], n_shown: int = 20) -> str:

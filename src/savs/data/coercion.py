@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from savs.data._chat import MediaPlaceholder, as_messages, as_part, is_message, place_images, place_in_order
+from savs._labels import is_missing as is_missing_value
+from savs._labels import plain_value
+from savs.data._chat import as_messages, is_message, place_images, place_in_order
+from savs.data._chat_parts import Place, as_part, as_plain_list
+from savs.data._containers import is_number, unpacked, unpacked_labels
+from savs.data._conversations import as_question
 from savs.data._error_ledger import ErrorLedger
 from savs.data._labels import as_label, check_labels, check_text
 from savs.data._results import ErrorLimit
+from savs.data._unread import UnreadMedia
 from savs.data.example import Example, Message, Part, Text, is_trusted, trusted
 from savs.errors import DataError, ExampleError, ItemError
 from savs.media import Audio, Image
+from savs.media._arrays import CHANNELS
 from savs.media._coercion import (
     Address,
     Fetch,
@@ -24,6 +33,7 @@ from savs.media._coercion import (
     as_audio,
     as_medium,
     as_video,
+    ends_like_medium,
     is_image,
     is_medium,
     looks_like_image,
@@ -37,9 +47,12 @@ __all__ = [
     "LABEL_FIELD",
     "TEXT_FIELDS",
     "as_id",
+    "CHAT_FIELDS",
+    "first_field",
     "image_fields",
+    "label_field",
+    "media_fields",
     "is_image_field",
-    "is_missing",
     "row_to_example",
     "as_example",
     "as_examples",
@@ -87,9 +100,12 @@ def settled(example: Example, fetch: Fetch | None) -> Example:
 # Rows with the columns of the public SAVs files, or with chat messages, to an `Example`.
 
 IMAGE_FIELDS = ("image", "image_path", "Image", "images")
+FILE_FIELDS = ("file_name", "filename", "file_path", "filepath")
 TEXT_FIELDS = ("question", "text", "prompt", "claim", "instruction", "Text")
 ID_FIELDS = ("id", "ID")
 LABEL_FIELD = "label"
+CHAT_FIELDS = ("messages", "conversations", "conversation")
+_DATA_FILES = frozenset({".jsonl", ".json", ".csv", ".tsv", ".parquet", ".arrow"})
 _NUMBERED = re.compile(r"image_(\d{1,4})")
 VIDEO_FIELDS = ("video", "video_path", "videos")
 AUDIO_FIELDS = ("audio", "audio_path", "audios")
@@ -100,7 +116,7 @@ def row_to_example(row: Mapping[str, Any], root: Path | None = None) -> Example:
 
     These columns are read; where several are listed, the first one with a value is used:
 
-    - chat: ``messages``, which replaces the text column;
+    - chat: ``messages``, or ``conversations`` up to the user's last turn; they replace the text column;
     - images: ``image``, ``image_path``, ``Image``, ``images``, or else all of ``image_1``, ``image_2``, ...
       in order, except empty ones;
     - videos: ``video``, ``video_path``, ``videos``;
@@ -119,7 +135,7 @@ def row_to_example(row: Mapping[str, Any], root: Path | None = None) -> Example:
     Returns
     -------
     Example
-        Without ``messages``, it has one message. Media stand at their markers in the text, or before it.
+        Without a chat, it has one message. Media stand at their markers in the text, or before it.
 
     Raises
     ------
@@ -128,37 +144,90 @@ def row_to_example(row: Mapping[str, Any], root: Path | None = None) -> Example:
     """
     if not all(isinstance(name, str) for name in row):
         raise ExampleError("a row's columns must be named by text", code="row")
-    if row.get("messages") is not None:
-        messages = as_messages(row["messages"], _images(row, root), root)
+    row = {name: as_plain_list(value) for name, value in row.items()}
+    chat = first_field(row, CHAT_FIELDS)
+    if chat is not None:
+        turns = row[chat] if chat == "messages" else as_question(row[chat])
+        messages = as_messages(turns, _images(row, root), root)
     else:
         messages = (Message("user", place_images(_text(row), _images(row, root))),)
     if not any(message.parts for message in messages):
         raise _empty(row)
-    label = row.get(LABEL_FIELD)
-    fields = {name: value for name, value in row.items() if name != LABEL_FIELD}
-    known = None if label is None else as_label(label)
-    return Example(messages, known, _id(row), fields, LABEL_FIELD if LABEL_FIELD in row else None)
+    label_column = label_field(row)
+    label = None if label_column is None else row[label_column]
+    cells = {name: value for name, value in row.items() if name != label_column}
+    fields = {name: None if is_missing(value) else value for name, value in cells.items()}
+    known = None if is_missing(label) and label != "" else as_label(label)
+    return Example(messages, known, _id(row), fields, label_column)
 
 
 def image_fields(row: Mapping[str, Any]) -> list[str]:
     """Return the columns that hold the row's images, in the order of the images."""
-    for name in IMAGE_FIELDS:
-        if not is_missing(row.get(name)):
-            return [name]
+    name = first_field(row, IMAGE_FIELDS)
+    if name is not None:
+        return [name]
     numbered = sorted((int(match[1]), name) for name in row if (match := _NUMBERED.fullmatch(name)))
-    return [name for _, name in numbered if not is_missing(row[name])]
+    names = [name for _, name in numbered if not is_missing(row[name])]
+    return names or _file_fields(row)
+
+
+def media_fields(row: Mapping[str, Any]) -> list[str]:
+    """Return the columns that hold the row's images, videos and audio clips."""
+    others = (first_field(row, names) for names in (VIDEO_FIELDS, AUDIO_FIELDS))
+    return [*image_fields(row), *(name for name in others if name is not None)]
+
+
+def first_field(row: Mapping[str, Any], names: Sequence[str]) -> str | None:
+    """Return the first of some columns that a row has a value in, or None.
+
+    Parameters
+    ----------
+    row : mapping
+        Values by column name.
+    names : sequence of str
+        Names of columns; any case of them, if none is spelled so.
+    """
+    for name in _spelled(tuple(row), tuple(names)):
+        if not is_missing(row[name]):
+            return name
+    return None
+
+
+@lru_cache(maxsize=256)
+def _spelled(columns: tuple[str, ...], names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the columns that are called by one of some names, those in the right case first."""
+    lower = [name.lower() for name in names]
+    exact = [name for name in names if name in columns]
+    others = [name for name in columns if name not in exact and name.lower() in lower]
+    return (*exact, *sorted(others, key=lambda name: lower.index(name.lower())))
+
+
+def _file_fields(row: Mapping[str, Any]) -> list[str]:
+    """Return the column of file names, if it names an image, video or audio clip and no other column does."""
+    if any(first_field(row, names) is not None for names in (VIDEO_FIELDS, AUDIO_FIELDS)):
+        return []
+    name = first_field(row, FILE_FIELDS)
+    value = None if name is None else row[name]
+    return [name] if name is not None and isinstance(value, str) and ends_like_medium(value) else []
 
 
 def is_image_field(name: str) -> bool:
     """Return whether a column of this name holds an image, video or audio clip by default."""
-    return name in (*IMAGE_FIELDS, *VIDEO_FIELDS, *AUDIO_FIELDS) or _NUMBERED.fullmatch(name) is not None
+    known = {field.lower() for field in (*IMAGE_FIELDS, *FILE_FIELDS, *VIDEO_FIELDS, *AUDIO_FIELDS)}
+    return name.lower() in known or _NUMBERED.fullmatch(name) is not None
+
+
+def label_field(row: Mapping[str, Any]) -> str | None:
+    """Return the column of the label, ``label`` in any case; None if there is none."""
+    other = next((name for name in row if name.lower() == LABEL_FIELD), None)
+    return LABEL_FIELD if LABEL_FIELD in row else other
 
 
 def is_missing(value: Any) -> bool:
-    """Return whether a cell has no value: None, an empty text, or the NaN that tables hold for it."""
-    if isinstance(value, float | np.floating):
-        return bool(value != value)
-    return value is None or (isinstance(value, str) and value == "")
+    """Return whether a cell has no value: an empty text, None, or what tables hold for it (NaN, NaT, NA)."""
+    if isinstance(value, str):
+        return value == ""
+    return value is None or (not isinstance(value, int | list | dict) and is_missing_value(value))
 
 
 def as_id(value: Any) -> str:
@@ -183,21 +252,21 @@ def _images(row: Mapping[str, Any], root: Path | None) -> list[Image | Audio]:
 
 
 def _first_values(row: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
-    name = next((name for name in names if not is_missing(row.get(name))), None)
+    name = first_field(row, names)
     value = None if name is None else row[name]
     values = value if isinstance(value, list | tuple) else [value]
     return [value for value in values if not is_missing(value)]
 
 
 def _text(row: Mapping[str, Any]) -> str:
-    for name in TEXT_FIELDS:
-        value = row.get(name)
-        if is_missing(value):
-            continue
-        if not isinstance(value, str):
-            raise ExampleError(f"column {name!r} must hold text, not {type_name(value)}", code="row")
-        return check_text(str(value), "text")
-    return ""
+    name = first_field(row, TEXT_FIELDS)
+    value = "" if name is None else row[name]
+    if not isinstance(value, str):
+        raise ExampleError(
+            f"column {name!r} must hold text, not {type_name(value)}; name another one (--text-column)",
+            code="row",
+        )
+    return check_text(str(value), "text")
 
 
 def _id(row: Mapping[str, Any]) -> str | None:
@@ -207,7 +276,8 @@ def _id(row: Mapping[str, Any]) -> str | None:
 def _empty(row: Mapping[str, Any]) -> ExampleError:
     return ExampleError(
         f"the row has neither an image ({', '.join(IMAGE_FIELDS)}, image_1 ...), video or audio nor a text "
-        f"({', '.join(TEXT_FIELDS)}); its columns: {', '.join(map(repr, row)) or 'none'}",
+        f"({', '.join(TEXT_FIELDS)}); name one with --image-column or --text-column; its columns: "
+        f"{', '.join(map(repr, row)) or 'none'}",
         code="row",
     )
 
@@ -237,10 +307,13 @@ def as_example(
         - `Example`: itself.
         - str: text; an image if it is a data URL, or one line that ends like an image file and has no white
           space or exists. Web addresses are refused without `fetch`. `Text` and Path say which is meant.
-        - Path, bytes, file open for reading, PIL image, ndarray (uint8, bool or uint16; (height, width[, 3 or
-          4])): an image; an audio clip or video if a path ends like one.
+        - Path, bytes, file open for reading, PIL image: an image; an audio clip or video if a path ends like
+          one.
+        - ndarray, channels last, or tensor of torch, channels first: an image. uint8, bool, uint16, or
+          floating point with all values from 0 to 1; docs/media.md says what is refused.
         - `Audio`, or a mapping with ``array`` and ``sampling_rate``: an audio clip.
-        - (image, question) or ([image, ...], question).
+        - (image, question) or ([image, ...], question); (any of these, whole number or truth value) is an
+          example with its label, as datasets of torch have them.
         - list of texts and images, in order; list of chat messages.
         - mapping with ``messages`` or with the columns of the public SAVs files.
     label : str, int or bool, optional
@@ -295,8 +368,10 @@ def as_examples(
     Parameters
     ----------
     items : iterable
-        As `as_example` takes them. An array of shape (n, height, width) or (n, height, width, channels) is n
-        images.
+        As `as_example` takes them, in a list or any other iterable; a table of pandas, Polars or Arrow, whose
+        rows are examples; a dataset of torch, or a DataLoader that does not shuffle. An array of shape
+        (n, height, width) or (n, height, width, channels) is n images, and a tensor of shape (n, height,
+        width) or (n, channels, height, width).
     labels : iterable of str, int or bool, optional
         One per item, all of one type.
     root : Path, optional
@@ -349,7 +424,8 @@ def example_results(
     ItemError, DataError
         As by `as_examples`.
     """
-    values = _as_list(items)
+    values = _with_class_names(items, _as_list(items))
+    UnreadMedia(media_fields).warn(filter(_is_row, values))
     classes = [None] * len(values) if labels is None else _one_per_item(labels, len(values))
     limit = ErrorLimit() if limit is None else limit
     results = [
@@ -358,6 +434,33 @@ def example_results(
     ]
     check_labels([result.label for result in results if isinstance(result, Example)])
     return results
+
+
+def _is_row(item: Any) -> bool:
+    named = isinstance(item, Mapping) and all(isinstance(name, str) for name in item)
+    return named and "type" not in item and not is_medium(item)
+
+
+def _with_class_names(items: Any, values: list[Any]) -> list[Any]:
+    """Put the names of classes into the rows of a `datasets.Dataset`, as its readers do."""
+    features = getattr(items, "features", None)
+    if not isinstance(features, Mapping):
+        return values
+    names = {column: tuple(kind.names) for column, kind in features.items() if hasattr(kind, "int2str")}
+    if not names:
+        return values
+    return [
+        {**row, **{column: _class_name(row.get(column), classes) for column, classes in names.items()}}
+        if isinstance(row, Mapping)
+        else row
+        for row in values
+    ]
+
+
+def _class_name(cell: Any, names: Sequence[str]) -> Any:
+    if isinstance(cell, int) and 0 <= cell < len(names):
+        return names[cell]
+    return None if cell == -1 else cell  # -1 is the library's "not known", as in test sets
 
 
 def _named(item: tuple[Any, Any, int], root: Path | None, fetch: Fetch | None) -> Example:
@@ -372,6 +475,13 @@ def _coerce(item: Any, root: Path | None) -> Example:
         return item if is_trusted(item) else _checked(item)
     if isinstance(item, Mapping) and not is_medium(item):
         return row_to_example(item, root)
+    if isinstance(item, tuple) and len(item) == 1 and not isinstance(item[0], tuple):
+        return _coerce(item[0], root)  # as TensorDataset of torch has them
+    if isinstance(item, tuple) and len(item) == 2 and is_number(item[1]):
+        label = item[1].item() if hasattr(item[1], "item") else item[1]
+        pair = isinstance(item[0], tuple)  # (image, question); never another one with a label
+        example = Example((Message("user", _from_pair(item[0], root)),)) if pair else _coerce(item[0], root)
+        return replace(example, label=as_label(label))
     if isinstance(item, list) and item and is_message(item[0]):
         return Example(as_messages(item, (), root))
     return Example((Message("user", _non_empty(_user_parts(item, root))),))
@@ -401,8 +511,8 @@ def _from_pair(pair: tuple[Any, ...], root: Path | None) -> tuple[Part, ...]:
     return place_images(question, [as_medium(image, root) for image in images])
 
 
-def _sourced(part: Part | MediaPlaceholder) -> Part:
-    if isinstance(part, MediaPlaceholder):
+def _sourced(part: Part | Place) -> Part:
+    if isinstance(part, Place):
         raise ExampleError(part.error, code="part_type")
     return part
 
@@ -424,6 +534,7 @@ def _checked(example: Example) -> Example:
 
 
 def _as_list(items: Any) -> list[Any]:
+    items = unpacked(items)
     if isinstance(items, np.ndarray) and _is_stack(items):
         return list(items)
     if _is_pair(items):
@@ -432,10 +543,21 @@ def _as_list(items: Any) -> list[Any]:
             "list, [(image, text)]"
         )
     single = isinstance(items, str | Mapping | set | frozenset | Example | Text | Audio) or is_image(items)
-    if single or hasattr(items, "columns") or not isinstance(items, Iterable):
-        hint = "; a table's rows are .to_dict('records')" if hasattr(items, "columns") else ""
-        raise DataError(f"a list of examples is needed, not one {type_name(items)}{hint}")
+    if single or not isinstance(items, Iterable):
+        raise DataError(f"a list of examples is needed, not one {type_name(items)}; {_advice(items)}")
     return list(items)
+
+
+def _advice(items: Any) -> str:
+    """Return what to do with something that is handed in instead of a list."""
+    if isinstance(items, str | Path):
+        path = Path(items)
+        with suppress(OSError, ValueError):  # a text that no file can be called
+            if path.is_dir() or path.suffix.lower() in _DATA_FILES:
+                return f"savs.read_examples({str(items)!r}) reads a folder or data file"
+    if isinstance(items, Mapping) and items and all(isinstance(v, list | tuple) for v in items.values()):
+        return "make a table of columns (pandas.DataFrame), or a list of rows"
+    return "put one example into a list: [example]"
 
 
 def _is_pair(items: Any) -> bool:
@@ -452,18 +574,26 @@ def _is_pair(items: Any) -> bool:
 
 def _is_stack(array: np.ndarray[Any, Any]) -> bool:
     # (8, 8, 3) may be one color image: its rows must not pass for eight gray ones.
-    return array.ndim == 4 or (array.ndim == 3 and array.shape[2] not in {3, 4}) or array.dtype.kind in "OU"
+    return array.ndim == 4 or (array.ndim == 3 and array.shape[2] not in CHANNELS) or array.dtype.kind in "OU"
 
 
 def _one_per_item(labels: Any, n_items: int) -> list[Any]:
+    labels = unpacked_labels(labels)
     if isinstance(labels, str | bytes | Mapping | set | frozenset) or not isinstance(labels, Iterable):
         raise DataError(f"labels must be a list with one label per example, not {a_type(labels)}")
-    values = list(labels)
+    shape = getattr(labels, "shape", (n_items,))
+    if len(shape) != 1:
+        raise DataError(
+            f"labels have the shape {tuple(shape)}; give one label per example (.ravel() makes a column a "
+            "list), or several of each to MultiLabelModel"
+        )
+    values = [plain_value(value) for value in labels]
     if len(values) != n_items:
         raise DataError(f"there are {n_items} examples and {len(values)} labels; give one label per example")
-    missing = [str(position) for position, value in enumerate(values) if value is None]
+    missing = [str(position) for position, value in enumerate(values) if is_missing_value(value)]
     if missing:
         raise DataError(
-            f"{len(missing)} labels are None (first at position {missing[0]}); leave those examples out"
+            f"{len(missing)} of {n_items} labels are missing (None, NaN, NA), the first at position "
+            f"{missing[0]}; leave those examples out"
         )
     return values

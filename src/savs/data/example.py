@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from savs._labels import Label
+from savs._reprs import short_repr
 from savs.media import Audio, Image, Video
 
 __all__ = [
@@ -29,7 +31,6 @@ VIDEO_MARKER = "<video>"
 AUDIO_MARKER = "<audio>"
 """Where an audio clip stands in a text that comes with one; elsewhere these letters are plain text."""
 
-Label = str | int | bool
 Role = Literal["system", "user", "assistant"]
 
 
@@ -38,6 +39,8 @@ class Text:
     """A piece of text."""
 
     text: str
+
+    __repr__ = short_repr
 
 
 Part = Text | Image | Audio
@@ -49,6 +52,8 @@ class Message:
 
     role: Role
     parts: tuple[Part, ...]
+
+    __repr__ = short_repr
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,8 @@ class Example:
         never the label's.
     label_column : str or None
         The row's column that held the label: a prompt template may not name it.
+    labels : tuple of label, or None
+        All classes of an example that may have several, for `savs.MultiLabelModel`; None if not known.
     """
 
     messages: tuple[Message, ...]
@@ -75,8 +82,11 @@ class Example:
     id: str | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
     label_column: str | None = None
+    labels: tuple[Label, ...] | None = None
     # Set by `trusted` alone; a copy by `dataclasses.replace` does not have it.
     _trusted: bool = field(default=False, init=False, repr=False, compare=False)
+
+    __repr__ = short_repr
 
     @property
     def parts(self) -> tuple[Part, ...]:

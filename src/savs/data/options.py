@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import TypeAlias, TypedDict, Unpack
 
 from savs.errors import DataError
 
-__all__ = ["ReadKeywords", "ReadOptions"]
+__all__ = ["DataSource", "ReadKeywords", "ReadOptions"]
+
+DataSource: TypeAlias = Path | str | Sequence[Path | str]
+"""What data are read from: a path, a glob pattern or an address, or several of them."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,24 @@ class RowSelection:
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
-            raise DataError(f"the limit must be at least 1, not {self.limit}")
+            raise DataError(f"the limit must be at least 1, not {self.limit} (--limit)")
         if not 0 <= self.index < self.count:
             raise DataError(
                 f"shard {self.index} of {self.count} does not exist; the first is 0 of {max(self.count, 1)}"
             )
+
+    def after(self, n_positions: int) -> RowSelection | None:
+        """Return the selection as a source sees it that follows so many positions; None if nothing is left.
+
+        Examples
+        --------
+        >>> RowSelection(limit=6, index=1, count=3).after(5)
+        RowSelection(limit=1, index=2, count=3)
+        """
+        limit = None if self.limit is None else self.limit - n_positions
+        if limit is not None and limit < 1:
+            return None
+        return RowSelection(limit, (self.index - n_positions) % self.count, self.count)
 
     def __contains__(self, position: int) -> bool:
         return (self.limit is None or position < self.limit) and position % self.count == self.index
@@ -73,11 +89,18 @@ class ReadOptions:
         Frames read of each video, evenly spread; 8 by default.
     video_fps : float, optional
         Frames read for each second of a video, at most `video_frames`, by default at most 64.
+    bit_depth : int, optional
+        Bits that images of more than 8 bits have, from 8 to 16; by default what each file says, else 16.
+    delimiter : str, optional
+        The character between the cells of CSV and TSV files; by default the first lines tell.
     root : Path or str, optional
         The folder that media paths are relative to and must lie in; by default the folder of the file or
         dataset.
     allow_outside : bool, default=False
         Accept media files outside `root`: absolute paths, ``..`` and links.
+    skip_unread : bool, default=True
+        Leave out files of a folder that are images, videos or audio clips of a format that is not read, and
+        warn of them by kind; False makes them an error.
     split : str, optional
         The part of a dataset with several parts, such as ``"train"``.
     config, revision : str, optional
@@ -87,13 +110,16 @@ class ReadOptions:
     shard : (int, int), optional
         ``(i, n)``: of these only positions that leave the rest ``i`` when divided by ``n``. Ids and positions
         are those of the whole source: rows of other shards are still parsed, and their ids compared.
+    multi_label : str, optional
+        The examples have several labels: `Example.labels`. A label cell is a list, or a text with this text
+        between two labels, such as ``";"``.
     fetch : callable, optional
         Opens web addresses of media: a `savs.media.Fetcher`. Without it they are refused.
 
     Raises
     ------
     DataError
-        If `limit` or `shard` is out of range.
+        If `limit` or `shard` is out of range, or `delimiter` is not one character.
 
     Examples
     --------
@@ -110,17 +136,23 @@ class ReadOptions:
     audio_column: str | Sequence[str] | None = None
     video_frames: int | None = None
     video_fps: float | None = None
+    bit_depth: int | None = None
+    delimiter: str | None = None
     root: Path | str | None = None
     allow_outside: bool = False
+    skip_unread: bool = True
     split: str | None = None
     config: str | None = None
     revision: str | None = None
     limit: int | None = None
     shard: tuple[int, int] | None = None
+    multi_label: str | None = None
     fetch: Callable[[str, str], Path] | None = None
 
     def __post_init__(self) -> None:
         _ = self.selection
+        if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in '"\r\n'):
+            raise DataError(f"the delimiter is one character, such as ';' or a tab, not {self.delimiter!r}")
 
     @property
     def selection(self) -> RowSelection:
@@ -139,13 +171,17 @@ class ReadKeywords(TypedDict, total=False):
     audio_column: str | Sequence[str] | None
     video_frames: int | None
     video_fps: float | None
+    bit_depth: int | None
+    delimiter: str | None
     root: Path | str | None
     allow_outside: bool
+    skip_unread: bool
     split: str | None
     config: str | None
     revision: str | None
     limit: int | None
     shard: tuple[int, int] | None
+    multi_label: str | None
     fetch: Callable[[str, str], Path] | None
 
 

@@ -15,29 +15,39 @@ from functools import partial
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar, Unpack
+from typing import Any, TypeAlias, Unpack
 
+from savs.data._columns import Columns
+from savs.data._conversations import is_conversation
 from savs.data._error_ledger import ErrorLedger
 from savs.data._folders import scan_folder
 from savs.data._labels import check_labels
 from savs.data._results import ErrorLimit
-from savs.data._sources import Columns, Images, Rows, find_source
+from savs.data._sources import Images, Rows, Source, find_sources
 from savs.data._text_files import Row, name_of
-from savs.data.coercion import as_example, settled
+from savs.data._unread import UnreadMedia
+from savs.data.coercion import CHAT_FIELDS, as_example, media_fields, settled
 from savs.data.example import Example, Message, Part, Text, trusted
-from savs.data.options import ReadKeywords, ReadOptions, merged_options
+from savs.data.options import DataSource, ReadKeywords, ReadOptions, RowSelection, merged_options
 from savs.errors import DataError, ItemError, MediaError
-from savs.media import Video
-from savs.media._coercion import check_sampling
+from savs.media import Image, Video
+from savs.media._bit_depth import check_bit_depth
+from savs.media._coercion import MOST_TIMED_FRAMES, check_sampling
 from savs.media._paths import resolve_inside
 
-__all__ = ["MOST_TIMED_FRAMES", "count_rows", "iter_examples", "iter_results", "read_examples", "sampled"]
-
-Item = TypeVar("Item")
+__all__ = [
+    "MOST_TIMED_FRAMES",
+    "count_rows",
+    "iter_examples",
+    "iter_results",
+    "read_examples",
+    "sampled",
+    "with_bit_depth",
+]
 
 
 def read_examples(
-    source: Path | str,
+    source: DataSource,
     options: ReadOptions | None = None,
     *,
     require_labels: bool = False,
@@ -48,13 +58,14 @@ def read_examples(
 
     Parameters
     ----------
-    source : Path or str
-        A ``.jsonl``, ``.json`` (a list of objects), ``.csv``, ``.tsv`` or ``.parquet`` file; a folder or glob
-        of Parquet files; a dataset that the ``datasets`` library saved (``save_to_disk``); the text
+    source : Path, str, or sequence of them
+        A ``.jsonl``, ``.json`` (a list of objects), ``.csv``, ``.tsv`` or ``.parquet`` file; a folder of
+        Parquet files; a dataset that the ``datasets`` library saved (``save_to_disk``); the text
         ``"hf://owner/name"`` for a dataset of the hub, ``"hf://./folder"`` for a folder laid out like one;
-        a folder with one folder per class; a folder of images, videos or audio clips
-        without classes; one of them; or a file or address that a reader is registered for
-        (`savs.data.register_reader`).
+        a folder with one folder per class, or with ``metadata.csv``; a folder of images, videos or audio
+        clips without classes; one of them; or a file or address that a reader is registered for
+        (`savs.data.register_reader`). Several are read one after the other, as are the files that a glob
+        pattern such as ``"photos/*.jpg"`` fits, in natural order.
     options : ReadOptions, optional
         Columns, limits and everything else about reading; each field may be given as a keyword argument
         instead, which wins.
@@ -89,13 +100,14 @@ def read_examples(
         example for _, example in iter_examples(source, merged_options(options, **keywords), ledger=ledger)
     ]
     if require_labels:
-        _check_labelled(str(source), examples)
+        _check_labelled(_shown(source), examples)
     check_labels([example.label for example in examples])
+    check_labels([label for example in examples for label in example.labels or ()])
     return examples
 
 
 def iter_examples(
-    source: Path | str,
+    source: DataSource,
     options: ReadOptions | None = None,
     *,
     ledger: ErrorLedger | None = None,
@@ -132,7 +144,7 @@ def iter_examples(
 
 
 def iter_results(
-    source: Path | str, options: ReadOptions | None = None, limit: ErrorLimit | None = None
+    source: DataSource, options: ReadOptions | None = None, limit: ErrorLimit | None = None
 ) -> Iterator[tuple[int, Example | ItemError]]:
     """Yield an example or an error for each position of a source, in order; no medium is opened.
 
@@ -157,19 +169,12 @@ def iter_results(
     """
     options = ReadOptions() if options is None else options
     limit = ErrorLimit() if limit is None else limit
-    sample = partial(sampled, n_frames=options.video_frames, fps=options.video_fps)
-    data = find_source(source, options)
-    if isinstance(data, Rows):
-        make = _RowReader(data, options)
-        return _results(make.rows(), lambda row: sample(make.example(row)), options, limit)
-    if Columns.of(options).named or options.root is not None:
-        raise DataError("columns and a media root belong to a data file or dataset, not to images")
-    files, from_file = _media_files(data, options)
-    return _results(files, lambda file: sample(from_file(file)), options, limit)
+    ids = _Ids()
+    return _results([_reader(part, options, ids) for part in find_sources(source, options)], options, limit)
 
 
 def count_rows(
-    source: Path | str, options: ReadOptions | None = None, **keywords: Unpack[ReadKeywords]
+    source: DataSource, options: ReadOptions | None = None, **keywords: Unpack[ReadKeywords]
 ) -> int | None:
     """Return how many positions `iter_examples` goes through; None if only reading would tell.
 
@@ -187,13 +192,10 @@ def count_rows(
         As the call of `iter_examples`.
     """
     options = merged_options(options, **keywords)
-    data = find_source(source, options)
-    if isinstance(data, Rows):
-        n_rows = data.data.count()
-    else:
-        n_rows = len(scan_folder(data.path).images) if data.path.is_dir() else 1
-    if n_rows is None:
+    counts = list(map(_count, find_sources(source, options)))
+    if None in counts:
         return None
+    n_rows = sum(count for count in counts if count is not None)
     first, step = options.shard or (0, 1)
     return len(range(first, n_rows if options.limit is None else min(n_rows, options.limit), step))
 
@@ -208,46 +210,96 @@ def _examples_alone(
             yield position, result
 
 
+def _count(source: Source) -> int | None:
+    if isinstance(source, Rows):
+        return source.data.count()
+    return len(scan_folder(source.path, source.split).images) if source.path.is_dir() else 1
+
+
+# One source after the other.
+
+Items: TypeAlias = Callable[[RowSelection], Iterable[Any]]
+Reading: TypeAlias = tuple[Items, Callable[[Any], Example]]
+"""What gives the rows or files of a source, and what makes an example of one."""
+
+
+def _reader(source: Source, options: ReadOptions, ids: _Ids) -> Reading:
+    if isinstance(source, Rows):
+        reader = _RowReader(source, options, ids)
+        return reader.rows, reader.example
+    if Columns.of(options).named or options.root is not None:
+        raise DataError(
+            "columns and a media root belong to a data file or dataset, not to images; leave --root and the "
+            "options of columns out"
+        )
+    files, from_file = _media_files(source, options)
+    return lambda selection: files[: selection.limit], from_file
+
+
+def _then(make: Callable[[Any], Example], sample: Callable[[Example], Example]) -> Callable[[Any], Example]:
+    return lambda item: sample(make(item))
+
+
 def _results(
-    items: Iterable[Item], make: Callable[[Item], Example], options: ReadOptions, limit: ErrorLimit
+    readings: Sequence[Reading], options: ReadOptions, limit: ErrorLimit
 ) -> Iterator[tuple[int, Example | ItemError]]:
-    selection = options.selection
-    for position, item in enumerate(items):
-        if position in selection:
-            yield position, limit.attempt(make, item)
+
+    def sample(example: Example) -> Example:
+        framed = sampled(example, options.video_frames, options.video_fps)
+        return with_bit_depth(framed, options.bit_depth)
+
+    start = 0
+    for items, make in readings:
+        selection, n_items = options.selection.after(start), 0
+        if selection is None:
+            return
+        for position, item in enumerate(items(selection)):
+            n_items += 1
+            if position in selection:
+                yield start + position, limit.attempt(_then(make, sample), item)
+        start += n_items
 
 
 # The rows of a data file or dataset.
 
 
 class _RowReader:
-    """Turns the rows of a source into examples, their ids unique and their media inside the root."""
+    """Turns the rows of a source into examples, their ids unique and their media inside the root.
 
-    def __init__(self, source: Rows, options: ReadOptions) -> None:
+    Parameters
+    ----------
+    source : Rows
+    options : ReadOptions
+    ids : _Ids
+        Those of the sources before it.
+    """
+
+    def __init__(self, source: Rows, options: ReadOptions, ids: _Ids) -> None:
         self._source = source
         self._options = options
+        self._ids = ids
+        self._unread = UnreadMedia(media_fields)
         self._columns = Columns.of(options)
         self._roots = [(root, root.resolve()) for root in source.roots]
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self, selection: RowSelection) -> Iterator[Row]:
         """Yield the rows below the limit, in order."""
-        selection = self._options.selection
         limit = None if selection.limit is None else min(selection.limit, sys.maxsize)
         rows = islice(self._source.data.rows(selection, self._columns.id_names), limit)
-        ids = _Ids()
         for row in rows:
             own = self._columns.id_of(row)
-            if not ids.add(row, own):
+            if not self._ids.add(row, own):
                 raise self._repeated(row, row.id if own is None else own)
             yield row
 
     def _repeated(self, row: Row, name: str) -> DataError:
         """Return the error for an id that another row has; the rows are read again to find that one."""
+        advice = "; make ids unique, or name another column (--id-column)"
         for other in self._source.data.rows(self._options.selection, self._columns.id_names):
             own = self._columns.id_of(other)
             if (other.id if own is None else own) == name:
-                return DataError(f"{row.where}: the id {name!r} stands at {other.where} already")
-        return DataError(f"{row.where}: the id {name!r} stands twice")
+                return DataError(f"{row.where}: the id {name!r} stands at {other.where} already{advice}")
+        return DataError(f"{row.where}: the id {name!r} stands twice{advice}")
 
     def example(self, row: Row) -> Example:
         """Return the example of a row, with an id; an error names its place."""
@@ -257,6 +309,8 @@ class _RowReader:
                 self._roots,
                 self._options.allow_outside,
             )
+            if not self._columns.media:
+                self._unread.warn([row.cells])
             # What is fetched lies outside the roots, and may.
             example = settled(example, self._options.fetch)
         except ItemError as error:
@@ -339,19 +393,20 @@ def _resolve(path: Path, roots: Sequence[_Root], allow_outside: bool) -> Path:
 def _media_files(source: Images, options: ReadOptions) -> tuple[Sequence[Path], Callable[[Path], Example]]:
     """Return the files of a source, and what makes the example of one."""
     if not source.path.is_dir():
-        return [source.path], partial(as_example, id=name_of(source.path))
-    folder = scan_folder(source.path)
-    return folder.images[: options.limit], partial(folder.example, allow_outside=options.allow_outside)
+        return [source.path], partial(as_example, id=source.name or name_of(source.path))
+    folder = scan_folder(source.path, source.split, skip_unread=options.skip_unread)
+    before = "" if source.name is None else f"{source.name}/"
+    make = partial(folder.example, allow_outside=options.allow_outside, before=before)
+    return folder.images[: options.limit], make
 
 
 # Which frames of a dataset's videos are read.
 
-MOST_TIMED_FRAMES = 64
-"""Frames of a video at most, where a rate was asked for and no number."""
-
 
 def sampled(example: Example, n_frames: int | None, fps: float | None) -> Example:
     """Return an example whose videos are read with a number of frames, or at a rate, or both.
+
+    Videos whose own part of a chat names their frames stay as they are.
 
     Parameters
     ----------
@@ -371,7 +426,7 @@ def sampled(example: Example, n_frames: int | None, fps: float | None) -> Exampl
     number = n_frames if n_frames is not None else MOST_TIMED_FRAMES
 
     def resampled(part: Part) -> Part:
-        if not isinstance(part, Video):
+        if not isinstance(part, Video) or part.own_frames:
             return part
         video = replace(part, n_frames=number, fps=fps)
         check_sampling(video.sampling)
@@ -383,13 +438,60 @@ def sampled(example: Example, n_frames: int | None, fps: float | None) -> Exampl
     return trusted(replace(example, messages=messages))
 
 
+def with_bit_depth(example: Example, bit_depth: int | None) -> Example:
+    """Return an example whose images are read with a bit depth, but for those that name their own.
+
+    Parameters
+    ----------
+    example : Example
+    bit_depth : int or None
+        From 8 to 16; see `savs.media.Image`.
+
+    Raises
+    ------
+    ExampleError
+        ``bit_depth`` for another number.
+    """
+    if bit_depth is None or not example.images:
+        return example
+    check_bit_depth(bit_depth)
+
+    def deepened(part: Part) -> Part:
+        if not isinstance(part, Image) or isinstance(part, Video) or part.bit_depth is not None:
+            return part
+        return replace(part, bit_depth=bit_depth)
+
+    messages = tuple(
+        Message(message.role, tuple(map(deepened, message.parts))) for message in example.messages
+    )
+    return trusted(replace(example, messages=messages))
+
+
 # A look at all labels.
 
 
+def _shown(source: DataSource) -> str:
+    """Return a source for messages: the last part of a path; of several the first and how many others."""
+    if not isinstance(source, list | tuple):
+        return Path(str(source)).name
+    others = f" and {len(source) - 1} more" if len(source) > 1 else ""
+    return f"{Path(str(source[0])).name}{others}"
+
+
 def _check_labelled(source: str, examples: Sequence[Example]) -> None:
-    missing = [example for example in examples if example.label is None]
+    missing = [example for example in examples if example.label is None and example.labels is None]
     if missing:
         raise DataError(
-            f"{Path(source).name}: {len(missing)} of {len(examples)} examples have no label, the first is "
-            f"{missing[0].id}; name the label column, or make one folder per class"
+            f"{source}: {len(missing)} of {len(examples)} examples have no label, the first is "
+            f"{missing[0].id}; name the label column (--label-column{_columns(missing[0])}), or make one "
+            f"folder per class"
         )
+
+
+def _columns(example: Example) -> str:
+    """Return what may hold the label, for the message."""
+    chats = [name for name in CHAT_FIELDS[1:] if is_conversation(example.fields.get(name))]
+    if chats:
+        return f"; --label-column {chats[0]} takes the last answers"
+    names = [name for name, value in example.fields.items() if isinstance(value, str | int)]
+    return f"; columns: {', '.join(map(repr, names))}" if names else ""

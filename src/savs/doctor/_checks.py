@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from savs.backbones._canary import tolerance
 from savs.backbones._checkpoints import check_kernel_name
 from savs.backbones._forward import input_device
 from savs.backbones.loading import quiet
 from savs.data import Example
 from savs.doctor._probes import Probe, contrasts, prefix_probes
-from savs.doctor._reference import CHANGE, Side, can_pad, compare, encode, read, tolerance
+from savs.doctor._reference import CHANGE, Side, can_pad, compare, encode, read
 from savs.doctor._subject import Rows, Subject
 from savs.doctor.report import Check, Verdict
 from savs.errors import ItemError, SAVsError

@@ -32,8 +32,6 @@ from savs.media.video import decode_video
 CHANGE = 1e-5
 """The smallest `Difference.max_difference` that counts as a change, whatever the dtype: the two prompts of a
 contrast have the same shapes, so that nothing but their content can make a difference."""
-_TOLERANCES = {"float64": 1e-4, "float32": 1e-4, "float16": 0.03, "bfloat16": 0.25}
-_FLOAT32_ON_CUDA = 2e-3
 _NEGLIGIBLE = 1e-3
 Side = Literal["left", "right"]
 
@@ -88,7 +86,7 @@ def encode(processor: Any, examples: Sequence[Example], side: Side | None = None
         Where to pad; by default nothing is padded.
     """
     rendered = [render(processor, example) for example in examples]
-    images = [[load_image(image.source) for image in prompt.images] for prompt in rendered]
+    images = [[load_image(image) for image in prompt.images] for prompt in rendered]
     options: dict[str, Any] = {
         "return_tensors": "pt",
         "add_special_tokens": rendered[0].add_special_tokens,
@@ -205,25 +203,6 @@ class Difference:
 
     max_difference: float
     min_cosine: float
-
-
-def tolerance(dtype: str, device: str) -> float:
-    """Return the largest relative difference that counts as rounding.
-
-    float32: sums in another order move vectors by about 1e-6 of their size, a wrong position or mask by more
-    than 0.1. The half precisions get 32 steps of their rounding (2^-7 and 2^-10). On CUDA, convolutions of
-    float32 images run in TF32 unless the user forbids it.
-
-    Parameters
-    ----------
-    dtype : str
-        Such as ``"float32"``.
-    device : str
-        Type of the device.
-    """
-    if dtype == "float32" and device == "cuda":
-        return _FLOAT32_ON_CUDA
-    return _TOLERANCES.get(dtype, _TOLERANCES["bfloat16"])
 
 
 def compare(layout: HeadLayout, rows: NDArray[np.float32], reference: NDArray[np.float32]) -> Difference:

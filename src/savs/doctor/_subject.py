@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from savs.backbones import TransformersBackbone
 from savs.backbones._attention_sites import AttentionSite
+from savs.backbones._canary import tolerance
 from savs.backbones._forward import input_device
 from savs.data import Example
 from savs.doctor._probes import Probe, probes
-from savs.doctor._reference import compare, flips, read, tolerance
+from savs.doctor._reference import compare, flips, read
 from savs.doctor.report import Check, Verdict
 from savs.errors import BackboneError, SAVsError
 from savs.layout import HeadLayout

@@ -34,6 +34,7 @@ from savs.doctor._checks import (
 )
 from savs.doctor._geometry import check_geometry
 from savs.doctor._probes import Probe
+from savs.doctor._prompts import check_prompts, check_token_ids, prompt_facts
 from savs.doctor._releases import check_known_faults, check_positions, check_torchvision
 from savs.doctor._subject import Subject, admit
 from savs.doctor.report import Check, Report, Timing
@@ -84,6 +85,7 @@ def examine(backbone: Backbone, *, batch_size: int = 8, store: bool = True, prog
         subject = admit(backbone)
         stage("one example alone")
         basis = _basis(subject)
+        prompts = [check_token_ids(subject), check_prompts(subject)]
         stage("batches")
         sizes = [size for size in (2, 4, 8, 16, 32, 64) if size < batch_size] + [batch_size] * (
             batch_size > 1
@@ -100,7 +102,7 @@ def examine(backbone: Backbone, *, batch_size: int = 8, store: bool = True, prog
         stage("speed")
         trusted = trusted and _all_safe(kernels)
         mode, timings = _choose(subject, safe_sizes, kernels, asked, reuse) if trusted else (None, [])
-    checks = (*basis, *together, reuse, *kernels, *dtypes)
+    checks = (*basis, *prompts, *together, reuse, *kernels, *dtypes)
     stored, removed = _keep(subject, mode) if store else (None, None)
     return Report(facts(subject, checks), checks, tuple(timings), mode, stored, removed)
 
@@ -274,6 +276,7 @@ def facts(subject: Subject, checks: Sequence[Check]) -> dict[str, JSONValue]:
         "image_processor_class": None if images is None else type(images).__name__,
         "image_backend": None if images is None else str(getattr(images, "backend", "unknown")),
         "chat_template": chat_template(processor)[0] is not None,
+        **prompt_facts(subject),
         "padding_side": str(getattr(tokenizer_of(processor), "padding_side", None)),
         "device": str(model.device),
         "dtype": str(model.dtype).removeprefix("torch."),

@@ -8,6 +8,7 @@ from savs._lazy import attach
 
 if TYPE_CHECKING:
     from savs.classifiers import wilson_interval
+    from savs.evaluation._multi_label import multi_label_report
     from savs.evaluation.comparison import compare_methods
     from savs.evaluation.metrics import Difference, accuracy_report, interval_over_draws, paired_bootstrap
     from savs.evaluation.protocol import DrawResults, draw_rows, on_features, run_draws
@@ -21,6 +22,7 @@ __all__ = [
     "compare_methods",
     "draw_rows",
     "interval_over_draws",
+    "multi_label_report",
     "on_features",
     "paired_bootstrap",
     "run_draws",
@@ -31,6 +33,7 @@ __getattr__, __dir__ = attach(
     __name__,
     {
         "savs.classifiers": ["wilson_interval"],
+        "savs.evaluation._multi_label": ["multi_label_report"],
         "savs.evaluation.comparison": ["compare_methods"],
         "savs.evaluation.metrics": [
             "Difference",

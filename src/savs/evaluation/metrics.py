@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from savs._labels import key_of, warn_of_unknown_labels
 from savs.classifiers import wilson_interval
 from savs.data import Label
 
@@ -143,14 +144,20 @@ def accuracy_report(
     ValueError
         If the lengths differ, a class stands twice, or a prediction is neither a class nor None.
 
+    Warns
+    -----
+    DataWarning
+        If there are true labels that are not in `classes`.
+
     Examples
     --------
-    >>> report = accuracy_report(["cat", "dog", "cow"], ["cat", "cat", "dog"], ["cat", "dog"])
-    >>> report["n_correct"], report["unknown_labels"], report["confusion"]["matrix"]
-    (1, {'cow': 1}, [[1, 0], [1, 0], [0, 1]])
+    >>> report = accuracy_report(["cat", "dog", "dog"], ["cat", "cat", "dog"], ["cat", "dog"])
+    >>> report["n_correct"], report["confusion"]["matrix"]
+    (2, [[1, 0], [1, 1]])
     """
     names, truth, answers = _keys(classes), _keys(y_true), _keys(y_pred)
     _check(names, truth, answers)
+    warn_of_unknown_labels(_known(truth), _known(names))
     unknown = Counter(key for key in truth if key not in set(names))
     rows = [*names, *sorted(unknown, key=lambda key: (key[0].__name__, str(key[1])))]
     table = Counter(zip(truth, answers, strict=True))
@@ -174,10 +181,13 @@ def accuracy_report(
     }
 
 
+def _known(keys: list[_Key]) -> list[Label]:
+    return [label for _, label in keys if label is not None]
+
+
 def _keys(labels: Sequence[Label | None] | NDArray[Any]) -> list[_Key]:
     """Return (type, label) pairs: 1, True and "1" stay three labels."""
-    plain = (label.item() if isinstance(label, np.generic) else label for label in labels)
-    return [(str if isinstance(label, str) else type(label), label) for label in plain]
+    return [key_of(label) for label in labels]
 
 
 def _check(names: list[_Key], truth: list[_Key], answers: list[_Key]) -> None:

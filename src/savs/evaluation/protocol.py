@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from savs.classifiers._validation import check_label_types, count_classes, encode_labels
+from savs._labels import key_of
+from savs.classifiers._validation import count_classes, encode_labels, label_array
 from savs.errors import DataError
 from savs.evaluation.metrics import Difference, interval_over_draws, paired_bootstrap
 
@@ -183,13 +184,11 @@ def on_features(features: NDArray[Any], labels: ArrayLike, fit: Callable[..., An
 
 
 def _label_array(labels: ArrayLike) -> NDArray[Any]:
-    check_label_types(labels)  # type: ignore[arg-type]
-    return np.asarray(labels)
+    return np.asarray(label_array(labels))
 
 
 def _right(name: str, answers: Sequence[Any] | NDArray[Any], truth: NDArray[Any]) -> NDArray[np.bool_]:
     if len(answers) != len(truth):
         raise ValueError(f"method {name!r} gave {len(answers)} predictions for {len(truth)} test examples")
-    return np.array(
-        [answer == label for answer, label in zip(answers, truth.tolist(), strict=True)], dtype=bool
-    )
+    pairs = zip(answers, truth.tolist(), strict=True)
+    return np.array([key_of(answer) == key_of(label) for answer, label in pairs], dtype=bool)

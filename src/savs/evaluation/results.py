@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from savs._reprs import short_repr
 from savs.errors import ItemError
 from savs.evaluation.contenders import BASELINES, Answers
 from savs.evaluation.metrics import Difference, interval_over_draws
@@ -45,6 +46,8 @@ class Trial:
     n_bytes: int
     failure: str | None = None
 
+    __repr__ = short_repr
+
     @classmethod
     def failed(cls, why: str) -> Trial:
         """Return the trial of a method that could not use the draw."""
@@ -77,6 +80,8 @@ class Comparison:
     answers: Answers | None = None
     errors: list[ItemError] = field(default_factory=list)
     seed: int = 0
+
+    __repr__ = short_repr
 
     def accuracies(self, name: str, shots: int) -> list[float | None]:
         """Return the accuracy of a method in each draw.

@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from savs.errors import ExampleError
+from savs.media._arrays import is_tensor, pixels_of_array, pixels_of_tensor
+from savs.media._bit_depth import check_bit_depth
 from savs.media.parts import Audio, Image, Sampling, Video
 
 # Media given by web address: noted where they stand, then fetched or refused, all in one place.
@@ -93,10 +95,22 @@ def _refused(rule: str, what: str) -> ExampleError:
 
 # Every form of an image to an `Image` part. Nothing is opened or decoded, except base64.
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+HEIC_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
+"""Endings of the image files that need pillow-heif."""
+
+IMAGE_SUFFIXES = HEIC_SUFFIXES | {
+    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
+}
 """Endings of the image files that `savs.media` reads."""
 
-_UNREAD_SUFFIXES = frozenset({".heic", ".heif", ".avif", ".svg", ".psd", ".eps", ".jp2", ".jxl"})
+UNREAD_IMAGE_SUFFIXES = frozenset(
+    {
+        *(".svg", ".psd", ".eps", ".jp2", ".j2k", ".jxl", ".ico", ".tga", ".pcx", ".xcf", ".exr", ".dcm"),
+        *(".ppm", ".pgm", ".pbm", ".pnm", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"),
+    }
+)
+"""Endings of image files that are refused with advice."""
+
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv"})
 """Endings of the video files that `savs.media.video` reads."""
 
@@ -115,15 +129,17 @@ _MEDIA_URL = re.compile(r"data:(image|video|audio)/[^,\s]{0,200},", re.IGNORECAS
 _BARE_BASE64 = ("iVBORw0KGgo", "/9j/", "R0lGOD", "UklGR")
 _LONGEST_PATH = 4096
 _MOST_FRAMES = 1024
+MOST_TIMED_FRAMES = 64
+"""Frames of a video at most, where a rate was asked for and no number."""
 _ACCEPTED_IMAGES = (
-    "an image is a path, encoded bytes, a data:image/...;base64, URL, a PIL image or a uint8 array"
+    "an image is a path, encoded bytes, a data:image/...;base64, URL, a PIL image, an array or a tensor"
 )
 
 
 def is_image(value: Any) -> bool:
     """Return whether a value of this type can only mean an image (so not text)."""
     known = Image | Path | bytes | bytearray | memoryview | np.ndarray | IOBase
-    return isinstance(value, known) or is_pil(value)
+    return isinstance(value, known) or is_pil(value) or is_tensor(value)
 
 
 def is_pil(value: Any) -> bool:
@@ -147,9 +163,69 @@ def looks_like_image(text: str, root: Path | None = None) -> bool:
     if ADDRESS.match(text):
         return not spaced
     suffix = Path(text).suffix.lower() if len(text) <= _LONGEST_PATH else ""
-    if suffix not in IMAGE_SUFFIXES | _UNREAD_SUFFIXES | VIDEO_SUFFIXES | _AUDIOS:
+    if suffix not in _MEDIA_SUFFIXES:
         return False
     return not spaced or _exists(_under(root, Path(text)))
+
+
+def ends_like_medium(text: str) -> bool:
+    """Return whether a path or address ends like an image, video or audio file."""
+    return _suffix(text) in _MEDIA_SUFFIXES
+
+
+_SEPARATORS = re.compile(r"[/\\]")
+_STARTS = re.compile(r"(?:\.{1,2}|~|[A-Za-z]:)[/\\]")
+_SENTENCE = re.compile(r"[?!;:,.]\s|[?\"<>|*]")
+_MOST_WORDS = 5
+_MEDIA_SUFFIXES = IMAGE_SUFFIXES | UNREAD_IMAGE_SUFFIXES | VIDEO_SUFFIXES | _AUDIOS
+_DATA_SUFFIXES = frozenset({".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet"})
+
+
+def looks_like_path(text: str) -> bool:
+    r"""Return whether a text that names no file is still meant as a path and not as a text.
+
+    It is one line, and either begins like a path (``./``, ``../``, ``~/``, ``C:\``) and has no blank, or ends
+    like an image, video or audio file and does not read like a sentence: it has a separator or at most five
+    words, and neither a mark that ends a clause before a blank nor one of ``? " < > | *``.
+    """
+    trimmed = text.strip()
+    if not 0 < len(trimmed) <= _LONGEST_PATH or len(trimmed.splitlines()) != 1:
+        return False
+    words = trimmed.split()
+    if len(words) == 1 and _STARTS.match(trimmed):
+        return True
+    rest = _STARTS.sub("", trimmed, count=1)
+    if Path(trimmed).suffix.lower() not in _MEDIA_SUFFIXES or _SENTENCE.search(rest):
+        return False
+    return len(words) <= _MOST_WORDS or _SEPARATORS.search(trimmed) is not None
+
+
+def kind_of_path(text: str, root: Path | None = None) -> str | None:
+    """Return what a text is, if it is a path and not a text: ``"folder"``, ``"data file"`` or ``"medium"``.
+
+    A folder or data file is one that exists, and has a separator if it is a folder: any word may be the name
+    of a folder. Media are those by `looks_like_path` that are not there.
+    """
+    if _SEPARATORS.search(text) and names_folder(text, root):
+        return "folder"
+    if Path(text[-_LONGEST_PATH:]).suffix.lower() in _DATA_SUFFIXES and _is(text, root, Path.is_file):
+        return "data file"
+    return "medium" if looks_like_path(text) else None
+
+
+def names_folder(text: str, root: Path | None = None) -> bool:
+    """Return whether a text with letters or digits is the name of a folder that exists."""
+    return any(map(str.isalnum, text[:_LONGEST_PATH])) and _is(text, root, Path.is_dir)
+
+
+def _is(text: str, root: Path | None, kind: Callable[[Path], bool]) -> bool:
+    trimmed = text.strip()
+    if not 0 < len(trimmed) <= _LONGEST_PATH or "\n" in trimmed or "\0" in trimmed:
+        return False
+    try:
+        return kind(_under(root, Path(trimmed)))
+    except (OSError, ValueError):
+        return False
 
 
 def nearly_image(text: str) -> bool:
@@ -172,14 +248,20 @@ def as_image(value: Any, root: Path | None = None) -> Image:
     ------
     ExampleError
         ``url_refused``, ``image_format``, ``image_path``, ``data_url``,
-        ``image_array`` or ``image_type``.
+        ``image_array``, ``image_type`` or ``bit_depth``.
     """
     if isinstance(value, Video):
         return as_video(value)
     if isinstance(value, Image):
         # One made by hand may hold what only `as_image` understands, such as a text.
+        check_pixel_limits(value.min_pixels, value.max_pixels)
         made = as_image(value.source, None)
-        return value if made.source is value.source else made
+        check_bit_depth(value.bit_depth)
+        if made.source is value.source:
+            return value
+        if type(made) is type(value):
+            return replace(value, source=made.source)
+        return replace(made, min_pixels=value.min_pixels, max_pixels=value.max_pixels)
     if isinstance(value, str):
         return _image_from_text(str(value), root)
     if isinstance(value, Path):
@@ -189,7 +271,9 @@ def as_image(value: Any, root: Path | None = None) -> Image:
     if isinstance(value, IOBase):
         return Image(file_content(value))
     if isinstance(value, np.ndarray):
-        return Image(_checked_array(value))
+        return Image(pixels_of_array(value))
+    if is_tensor(value):
+        return Image(pixels_of_tensor(value))
     if is_pil(value):
         return Image(value)
     if isinstance(value, Mapping) and {"bytes", "path"} & set(value):
@@ -238,6 +322,7 @@ def as_video(value: Any, root: Path | None = None) -> Video:
     if isinstance(value, Video):
         made = as_video(value.source)
         check_sampling(value.sampling)
+        check_pixel_limits(value.min_pixels, value.max_pixels)
         return value if made.source is value.source else replace(value, source=made.source)
     if isinstance(value, Mapping) and {"bytes", "path"} & set(value):
         value = value["bytes"] if value.get("bytes") is not None else value.get("path")
@@ -266,6 +351,21 @@ def check_sampling(sampling: Sampling) -> None:
     if not known or (fps is not None and not 0 < fps < _MOST_FRAMES):
         message = f"a video's fps is a number above 0 and below {_MOST_FRAMES}"
         raise ExampleError(message, code="video_type")
+
+
+def check_pixel_limits(low: Any, high: Any) -> None:
+    """Check that pixels can be limited so; None is no limit.
+
+    Raises
+    ------
+    ExampleError
+        ``pixel_limits``.
+    """
+    for name, limit in (("min_pixels", low), ("max_pixels", high)):
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+            raise ExampleError(f"{name} is a whole number of pixels, at least 1", code="pixel_limits")
+    if low is not None and high is not None and low > high:
+        raise ExampleError(f"min_pixels, {low}, is more than max_pixels, {high}", code="pixel_limits")
 
 
 def audio_error(what: str) -> ExampleError:
@@ -304,7 +404,10 @@ def _of_suffix(suffix: str, source: Path) -> Image:
         raise audio_error(f"a {suffix} file")
     if suffix in VIDEO_SUFFIXES:
         return Video(source)
-    if suffix in _UNREAD_SUFFIXES:
+    if suffix in _DATA_SUFFIXES:
+        message = f"a {suffix} file is no image; savs.read_examples reads data files"
+        raise ExampleError(message, code="image_format")
+    if suffix in UNREAD_IMAGE_SUFFIXES:
         raise ExampleError(f"{suffix} files are not read; save the image as PNG or JPEG", code="image_format")
     return Image(source)
 
@@ -329,27 +432,6 @@ def decode_base64(text: str, what: str = "image") -> bytes:
     if not data:
         raise ExampleError(f"the {what}'s base64 is empty", code="data_url")
     return data
-
-
-def _checked_array(array: NDArray[Any]) -> NDArray[Any]:
-    if array.dtype.kind == "f":
-        raise _image_array_error(
-            "is not an image: decimals may mean 0..1 or 0..255; scale to 0..255 and use .astype(numpy.uint8)",
-            array,
-        )
-    if array.dtype not in (np.uint8, np.bool_, np.uint16):
-        raise _image_array_error("is not an image; scale it to 0..255 and use .astype(numpy.uint8)", array)
-    if array.ndim == 3 and array.shape[0] in {1, 3, 4} and array.shape[2] not in {3, 4}:
-        raise _image_array_error("has its channels first; use .transpose(1, 2, 0)", array)
-    if array.ndim not in {2, 3} or (array.ndim == 3 and array.shape[2] not in {3, 4}) or array.size == 0:
-        raise _image_array_error(
-            "is not an image; (height, width), (height, width, 3) or (height, width, 4) is", array
-        )
-    return array
-
-
-def _image_array_error(message: str, array: NDArray[Any]) -> ExampleError:
-    return ExampleError(f"an array of {array.dtype} and shape {array.shape} {message}", code="image_array")
 
 
 def _under(root: Path | None, path: Path) -> Path:

@@ -12,7 +12,7 @@ from savs.media.limits import DEFAULT_LIMITS, MediaLimits
 from savs.media.parts import Audio, Image, Video
 from savs.media.video import video_hash
 
-__all__ = ["hashed_once", "part_hash"]
+__all__ = ["hashed_once", "image_hash", "part_hash"]
 
 _KNOWN: ContextVar[dict[Image | Audio, str] | None] = ContextVar("savs_known_hashes", default=None)
 
@@ -32,6 +32,19 @@ def hashed_once() -> Iterator[None]:
         yield
     finally:
         _KNOWN.reset(token)
+
+
+def image_hash(part: Image, limits: MediaLimits = DEFAULT_LIMITS) -> str:
+    """Return the hash of an image's content and, where it names them, its bit depth and limits of pixels.
+
+    Raises
+    ------
+    MediaError
+        If it cannot be read.
+    """
+    content = part_hash(part, limits)
+    depth = "" if part.bit_depth is None else f" of {part.bit_depth} bits"
+    return f"{content}{depth}{part.pixel_limits_key}"
 
 
 def part_hash(part: Image | Audio, limits: MediaLimits = DEFAULT_LIMITS) -> str:

@@ -1,6 +1,6 @@
 """`load_audio`: audio as samples of one channel at a wanted rate, with limits. Thread-safe.
 
-In reading order: whether a file is whole, its samples in blocks, and `load_audio`. Files are checked here
+In reading order: its samples in blocks, and `load_audio`. Files are checked before they are decoded
 because libsndfile reads what is left of a damaged file, and only the first of several in one, without an
 error. The first bytes decide which of libsndfile's readers may see a file: its twenty others, some of them
 for formats out of use, are never reached. A header is trusted only to refuse a file sooner.
@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import struct
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +19,18 @@ import numpy as np
 
 from savs._optional import import_optional
 from savs.errors import MediaError
+from savs.media._audio_files import (
+    conversion_of,
+    cut_short,
+    format_error,
+    has_later_end,
+    n_samples_of_layers_1_and_2,
+    readable,
+    undecodable_audio,
+    whole,
+)
 from savs.media._coercion import as_audio, settled_part
-from savs.media._paths import check_media_file, read_media_file
-from savs.media.limits import MediaLimits
+from savs.media._paths import check_media_file, encoded
 from savs.media.parts import Audio
 
 if TYPE_CHECKING:
@@ -31,156 +38,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AudioLimits",
+    "audio_conversion",
     "audio_hash",
     "check_audio_file",
     "decode_audio",
     "load_audio",
 ]
-
-
-# Whether the pages of an OGG file are as they were written: decoders leave damaged ones out silently.
-
-_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
-_HEAD, _SUM = 27, 22  # bytes of a page's head, and where its checksum stands in it (RFC 3533, section 6)
-
-
-def is_intact(data: bytes) -> bool:
-    """Return whether every page of an OGG file has its checksum, and nothing stands between two pages.
-
-    A last page that is cut short, and what stands behind the last page, are not looked at.
-    """
-    place = 0
-    while place + _HEAD <= len(data):
-        if data[place : place + 4] != b"OggS":
-            return data.find(b"OggS", place) < 0
-        body = place + _HEAD + data[place + _HEAD - 1]
-        end = body + sum(data[place + _HEAD : body])
-        if end > len(data):
-            break
-        if _checksum(data[place:end]) != int.from_bytes(data[place + _SUM : place + _SUM + 4], "little"):
-            return False
-        place = end
-    return True
-
-
-def _checksum(page: bytes) -> int:
-    # zlib has the same polynomial for bits in the other order, and turns the number over before and after.
-    blank = page[:_SUM] + bytes(4) + page[_SUM + 4 :]
-    turned = zlib.crc32(blank.translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
-    return int(f"{turned:032b}"[::-1], 2)
-
-
-# Whether an audio file has all the bytes that it says it has, and no second clip behind the first.
-
-_UNKNOWN = 0x7FFFF000  # what programs write that do not know the length yet: this or more
-_MOST_CHUNKS = 100_000
-
-
-def is_whole(data: bytes) -> bool:
-    """Return False if a WAV, RF64, AIFF, AU, OGG or MP3 file ends too soon, by its own lengths.
-
-    True where a file does not say, and for FLAC, which its decoder checks.
-    """
-    if data[:4] == b"OggS":
-        return _is_whole_ogg(data)
-    if data[:3] == b"ID3" or data[:1] == b"\xff":
-        return _is_whole_mp3(data)
-    start, size = _samples(data)
-    return size >= _UNKNOWN or start + size <= len(data)
-
-
-def holds_several(data: bytes) -> bool:
-    """Return whether OGG, FLAC or MP3 files stand one behind the other: chained streams, files put together.
-
-    MP3 files are told apart where the first one says how long it is.
-    """
-    if data[:4] == b"OggS":
-        # All streams that are played together begin before one of them goes on (RFC 3533, section 4).
-        first = data.find(b"OggS", 4)
-        while data[first + 4 : first + 6] == b"\0\x02":
-            first = data.find(b"OggS", first + 4)
-        return first >= 0 and data.find(b"OggS\0\x02", first) >= 0
-    if data[:4] == b"fLaC":
-        # The mark, and the head of the first block, which has always the same length (RFC 9639, section 8).
-        return data.find(b"fLaC\0\0\0\x22", 4) >= 0 or data.find(b"fLaC\x80\0\0\x22", 4) >= 0
-    if data[:3] == b"ID3" or data[:1] == b"\xff":
-        start, size = _mp3_length(data)
-        return size > 0 and _is_mpeg(data, start + size)
-    return False
-
-
-def says_its_length(data: bytes) -> bool:
-    """Return whether an MP3 file has a header with its length: what is shorter has lost some frames."""
-    return _mp3_length(data)[1] > 0
-
-
-def _is_mpeg(data: bytes, place: int) -> bool:
-    """Return whether the head of an MPEG frame stands there, or behind a tag there."""
-    if data[place : place + 3] == b"ID3":
-        place = _after_tag(data, place)
-    return data[place : place + 1] == b"\xff" and data[place + 1 : place + 2] >= b"\xe0"
-
-
-def _samples(data: bytes) -> tuple[int, int]:
-    """Return where the samples of a file begin and how many bytes it says there are; 0 if it does not."""
-    if data[:4] == b".snd" and len(data) >= 12:
-        start, size = struct.unpack_from(">II", data, 4)
-        return start, size
-    known = {b"RIFF": ("<", b"data"), b"RF64": ("<", b"data"), b"FORM": (">", b"SSND")}
-    order, wanted = known.get(data[:4], ("", b""))
-    place = 12
-    for _ in range(_MOST_CHUNKS):
-        if not order or place + 8 > len(data):
-            break
-        (size,) = struct.unpack_from(f"{order}I", data, place + 4)
-        if data[place : place + 4] == wanted:
-            return place + 8, (_long_size(data) if data[:4] == b"RF64" else size)
-        place += 8 + size + size % 2
-    return 0, 0
-
-
-def _long_size(data: bytes) -> int:
-    """Return the bytes of samples of an RF64 file, which its first chunk holds (EBU Tech 3306)."""
-    if data[12:16] != b"ds64" or len(data) < 36:
-        return 0
-    size = int.from_bytes(data[28:36], "little")
-    return 0 if size >= 2**63 else size
-
-
-def _is_whole_ogg(data: bytes) -> bool:
-    """Return whether the last page is whole (RFC 3533, section 6)."""
-    place = data.rfind(b"OggS")
-    if place + 27 > len(data):
-        return False
-    n_segments = data[place + 26]
-    table = data[place + 27 : place + 27 + n_segments]
-    return len(table) == n_segments and place + 27 + n_segments + sum(table) <= len(data)
-
-
-def _is_whole_mp3(data: bytes) -> bool:
-    """Return whether there are as many bytes as the Xing header in the first frame says, but for 1%."""
-    start, size = _mp3_length(data)
-    return start < len(data) and 99 * size <= 100 * (len(data) - start)
-
-
-def _mp3_length(data: bytes) -> tuple[int, int]:
-    """Return where an MP3 file's first frame begins, and its bytes from there; 0 if it does not say."""
-    start = _after_tag(data, 0) if data[:3] == b"ID3" else 0
-    frame = data[start : start + 64]
-    place = max(frame.find(b"Xing"), frame.find(b"Info"))
-    if place < 0 or place + 16 > len(frame):
-        return start, 0
-    (flags,) = struct.unpack_from(">I", frame, place + 4)
-    if not flags & 2:
-        return start, 0
-    (size,) = struct.unpack_from(">I", frame, place + (12 if flags & 1 else 8))
-    return start, int(size)
-
-
-def _after_tag(data: bytes, place: int) -> int:
-    """Return where an ID3 tag ends (ID3v2.4, section 3.1)."""
-    sizes = zip(data[place + 6 : place + 10], (21, 14, 7, 0), strict=False)
-    return place + 10 + sum((byte & 0x7F) << shift for byte, shift in sizes)
 
 
 # What kind of audio file some bytes are, and their samples in blocks, of one channel; knows limits.
@@ -194,7 +57,6 @@ _CODINGS = frozenset(
 )
 _UNKNOWN_LENGTH = 2**62  # libsndfile's number of samples where the file does not say it: this or more
 _FILE_BLOCK = 2**18  # numbers decoded at a time, all channels together
-_ADVICE = "convert it to WAV or FLAC (ffmpeg -i FILE file.wav)"
 
 
 @dataclass(frozen=True)
@@ -318,42 +180,31 @@ class AudioLimits:
             )
 
 
-def undecodable_audio() -> MediaError:
-    """Return the error for bytes that are not an audio clip, or a damaged one."""
-    return MediaError(
-        "the audio clip cannot be decoded: it is damaged, cut short or no audio file; write it again",
-        code="audio_undecodable",
-    )
-
-
 def blocks_of_file(data: bytes, limits: AudioLimits) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Yield the sampling rate and the next samples of an encoded audio clip, the mean of its channels.
 
     Raises
     ------
     MediaError
-        ``audio_format``, ``audio_undecodable``, ``audio_cut_short``, ``audio_several``, and the codes of
-        `AudioLimits`.
+        ``audio_format``, ``audio_undecodable``, ``audio_cut_short``, ``audio_length``, ``audio_several``, and
+        the codes of `AudioLimits`.
+
+    Warns
+    -----
+    MediaWarning
+        If an OGG file has no end mark.
     """
-    _check_kind(data)
-    if not is_whole(data):
-        raise _cut_short()
-    if data[:4] == b"OggS" and not is_intact(data):
-        raise undecodable_audio()
-    if holds_several(data):
-        raise MediaError(
-            "the file holds several recordings one behind the other, of which only the first would be heard; "
-            "join them (ffmpeg -i FILE file.wav)",
-            code="audio_several",
-        )
+    data = whole(data)
     soundfile = import_optional("soundfile")
     try:
-        with soundfile.SoundFile(_Reader(data)) as file:
+        with soundfile.SoundFile(_Reader(readable(data))) as file:
             _check_header(file, limits)
             yield from _decoded(file, limits)
-            # Elsewhere the length of an MP3 file is a guess; frames that are damaged are left out of it.
-            if file.format == "MP3" and file.tell() < file.frames and says_its_length(data):
-                raise undecodable_audio()
+            # Damaged frames of MP3 files are left out.
+            if file.tell() < (n_samples_of_layers_1_and_2(data) or file.frames):
+                raise undecodable_audio() if file.format == "MP3" else cut_short()
+        if data[:4] == b"fLaC" and _goes_on(data, soundfile):
+            raise has_later_end()
     except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError, OSError) as error:
         # libsndfile's own text may quote whatever is in the file.
         if isinstance(error, MediaError):
@@ -372,11 +223,11 @@ class _Reader(io.BytesIO):
 
 def _check_header(file: Any, limits: AudioLimits) -> None:
     if file.format not in _KINDS or file.subtype not in _CODINGS:
-        raise _format_error(f"coded as {str(file.subtype)[:20]}")
+        raise format_error(f"coded as {str(file.subtype)[:20]}")
     limits.check_shape(file.channels, file.samplerate)
     # soundfile seeks behind every block that it reads, which fails at the end of such a file.
     if file.frames >= _UNKNOWN_LENGTH:
-        raise _format_error("a file that does not say how long it is (FLAC written to a pipe)")
+        raise format_error("a file that does not say how long it is (FLAC written to a pipe)")
     limits.check_not_longer(file.frames, file.samplerate, file.channels)
 
 
@@ -390,41 +241,21 @@ def _decoded(file: Any, limits: AudioLimits) -> Iterator[tuple[int, NDArray[np.f
         limits.check_not_longer(n_read, rate, channels)
         limits.check_values(block)
         yield rate, block.mean(axis=1, dtype=np.float64).astype(np.float32)
-    if n_read < file.frames and file.format != "MP3":
-        raise _cut_short()
 
 
-def _check_kind(data: bytes) -> None:
-    """Refuse what is not an audio clip file of a kind that is read, from its first bytes."""
-    head = data[:12]
-    if head[4:8] == b"ftyp":
-        raise _format_error("in an MP4 file (M4A, AAC)")
-    if head[:2] in (b"\xff\xf1", b"\xff\xf9"):
-        raise _format_error("in an AAC file")
-    if head[:4] in (b"\x1aE\xdf\xa3", b"0&\xb2u", b"caff", b"riff", b"NIST", b"MThd", b"#!AM"):
-        raise _format_error("in a file of another kind (WebM, WMA, CAF, W64, SPHERE, MIDI, AMR)")
-    if not _is_known(head):
-        raise undecodable_audio()
-
-
-def _is_known(head: bytes) -> bool:
-    if head[:4] in (b"RIFF", b"RF64"):
-        return head[8:12] == b"WAVE"
-    if head[:4] == b"FORM":
-        return head[8:12] in (b"AIFF", b"AIFC")
-    mpeg = len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0 and head[1] & 0x06 != 0
-    return mpeg or head[:3] == b"ID3" or head[:4] in (b"fLaC", b"OggS", b".snd")
-
-
-def _cut_short() -> MediaError:
-    return MediaError(
-        "the audio clip's file ends before the audio clip does; fetch or write it again",
-        code="audio_cut_short",
-    )
-
-
-def _format_error(kind: str) -> MediaError:
-    return MediaError(f"the audio clip is {kind}, which is not read; {_ADVICE}", code="audio_format")
+def _goes_on(data: bytes, soundfile: Any) -> bool:
+    """Return whether a FLAC file has a sample behind the last one by its header, where its decoder stops."""
+    head = bytearray(data[:26])
+    n_samples = int.from_bytes(head[21:26], "big") % 2**36  # RFC 9639, section 8.2
+    if n_samples == 2**36 - 1:
+        return False
+    head[21:26] = (int.from_bytes(head[21:26], "big") + 1).to_bytes(5, "big")
+    try:
+        with soundfile.SoundFile(_Reader(bytes(head) + data[26:])) as file:
+            file.seek(n_samples)
+            return len(file.read(1)) > 0
+    except (soundfile.SoundFileError, RuntimeError):
+        return False
 
 
 # `load_audio`: an audio clip as samples of one channel at a wanted rate, with limits. Thread-safe.
@@ -453,7 +284,7 @@ def load_audio(audio: Any, sampling_rate: int, limits: AudioLimits | None = None
     ------
     MediaError
         ``media_missing``, ``media_not_a_file``, ``media_unreadable``, ``audio_too_large``, ``audio_format``,
-        ``audio_undecodable``, ``audio_cut_short``, ``audio_several``, ``audio_too_long``,
+        ``audio_undecodable``, ``audio_cut_short``, ``audio_length``, ``audio_several``, ``audio_too_long``,
         ``audio_too_short``, ``audio_channels``, ``audio_rate``, ``audio_not_finite`` or ``audio_level``.
     ExampleError
         ``audio_array`` or ``audio_rate``, for an array that cannot be an audio clip.
@@ -491,7 +322,7 @@ def decode_audio(audio: Audio, sampling_rate: int, limits: AudioLimits | None = 
     if isinstance(source, np.ndarray):
         blocks = _blocks_of_array(source, int(audio.sampling_rate or 0), limits)
     else:
-        blocks = blocks_of_file(_encoded(source, limits), limits)
+        blocks = blocks_of_file(encoded(source, limits, "audio"), limits)
     return _resampled(blocks, sampling_rate, limits)
 
 
@@ -517,11 +348,32 @@ def audio_hash(audio: Audio, limits: AudioLimits | None = None) -> str:
     """
     limits, source = limits or AudioLimits(), audio.source
     if not isinstance(source, np.ndarray):
-        return hashlib.sha256(_encoded(source, limits)).hexdigest()
+        return hashlib.sha256(encoded(source, limits, "audio")).hexdigest()
     kind = source.dtype.newbyteorder("<")
     digest = hashlib.sha256(f"samples {kind.str} {source.shape} {int(audio.sampling_rate or 0)}\n".encode())
     digest.update(np.ascontiguousarray(source, kind).data)
     return digest.hexdigest()
+
+
+def audio_conversion(audio: Audio, limits: AudioLimits | None = None) -> int:
+    """Return the version of the rules by which an audio clip becomes samples.
+
+    It is 1 for all that every version of savs has read alike, so that their features in a store stay valid.
+
+    Parameters
+    ----------
+    audio : Audio
+    limits : AudioLimits, optional
+        Only the largest file size (bytes) is used; the default of `AudioLimits` if None.
+
+    Raises
+    ------
+    MediaError
+        As `audio_hash`.
+    """
+    if isinstance(audio.source, np.ndarray):
+        return 1
+    return conversion_of(encoded(audio.source, limits or AudioLimits(), "audio"))
 
 
 def check_audio_file(path: Path, limits: AudioLimits | None = None) -> None:
@@ -540,37 +392,7 @@ def check_audio_file(path: Path, limits: AudioLimits | None = None) -> None:
         ``media_missing``, ``media_not_a_file``, ``media_unreadable``, ``audio_undecodable`` (an empty file)
         or ``audio_too_large``.
     """
-    try:
-        check_media_file(path, MediaLimits((limits or AudioLimits()).max_bytes))
-    except MediaError as error:
-        raise _of_audio(error, limits or AudioLimits()) from None
-
-
-def _encoded(source: Path | bytes, limits: AudioLimits) -> bytes:
-    try:
-        data = source if isinstance(source, bytes) else read_media_file(source, MediaLimits(limits.max_bytes))
-    except MediaError as error:
-        raise _of_audio(error, limits) from None
-    if len(data) > limits.max_bytes:
-        raise _too_large(limits)
-    if not data:
-        raise undecodable_audio()
-    return data
-
-
-def _of_audio(error: MediaError, limits: AudioLimits) -> MediaError:
-    """Return the error of a file with the words for an audio clip."""
-    if error.code == "image_too_large":
-        return _too_large(limits)
-    code = "audio_undecodable" if error.code == "image_undecodable" else error.code
-    return MediaError(error.message.replace("an image file", "an audio clip file"), code=code)
-
-
-def _too_large(limits: AudioLimits) -> MediaError:
-    message = (
-        f"the audio clip's file is larger than the limit of {limits.max_bytes} bytes; cut or compress it"
-    )
-    return MediaError(message, code="audio_too_large")
+    check_media_file(path, limits or AudioLimits(), "audio")
 
 
 def _blocks_of_array(

@@ -9,6 +9,10 @@ from savs.errors import MediaError
 __all__ = ["DEFAULT_LIMITS", "MediaLimits", "MediaWarning"]
 
 
+MEDIA = {"image": "image", "video": "video", "audio": "audio clip"}
+"""The kinds of media, as they begin error codes and as messages call them."""
+
+
 class MediaWarning(UserWarning):
     """An image was read, but not all of it is used, such as the later frames of an animation."""
 
@@ -42,14 +46,6 @@ class MediaLimits:
     max_aspect: float = 100.0
     background: tuple[int, int, int] = (255, 255, 255)
 
-    def check_bytes(self, n_bytes: int) -> None:
-        """Raise `MediaError` (``image_too_large``) if an encoded image has more than `max_bytes` bytes."""
-        if n_bytes > self.max_bytes:
-            raise MediaError(
-                f"the image's file is larger than the limit of {self.max_bytes} bytes; make it smaller",
-                code="image_too_large",
-            )
-
     def check_size(self, width: int, height: int) -> None:
         """Check the size of an image.
 
@@ -82,6 +78,13 @@ class MediaLimits:
 
 DEFAULT_LIMITS = MediaLimits()
 """Used wherever no other limits are given."""
+
+
+def too_large(kind: str, max_bytes: int) -> MediaError:
+    """Return the error for an encoded ``"image"``, ``"video"`` or ``"audio"`` of too many bytes."""
+    advice = "make it smaller" if kind == "image" else "cut or compress it"
+    message = f"the {MEDIA[kind]}'s file is larger than the limit of {max_bytes} bytes; {advice}"
+    return MediaError(message, code=f"{kind}_too_large")
 
 
 def too_many_pixels(limits: MediaLimits, given: str) -> MediaError:

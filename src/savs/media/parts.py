@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from savs._reprs import short_repr
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,9 +25,31 @@ class Image:
     source : Path, bytes, PIL image or ndarray
         File path; encoded bytes; a PIL image; or an array of shape (height, width), (height, width, 3) or
         (height, width, 4).
+    bit_depth : int, optional
+        Bits that values of more than 8 bits have, from 8 to 16, where the file does not say: with 12, values
+        of 16-bit PNG and TIFF files and arrays go from 0 to 4095. Images of 8 bits are read as they are.
+    min_pixels, max_pixels : int, optional
+        Pixels that the model's image processor resizes it to at least and at most, for models whose
+        processor has such limits (Qwen-VL and its kin); others refuse them.
     """
 
     source: Path | bytes | PILImage.Image | NDArray[np.generic]
+    bit_depth: int | None = field(default=None, kw_only=True)
+    min_pixels: int | None = field(default=None, kw_only=True)
+    max_pixels: int | None = field(default=None, kw_only=True)
+
+    @property
+    def pixel_limits(self) -> tuple[int | None, int | None]:
+        """`min_pixels` and `max_pixels`."""
+        return self.min_pixels, self.max_pixels
+
+    @property
+    def pixel_limits_key(self) -> str:
+        """What the limits add to keys in stores and to digests of shots: nothing where there are none."""
+        low, high = self.pixel_limits
+        return "" if low is None and high is None else f" from {low} to {high} pixels"
+
+    __repr__ = short_repr
 
 
 @dataclass(frozen=True)
@@ -68,11 +92,17 @@ class Video(Image):
         Frames read, evenly spread over its time.
     fps : float, optional
         Frames read for each second of it, at most `n_frames`.
+    own_frames : bool, default=False
+        Whether the frames were named with the video itself, as a chat's part can: options for a whole dataset
+        do not change them.
     """
 
     source: Path | bytes
     n_frames: int = 8
     fps: float | None = None
+    own_frames: bool = field(default=False, kw_only=True, repr=False)
+
+    __repr__ = short_repr
 
     @property
     def sampling(self) -> Sampling:
@@ -94,3 +124,5 @@ class Audio:
 
     source: Path | bytes | NDArray[np.floating[Any]]
     sampling_rate: int | None = None
+
+    __repr__ = short_repr

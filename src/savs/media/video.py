@@ -11,7 +11,7 @@ import io
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from savs._optional import import_optional
 from savs.errors import MediaError
-from savs.media._paths import read_media_file
+from savs.media._frames import Screen
+from savs.media._paths import encoded
 from savs.media.limits import MediaLimits
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ _CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,flv,asf"
 _USUAL_RATE = 24.0  # frames a second of a video, for a file that names no times and no rate
 # Elsewhere a seek goes by decoding times, or by places in the file, and may end behind the wanted key frame.
 _INDEXED = ("mov", "matroska")
+# Elsewhere FFmpeg reckons the duration from what is there.
+_STATES_DURATION = ("matroska", "flv", "asf")
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,8 @@ class Listing:
 def opened(data: bytes) -> Iterator[Any]:
     """Open an encoded video; errors of FFmpeg in the block become `MediaError`."""
     av = import_optional("av")
+    if _ends_before_its_segment(data):
+        raise cut_short()
     try:
         with av.open(io.BytesIO(data), options={"format_whitelist": _CONTAINERS}) as container:
             yield container
@@ -135,18 +140,34 @@ def opened(data: bytes) -> Iterator[Any]:
         raise undecodable_video() from None
 
 
+def _ends_before_its_segment(data: bytes) -> bool:
+    """Return whether a Matroska file has fewer bytes than its segment, by the size in it (RFC 8794)."""
+    place = 0
+    for name in (b"\x1aE\xdf\xa3", b"\x18S\x80g"):  # the head, and the segment that holds all the rest
+        start = place + len(name)
+        if data[place:start] != name or start >= len(data) or not data[start]:
+            return False
+        n_bytes = 9 - data[start].bit_length()
+        unknown = 2 ** (7 * n_bytes) - 1
+        size = int.from_bytes(data[start : start + n_bytes], "big") & unknown
+        place = start + n_bytes + size
+    return size != unknown and place > len(data)
+
+
 def video_stream(container: Any, limits: VideoLimits) -> Any:
-    """Return the first video stream."""
+    """Return the video stream that a player shows: the first of those marked as default, or of all."""
     if not len(container.streams):  # as of an MP4 file whose end, with its index, is missing
         raise undecodable_video()
+    kinds = import_optional("av").stream.Disposition
     # The image of a record sleeve stands in a music file as a video stream of one frame.
-    streams = [s for s in container.streams.video if "attached_pic" not in str(s.disposition)]
+    streams = [s for s in container.streams.video if not s.disposition & kinds.attached_pic]
     if not streams:
         raise _no_frames("has no video stream (audio clip only?)")
-    if streams[0].codec_context is None:  # a codec that this FFmpeg does not know
+    stream = next((s for s in streams if s.disposition & kinds.default), streams[0])
+    if stream.codec_context is None:  # a codec that this FFmpeg does not know
         raise undecodable_video()
-    limits.frame.check_size(streams[0].codec_context.width, streams[0].codec_context.height)
-    return streams[0]
+    limits.frame.check_size(stream.codec_context.width, stream.codec_context.height)
+    return stream
 
 
 def list_packets(container: Any, stream: Any, limits: VideoLimits) -> Listing:
@@ -154,8 +175,13 @@ def list_packets(container: Any, stream: Any, limits: VideoLimits) -> Listing:
     times: list[int | None] = []
     keys: list[int] = []
     end = n_packets = 0
-    for packet in container.demux(stream):
+    latest = 0.0
+    for packet in container.demux():
         if packet.size == 0:
+            continue
+        if packet.pts is not None and packet.time_base:
+            latest = max(latest, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+        if packet.stream_index != stream.index:
             continue
         n_packets += 1
         if n_packets > limits.max_frames:
@@ -182,7 +208,7 @@ def list_packets(container: Any, stream: Any, limits: VideoLimits) -> Listing:
     # AVI has one rate and times of decoding, from which FFmpeg guesses wrong where frames are reordered.
     timed = container.format.name != "avi" and not repeated
     listing = Listing(known, sorted(keys), end, timed, float(stream.time_base), seekable and timed)
-    _check_duration(container, listing, limits)
+    _check_duration(container, listing, latest, limits)
     return listing
 
 
@@ -191,13 +217,17 @@ def _usual_gap(times: list[int]) -> int:
     return gaps[len(gaps) // 2] if gaps else 1
 
 
-def _check_duration(container: Any, listing: Listing, limits: VideoLimits) -> None:
+def _check_duration(container: Any, listing: Listing, latest: float, limits: VideoLimits) -> None:
+    """Check the length of a video, and that the last packet of all streams ends where the header says."""
     seconds = listing.duration
     if seconds > limits.max_seconds:
         raise too_long(f"{seconds:.0f} seconds, more than {limits.max_seconds:g}")
-    # Matroska says how long it should be; audio clip may go on after the last frame.
     promised = float((container.duration or 0) / 1e6)
-    if len(container.streams) == 1 and promised > 1.5 * seconds + 1:
+    if container.streams.audio and container.format.name.startswith(_STATES_DURATION):
+        is_cut = promised > 1.02 * latest + 1
+    else:  # the last frame may stay for long
+        is_cut = len(container.streams) == 1 and promised > 1.5 * seconds + 1
+    if is_cut:
         raise cut_short()
 
 
@@ -233,8 +263,6 @@ def too_large_frames(limits: VideoLimits, n_frames: int) -> MediaError:
 
 
 # `load_video`: a few frames of a video, evenly spread over its time, with limits; seeks where it can.
-
-_QUARTER_TURNS = {90: 2, 180: 3, -180: 3, -90: 4}  # to PIL.Image.Transpose.ROTATE_90, 180, 270
 
 
 @dataclass(frozen=True)
@@ -317,7 +345,7 @@ def video_hash(source: Path | bytes, limits: VideoLimits | None = None) -> str:
     MediaError
         If the file cannot be read, is empty, or is larger than the limit.
     """
-    return hashlib.sha256(_encoded(source, limits or VideoLimits())).hexdigest()
+    return hashlib.sha256(encoded(source, limits or VideoLimits(), "video")).hexdigest()
 
 
 def count_frames(
@@ -349,7 +377,7 @@ def count_frames(
     if fps is None:
         return n_frames
     limits = limits or VideoLimits()
-    with opened(_encoded(source, limits)) as container:
+    with opened(encoded(source, limits, "video")) as container:
         return list_packets(container, video_stream(container, limits), limits).count(n_frames, fps)
 
 
@@ -368,7 +396,8 @@ def decode_video(
     Parameters
     ----------
     source : Path or bytes
-        An MP4, MOV, Matroska, WebM, AVI, MPEG, FLV or ASF file; its first video stream is read.
+        An MP4, MOV, Matroska, WebM, AVI, MPEG, FLV or ASF file; its default video stream is read,
+        or the first.
     n_frames : int
         At least 1.
     limits : VideoLimits, optional
@@ -383,15 +412,26 @@ def decode_video(
     MediaError
         ``media_missing``, ``media_not_a_file``, ``media_unreadable``, ``video_too_large``,
         ``video_too_long``, ``video_no_frames``, ``video_sampling``, ``video_undecodable``,
-        ``video_cut_short``, and the codes of an image's size.
+        ``video_cut_short``, ``video_color``, and the codes of an image's size.
+
+    Warns
+    -----
+    MediaWarning
+        If its display matrix is not one of the eight that turn and mirror, or its frames are interlaced.
     """
     limits = limits or VideoLimits()
-    data = _encoded(source, limits)
+    data = encoded(source, limits, "video")
     with opened(data) as container:
         stream = video_stream(container, limits)
         listing = list_packets(container, stream, limits)
-        wanted = even_frames(listing.times, listing.end, listing.count(n_frames, fps))
-    found, n_decoded = _read(data, listing, sorted(set(wanted)), seeking and listing.seekable, limits)
+    n_frames = listing.count(n_frames, fps)
+    try:
+        wanted = even_frames(listing.times, listing.end, n_frames)
+        found, n_decoded = _read(data, listing, sorted(set(wanted)), seeking and listing.seekable, limits)
+    except _BeginsLaterError as later:
+        listing = replace(listing, times=listing.times[later.index :])
+        wanted = even_frames(listing.times, listing.end, n_frames)
+        found, n_decoded = _read(data, listing, sorted(set(wanted)), False, limits)
     seconds = [(listing.times[index] - listing.times[0]) * listing.unit for index in wanted]
     return Decoded([found[index] for index in wanted], n_decoded, seconds, listing.duration)
 
@@ -413,21 +453,12 @@ def even_frames(times: Sequence[int], end: int, n_frames: int) -> list[int]:
     return [bisect_right(times, middle) - 1 for middle in middles]
 
 
-def _encoded(source: Path | bytes, limits: VideoLimits) -> bytes:
-    try:
-        data = source if isinstance(source, bytes) else read_media_file(source, MediaLimits(limits.max_bytes))
-    except MediaError as error:
-        code = {"image_too_large": "video_too_large", "image_undecodable": "video_undecodable"}
-        message = error.message.replace("an image file", "a video file").replace("the image's", "the video's")
-        raise MediaError(message, code=code.get(error.code, error.code)) from None
-    if len(data) > limits.max_bytes:
-        raise MediaError(
-            f"the video's file is larger than the limit of {limits.max_bytes} bytes; cut or compress it",
-            code="video_too_large",
-        )
-    if not data:
-        raise undecodable_video()
-    return data
+class _BeginsLaterError(Exception):
+    """The first frames refer to some that were cut off: what is shown begins at the first key frame."""
+
+    def __init__(self, index: int) -> None:
+        super().__init__()
+        self.index = index
 
 
 def _read(
@@ -449,7 +480,8 @@ def _decode(
     found: dict[int, Image.Image] = {}
     n_decoded, position = 0, -1
     n_pixels = n_kept = 0
-    frames = container.decode(stream)
+    screen = Screen(stream, limits.frame)
+    frames = _frames(container, stream)
     for index in wanted:
         time = listing.times[index]
         key = listing.keys[bisect_right(listing.keys, time) - 1] if listing.keys else None
@@ -457,30 +489,43 @@ def _decode(
         ahead = listing.times[max(position, 0)]
         if seeking and key is not None and ahead < key <= time:
             container.seek(key, stream=stream, backward=True)
-            frames = container.decode(stream)
+            frames = _frames(container, stream)
         for frame in frames:
             n_decoded += 1
+            screen.note(frame)
             n_pixels += frame.width * frame.height
             if n_pixels > limits.max_pixels:
                 raise too_long(f"more than {limits.max_pixels} pixels on the way to the wanted frames")
             position = bisect_right(listing.times, frame.pts) - 1 if listing.timed else position + 1
+            if n_decoded == 1 and position > index and listing.times[position] in listing.keys[:1]:
+                raise _BeginsLaterError(position)
             if position >= index:
                 break
         else:
             raise cut_short()
         if position != index or (seeking and frame.is_corrupt):
             raise undecodable_video()
-        limits.frame.check_size(frame.width, frame.height)
-        n_kept += frame.width * frame.height
+        width, height = screen.size(frame)
+        n_kept += width * height
         if n_kept > limits.max_kept_pixels:
             raise too_large_frames(limits, len(wanted))
-        found[index] = _upright(frame)
+        found[index] = screen.image(frame)
     return found, n_decoded
 
 
-def _upright(frame: Any) -> Image.Image:
-    from PIL.Image import Transpose
+def _frames(container: Any, stream: Any) -> Iterator[Any]:
+    """Yield the frames from where the container stands; with their transparency, if there is some."""
+    decoder = _decoder_of_alpha(stream)
+    if decoder is None:
+        yield from container.decode(stream)
+        return
+    for packet in container.demux(stream):
+        yield from decoder.decode(packet if packet.size else None)
 
-    image: Image.Image = frame.to_image()
-    turn = _QUARTER_TURNS.get(round(frame.rotation))
-    return image if turn is None else image.transpose(Transpose(turn))
+
+def _decoder_of_alpha(stream: Any) -> Any:
+    """Return a decoder for VP8 and VP9 that reads the alpha channel of WebM; None where there is none."""
+    name = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stream.codec_context.name)
+    if name is None or stream.metadata.get("alpha_mode") != "1":
+        return None
+    return import_optional("av").CodecContext.create(name, "r")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from savs.model._support_set import LabelIssue
     from savs.model.explanation import Explanation, HeadEvidence, NearShot, Occlusion
     from savs.model.multi_label import MultiLabelModel
-    from savs.model.predictions import AbstentionPolicy, Abstentions, Predictions
+    from savs.model.predictions import AbstentionPolicy, Abstentions, MultiLabelPredictions, Predictions
     from savs.model.sav_model import SAVModel
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "MultiLabelModel",
     "NearShot",
     "Occlusion",
+    "MultiLabelPredictions",
     "Predictions",
     "SAVModel",
     "LabelIssue",
@@ -40,7 +41,7 @@ __getattr__, __dir__ = attach(
         "savs.model._support_set": ["LabelIssue"],
         "savs.model.explanation": ["Explanation", "HeadEvidence", "NearShot", "Occlusion"],
         "savs.model.multi_label": ["MultiLabelModel"],
-        "savs.model.predictions": ["AbstentionPolicy", "Abstentions", "Predictions"],
+        "savs.model.predictions": ["AbstentionPolicy", "Abstentions", "MultiLabelPredictions", "Predictions"],
         "savs.model.sav_model": ["SAVModel"],
     },
 )

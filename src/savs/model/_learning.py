@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from savs._reprs import short_repr
 from savs.classifiers import Estimate, HeadClassifier, Method
 from savs.classifiers._support_set import Shots
 from savs.classifiers._validation import check_finite, encode_labels
@@ -68,6 +69,8 @@ class Learned:
     out_of_fold: NDArray[np.float64]
     estimate: Estimate | None
     report: dict[str, Any]
+
+    __repr__ = short_repr
 
     @cached_property
     def restricted(self) -> HeadClassifier:

@@ -16,7 +16,7 @@ from savs.backbones import Extraction, PromptTemplate
 from savs.data import ErrorLedger, Example, as_examples
 from savs.errors import BackboneError, ItemError
 from savs.layout import HeadLayout
-from savs.model._source import read_rows
+from savs.model._rows import read_rows
 from savs.model._support_set import warn_of_unlike_inputs
 from savs.model.predictions import Predictions
 from savs.model.sav_model import SAVModel

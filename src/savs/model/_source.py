@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from savs.artifact import Artifact, Shot, check_backbone
 from savs.backbones import Backbone, Extraction, PromptTemplate, load_backbone
+from savs.backbones._by_reference import Reference, reference_to
+from savs.backbones._memory import check_batch_size
 from savs.backbones.loading import saved_options
 from savs.cache import Counts, StoredBackbone, with_store
 from savs.classifiers import Method
 from savs.data import ErrorLedger, Example, Label, as_examples
+from savs.data._unread import UnreadColumns
 from savs.errors import BackboneError, DataError
 from savs.layout import Head, HeadLayout
+from savs.model._drift import check_drift, probes_read_once
+from savs.model._rows import read_rows
 from savs.model._support_set import as_shot, canonical_order
 
 
@@ -34,9 +40,36 @@ class Given:
         source = self.backbone.fingerprint.get("source")
         return source if source is not None else self.backbone
 
+    @property
+    def by_reference(self) -> Given | Referenced:
+        """The same without its weights; itself where it is no model, such as a stand-in."""
+        reference = reference_to(self.backbone)
+        return self if reference is None else Referenced(reference)
+
     def load(self) -> Backbone:
         """Return it."""
         return self.backbone
+
+
+@dataclass(frozen=True)
+class Referenced:
+    """A backbone that was at hand in another process, or when this model was pickled."""
+
+    reference: Reference
+
+    @property
+    def name(self) -> str:
+        """The name or folder that it is loaded from."""
+        return self.reference.source
+
+    @property
+    def by_reference(self) -> Self:
+        """Itself."""
+        return self
+
+    def load(self) -> Backbone:
+        """Load it, and check that it is the same."""
+        return self.reference.load()
 
 
 @dataclass(frozen=True)
@@ -50,6 +83,16 @@ class Named:
     def name(self) -> Any:
         """The name or folder that it is loaded from."""
         return str(self.model) if isinstance(self.model, str | os.PathLike) else self.model
+
+    @property
+    def by_reference(self) -> Self:
+        """Itself; `BackboneError` for a model object, which no name leads to."""
+        if isinstance(self.model, str | os.PathLike):
+            return self
+        raise BackboneError(
+            "a model object cannot be pickled or sent to other processes: hand in its name or folder, or "
+            "keep the classifier with save_pretrained"
+        )
 
     def load(self) -> Backbone:
         """Load it."""
@@ -70,12 +113,15 @@ class Saved:
         Entries of the fingerprint that may differ.
     options : mapping
         For `load_backbone`; win over what was recorded.
+    accept_drift : bool
+        Use it even if the installed libraries compute other vectors than those of the fit.
     """
 
     artifact: Artifact
     backbone: Any
     allow_mismatch: tuple[str, ...]
     options: Mapping[str, Any]
+    accept_drift: bool = False
 
     @property
     def name(self) -> Any:
@@ -84,10 +130,22 @@ class Saved:
             return str(self.backbone)
         return self.artifact.fingerprint.get("source")
 
+    @property
+    def by_reference(self) -> Self:
+        """The same without weights."""
+        if not isinstance(self.backbone, Backbone):
+            return self
+        reference = reference_to(self.backbone)
+        if reference is None:
+            return self
+        return replace(self, backbone=reference.source, options={**self.options, **reference.options})
+
     def load(self) -> Backbone:
         """Load it, unless it is there, and check it."""
         backbone = self.backbone if isinstance(self.backbone, Backbone) else self._loaded()
-        check_backbone(self.artifact, backbone.fingerprint, backbone.layout, self.allow_mismatch)
+        accepted = check_backbone(self.artifact, backbone.fingerprint, backbone.layout, self.allow_mismatch)
+        if not accepted and not self.accept_drift:  # the vectors of a backbone that differs would differ too
+            check_drift(self.artifact, backbone)
         return backbone
 
     def _loaded(self) -> Backbone:
@@ -105,7 +163,44 @@ class Saved:
             raise BackboneError(f"{error}; {moved}") from error
 
 
-Origin = Given | Named | Saved
+@dataclass(frozen=True)
+class SavedTogether:
+    """The one backbone of several classifiers that were saved together; each of them checks it.
+
+    Attributes
+    ----------
+    first : Saved
+        The backbone as the first of them asks for it.
+    others : tuple of Artifact
+        The other ones.
+    """
+
+    first: Saved
+    others: tuple[Artifact, ...]
+
+    @property
+    def name(self) -> Any:
+        """Where it is now, or was."""
+        return self.first.name
+
+    @property
+    def by_reference(self) -> Self:
+        """The same without weights."""
+        return replace(self, first=self.first.by_reference)
+
+    def load(self) -> Backbone:
+        """Load it, unless it is there, and check it for each."""
+        with probes_read_once():
+            backbone = self.first.load()
+            for artifact in self.others:
+                replace(self.first, artifact=artifact, backbone=backbone).load()
+        return backbone
+
+
+BatchSize = int | Literal["auto"] | None
+"""Examples per forward pass; None for the backbone's own choice."""
+
+Origin = Given | Referenced | Named | Saved | SavedTogether
 
 
 class BackboneSource:
@@ -113,7 +208,7 @@ class BackboneSource:
 
     Parameters
     ----------
-    origin : Given, Named or Saved
+    origin : Given, Referenced, Named, Saved or SavedTogether
         Where it comes from.
     store : path, optional
         Folder of the feature store.
@@ -133,15 +228,32 @@ class BackboneSource:
 
             check_folder(self._store)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
+        return self  # frozen: copies of a model share it
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return it by reference: never weights, and no store's rows."""
+        origin, store = self.origin, self._store
+        if isinstance(self._backbone, StoredBackbone):
+            store = self._backbone.store.folder
+        if isinstance(origin, Given) and isinstance(origin.backbone, StoredBackbone):
+            origin = Given(origin.backbone.backbone)
+        return {"origin": origin.by_reference, "_backbone": None, "_store": store}
+
     @property
     def name(self) -> Any:
         """Where the backbone comes from, as far as that is known without loading it."""
         return self.origin.name
 
     @property
-    def parameter(self) -> Backbone | BackboneSource:
-        """What a model's parameter ``backbone`` is: the given backbone, or this source; nothing is loaded."""
-        return self.origin.backbone if isinstance(self.origin, Given) else self
+    def parameter(self) -> Backbone | BackboneSource | str | os.PathLike[str]:
+        """What a model's parameter ``backbone`` is: what was given, or this source; nothing is loaded."""
+        if isinstance(self.origin, Given):
+            return self.origin.backbone
+        return self.origin.model if isinstance(self.origin, Named) and not self.origin.options else self
 
     @property
     def loaded(self) -> Backbone | None:
@@ -158,6 +270,39 @@ class BackboneSource:
             self._store = None
         return self._backbone
 
+    @contextmanager
+    def in_batches(self, size: BatchSize) -> Iterator[Backbone]:
+        """Yield the backbone with another batch size; None leaves it as it is.
+
+        Parameters
+        ----------
+        size : int, "auto" or None
+            Examples per forward pass. A backbone that is no transformers model takes no notice.
+
+        Raises
+        ------
+        BackboneError
+            If it is neither a positive whole number nor ``"auto"``.
+        """
+        backbone = self.backbone
+        if size is None:
+            yield backbone
+            return
+        from savs.backbones.transformers_backbone import TransformersBackbone
+
+        check_batch_size(size)
+        inner = backbone.backbone if isinstance(backbone, StoredBackbone) else backbone
+        if isinstance(inner, TransformersBackbone):
+            inner = inner.in_mode(size, prefix_reuse=inner.prefix_reuse)
+        if not isinstance(backbone, StoredBackbone):
+            yield inner
+            return
+        before, backbone.backbone = backbone.backbone, inner
+        try:
+            yield backbone
+        finally:
+            backbone.backbone = before
+
     @property
     def store_counts(self) -> Counts | None:
         """How many examples were read from the store so far, in all calls; None without a store."""
@@ -166,63 +311,48 @@ class BackboneSource:
         return None if self._store is None else Counts()
 
 
-def as_source(
-    backbone: Backbone | BackboneSource, store: str | os.PathLike[str] | None = None
+def saved_together(
+    sources: Sequence[BackboneSource], store: str | os.PathLike[str] | None = None
 ) -> BackboneSource:
-    """Return the source of a backbone; one that is a source already stays as it is."""
-    return backbone if isinstance(backbone, BackboneSource) else BackboneSource(Given(backbone), store)
-
-
-# Feature rows of examples: head vectors, and the last-layer state where a classifier uses it.
-
-
-def read_rows(
-    backbone: Backbone,
-    examples: Sequence[Example],
-    heads: Sequence[Head] | None = None,
-    *,
-    state: bool = False,
-    state_is_optional: bool = False,
-    max_errors: int = 0,
-    progress: bool = False,
-) -> Extraction:
-    """Return feature rows of the given heads, and the last-layer state behind them where it is wanted.
+    """Return the source for several saved classifiers that share one backbone, which the first asks for.
 
     Parameters
     ----------
-    backbone : Backbone
-        The frozen model.
-    examples : sequence of Example
-        With their prompt.
-    heads : sequence of Head, optional
-        All heads of the backbone by default; the last one may be a layout's ``state_head``.
-    state : bool, default=False
-        Append the state to the rows of all heads.
-    state_is_optional : bool, default=False
-        Leave the state out where the backbone cannot give it.
-    max_errors, progress
-        As for `Backbone.extract`.
+    sources : sequence of BackboneSource
+        Of saved classifiers, at least one.
+    store : path, optional
+        As for `SAVModel`.
+    """
+    origins = [source.origin for source in sources]
+    first, *others = (origin for origin in origins if isinstance(origin, Saved))
+    together = SavedTogether(first, tuple(other.artifact for other in others))
+    return BackboneSource(together, store)
+
+
+def as_source(
+    backbone: Backbone | BackboneSource | str | os.PathLike[str],
+    store: str | os.PathLike[str] | None = None,
+) -> BackboneSource:
+    """Return the source of a backbone; one that is a source already stays as it is.
 
     Raises
     ------
-    ItemError
-        When more than `max_errors` examples cannot be read.
-    BackboneError
-        If the state is needed and the backbone cannot give it.
+    TypeError
+        If it is no backbone and no name of one.
     """
-    if heads is not None and len(heads) and heads[-1].is_state:
-        heads, state = heads[:-1], True
-    alone = heads is not None and not len(heads)
-    asked = [backbone.layout.heads[0]] if alone else heads
-    if not state:
-        return backbone.extract(examples, asked, max_errors=max_errors, progress=progress)
-    found = backbone.extract(examples, asked, max_errors=max_errors, progress=progress, states=True)
-    if found.states is None and state_is_optional and not alone:
-        return found
-    if found.states is None:
-        raise BackboneError("the backbone gives no final hidden states; use another method")
-    features = found.states if alone else np.hstack([found.features, found.states])
-    return replace(found, features=features, states=None)
+    if isinstance(backbone, BackboneSource):
+        return backbone
+    if isinstance(backbone, str | os.PathLike):
+        return BackboneSource(Named(backbone, {}), store)
+    if not isinstance(backbone, Backbone):
+        raise TypeError(
+            f"backbone must be a name, a folder or a backbone, got {type(backbone).__name__}; wrap a model "
+            "with savs.load_backbone(model, processor=...)"
+        )
+    return BackboneSource(Given(backbone), store)
+
+
+# Reading examples.
 
 
 class ExampleReader:
@@ -240,6 +370,7 @@ class ExampleReader:
         self.source = source
         self.prompt = prompt
         self._template = None if prompt is None else PromptTemplate(prompt)
+        self._unread = UnreadColumns(() if self._template is None else self._template.placeholders)
 
     def prompted(self, examples: Sequence[Any], labels: Sequence[Label] | None = None) -> list[Example]:
         """Return examples with their prompt; the first one that cannot be used raises its `ItemError`.
@@ -252,16 +383,23 @@ class ExampleReader:
             By default the examples' own.
         """
         made = as_examples(examples, labels)
+        self._unread.warn(made)
         return made if self._template is None else [self._template.apply(example) for example in made]
 
     def readable(self, examples: Sequence[Any], ledger: ErrorLedger) -> dict[int, Example]:
         """Return the usable examples with their prompt, by position; the errors go to the new ledger."""
         made = as_examples(examples, ledger=ledger)
+        self._unread.warn(made)
         placed = dict(zip(ledger.kept(len(made)), made, strict=True))
         return placed if self._template is None else ledger.collect(self._template.apply, placed)
 
     def rows(
-        self, prompted: Sequence[Example], heads: Sequence[Head] | None = None, *, progress: bool = False
+        self,
+        prompted: Sequence[Example],
+        heads: Sequence[Head] | None = None,
+        *,
+        batch_size: BatchSize = None,
+        progress: bool = False,
     ) -> NDArray[np.float32]:
         """Return rows of the given heads, all by default, shape (n_examples, width).
 
@@ -271,13 +409,22 @@ class ExampleReader:
             As `prompted` returns them.
         heads : sequence of Head, optional
             In the order of the columns.
+        batch_size : int or "auto", optional
+            See `BackboneSource.in_batches`.
         progress : bool, default=False
             Show a progress bar.
         """
-        return read_rows(self.source.backbone, prompted, heads, progress=progress).features
+        with self.source.in_batches(batch_size) as backbone:
+            return read_rows(backbone, prompted, heads, progress=progress).features
 
     def rows_or_errors(
-        self, examples: Sequence[Any], heads: Sequence[Head], *, max_errors: int, progress: bool
+        self,
+        examples: Sequence[Any],
+        heads: Sequence[Head],
+        *,
+        max_errors: int,
+        batch_size: BatchSize = None,
+        progress: bool,
     ) -> tuple[Extraction, list[Example]]:
         """Return the rows that can be read, with the errors of the other examples, and the examples read.
 
@@ -289,14 +436,17 @@ class ExampleReader:
             In the order of the columns.
         max_errors : int
             How many examples may fail; -1 for any number.
+        batch_size : int or "auto", optional
+            See `BackboneSource.in_batches`.
         progress : bool
             Show a progress bar.
         """
         ledger = ErrorLedger(max_errors)
         prompted = self.readable(examples, ledger)
-        found = read_rows(
-            self.source.backbone, list(prompted.values()), heads, max_errors=ledger.left, progress=progress
-        )
+        with self.source.in_batches(batch_size) as backbone:
+            found = read_rows(
+                backbone, list(prompted.values()), heads, max_errors=ledger.left, progress=progress
+            )
         indices = np.asarray(list(prompted), dtype=np.intp)[found.indices]
         ledger.note_rest(prompted, set(indices.tolist()), found.errors)
         read = [prompted[index] for index in indices.tolist()]

@@ -10,9 +10,10 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from savs.artifact import Shot, common_media, common_sampling
+from savs._reprs import short_repr
+from savs.artifact import Shot, common_bit_depth, common_media, common_sampling
 from savs.data import DataWarning, Example, Label, example_hash
-from savs.data.reading import sampled
+from savs.data.reading import sampled, with_bit_depth
 from savs.errors import DataError
 from savs.media import Audio, Sampling, Video
 
@@ -55,6 +56,8 @@ class SupportSet:
 
     shots: tuple[Shot, ...]
     rows: NDArray[np.float32] | None
+
+    __repr__ = short_repr
 
     @property
     def labels(self) -> list[Label]:
@@ -154,17 +157,17 @@ _NAMES = {"audio": "audio", "image": "an image", "video": "a video"}
 
 def as_shot(example: Example, label: Label) -> Shot:
     """Return what is remembered of a labeled example, as the model reads it."""
-    return Shot(
-        str(example.id), label, example_hash(example), tuple(sorted(_media(example))), _sampling(example)
-    )
+    media = tuple(sorted(_media(example)))
+    return Shot(str(example.id), label, example_hash(example), media, _sampling(example), _bit_depth(example))
 
 
 def read_alike(examples: Collection[Example], shots: Sequence[Shot]) -> list[Example]:
-    """Return examples whose videos are read as those of the shots were, where they were in one way."""
+    """Return examples whose media are read as those of the shots were, where they were in one way."""
+    deep = [with_bit_depth(example, common_bit_depth(shots)) for example in examples]
     learned = common_sampling(shots)
     if learned is None:
-        return list(examples)
-    return [sampled(example, learned.n_frames, learned.fps) for example in examples]
+        return deep
+    return [sampled(example, learned.n_frames, learned.fps) for example in deep]
 
 
 def warn_of_unlike_inputs(shots: Sequence[Shot], examples: Collection[Example]) -> None:
@@ -216,4 +219,9 @@ def _shown(media: set[str]) -> set[str]:
 
 def _sampling(example: Example) -> Sampling | None:
     found = {video.sampling for video in example.videos}
+    return found.pop() if len(found) == 1 else None
+
+
+def _bit_depth(example: Example) -> int | None:
+    found = {image.bit_depth for image in example.images if not isinstance(image, Video)}
     return found.pop() if len(found) == 1 else None

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from savs._reprs import short_repr
 from savs.artifact import Shot
 from savs.classifiers import HeadClassifier
 from savs.classifiers._support_set import Shots
@@ -109,12 +110,12 @@ def _without_pieces(part: Part, place: int, tiles: int) -> Iterator[tuple[Where,
             kept = f"{part.text[:start]}{part.text[end:]}"
             yield Where(place, "words", (start, end), part.text[start:end]), Text(kept)
     elif isinstance(part, Image) and not isinstance(part, Video) and tiles:
-        pixels = np.asarray(load_image(part.source))
+        pixels = np.asarray(load_image(part))
         gray = pixels.reshape(-1, pixels.shape[-1]).mean(axis=0).round().astype(pixels.dtype)
         for left, top, right, bottom in _boxes(pixels.shape[1], pixels.shape[0], tiles):
             hidden = pixels.copy()
             hidden[top:bottom, left:right] = gray
-            yield Where(place, "tile", (left, top, right, bottom)), Image(hidden)
+            yield Where(place, "tile", (left, top, right, bottom)), replace(part, source=hidden)
 
 
 def _pieces(text: str) -> list[tuple[int, int]]:
@@ -173,6 +174,9 @@ class HeadEvidence(NamedTuple):
     margin: float
     nearest: list[NearShot]
 
+    def __repr__(self) -> str:
+        return short_repr(self)
+
 
 class Occlusion(NamedTuple):
     """How much the answer hangs on something.
@@ -221,6 +225,8 @@ class Explanation:
     unit: str | None
     nearest: list[NearShot]
     occlusion: list[Occlusion]
+
+    __repr__ = short_repr
 
     def record(self) -> dict[str, Any]:
         """Return it as plain data for JSON."""

@@ -5,31 +5,37 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 
-from savs.artifact import Shot
+from savs._labels import key_of, warn_of_unknown_labels
+from savs.artifact import LABELS_INDEX_NAME, Shot
 from savs.backbones import Backbone
+from savs.cache import Counts
 from savs.classifiers import HeadClassifier, Method
 from savs.classifiers._validation import check_label_types
 from savs.classifiers.head_scoring import rank_heads
-from savs.data import Label, check_labels
-from savs.errors import ArtifactError, DataError
+from savs.data import Example, Label, as_examples
+from savs.data._label_sets import as_label_sets
+from savs.errors import ArtifactError, DataError, ExampleError
 from savs.layout import Head
+from savs.media import Sampling
+from savs.model._drift import probes_read_once
 from savs.model._saving import given_settings
-from savs.model._source import BackboneSource, ExampleReader, as_source
+from savs.model._source import BackboneSource, ExampleReader, Named, as_source, saved_together
 from savs.model._support_set import SupportSet, warn_of_unlike_inputs
+from savs.model.predictions import MultiLabelPredictions
 from savs.model.sav_model import SAVModel
 
 __all__ = ["MultiLabelModel"]
 
-INDEX_NAME = "savs-labels.json"
+INDEX_NAME = LABELS_INDEX_NAME
 _FORMAT = "savs labels 1"
 
 
@@ -69,6 +75,7 @@ class MultiLabelModel(BaseEstimator):  # type: ignore[misc]
 
     labels_: list[Label]
     models_: list[SAVModel]
+    separator: str | None = None  # between two labels in the files of the commands
 
     def __init__(
         self,
@@ -108,8 +115,9 @@ class MultiLabelModel(BaseEstimator):  # type: ignore[misc]
     def fit(
         self,
         examples: Sequence[Any],
-        labels: Sequence[Collection[Label]],
+        labels: Any = None,
         *,
+        classes: Sequence[Label] | None = None,
         progress: bool = False,
     ) -> Self:
         """Learn from examples and the labels of each; one forward pass per example in total.
@@ -118,26 +126,31 @@ class MultiLabelModel(BaseEstimator):  # type: ignore[misc]
         ----------
         examples : sequence
             Anything that `as_examples` takes.
-        labels : sequence of collection of label
-            The labels of each example; may be empty for some.
+        labels : sequence of collection of label, or indicator matrix, optional
+            The labels of each example; may be empty for some. Or 0 and 1 for each example and label, shape
+            (n_examples, n_labels): an array or sparse matrix with `classes`, or a DataFrame, whose columns
+            are the labels. By default the examples' own (`Example.labels`).
+        classes : sequence of label, optional
+            All labels; of a matrix the labels of its columns, in order.
         progress : bool, default=False
             Show a progress bar.
 
         Raises
         ------
         ItemError
-            If an example cannot be read.
+            If an example cannot be read, or its labels are missing or no labels.
         DataError
             If there are not as many sets of labels as examples, labels are of mixed types, a label is on all
-            examples, or the same content has different labels.
+            examples or on none, the same content has different labels, or a matrix of 0 and 1 comes without
+            the names of its columns.
         """
         method, reader = self._asked(), ExampleReader(self._source, self.prompt)
         shots = reader.prompted(examples)
-        names = _checked(labels, len(shots))
-        marked = [replace(shot, label=names[0] in set(own)) for shot, own in zip(shots, labels, strict=True)]
+        sets, names = _checked(shots, labels, classes)
+        marked = [replace(shot, label=names[0] in own) for shot, own in zip(shots, sets, strict=True)]
         records, rows = reader.read_shots(marked, method, progress=progress)
-        _check_contents(records, labels)
-        supports = [_support(records, rows, labels, name) for name in names]
+        _check_contents(records, sets)
+        supports = [_support(records, rows, sets, name) for name in names]
         models = [_fitted_on(support, method, reader) for support in supports]
         common = _common_heads(models)
         if common is not None:
@@ -146,23 +159,153 @@ class MultiLabelModel(BaseEstimator):  # type: ignore[misc]
         self.labels_, self.models_ = names, models
         return self
 
-    def predict_proba(self, examples: Sequence[Any]) -> NDArray[np.float64]:
-        """Return the probability of each label, shape (n_examples, n_labels), columns as ``labels_``."""
+    def predict_proba(self, examples: Sequence[Any], *, progress: bool = False) -> NDArray[np.float64]:
+        """Return the probability of each label.
+
+        Parameters
+        ----------
+        examples : sequence
+            Anything that `as_examples` takes.
+        progress : bool, default=False
+            Show a progress bar.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_examples, n_labels)
+            Columns as ``labels_``.
+        """
         models = self._models
         reader = models[0]._reader
         prompted = reader.prompted(examples)
         if not prompted:
             raise DataError("at least one example is required, got 0")
         warn_of_unlike_inputs(models[0].shots_, prompted)
-        used = {head for model in models for head in model.heads_}
-        heads = sorted(used, key=lambda head: (head.is_state, head))
-        rows = reader.rows(prompted, heads)
-        return np.stack([_share(model, rows, heads) for model in models], axis=1)
+        return self._shares(reader.rows(prompted, self._heads, progress=progress))
 
-    def predict(self, examples: Sequence[Any]) -> list[list[Label]]:
-        """Return the labels of each example whose probability is above one half."""
-        shares = self.predict_proba(examples)
+    @overload
+    def predict(
+        self, examples: Sequence[Any], *, on_error: Literal["raise"] = ..., progress: bool = ...
+    ) -> list[list[Label]]: ...
+
+    @overload
+    def predict(
+        self,
+        examples: Sequence[Any],
+        *,
+        on_error: Literal["collect"],
+        max_errors: int = ...,
+        progress: bool = ...,
+    ) -> MultiLabelPredictions: ...
+
+    def predict(
+        self,
+        examples: Sequence[Any],
+        *,
+        on_error: Literal["raise", "collect"] = "raise",
+        max_errors: int = -1,
+        progress: bool = False,
+    ) -> list[list[Label]] | MultiLabelPredictions:
+        """Return the labels of each example: those whose probability is above one half.
+
+        Parameters
+        ----------
+        examples, on_error, max_errors, progress
+            As for `SAVModel.predict`.
+
+        Raises
+        ------
+        ItemError
+            If an example cannot be read; for ``"collect"``, if more than `max_errors` cannot.
+        """
+        if on_error == "raise":
+            return self._above_half(self.predict_proba(examples, progress=progress))
+        if on_error != "collect":
+            raise ValueError(f"on_error must be 'raise' or 'collect', got {on_error!r}")
+        models, heads = self._models, self._heads
+        found, read = models[0]._reader.rows_or_errors(
+            examples, heads, max_errors=max_errors, progress=progress
+        )
+        warn_of_unlike_inputs(models[0].shots_, read)
+        shares = self._shares(found.features)
+        return MultiLabelPredictions(found.indices, self._above_half(shares), shares, found.errors)
+
+    def score(
+        self, examples: Sequence[Any], labels: Any = None, *, classes: Sequence[Label] | None = None
+    ) -> float:
+        """Return the share of examples whose labels are all right and complete (subset accuracy).
+
+        Parameters
+        ----------
+        examples, labels, classes
+            As for `fit`.
+
+        Warns
+        -----
+        DataWarning
+            If labels are not among those of the model; the examples count as wrong.
+        """
+        items = as_examples(examples)
+        sets, _ = _label_sets(items, labels, classes)
+        if not items:
+            raise DataError("at least one example is required, got 0")
+        warn_of_unknown_labels([label for own in sets for label in own], self.labels_, several=True)
+        truth = [{key_of(label) for label in own} for own in sets]
+        answers = [{key_of(label) for label in own} for own in self.predict(items)]
+        return float(np.mean([one == other for one, other in zip(truth, answers, strict=True)]))
+
+    def _above_half(self, shares: NDArray[np.float64]) -> list[list[Label]]:
         return [[self.labels_[i] for i in np.flatnonzero(row > 0.5)] for row in shares]
+
+    @property
+    def _heads(self) -> list[Head]:
+        """The heads in use for any label."""
+        used = {head for model in self._models for head in model.heads_}
+        return sorted(used, key=lambda head: (head.is_state, head))
+
+    def _shares(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the probability of each label from rows of the heads in use."""
+        heads = self._heads
+        return np.stack([_share(model, rows, heads) for model in self._models], axis=1)
+
+    @classmethod
+    def from_backbone(
+        cls,
+        backbone: Any,
+        *,
+        prompt: str | None = None,
+        method: str | HeadClassifier = "mean_proba",
+        n_heads: int | str | None = None,
+        lazy: bool = False,
+        store: str | os.PathLike[str] | None = None,
+        **load_options: Any,
+    ) -> Self:
+        """Load a backbone by name and wrap it; parameters as for `SAVModel.from_backbone`."""
+        source = BackboneSource(Named(backbone, load_options), store)
+        made = cls(source, prompt=prompt, method=method, n_heads=n_heads, store=store)
+        if not lazy:
+            _ = source.backbone
+        return made
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """``labels_`` as an array."""
+        _ = self._models
+        return np.asarray(self.labels_)
+
+    @property
+    def video_sampling_(self) -> Sampling | None:
+        """Which frames of the shots' videos were read; None without videos, or if in several ways."""
+        return self._models[0].video_sampling_
+
+    @property
+    def bit_depth_(self) -> int | None:
+        """The bit depth that the shots' images were read with; None if none was named, or several."""
+        return self._models[0].bit_depth_
+
+    @property
+    def store_counts(self) -> Counts | None:
+        """How many examples were read from the store so far, in all calls; None without a store."""
+        return self._source.store_counts
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write a folder with one saved classifier per label, each usable on its own, and an index of them.
@@ -176,36 +319,57 @@ class MultiLabelModel(BaseEstimator):  # type: ignore[misc]
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise ArtifactError(f"{target} is not empty: name a new folder for the classifiers")
         entries = []
-        for number, (label, model) in enumerate(zip(self.labels_, self._models, strict=True)):
-            name = f"label-{number:04d}"
-            model.save_pretrained(target / name)
-            entries.append({"label": label, "folder": name, "sha256": _digest(target / name)})
-        index = json.dumps({"format": _FORMAT, "labels": entries}, indent=1, ensure_ascii=False)
+        with probes_read_once():
+            for number, (label, model) in enumerate(zip(self.labels_, self._models, strict=True)):
+                name = f"label-{number:04d}"
+                model.save_pretrained(target / name)
+                entries.append({"label": label, "folder": name, "sha256": _digest(target / name)})
+        content = {"format": _FORMAT, "separator": self.separator, "labels": entries}
+        index = json.dumps(content, indent=1, ensure_ascii=False)
         try:
             (target / INDEX_NAME).write_text(index + "\n", encoding="utf-8")
         except OSError as error:
             raise ArtifactError(f"cannot write to {target}: {error.strerror or error}") from error
 
     @classmethod
-    def from_pretrained(cls, folder: str | os.PathLike[str], *, backbone: Any = None) -> Self:
-        """Read what `save_pretrained` wrote; the backbone is loaded once, for all labels.
+    def from_pretrained(cls, folder: str | os.PathLike[str], *, backbone: Any = None, **options: Any) -> Self:
+        """Read what `save_pretrained` wrote; the backbone is loaded once, when it is first needed.
+
+        Parameters
+        ----------
+        folder : path
+            What `save_pretrained` wrote.
+        backbone, **options
+            As for `SAVModel.from_pretrained`: allow_mismatch, accept_drift, store, and those of
+            `savs.load_backbone`.
 
         Raises
         ------
         ArtifactError
             If the folder is no such set of intact classifiers.
         BackboneMismatchError
-            If the backbone is not the one they were fitted on.
+            At the first use, if the backbone is not the one they were fitted on.
+        DriftError
+            At the first use, if the installed libraries compute other vectors than those of the fit.
         """
         root = Path(folder)
-        entries = _read_index(root)
-        models: list[SAVModel] = []
-        for entry in entries:
-            shared = models[0].backbone if models else backbone
-            models.append(SAVModel.from_pretrained(root / entry["folder"], backbone=shared))
-        first = models[0]
-        made = cls(first._source, prompt=first.prompt, method=first.method, n_heads=first.n_heads)
+        index = _read_index(root)
+        entries = index["labels"]
+        with probes_read_once():
+            first = SAVModel.from_pretrained(root / entries[0]["folder"], backbone=backbone, **options)
+            models = [first, *(SAVModel.from_pretrained(root / entry["folder"]) for entry in entries[1:])]
+            source = saved_together([model._source for model in models], options.get("store"))
+            for model in models:
+                if (model._fingerprint, model.prompt) != (first._fingerprint, first.prompt):
+                    raise ArtifactError(
+                        f"{root}: its classifiers were fitted on different backbones or prompts"
+                    )
+                model._source, model._reader = source, ExampleReader(source, model.prompt)
+            if isinstance(backbone, Backbone):
+                _ = source.backbone
+        made = cls(source, prompt=first.prompt, method=first.method, n_heads=first.n_heads)
         made.labels_, made.models_ = [entry["label"] for entry in entries], models
+        made.separator = index.get("separator")
         return made
 
     def _asked(self) -> Method:
@@ -231,36 +395,49 @@ def _fitted_on(support: SupportSet, method: Method, reader: ExampleReader) -> SA
     return model
 
 
-def _checked(labels: Sequence[Collection[Label]], n_examples: int) -> list[Label]:
-    """Return all labels, sorted."""
-    if len(labels) != n_examples or any(isinstance(own, str) for own in labels):
-        raise DataError(f"give a collection of labels for each of the {n_examples} examples")
-    given = [label for own in labels for label in own]
-    check_labels(given)
-    names: list[Label] = np.unique(np.asarray(given)).tolist() if given else []
+def _checked(
+    shots: Sequence[Example], labels: Any, classes: Sequence[Label] | None
+) -> tuple[list[frozenset[Label]], list[Label]]:
+    """Return the labels of each example, and all labels, sorted."""
+    sets, names = _label_sets(shots, labels, classes)
     if not names:
         raise DataError("no example has a label")
-    everywhere = [name for name in names if all(name in set(own) for own in labels)]
+    nowhere = [name for name in names if not any(name in own for own in sets)]
+    if nowhere:
+        raise DataError(f"label {nowhere[0]!r} is on no example; it cannot be learned")
+    everywhere = [name for name in names if all(name in own for own in sets)]
     if everywhere:
         raise DataError(f"label {everywhere[0]!r} is on all examples; it cannot be learned")
-    return names
+    return sets, names
 
 
-def _check_contents(records: Sequence[Shot], labels: Sequence[Collection[Label]]) -> None:
-    known: dict[str, tuple[str, set[Label]]] = {}
+def _label_sets(
+    examples: Sequence[Example], labels: Any, classes: Sequence[Label] | None
+) -> tuple[list[frozenset[Label]], list[Label]]:
+    own = [example.labels for example in examples] if labels is None else labels
+    try:
+        return as_label_sets(own, len(examples), classes)
+    except ExampleError as error:
+        if error.id is not None:
+            error.id = examples[int(error.id)].id
+        raise
+
+
+def _check_contents(records: Sequence[Shot], labels: Sequence[frozenset[Label]]) -> None:
+    known: dict[str, tuple[str, frozenset[Label]]] = {}
     for record, own in zip(records, labels, strict=True):
-        first, before = known.setdefault(record.digest, (record.id, set(own)))
-        if before != set(own):
+        first, before = known.setdefault(record.digest, (record.id, own))
+        if before != own:
             raise DataError(f"the same content has different labels: {first} and {record.id}")
 
 
 def _support(
     records: Sequence[Shot],
     rows: NDArray[np.float32],
-    labels: Sequence[Collection[Label]],
+    labels: Sequence[frozenset[Label]],
     name: Label,
 ) -> SupportSet:
-    shots = [replace(r, label=name in set(own)) for r, own in zip(records, labels, strict=True)]
+    shots = [replace(r, label=name in own) for r, own in zip(records, labels, strict=True)]
     return SupportSet.of(shots, rows)
 
 
@@ -285,16 +462,17 @@ def _digest(folder: Path) -> str:
     return hashlib.sha256((folder / "savs.json").read_bytes()).hexdigest()
 
 
-def _read_index(root: Path) -> list[dict[str, Any]]:
+def _read_index(root: Path) -> dict[str, Any]:
     try:
-        index = json.loads((root / INDEX_NAME).read_bytes())
+        index: dict[str, Any] = json.loads((root / INDEX_NAME).read_bytes())
         entries: list[dict[str, Any]] = index["labels"]
         names = [entry["folder"] for entry in entries]
-        audio = index["format"] == _FORMAT and all(Path(name).name == name for name in names) and names
-        intact = audio and all(_digest(root / entry["folder"]) == entry["sha256"] for entry in entries)
+        known = index["format"] == _FORMAT and all(Path(name).name == name for name in names) and names
+        known = known and isinstance(index.get("separator"), str | None)
+        intact = known and all(_digest(root / entry["folder"]) == entry["sha256"] for entry in entries)
         check_label_types([entry["label"] for entry in entries])
     except (OSError, ValueError, KeyError, TypeError, RecursionError, DataError) as error:
         raise ArtifactError(f"{root} is not a set of classifiers that MultiLabelModel saved") from error
     if not intact:
         raise ArtifactError(f"{root} was altered: its classifiers are not those that were saved together")
-    return entries
+    return index

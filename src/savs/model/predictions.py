@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from savs._reprs import short_repr
 from savs.classifiers.conformal import ConformalSets, OutOfDistributionDetector, ThresholdAtFPR
 from savs.data import Label
 from savs.errors import ItemError
 
-__all__ = ["Predictions", "AbstentionPolicy", "Abstentions"]
+__all__ = ["MultiLabelPredictions", "Predictions", "AbstentionPolicy", "Abstentions"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Abstentions:
     sets: list[list[Label]] | None = None
     flags: list[list[Label]] | None = None
     out_of_distribution: NDArray[np.bool_] | None = None
+
+    __repr__ = short_repr
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,30 @@ class Predictions:
     errors: list[ItemError]
     abstentions: Abstentions = field(default_factory=Abstentions)
 
+    __repr__ = short_repr
+
+
+@dataclass(frozen=True)
+class MultiLabelPredictions:
+    """Answers of several labels for the examples that could be read, and the errors of the others.
+
+    Attributes
+    ----------
+    indices : ndarray of int, shape (n_ok,)
+        Which example each answer belongs to, ascending.
+    labels : list of list of label
+        The labels of each example.
+    proba : ndarray of float64, shape (n_ok, n_labels)
+        As `MultiLabelModel.predict_proba`, columns in the order of ``labels_``.
+    errors : list of ItemError
+        One per example that could not be read, with its id.
+    """
+
+    indices: NDArray[np.intp]
+    labels: list[list[Label]]
+    proba: NDArray[np.float64]
+    errors: list[ItemError]
+
 
 @dataclass(frozen=True)
 class AbstentionPolicy:
@@ -79,6 +106,8 @@ class AbstentionPolicy:
     sets: ConformalSets | None = None
     flags: Mapping[Label, ThresholdAtFPR] = field(default_factory=dict)
     detector: OutOfDistributionDetector | None = None
+
+    __repr__ = short_repr
 
     def judge(self, features: NDArray[np.float32], probabilities: NDArray[np.float64]) -> Abstentions:
         """Return prediction sets, flags and out-of-distribution marks, as far as the policy has them.

@@ -3,63 +3,50 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
-from huggingface_hub import ModelCard, ModelHubMixin
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.base import ClassifierMixin
 
-from savs.artifact import Artifact, Shot, common_sampling, load_artifact, save_artifact
+from savs._labels import as_label, key_of, warn_of_unknown_labels
+from savs.artifact import Shot
 from savs.backbones import Backbone
-from savs.cache import Counts
-from savs.classifiers import Estimate, HeadChange, HeadClassifier, Method
-from savs.classifiers.conformal import (
-    OutOfDistributionDetector,
-    ThresholdAtFPR,
-    conformal_sets,
-    threshold_at_fpr,
-)
+from savs.backbones._canary import Canary
+from savs.classifiers import HeadChange, HeadClassifier, Method
 from savs.classifiers.evidence import find_label_issues, head_opinions, held_out_votes
 from savs.classifiers.head_sets import HeadSet
-from savs.data import DataWarning, ErrorLedger, Example, Label, check_labels, check_support, find_test_leakage
+from savs.data import ErrorLedger, Label, check_labels, check_support, find_test_leakage
+from savs.data.checks import true_labels
 from savs.errors import DataError
-from savs.layout import Head, HeadLayout
-from savs.media import Sampling
+from savs.layout import Head
 from savs.media._hashes import hashed_once
+from savs.model._abstaining import AbstainingModel
 from savs.model._learning import Learned, class_prompts, learn, learn_class_names, shots_of
-from savs.model._saving import (
-    as_artifact,
-    check_unchanged,
-    download,
-    from_hub,
-    given_settings,
-    is_hub_name,
-    learned_of,
-)
-from savs.model._source import BackboneSource, ExampleReader, Named, Saved, as_source
+from savs.model._saving import HubModel
+from savs.model._source import BackboneSource, BatchSize, ExampleReader, Named
 from savs.model._support_set import LabelIssue, SupportSet, read_alike, warn_of_unlike_inputs
 from savs.model.explanation import Explanation, explain_rows, occluded
 from savs.model.predictions import AbstentionPolicy, Predictions
-from savs.model_card import render_card
 
 if TYPE_CHECKING:
     from typing import Self
 
+    from sklearn.utils import Tags
+
 __all__ = ["SAVModel"]
 
 
-class SAVModel(ClassifierMixin, ModelHubMixin, BaseEstimator):  # type: ignore[misc]
+class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc]
     """Few-shot classifier on examples: heads of a frozen backbone, read by one of several methods.
 
     Parameters
     ----------
-    backbone : Backbone
-        The frozen model, see `load_backbone`; never changed, and shared by `sklearn.base.clone`.
+    backbone : Backbone, str or Path
+        The frozen model, see `load_backbone`; never changed, and shared by copies and `sklearn.base.clone`. A
+        name or folder is loaded when it is first needed; `from_backbone` loads at once and takes options.
     prompt : str, optional
         Prompt template. ``{question}`` stands for the example's own text, any other name in braces for a
         column of its row; without any placeholder the prompt follows the example's own text. By default the
@@ -107,9 +94,19 @@ class SAVModel(ClassifierMixin, ModelHubMixin, BaseEstimator):  # type: ignore[m
         Ids, labels and content digests of the support set, in the order given, with their media.
     video_sampling_ : Sampling or None
         Which frames of the shots' videos were read, if they have some and all were read in one way.
+    bit_depth_ : int or None
+        The bit depth that all shots' images were read with, if one was named.
     head_change_ : HeadChange
         Which heads came into use and which went with the last `partial_fit`, `add_shots`, `remove_shots` or
         `relabel`.
+
+    Notes
+    -----
+    A model can be pickled, copied and sent to the workers of joblib. The classifier goes by its content, the
+    backbone by the name that it was loaded from, so a pickle holds no weights: the process that opens it
+    loads the backbone when it is first needed, and refuses another one. A backbone made from a model object
+    has no name, and pickling raises `BackboneError`. To keep a classifier, use `save_pretrained`: opening a
+    pickle can run any code, so open none that you have not made, and with the same versions of all packages.
 
     References
     ----------
@@ -124,15 +121,9 @@ class SAVModel(ClassifierMixin, ModelHubMixin, BaseEstimator):  # type: ignore[m
     array(['warm'], dtype='<U4')
     """
 
-    shots_: list[Shot]
-    method_: Method
-    head_change_: HeadChange
-    _support: SupportSet  # in canonical order, as the rows of `out_of_fold_log_proba_`
-    _reader: ExampleReader  # of the last fit
-
     def __init__(
         self,
-        backbone: Backbone | BackboneSource,
+        backbone: Backbone | BackboneSource | str | os.PathLike[str],
         *,
         prompt: str | None = None,
         method: str | HeadClassifier = "sav",
@@ -152,6 +143,7 @@ class SAVModel(ClassifierMixin, ModelHubMixin, BaseEstimator):  # type: ignore[m
         self.heads = heads
         self._learned: Learned | None = None
         self._fingerprint: dict[str, Any] = {}
+        self._canary: Canary | None = None  # of a saved classifier
         self._asked()  # a setting that the method does not take is refused before a model is loaded
 
     @classmethod
@@ -208,61 +200,11 @@ class SAVModel(ClassifierMixin, ModelHubMixin, BaseEstimator):  # type: ignore[m
             _ = model.backbone
         return model
 
-    @property
-    def backbone(self) -> Backbone:
-        """The frozen model; a saved classifier's is loaded and checked when it is first needed."""
-        return self._source.backbone
-
-    @backbone.setter
-    def backbone(self, backbone: Backbone | BackboneSource) -> None:
-        self._source = as_source(backbone, self.store)
-
-    @property
-    def store_counts(self) -> Counts | None:
-        """How many examples were read from the store so far, in all calls; None without a store."""
-        return self._source.store_counts
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the parameters by name; no backbone is loaded for that.
-
-        Parameters
-        ----------
-        deep : bool, default=True
-            Add the parameters of a `method` that is an estimator, as ``method__<name>``.
-        """
-        own = {
-            "backbone": self._source.parameter,
-            "prompt": self.prompt,
-            "method": self.method,
-            "n_heads": self.n_heads,
-            "scoring": self.scoring,
-            "priors": self.priors,
-            "heads": self.heads,
-            "store": self.store,
-        }
-        nested = self.method.get_params() if deep and isinstance(self.method, HeadClassifier) else {}
-        return own | {f"method__{name}": value for name, value in nested.items()}
-
-    def set_params(self, **params: Any) -> Self:
-        """Set parameters by name; they count from the next fit on.
-
-        Raises
-        ------
-        ValueError
-            If there is no such parameter, or the method does not take a setting.
-        """
-        super().set_params(**params)
-        if "store" in params:
-            self._source = BackboneSource(self._source.origin, self.store)
-        self._asked()
-        return self
-
-    def __sklearn_clone__(self) -> Self:
-        params = self.get_params(deep=False)
-        return type(self)(**params | {"backbone": self._source, "method": clone(self.method, safe=False)})
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return self._learned is not None
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array, tags.input_tags.one_d_array, tags.input_tags.string = False, True, True
+        tags.target_tags.required = False  # examples may have their own labels
+        return tags
 
     def __repr__(self) -> str:
         name = self._source.name
@@ -339,6 +281,9 @@ class SAVModel(ClassifierMixin, ModelHubMixin, BaseEstimator):  # type: ignore[m
         method, reader = self._asked(), ExampleReader(self._source, self.prompt)
         if not method.estimator.can_fit_class_names:
             raise DataError(f"method {method.name!r} learns from shots; names alone are for 'hec_t'")
+        if isinstance(classes, str | bytes):
+            raise DataError("classes must be a list of labels, not one text")
+        classes = [as_label(label) for label in classes]
         check_labels(classes)
         prompts = reader.rows_for_fit(class_prompts(sorted(classes), self.prompt), method)
         learned = learn_class_names(method, self.backbone.layout, classes, prompts)
@@ -399,7 +344,7 @@ class SAVModel(ClassifierMixin, ModelHubMixin, BaseEstimator):  # type: ignore[m
         """
         known = self._shots_with_rows()
         shots = self._reader.prompted(examples, labels)
-        check_labels([*known.labels, *(shot.label for shot in shots)])
+        check_labels([*known.labels, *true_labels(shots)])
         warn_of_unlike_inputs(self.shots_, shots)
         name = known.free_id()
         records, rows = self._reader.read_shots(shots, self.method_, progress=progress)
@@ -452,7 +397,7 @@ class SAVModel(ClassifierMixin, ModelHubMixin, BaseEstimator):  # type: ignore[m
         DataError
             If there is no such shot, the label cannot be used, or the shots' rows were not saved.
         """
-        known = self._shots_with_rows()
+        known, label = self._shots_with_rows(), as_label(label)
         check_labels([*known.labels, label])
         changed = known.relabelled(id, label)
         by_content = {(shot.id, shot.digest): shot for shot in changed.shots}
@@ -460,7 +405,12 @@ class SAVModel(ClassifierMixin, ModelHubMixin, BaseEstimator):  # type: ignore[m
 
     @overload
     def predict(
-        self, examples: Sequence[Any], *, on_error: Literal["raise"] = ..., progress: bool = ...
+        self,
+        examples: Sequence[Any],
+        *,
+        on_error: Literal["raise"] = ...,
+        batch_size: BatchSize = ...,
+        progress: bool = ...,
     ) -> NDArray[Any]: ...
 
     @overload
@@ -471,6 +421,7 @@ class SAVModel(ClassifierMixin, ModelHubMixin, BaseEstimator):  # type: ignore[m
         on_error: Literal["collect"],
         max_errors: int = ...,
         abstention_policy: AbstentionPolicy | None = ...,
+        batch_size: BatchSize = ...,
         progress: bool = ...,
     ) -> Predictions: ...
 
@@ -481,6 +432,7 @@ class SAVModel(ClassifierMixin, ModelHubMixin, BaseEstimator):  # type: ignore[m
         on_error: Literal["raise", "collect"] = "raise",
         max_errors: int = -1,
         abstention_policy: AbstentionPolicy | None = None,
+        batch_size: BatchSize = None,
         progress: bool = False,
     ) -> NDArray[Any] | Predictions:
         """Return one label per example.
@@ -498,6 +450,8 @@ class SAVModel(ClassifierMixin, ModelHubMixin, BaseEstimator):  # type: ignore[m
         abstention_policy : AbstentionPolicy, optional
             For ``"collect"``: from `abstention_policy`, adds sets of classes, flags and examples unlike the
             shots.
+        batch_size : int or "auto", optional
+            Examples per forward pass, for this call; by default the backbone's own choice.
         progress : bool, default=False
             Show a progress bar.
 
@@ -513,12 +467,12 @@ class SAVModel(ClassifierMixin, ModelHubMixin, BaseEstimator):  # type: ignore[m
             For ``"raise"``, if there are no examples.
         """
         if on_error == "raise":
-            features = self._kept_features(examples, progress=progress)
+            features = self._kept_features(examples, batch_size=batch_size, progress=progress)
             return np.asarray(self._fitted.restricted.predict(features))
         if on_error != "collect":
             raise ValueError(f"on_error must be 'raise' or 'collect', got {on_error!r}")
         found, read = self._fitted_reader.rows_or_errors(
-            examples, self.heads_, max_errors=max_errors, progress=progress
+            examples, self.heads_, max_errors=max_errors, batch_size=batch_size, progress=progress
         )
         warn_of_unlike_inputs(self.shots_, read)
         labels, proba = self.predict_features(found.features)
@@ -547,35 +501,64 @@ class SAVModel(ClassifierMixin, ModelHubMixin, BaseEstimator):  # type: ignore[m
             return [], np.empty((0, len(classifier.classes_)))
         return classifier.predict(features).tolist(), classifier.predict_proba(features)
 
-    def predict_proba(self, examples: Sequence[Any]) -> NDArray[np.float64]:
+    def predict_proba(
+        self, examples: Sequence[Any], *, batch_size: BatchSize = None, progress: bool = False
+    ) -> NDArray[np.float64]:
         """Return a probability for each class, shape (n_examples, n_classes), columns as ``classes_``.
 
         Calibrated on held-out shots; the share of votes for ``"sav"``, as published.
-        """
-        return np.asarray(self._fitted.restricted.predict_proba(self._kept_features(examples)))
 
-    def decision_function(self, examples: Sequence[Any]) -> NDArray[np.float64]:
+        Parameters
+        ----------
+        examples, batch_size, progress
+            As for `predict`.
+        """
+        features = self._kept_features(examples, batch_size=batch_size, progress=progress)
+        return np.asarray(self._fitted.restricted.predict_proba(features))
+
+    def decision_function(
+        self, examples: Sequence[Any], *, batch_size: BatchSize = None, progress: bool = False
+    ) -> NDArray[np.float64]:
         """Return values of which the largest is the answer: log probabilities; votes for ``"sav"``.
 
         Shape (n_examples, n_classes), or (n_examples,) for two classes, positive for ``classes_[1]``.
-        """
-        return np.asarray(self._fitted.restricted.decision_function(self._kept_features(examples)))
 
-    def votes(self, examples: Sequence[Any]) -> NDArray[Any]:
+        Parameters
+        ----------
+        examples, batch_size, progress
+            As for `predict`.
+        """
+        features = self._kept_features(examples, batch_size=batch_size, progress=progress)
+        return np.asarray(self._fitted.restricted.decision_function(features))
+
+    def votes(
+        self, examples: Sequence[Any], *, batch_size: BatchSize = None, progress: bool = False
+    ) -> NDArray[Any]:
         """Return the label that each head votes for, shape (n_examples, n_kept_heads), best head first.
+
+        Parameters
+        ----------
+        examples, batch_size, progress
+            As for `predict`.
 
         Raises
         ------
         DataError
             If the method's heads do not vote one by one.
         """
-        classifier, features = self._fitted.restricted, self._kept_features(examples)
+        classifier = self._fitted.restricted
+        features = self._kept_features(examples, batch_size=batch_size, progress=progress)
         opinions = head_opinions(classifier, features)
         if opinions is None:
             raise DataError(f"the heads of method {self.method_.name!r} do not vote one by one; see explain")
         return np.asarray(classifier.classes_[opinions.votes.T])
 
-    def score(self, examples: Sequence[Any], labels: Sequence[Label] | None = None) -> float:
+    def score(
+        self,
+        examples: Sequence[Any],
+        labels: Sequence[Label] | None = None,
+        sample_weight: Sequence[float] | None = None,
+    ) -> float:
         """Return the accuracy on labeled examples.
 
         Parameters
@@ -584,115 +567,28 @@ class SAVModel(ClassifierMixin, ModelHubMixin, BaseEstimator):  # type: ignore[m
             Anything that `as_examples` takes.
         labels : sequence of label, optional
             By default the examples' own.
+        sample_weight : sequence of float, optional
+            One per example; by default all count alike.
 
         Raises
         ------
         DataError
-            If there are no examples, or one has no label.
-        """
-        items = self._fitted_reader.prompted(examples, labels)
-        missing = [item.id for item in items if item.label is None]
-        if missing or not items:
-            raise DataError(f"score needs at least one example and a label on each; without: {missing[:5]}")
-        answers = self._fitted.restricted.predict(self._rows(items)).tolist()
-        return float(np.mean([item.label == answer for item, answer in zip(items, answers, strict=True)]))
-
-    def predict_set(self, examples: Sequence[Any], alpha: float = 0.1) -> list[list[Label]]:
-        """Return the classes that each example may be; a class is missed at a rate of at most `alpha`.
-
-        Class-conditional conformal sets from held-out shots (`conformal_sets`): among examples of any one
-        class, at most the share `alpha` gets a set without it. A set may be empty.
-
-        Parameters
-        ----------
-        examples : sequence
-            Anything that `as_examples` takes.
-        alpha : float, default=0.1
-            Largest share of misses, between 0 and 1.
+            If there are no examples, one has no label, or the weights are not one per example.
 
         Warns
         -----
         DataWarning
-            If a class has too few shots for the alpha; it is in every set then.
+            If labels are not classes of the model, such as whole numbers where these are names; they count as
+            wrong.
         """
-        abstention_policy = self.abstention_policy(sets=alpha)
-        features = self._kept_features(examples)
-        return abstention_policy.judge(features, np.exp(self._log_proba(features))).sets or []
-
-    def abstention_policy(
-        self,
-        *,
-        sets: float | None = None,
-        flags: Mapping[Label, float] | None = None,
-        out_of_distribution: float | None = None,
-    ) -> AbstentionPolicy:
-        """Return thresholds for `predict`, computed once.
-
-        Parameters
-        ----------
-        sets : float, optional
-            Error level of the sets, see `predict_set`.
-        flags : mapping of label to float, optional
-            False positive rate of each flagged class, see `threshold_at_fpr`.
-        out_of_distribution : float, optional
-            Quantile of known examples, see `is_out_of_distribution`.
-
-        Raises
-        ------
-        DataError
-            If the shots are too few for a rate or quantile, or their rows are needed and were not saved.
-        """
-        labels: list[Label] = self.classes_.tolist()
-        codes = self._support.codes(labels)
-        of_sets = None if sets is None else conformal_sets(self.out_of_fold_log_proba_, codes, sets)
-        if of_sets is not None and of_sets.note is not None:
-            warnings.warn(of_sets.note, DataWarning, stacklevel=3)
-        thresholds = {label: self.threshold_at_fpr(label, rate) for label, rate in (flags or {}).items()}
-        detector = None if out_of_distribution is None else self._detector(out_of_distribution)
-        return AbstentionPolicy(labels, of_sets, thresholds, detector)
-
-    def threshold_at_fpr(self, label: Label, fpr: float) -> ThresholdAtFPR:
-        """Return the probability above which a class is flagged, for a false positive rate.
-
-        Parameters
-        ----------
-        label : label
-            The class to flag, such as ``"harmful"``.
-        fpr : float
-            Largest share of examples of the other classes that may be flagged.
-
-        Returns
-        -------
-        ThresholdAtFPR
-            Compare its ``threshold`` with `predict_proba`'s column of the class.
-
-        Raises
-        ------
-        DataError
-            If there is no such class, or the shots are too few to promise the rate.
-        """
-        labels = self.classes_.tolist()
-        if label not in labels:
-            raise DataError(f"there is no class {label!r}; there are {', '.join(map(repr, labels))}")
-        codes = self._support.codes(labels)
-        return threshold_at_fpr(self.out_of_fold_log_proba_, codes, labels.index(label), fpr)
-
-    def is_out_of_distribution(self, examples: Sequence[Any], quantile: float = 0.95) -> NDArray[np.bool_]:
-        """Return which examples are farther from all shots than the shots are from each other.
-
-        Parameters
-        ----------
-        examples : sequence
-            Anything that `as_examples` takes.
-        quantile : float, default=0.95
-            Share of examples like the shots that count as known.
-
-        Raises
-        ------
-        DataError
-            If the shots are too few for the quantile, or their rows were not saved.
-        """
-        return self._detector(quantile).is_out_of_distribution(self._kept_features(examples))
+        items = self._fitted_reader.prompted(examples, labels)
+        truth = true_labels(items)
+        if sample_weight is not None and len(sample_weight) != len(items):
+            raise DataError(f"there are {len(items)} examples and {len(sample_weight)} sample_weight")
+        answers = self._fitted.restricted.predict(self._rows(items)).tolist()
+        warn_of_unknown_labels(truth, self.classes_.tolist())
+        right = [key_of(one) == key_of(other) for one, other in zip(truth, answers, strict=True)]
+        return float(np.average(right, weights=sample_weight))
 
     def find_test_leakage(self, examples: Sequence[Any]) -> list[int]:
         """Return the indices of examples whose prompted content, text and media bytes, is that of a shot.
@@ -762,7 +658,12 @@ class SAVModel(ClassifierMixin, ModelHubMixin, BaseEstimator):  # type: ignore[m
         return explain_rows(classifier, rows, wheres, self._support, self._kept_shot_rows())
 
     def head_vectors(
-        self, examples: Sequence[Any], heads: Sequence[Head] | None = None
+        self,
+        examples: Sequence[Any],
+        heads: Sequence[Head] | None = None,
+        *,
+        batch_size: BatchSize = None,
+        progress: bool = False,
     ) -> NDArray[np.float32]:
         """Return feature rows; the model need not be fitted.
 
@@ -772,6 +673,8 @@ class SAVModel(ClassifierMixin, ModelHubMixin, BaseEstimator):  # type: ignore[m
             Anything that `as_examples` takes.
         heads : sequence of Head, optional
             In the order of the columns; all heads of the backbone by default.
+        batch_size, progress
+            As for `predict`.
 
         Returns
         -------
@@ -779,233 +682,9 @@ class SAVModel(ClassifierMixin, ModelHubMixin, BaseEstimator):  # type: ignore[m
         """
         reader = ExampleReader(self._source, self.prompt) if self._learned is None else self._reader
         prompted = reader.prompted(examples)
-        rows = reader.rows(prompted, heads)
+        rows = reader.rows(prompted, heads, batch_size=batch_size, progress=progress)
         warn_of_unlike_inputs([] if self._learned is None else self.shots_, prompted)
         return rows
-
-    @property
-    def classifier_(self) -> HeadClassifier:
-        """The fitted head classifier, on rows of all heads."""
-        return self._fitted.classifier
-
-    @property
-    def classes_(self) -> NDArray[Any]:
-        """The labels, sorted."""
-        return np.asarray(self.classifier_.classes_)
-
-    @property
-    def heads_(self) -> list[Head]:
-        """The heads in use, best first where the method ranks them; the last-layer state is last."""
-        return list(self.classifier_.heads_)
-
-    @property
-    def head_set_(self) -> HeadSet:
-        """The heads in use, as an object that other tasks can take."""
-        return HeadSet(tuple(head for head in self.heads_ if not head.is_state), self.layout)
-
-    @property
-    def head_scores_(self) -> NDArray[Any] | None:
-        """Score of every head in layout order, hits for the published rule; None where none are ranked."""
-        return self.classifier_.head_scores_
-
-    @property
-    def estimate_(self) -> Estimate | None:
-        """Accuracy to expect on new examples, estimated from the shots alone."""
-        return self._fitted.estimate
-
-    @property
-    def selection_report_(self) -> dict[str, Any]:
-        """How stable the choice of heads is, and what an automatic choice compared, chose, and why."""
-        return self._fitted.report
-
-    @property
-    def video_sampling_(self) -> Sampling | None:
-        """Which frames of the shots' videos were read; None without videos, or if in several ways."""
-        _ = self._fitted
-        return common_sampling(self.shots_)
-
-    @property
-    def out_of_fold_log_proba_(self) -> NDArray[np.float64]:
-        """Log probabilities of held-out shots, sorted by content digest, shape (n_shots, n_classes)."""
-        return self._fitted.out_of_fold
-
-    @property
-    def row_layout_(self) -> HeadLayout:
-        """Layout of the rows that the classifier was fitted on: all heads, and the state if it was read."""
-        return self.classifier_.layout_
-
-    @property
-    def layout(self) -> HeadLayout:
-        """All heads of the backbone."""
-        return self.backbone.layout if self._learned is None else self.row_layout_.without_state()
-
-    def save_pretrained(  # type: ignore[override]
-        self, folder: str | os.PathLike[str], *, keep_shots: bool = False, **_hub_options: Any
-    ) -> None:
-        """Write the fitted classifier (not the backbone) to a folder: safetensors, JSON and a model card.
-
-        Parameters
-        ----------
-        folder : path
-            New, empty, or holding an older classifier.
-        keep_shots : bool, default=False
-            Keep the shots' feature rows too, so that the loaded classifier can add and remove shots, find
-            label issues and out-of-distribution examples, and name the nearest shots. 4 bytes per column of
-            the layout and shot.
-
-        Raises
-        ------
-        ArtifactError
-            If the folder cannot be written or holds something else, or the backbone's weights have changed
-            since the fit; an older classifier there stays intact.
-        """
-        artifact = self._to_artifact(keep_shots)
-        check_unchanged(self._reader.source)
-        save_artifact(artifact, Path(folder), card=render_card(artifact))
-
-    def _save_pretrained(self, save_directory: Path) -> None:
-        self.save_pretrained(save_directory)
-
-    def generate_model_card(self, *_args: Any, **_kwargs: Any) -> ModelCard:
-        """Return the model card that `save_pretrained` writes.
-
-        Parameters
-        ----------
-        *_args, **_kwargs
-            Ignored; `huggingface_hub.ModelHubMixin` passes them.
-
-        Returns
-        -------
-        huggingface_hub.ModelCard
-            The card.
-
-        Raises
-        ------
-        NotFittedError
-            If the model is not fitted.
-        """
-        return ModelCard(render_card(self._to_artifact(keep_shots=False)))
-
-    def push_to_hub(self, repo_id: str, **hub_options: Any) -> str:
-        """Upload the fitted classifier (not the backbone, not the shots' rows) to a repository of the hub.
-
-        Parameters
-        ----------
-        repo_id : str
-            ``"owner/name"``; created if it does not exist.
-        **hub_options
-            As for `huggingface_hub.ModelHubMixin.push_to_hub`: commit_message, private, token, branch,
-            create_pr.
-
-        Returns
-        -------
-        str
-            Address of the commit.
-
-        Raises
-        ------
-        ArtifactError
-            If the hub cannot be reached or refuses the upload.
-        """
-        _ = self._fitted
-        with from_hub(repo_id):
-            return str(super().push_to_hub(repo_id, **hub_options))
-
-    @classmethod
-    def from_pretrained(  # type: ignore[override]
-        cls,
-        folder: str | os.PathLike[str],
-        *,
-        revision: str | None = None,
-        backbone: Any = None,
-        allow_mismatch: Sequence[str] = (),
-        store: str | os.PathLike[str] | None = None,
-        **load_options: Any,
-    ) -> Self:
-        """Read a saved classifier; its backbone is loaded when it is first needed.
-
-        Parameters
-        ----------
-        folder : path or str
-            What `save_pretrained` wrote, or ``"owner/name"`` on the hub. A folder that exists is never looked
-            up on the hub, and a `Path` is always a folder.
-        revision : str, optional
-            On the hub: branch, tag or commit of the classifier. Of a folder: of its backbone.
-        backbone : str, Path or Backbone, optional
-            Where the backbone is now; by default the place recorded at fit.
-        allow_mismatch : sequence of str
-            Entries of the fingerprint that may differ, such as ``"dtype"``; everything else is refused.
-        store : path, optional
-            As for `SAVModel`.
-        **load_options
-            As for `savs.load_backbone`; revision, dtype and attention kernel are those of the fit by default.
-            On the hub also token, cache_dir, force_download and local_files_only.
-
-        Raises
-        ------
-        ArtifactError
-            If the folder is not an intact classifier, or the hub has none of this name.
-        StoreError
-            If the store's folder holds something else; at the first use, if it is another backbone's.
-        BackboneMismatchError
-            At the first use, if the backbone is not the one it was fitted on.
-        """
-        options = {"backbone": backbone, "allow_mismatch": allow_mismatch, "store": store, **load_options}
-        if is_hub_name(folder):
-            with from_hub(str(folder)):
-                found: Self = super().from_pretrained(str(folder), revision=revision, **options)
-            return found
-        if revision is not None:
-            options["revision"] = revision
-        return cls._from_folder(Path(folder), **options)
-
-    @classmethod
-    def _from_pretrained(
-        cls,
-        *,
-        model_id: str,
-        revision: str | None,
-        cache_dir: str | Path | None,
-        force_download: bool,
-        local_files_only: bool,
-        token: str | bool | None,
-        **options: Any,
-    ) -> Self:
-        folder = download(
-            model_id,
-            revision=revision,
-            cache_dir=cache_dir,
-            force_download=force_download,
-            local_files_only=local_files_only,
-            token=token,
-        )
-        return cls._from_folder(folder, **options)
-
-    @classmethod
-    def _from_folder(
-        cls,
-        folder: Path,
-        *,
-        backbone: Any,
-        allow_mismatch: Sequence[str],
-        store: str | os.PathLike[str] | None,
-        **load_options: Any,
-    ) -> Self:
-        artifact = load_artifact(folder)
-        source = BackboneSource(Saved(artifact, backbone, tuple(allow_mismatch), load_options), store)
-        model = cls(source, prompt=artifact.prompt, store=store, **given_settings(artifact.method))
-        reader = ExampleReader(source, artifact.prompt)
-        support = SupportSet(tuple(artifact.shots), artifact.rows)
-        model._restore(artifact.method, reader, learned_of(artifact), artifact.shots, support)
-        model._fingerprint = artifact.fingerprint
-        if isinstance(backbone, Backbone):
-            _ = model.backbone
-        return model
-
-    def _asked(self) -> Method:
-        """Return the method with its settings, checked."""
-        chosen = self.heads.heads if isinstance(self.heads, HeadSet) else self.heads
-        return Method(self.method, self.n_heads, self.scoring, self.priors, chosen)
 
     def _learn(self, method: Method, reader: ExampleReader, records: list[Shot], support: SupportSet) -> None:
         prototypes = None
@@ -1025,18 +704,7 @@ class SAVModel(ClassifierMixin, ModelHubMixin, BaseEstimator):  # type: ignore[m
     ) -> None:
         fingerprint = dict(reader.source.backbone.fingerprint)
         self._restore(method, reader, learned, records, support)
-        self._fingerprint = fingerprint
-
-    def _restore(
-        self,
-        method: Method,
-        reader: ExampleReader,
-        learned: Learned,
-        records: list[Shot],
-        support: SupportSet,
-    ) -> None:
-        self.method_, self._reader, self._learned = method, reader, learned
-        self.shots_, self._support = records, support
+        self._fingerprint, self._canary = fingerprint, None
 
     def _change(self, records: list[Shot], support: SupportSet) -> HeadChange:
         before = set(self.heads_)
@@ -1044,51 +712,3 @@ class SAVModel(ClassifierMixin, ModelHubMixin, BaseEstimator):  # type: ignore[m
         after = set(self.heads_)
         self.head_change_ = HeadChange(sorted(after - before), sorted(before - after))
         return self.head_change_
-
-    @property
-    def _fitted(self) -> Learned:
-        if self._learned is None:
-            from savs.errors import NotFittedError  # defined there when it is first used
-
-            raise NotFittedError("this SAVModel is not fitted yet: call fit with labeled examples")
-        return self._learned
-
-    @property
-    def _fitted_reader(self) -> ExampleReader:
-        _ = self._fitted
-        return self._reader
-
-    def _shots_with_rows(self) -> SupportSet:
-        _ = self._fitted, self._support.known_rows()
-        return self._support
-
-    def _kept_features(self, examples: Sequence[Any], *, progress: bool = False) -> NDArray[np.float32]:
-        prompted = self._fitted_reader.prompted(examples)
-        if not prompted:
-            raise DataError("at least one example is required, got 0")
-        return self._rows(prompted, progress=progress)
-
-    def _rows(self, prompted: Sequence[Example], *, progress: bool = False) -> NDArray[np.float32]:
-        rows = self._reader.rows(prompted, self._fitted.classifier.heads_, progress=progress)
-        warn_of_unlike_inputs(self.shots_, prompted)
-        return rows
-
-    def _kept_shot_rows(self) -> NDArray[np.float32] | None:
-        rows = self._support.rows
-        if rows is None or not len(rows):
-            return None
-        return rows[:, self.row_layout_.column_indices(self.heads_)]
-
-    def _detector(self, quantile: float) -> OutOfDistributionDetector:
-        self._shots_with_rows()
-        rows = self._kept_shot_rows()
-        if rows is None:
-            raise DataError("out-of-distribution detection needs shots, and the model has none")
-        return OutOfDistributionDetector(quantile, self.row_layout_.select(self.heads_)).fit(rows)
-
-    def _log_proba(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        return self._fitted.restricted.decision_log_proba(features)
-
-    def _to_artifact(self, keep_shots: bool) -> Artifact:
-        learned, rows = self._fitted, self._support.known_rows() if keep_shots else None
-        return as_artifact(self.method_, self._reader.prompt, learned, self._support, rows, self._fingerprint)

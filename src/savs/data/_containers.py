@@ -1,0 +1,140 @@
+"""What holds examples: tables, datasets and loaders of torch, and tensors become lists."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from savs.errors import DataError
+from savs.media._arrays import CHANNELS, is_tensor
+from savs.media._coercion import is_image, type_name
+
+
+def unpacked(items: Any) -> Any:
+    """Return what holds examples as a list of them; anything else as it is.
+
+    Parameters
+    ----------
+    items : object
+        - A table of pandas, Polars or Arrow: its rows, by column name.
+        - A `torch.utils.data.DataLoader`: the items of its batches, if it keeps their order.
+        - What has a length and items by number, such as a map-style dataset of torch.
+        - A tensor of (n, channels, height, width), or of (n, height, width).
+
+    Raises
+    ------
+    DataError
+        If a table has two columns of one name, or a loader shuffles.
+    """
+    if is_tensor(items):
+        return _from_tensor(items)
+    rows = _rows(items)
+    if rows is not None:
+        return rows
+    loader = _torch_type("utils.data.DataLoader")
+    if loader is not None and isinstance(items, loader):
+        return list(_from_loader(items))
+    by_number = hasattr(items, "__getitem__") and hasattr(items, "__len__")
+    if by_number and not isinstance(items, Iterable) and not is_image(items):
+        return [items[index] for index in range(len(items))]
+    return items
+
+
+def unpacked_labels(labels: Any) -> Any:
+    """Return a tensor of labels, or a table of one column, as a list; anything else as it is."""
+    if is_tensor(labels):
+        return labels.tolist() if labels.ndim == 1 else labels
+    columns = getattr(labels, "columns", None)
+    if columns is not None and len(columns) == 1:
+        return [value for row in _rows(labels) or [] for value in row.values()]
+    return labels
+
+
+def is_number(value: Any) -> bool:
+    """Return whether a value is a whole number or truth value, which is a label and never a question."""
+    if is_tensor(value):
+        return value.ndim == 0 and not value.is_floating_point() and not value.is_complex()
+    return isinstance(value, int | np.integer | np.bool_)
+
+
+def _rows(table: Any) -> list[Any] | None:
+    """Return the rows of a table; None for anything else."""
+    if callable(getattr(table, "to_dicts", None)) and hasattr(table, "columns"):  # Polars
+        return list(table.to_dicts())
+    if callable(getattr(table, "to_pylist", None)) and hasattr(table, "column_names"):  # Arrow
+        _check_names(table.column_names)
+        return list(table.to_pylist())
+    if callable(getattr(table, "to_dict", None)) and hasattr(table, "columns"):  # pandas
+        _check_names(table.columns)
+        return list(table.to_dict("records"))
+    return None
+
+
+def _check_names(names: Iterable[Any]) -> None:
+    seen: set[Any] = set()
+    for name in names:
+        if name in seen:
+            raise DataError(f"the table has two columns named {name!r}; give them different names")
+        seen.add(name)
+
+
+def _from_tensor(tensor: Any) -> Any:
+    shape = tuple(tensor.shape)
+    # (3, 8, 8) may be one color image: its channels must not pass for three gray ones.
+    return list(tensor) if len(shape) == 4 or (len(shape) == 3 and shape[0] not in CHANNELS) else tensor
+
+
+def _from_loader(loader: Any) -> Iterator[Any]:
+    shuffled = _torch_type("utils.data.RandomSampler")
+    if shuffled is not None and isinstance(getattr(loader, "sampler", None), shuffled):
+        raise DataError(
+            "the DataLoader shuffles, so nobody could tell which answer or label belongs to which example; "
+            "hand in its dataset (loader.dataset), or one with shuffle=False"
+        )
+    for batch in loader:
+        if loader.batch_sampler is None:  # batch_size=None: single items, their tuples as lists
+            yield tuple(batch) if isinstance(batch, list) and batch and is_number(batch[-1]) else batch
+        else:
+            yield from _items(batch)
+
+
+def _items(batch: Any) -> Iterator[Any]:
+    """Yield the items of a batch as torch puts them together: fields of lists and tensors."""
+    if isinstance(batch, Mapping):
+        names = list(batch)
+        yield from (dict(zip(names, values, strict=True)) for values in _by_item(list(batch.values())))
+    elif isinstance(batch, tuple | list) and batch and all(_is_field(field) for field in batch):
+        yield from _by_item(list(batch))
+    elif isinstance(batch, Iterable) and not isinstance(batch, str):
+        yield from _values(batch)
+    else:
+        raise DataError(
+            f"a batch of the DataLoader is one {type_name(batch)}; a list, a dict or a tensor is needed: "
+            "hand in loader.dataset"
+        )
+
+
+def _is_field(field: Any) -> bool:
+    return is_tensor(field) or isinstance(field, tuple | list)
+
+
+def _by_item(fields: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
+    columns = [_values(field) for field in fields]
+    if len({len(column) for column in columns}) > 1:
+        raise DataError("the fields of a batch of the DataLoader differ in length; hand in loader.dataset")
+    yield from zip(*columns, strict=True)
+
+
+def _values(field: Any) -> list[Any]:
+    return field.tolist() if is_tensor(field) and field.ndim == 1 else list(field)
+
+
+def _torch_type(name: str) -> type | None:
+    """Return a class of torch; None before torch is imported, as nobody can hold an object of it then."""
+    found: Any = sys.modules.get("torch")
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found if isinstance(found, type) else None

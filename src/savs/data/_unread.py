@@ -1,0 +1,160 @@
+"""Columns with text or media that nothing reads: what a dataset calls them is not always known."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+from savs._labels import DataWarning, is_missing
+from savs.data.example import AUDIO_MARKER, IMAGE_MARKER, VIDEO_MARKER, Example, Text
+from savs.media._coercion import ADDRESS, ends_like_medium
+
+__all__ = ["UnreadColumns", "UnreadMedia"]
+
+_MARKERS = re.compile("|".join((IMAGE_MARKER, VIDEO_MARKER, AUDIO_MARKER)))
+_WORDS = re.compile(r"\S\s+\S")
+
+
+class UnreadColumns:
+    """Warns once of the columns with text that is in no prompt.
+
+    Text is what has more than one word: a category or an id in one word is not meant.
+
+    Parameters
+    ----------
+    named : collection of str
+        Columns that the prompt template names.
+    """
+
+    def __init__(self, named: Collection[str] = ()) -> None:
+        self._named = frozenset(named)
+        self._known: set[str] = set()
+
+    def warn(self, examples: Iterable[Example]) -> None:
+        """Warn of the columns of examples, without their prompt, that were not warned of before.
+
+        Warns
+        -----
+        DataWarning
+        """
+        found = dict.fromkeys(name for example in examples for name in self._of(example))
+        self._known |= found.keys()
+        if found:
+            names = ", ".join(map(repr, found))
+            warnings.warn(
+                f"text in the columns {names} is not read; name one as the text (--text-column), or in the "
+                f"prompt, as {{{next(iter(found))}}}",
+                DataWarning,
+                stacklevel=4,
+            )
+
+    def _of(self, example: Example) -> Iterator[str]:
+        left = [name for name in example.fields if name not in self._named and name not in self._known]
+        if not left:
+            return
+        read = "".join(part.text for part in example.parts if isinstance(part, Text))
+        for name in left:
+            texts = filter(_WORDS.search, _texts(example.fields[name]))
+            if any(_MARKERS.sub("", text) not in read for text in texts):
+                yield name
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield the texts in a cell, at any depth, but for those that name a medium."""
+    if isinstance(value, str):
+        if not (value[:5].lower() == "data:" or ADDRESS.match(value) or ends_like_medium(value)):
+            yield value
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            yield from _texts(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _texts(part)
+
+
+_MEDIA_WORDS = re.compile(
+    r"images?|imgs?|photos?|pics?|pictures?|frames?|videos?|clips?|audios?|sounds?|jpe?g|png|webp|gif|mp4|wav|mp3",
+    re.IGNORECASE,
+)
+_ABOUT = re.compile(r"name|path|url|uri|file|source|link|size|width|height|id", re.IGNORECASE)
+_STORED = {"bytes", "path"}
+_ENOUGH = 100
+_LONGEST_PATH = 4096
+
+
+class UnreadMedia:
+    """Warns once of the columns with images, videos or audio clips that are not read.
+
+    The first `_ENOUGH` values of a column tell what it holds.
+
+    Parameters
+    ----------
+    read : callable
+        Gives the columns of a row whose media are read.
+    """
+
+    def __init__(self, read: Callable[[Mapping[str, Any]], Collection[str]]) -> None:
+        self._read = read
+        self._known: set[str] = set()
+        self._n_seen: Counter[str] = Counter()
+
+    def warn(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Warn of the columns of rows that were not warned of before.
+
+        Warns
+        -----
+        DataWarning
+        """
+        found = dict.fromkeys(name for row in rows for name in self._of(row))
+        if found:
+            names = ", ".join(map(repr, found))
+            warnings.warn(
+                f"images, videos or audio clips in the columns {names} are not read; name those to read "
+                "(--image-column, --video-column, --audio-column)",
+                DataWarning,
+                stacklevel=5,
+            )
+
+    def _of(self, row: Mapping[str, Any]) -> list[str]:
+        left = [name for name in row if name not in self._known]
+        if not left:
+            return []
+        read = self._read(row)
+        found = [name for name in left if name not in read and _is_medium(name, row[name], bool(read))]
+        self._known.update(found)
+        self._n_seen.update(name for name in left if not is_missing(row[name]))
+        self._known.update(name for name in left if self._n_seen[name] >= _ENOUGH)
+        return found
+
+
+@lru_cache(maxsize=1024)
+def _called(name: str) -> tuple[bool, bool]:
+    """Return whether a column is called like a medium, and whether it may only tell about one."""
+    called = any(_MEDIA_WORDS.fullmatch(word) for word in re.split(r"[^A-Za-z]+", name))
+    return called, _ABOUT.search(name) is not None
+
+
+def _is_medium(name: str, value: Any, others: bool) -> bool:
+    """Return whether a cell is a medium; beside others, a name or address may only tell about them."""
+    if isinstance(value, str):
+        called, about = _called(name)
+        return ((called and not about) or not others) and _names_medium(value, called)
+    if isinstance(value, list | tuple):
+        return bool(value) and all(_is_medium(name, part, others) for part in value)
+    if isinstance(value, Mapping):
+        stored = value.keys() == _STORED and any(part is not None for part in value.values())
+        return stored and (_called(name)[0] or not others)
+    return isinstance(value, bytes) and _called(name)[0]
+
+
+def _names_medium(text: str, called: bool) -> bool:
+    if text[:5].lower() == "data:":
+        return text[5:11].lower() in ("image/", "video/", "audio/")
+    if "\n" in text or (not called and any(map(str.isspace, text[:_LONGEST_PATH]))):
+        return False
+    address = called and ADDRESS.match(text) is not None
+    return address or ("." in text[-6:] and ends_like_medium(text))

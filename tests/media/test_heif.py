@@ -1,0 +1,193 @@
+"""HEIC by pillow-heif and AVIF by Pillow: the same rules as for every other format."""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+
+import numpy as np
+import pillow_heif
+import pytest
+from PIL import Image
+from tests.media.image_files import oriented
+
+from savs.errors import MediaError
+from savs.media import MediaLimits, MediaWarning, image_area, load_image
+from savs.media._hdr import to_standard_range
+
+CORNERS = np.zeros((64, 96, 3), np.uint8)
+CORNERS[:32, :48], CORNERS[:32, 48:], CORNERS[32:, :48] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+
+
+def exif(orientation: int) -> bytes:
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    return tags.tobytes()
+
+
+def heic(pixels: np.ndarray, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    mode = {3: "RGB", 4: "RGBA"}[pixels.shape[2]]
+    size = pixels.shape[1], pixels.shape[0]
+    file = pillow_heif.from_bytes(mode, size, pixels.tobytes())
+    file.save(buffer, quality=-1, chroma=444, **options)
+    return buffer.getvalue()
+
+
+def avif(pixels: np.ndarray, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "AVIF", quality=95, subsampling="4:4:4", **options)
+    return buffer.getvalue()
+
+
+FORMATS = [heic, avif]
+
+
+def close(image: Image.Image, pixels: np.ndarray, atol: int = 6) -> bool:
+    """Whether colors agree away from edges, which no codec keeps."""
+    got, inner = np.asarray(image).astype(int), np.s_[8:-8:16, 8:-8:16]
+    return got.shape == pixels.shape and bool((abs(got[inner] - pixels[inner]) <= atol).all())
+
+
+@pytest.mark.parametrize("encode", FORMATS)
+def test__heic_and_avif__pixels_from_bytes_files_and_opened_images(encode, tmp_path):
+    data = encode(CORNERS)
+    (tmp_path / "photo").write_bytes(data)
+    opened = pillow_heif.HeifImageFile if encode is heic else Image.open
+    for source in (data, tmp_path / "photo", opened(io.BytesIO(data))):
+        assert close(load_image(source), CORNERS)
+    assert image_area(data) == 96 * 64
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("encode", FORMATS)
+def test__fault_07__eight_orientations__applied_once(encode, orientation):
+    data = encode(CORNERS, exif=exif(orientation))
+    expected = turned_by_boxes(CORNERS, data)
+    assert np.array_equal(expected, oriented(CORNERS, orientation))
+    loaded = load_image(data)
+    assert close(loaded, expected)
+    assert close(load_image(loaded), expected)
+
+
+def turned_by_boxes(pixels: np.ndarray, data: bytes) -> np.ndarray:
+    """What the container says: quarter turns against the clock (irot), then a mirror (imir)."""
+    if b"irot" in data:
+        pixels = np.rot90(pixels, data[data.index(b"irot") + 4])
+    if b"imir" in data:
+        pixels = pixels[:, ::-1] if data[data.index(b"imir") + 4] else pixels[::-1]
+    return pixels
+
+
+@pytest.mark.parametrize("encode", FORMATS)
+def test__fault_07__orientation_in_exif_alone__not_applied_as_the_standard_says(encode):
+    data = encode(CORNERS, exif=exif(6))
+    # The same file without the box that turns it: its EXIF orientation is then for information only.
+    plain = data.replace(b"irot\x03", b"irot\x00")
+    assert plain != data
+    assert close(load_image(plain), CORNERS)
+
+
+@pytest.mark.parametrize("encode", FORMATS)
+def test__fault_06__alpha__composited(encode):
+    pixels = np.dstack([CORNERS, np.full((64, 96), 255, np.uint8)])
+    pixels[:32, :48, 3] = 0
+    loaded = load_image(encode(pixels), MediaLimits(background=(9, 9, 9)))
+    assert close(loaded, np.where(pixels[..., 3:] == 0, 9, CORNERS))
+    pixels[..., 3] = 0
+    with pytest.warns(MediaWarning, match="without one visible pixel"):
+        load_image(encode(pixels))
+
+
+def test__fault_05__heic_of_10_bits__rescaled():
+    values = np.repeat((np.linspace(0, 1, 96) * 65535).astype("<u2")[None, :, None], 64, axis=0)
+    buffer = io.BytesIO()
+    color = np.repeat(values, 3, axis=2)
+    pillow_heif.from_bytes("RGB;16", (96, 64), color.tobytes()).save(buffer, quality=-1, chroma=444)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loaded = np.asarray(load_image(buffer.getvalue())).astype(int)
+    assert abs(loaded[32, :, 0] - color[32, :, 0] / 257).max() <= 3
+    gray = io.BytesIO()
+    pillow_heif.from_bytes("L;16", (96, 64), values.tobytes()).save(gray, quality=-1)
+    loaded = np.asarray(load_image(gray.getvalue())).astype(int)
+    assert abs(loaded[32, :, 0] - values[32, :, 0] / 257).max() <= 3
+
+
+@pytest.mark.parametrize("encode", FORMATS)
+@pytest.mark.parametrize("kept", [0.2, 0.5, 0.95])
+def test__fault_02__cut_short__undecodable(encode, kept):
+    data = encode(np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8))
+    with pytest.raises(MediaError) as caught:
+        load_image(data[: int(len(data) * kept)])
+    assert caught.value.code == "image_undecodable"
+
+
+@pytest.mark.parametrize("encode", FORMATS)
+def test__fault_03__limits__checked_in_the_header(encode):
+    data = encode(CORNERS)
+    for limits, code in (
+        (MediaLimits(max_pixels=96 * 64 - 1), "image_too_many_pixels"),
+        (MediaLimits(max_bytes=len(data) - 1), "image_too_large"),
+        (MediaLimits(max_aspect=1.2), "image_aspect"),
+        (MediaLimits(min_side=65), "image_too_small"),
+    ):
+        with pytest.raises(MediaError) as caught:
+            load_image(data, limits)
+        assert caught.value.code == code
+    # The header alone decides: what it points to is not there.
+    huge = stated(data, 20_000, 10_000)
+    with pytest.raises(MediaError) as caught:
+        load_image(huge)
+    assert caught.value.code in {"image_too_many_pixels", "image_undecodable"}
+
+
+def stated(data: bytes, width: int, height: int) -> bytes:
+    place = data.index(b"ispe") + 8
+    return data[:place] + struct.pack(">II", width, height) + data[place + 8 :]
+
+
+@pytest.mark.parametrize("encode", FORMATS)
+def test__fault_08__several_images__one_and_one_warning(encode):
+    buffer = io.BytesIO()
+    if encode is heic:
+        file = pillow_heif.from_bytes("RGB", (96, 64), CORNERS.tobytes())
+        file.add_frombytes("RGB", (96, 64), bytes(96 * 64 * 3))
+        file.save(buffer, quality=-1, chroma=444)
+    else:
+        Image.fromarray(CORNERS).save(
+            buffer, "AVIF", quality=95, save_all=True, append_images=[Image.new("RGB", (96, 64))]
+        )
+    with pytest.warns(MediaWarning, match="only its (main image|first frame)") as caught:
+        loaded = load_image(buffer.getvalue())
+    assert len(caught) == 1
+    assert close(loaded, CORNERS, 12)
+
+
+def test__heic_and_avif__pillows_registry_and_options__unchanged():
+    before = dict(Image.OPEN), dict(Image.EXTENSION), dict(Image.MIME), dict(Image.SAVE), list(Image.ID)
+    options = dict(vars(pillow_heif.options))
+    load_image(heic(CORNERS))
+    load_image(avif(CORNERS))
+    assert "HEIF" not in Image.OPEN
+    after = dict(Image.OPEN), dict(Image.EXTENSION), dict(Image.MIME), dict(Image.SAVE), list(Image.ID)
+    assert after == before
+    assert dict(vars(pillow_heif.options)) == options
+
+
+def test__fault_08__video_as_an_image__named():
+    with pytest.raises(MediaError, match="MP4 or another video is not read") as caught:
+        load_image(b"\0\0\0\x18ftypisom" + bytes(600))
+    assert caught.value.code == "image_format"
+
+
+@pytest.mark.parametrize("encode", FORMATS)
+def test__fault_07__high_dynamic_range__shown_as_videos_are(encode):
+    data = encode(CORNERS // 2)
+    place = data.index(b"colrnclx") + 8
+    pq = data[:place] + struct.pack(">HH", 9, 16) + data[place + 4 :]
+    same = np.asarray(load_image(data)).astype(np.uint16) * 257
+    expected = to_standard_range(same, "PQ", wide=True)
+    assert abs(expected.astype(int) - same // 257).max() > 20
+    assert close(load_image(pq), expected)
