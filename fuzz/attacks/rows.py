@@ -60,7 +60,7 @@ def _json() -> dict[str, bytes]:
         "accepted-lone-surrogate-deep.json": b'[{"text": "a", "more": {"x": ["\\ud800"]}, "label": "a"}]',
         "name-twice.json": b'[{"text": "a", "text": "b"}]',
         "one-object.json": b'{"text": "a"}',
-        "lines.json": b'{"text": "a"}\n{"text": "b"}\n',
+        "accepted-lines.json": b'{"text": "a"}\n{"text": "b"}\n',
         "list-of-lists.json": b'[["text"], ["a"]]',
         "nothing.json": b"",
         "empty-list.json": b"[]",
@@ -160,7 +160,7 @@ def _tables() -> dict[str, bytes]:
         "accepted-formulas.csv": b"text,label\n=cmd|' /C calc'!A0,@x\n",
         "control-characters-in-the-header.csv": b"te\x1b[31mxt,la\x07bel\na,b\n",
         "accepted-tabs-in-quotes.tsv": b'text\tlabel\n"a\tb"\tc\n',
-        "commas.tsv": b"text,label\na,b\n",
+        "accepted-commas.tsv": b"text,label\na,b\n",
         "nothing.tsv": b"",
     }
 

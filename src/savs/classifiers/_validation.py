@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -63,7 +63,7 @@ def label_array(labels: Any) -> Any:
         If a label is missing or none, or they are of several types.
     """
     kind = labels.dtype.kind if isinstance(labels, np.ndarray) else ""
-    if labels is None or isinstance(labels, str | bytes) or not isinstance(labels, Iterable):
+    if isinstance(labels, str | bytes | Mapping | Set) or not isinstance(labels, Iterable):
         return labels
     masked = isinstance(labels, np.ma.MaskedArray)
     settled = kind != "" and kind not in ("O", "T") and not masked

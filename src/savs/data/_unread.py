@@ -138,13 +138,16 @@ def _called(name: str) -> tuple[bool, bool]:
     return called, _ABOUT.search(name) is not None
 
 
-def _is_medium(name: str, value: Any, others: bool) -> bool:
-    """Return whether a cell is a medium; beside others, a name or address may only tell about them."""
+def _is_medium(name: str, value: Any, others: bool, depth: int = 2) -> bool:
+    """Return whether a cell is a medium; beside others, a name or address may only tell about them.
+
+    Lists may be nested `depth` deep: several videos as lists of their frames.
+    """
     if isinstance(value, str):
         called, about = _called(name)
         return ((called and not about) or not others) and _names_medium(value, called)
     if isinstance(value, list | tuple):
-        return bool(value) and all(_is_medium(name, part, others) for part in value)
+        return depth > 0 and bool(value) and all(_is_medium(name, part, others, depth - 1) for part in value)
     if isinstance(value, Mapping):
         stored = value.keys() == _STORED and any(part is not None for part in value.values())
         return stored and (_called(name)[0] or not others)
