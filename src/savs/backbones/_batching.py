@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from savs._labels import has_surrogate
 from savs.backbones._pixel_limits import size_options
 from savs.backbones._rendering import (
     Frame,
@@ -29,7 +30,6 @@ from savs.backbones._rendering import (
     video_token,
 )
 from savs.data import Example
-from savs.data._labels import has_surrogate
 from savs.errors import ExampleError, ItemError, MediaError
 from savs.media import Audio, Image, Video, image_area
 from savs.media.audio import decode_audio

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from savs._lazy import attach
 
 if TYPE_CHECKING:
+    from savs._labels import DataWarning, as_label, check_labels
     from savs.data._chat import place_images
     from savs.data._error_ledger import ErrorLedger
-    from savs.data._labels import DataWarning, as_label, check_labels
     from savs.data._readers import Reader, register_reader
     from savs.data._results import ErrorLimit, Result, Results
     from savs.data._sources import adopt_label_type
@@ -95,7 +95,7 @@ __getattr__, __dir__ = attach(
     {
         "savs.data._chat": ["place_images"],
         "savs.data._error_ledger": ["ErrorLedger"],
-        "savs.data._labels": ["DataWarning", "as_label", "check_labels"],
+        "savs._labels": ["DataWarning", "as_label", "check_labels"],
         "savs.data._readers": ["Reader", "register_reader"],
         "savs.data._results": ["ErrorLimit", "Result", "Results"],
         "savs.data._sources": ["adopt_label_type"],

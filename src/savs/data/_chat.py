@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from savs._labels import check_text
 from savs.data._chat_parts import Place, as_plain_list, chat_part
-from savs.data._labels import check_text
 from savs.data.example import (
     AUDIO_MARKER,
     IMAGE_MARKER,

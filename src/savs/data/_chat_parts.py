@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from savs.data._labels import DataWarning, check_text
+from savs._labels import DataWarning, check_text
 from savs.data.example import Part, Text
 from savs.errors import ExampleError
 from savs.media import Audio, Image, Video

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from savs._labels import DataWarning, has_surrogate
 from savs.data._folder_layout import folder_layout, is_beside_images
-from savs.data._labels import DataWarning, has_surrogate
 from savs.data._skipped import Skipped, readable_suffixes
 from savs.data.example import Example, Message, trusted
 from savs.errors import DataError, ExampleError, ItemError

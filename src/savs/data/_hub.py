@@ -18,8 +18,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from savs._labels import DataWarning
 from savs.data._arrow_files import ArrowData, chosen_split, class_names, library_at_work
-from savs.data._labels import DataWarning
 from savs.data._text_files import CSV_SUFFIXES, TEXT_SUFFIXES, Row, check_name, no_rows, text_rows
 from savs.data.options import RowSelection
 from savs.errors import DataError

@@ -11,11 +11,11 @@ from glob import glob
 from pathlib import Path
 from typing import Any, Protocol
 
+from savs._labels import DataWarning
 from savs.data._arrow_files import ParquetFiles, is_saved, open_saved
 from savs.data._folder_layout import split_folder
 from savs.data._folders import natural_order
 from savs.data._hub import HUB_PREFIX, HubAddress, is_csv, open_hub
-from savs.data._labels import DataWarning
 from savs.data._readers import ReaderRows, is_registered, registered_names, registered_suffix, scheme_of
 from savs.data._text_files import (
     CSV_SUFFIXES,

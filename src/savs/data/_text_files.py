@@ -20,7 +20,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, NoReturn
 
-from savs.data._labels import check_text, has_surrogate
+from savs._labels import check_text, has_surrogate
 from savs.errors import DataError, ExampleError
 
 LONGEST_LINE = 2**28

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from savs._labels import DataWarning, check_labels
 from savs._optional import import_optional
-from savs.data._labels import DataWarning, check_labels
 from savs.data.example import Example, Label, Part, Text
 from savs.errors import DataError, ItemError, MediaError
 from savs.media import DEFAULT_LIMITS, Audio, Image, MediaLimits, Video

@@ -12,14 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from savs._labels import as_label, check_labels, check_text, plain_value
 from savs._labels import is_missing as is_missing_value
-from savs._labels import plain_value
 from savs.data._chat import as_messages, is_message, place_images, place_in_order
 from savs.data._chat_parts import Place, as_part, as_plain_list
 from savs.data._containers import is_number, unpacked, unpacked_labels
 from savs.data._conversations import as_question
 from savs.data._error_ledger import ErrorLedger
-from savs.data._labels import as_label, check_labels, check_text
 from savs.data._results import ErrorLimit
 from savs.data._unread import UnreadMedia
 from savs.data.example import Example, Message, Part, Text, is_trusted, trusted

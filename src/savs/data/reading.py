@@ -17,11 +17,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias, Unpack
 
+from savs._labels import check_labels
 from savs.data._columns import Columns
 from savs.data._conversations import is_conversation
 from savs.data._error_ledger import ErrorLedger
 from savs.data._folders import scan_folder
-from savs.data._labels import check_labels
 from savs.data._results import ErrorLimit
 from savs.data._sources import Images, Rows, Source, find_sources
 from savs.data._text_files import Row, name_of

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from savs.data._labels import DataWarning
+from savs._labels import DataWarning
 from savs.data.checks import class_counts, find_copies
 from savs.data.example import Example
 from savs.errors import DataError
