@@ -199,7 +199,9 @@ def test__extract__file_of_a_shared_image__decoded_once(family, ask, image, tmp_
 
     opened: list[object] = []
     load = decoding.decode_image
-    monkeypatch.setattr(decoding, "decode_image", lambda source: (opened.append(source), load(source))[1])
+    monkeypatch.setattr(
+        decoding, "decode_image", lambda source, **how: (opened.append(source), load(source, **how))[1]
+    )
     PILImage.fromarray(image(1)).save(tmp_path / "one.png")
     examples = [ask(f"is this a cat? {'x' * n}") for n in (0, 3, 9, 20)]
     examples = [
