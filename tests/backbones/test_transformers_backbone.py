@@ -209,7 +209,9 @@ def test__extract__processor_refuses_one__only_that_one_is_lost(
     built, good = family("qwen2_vl"), examples_for("qwen2_vl")
     # An aspect ratio that Qwen's image processor refuses, within savs' own limits.
     thin = np.zeros((20, 900, 3), dtype=np.uint8)
-    monkeypatch.setattr("savs.backbones._batching.decode_image", lambda source: PILImage.fromarray(source))
+    monkeypatch.setattr(
+        "savs.backbones._batching.decode_image", lambda source, **_: PILImage.fromarray(source)
+    )
     monkeypatch.setattr(built.processor.image_processor, "size", built.processor.image_processor.size)
     wide = np.zeros((2, 900, 3), dtype=np.uint8)
     backbone = TransformersBackbone(built.model, built.processor, batch_size=8)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import json
 import os
 import warnings
@@ -246,7 +247,18 @@ def test__columns__no_label_column__message_lists_the_columns_of_the_file_alone(
     assert refused(write("a.csv", "review,kind\nq,x\n")).endswith("its columns: 'review', 'kind'")
 
 
-def test__csv__cell_beyond_the_limit__message_says_what_to_do(write: Write) -> None:
+@pytest.mark.parametrize("limit_of_process", [131_072, 2**30])
+def test__csv__cell_beyond_the_limit__message_says_what_to_do(
+    write: Write, limit_of_the_process: int
+) -> None:
+    before = csv.field_size_limit(limit_of_process)  # scipy.io.arff lifts it for everybody
+    try:
+        check_long_cell(write)
+    finally:
+        csv.field_size_limit(before)
+
+
+def check_long_cell(write: Write) -> None:
     message = refused(write("a.csv", "question\nq\n" + "q" * 200_000))
     assert message == "a.csv:3: a cell has more than 131072 characters; write the data as JSONL or Parquet"
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from savs._labels import key_of
 from savs.cli._inputs import read_data
 from savs.cli._multi_label import evaluate_labels, multi_label_option, reading_of
 from savs.cli._options import PathName, SavedClassifier, classifier_options, data_argument, example_help
@@ -110,6 +109,7 @@ def _report(
     model: SAVModel, examples: list[Example], ledger: ErrorLedger, *, progress: bool
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Return the figures, and a row for each example."""
+    from savs._labels import key_of
     from savs.data import warn_of_test_leakage
     from savs.evaluation import accuracy_report
 
@@ -140,6 +140,8 @@ def _items(
     leaked: Collection[int],
 ) -> list[dict[str, Any]]:
     """Return a row for each example, in the order of the data."""
+    from savs._labels import key_of
+
     rows: dict[int, dict[str, Any]] = {}
     for index, error in ledger.by_index.items():
         true = examples[index].label if index in examples else None

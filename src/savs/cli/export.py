@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import click
-import numpy as np
-from numpy.typing import NDArray
 
 from savs.cli._inputs import Source, in_chunks
 from savs.cli._options import (
@@ -30,7 +28,9 @@ from savs.cli._tables import whole_output
 from savs.errors import DataError
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
 
     from savs.backbones import PromptTemplate
     from savs.cache import FeatureStore, StoredBackbone
@@ -268,6 +268,8 @@ def _write(path: Path, blocks: Iterator[_Block], about: _About, kind: type | Non
 
 def _write_npz(file: IO[bytes], blocks: Iterator[_Block], about: _About, kind: type | None) -> int:
     found = list(blocks)
+    import numpy as np
+
     features = np.concatenate([np.empty((0, about.layout.width), np.float32), *(b.features for b in found)])
     arrays: dict[str, Any] = {
         "features": features,

@@ -360,6 +360,11 @@ def _fit(records: list[list[str]]) -> tuple[bool, int]:
     return fits, n_cells
 
 
+# The csv module's own limit; it is one for the whole process, and SciPy lifts it when it reads an ARFF file.
+_LONGEST_CELL = 131_072
+_TOO_LONG = f"a cell has more than {_LONGEST_CELL} characters; write the data as JSONL or Parquet"
+
+
 def _table(path: Path, name: str, dialect: CsvDialect) -> Iterator[Row]:
     lines = _csv_lines(path)
     reader = csv.reader(
@@ -372,6 +377,8 @@ def _table(path: Path, name: str, dialect: CsvDialect) -> Iterator[Row]:
             # A quoted cell may span lines: the row is named by its first one.
             first, number = number, reader.line_num + 1
             where = f"{name}:{first}"
+            if max(map(len, cells), default=0) > _LONGEST_CELL:
+                raise DataError(f"{where}: {_TOO_LONG}")
             if not any(cells) or (first == 1 and _NAMES_DELIMITER.fullmatch(dialect.delimiter.join(cells))):
                 continue
             if header:
@@ -379,12 +386,8 @@ def _table(path: Path, name: str, dialect: CsvDialect) -> Iterator[Row]:
             else:
                 header = _checked_header(cells, where)
     except csv.Error as error:
-        reason = _too_long() if "limit" in str(error) else "a quote or line break is out of place"
+        reason = _TOO_LONG if "limit" in str(error) else "a quote or line break is out of place"
         raise DataError(f"{name}:{max(number, reader.line_num)}: {reason}") from None
-
-
-def _too_long() -> str:
-    return f"a cell has more than {csv.field_size_limit()} characters; write the data as JSONL or Parquet"
 
 
 def _csv_lines(path: Path) -> Iterator[str]:
