@@ -30,12 +30,13 @@ def preload() -> None:
 
 def note_computed(log: Path) -> None:
     from savs.backbones import TransformersBackbone
+    from savs.backbones._probes import is_probe  # read for the store's canary
 
     plain = TransformersBackbone.extract
 
     def extract(self, examples, *arguments, **options):
         with log.open("a") as file:
-            file.write("".join(f"{example.id}\n" for example in examples))
+            file.write("".join(f"{example.id}\n" for example in examples if not is_probe(example.id)))
         return plain(self, examples, *arguments, **options)
 
     TransformersBackbone.extract = extract

@@ -248,9 +248,7 @@ def test__columns__no_label_column__message_lists_the_columns_of_the_file_alone(
 
 
 @pytest.mark.parametrize("limit_of_process", [131_072, 2**30])
-def test__csv__cell_beyond_the_limit__message_says_what_to_do(
-    write: Write, limit_of_the_process: int
-) -> None:
+def test__csv__cell_beyond_the_limit__message_says_what_to_do(write: Write, limit_of_process: int) -> None:
     before = csv.field_size_limit(limit_of_process)  # scipy.io.arff lifts it for everybody
     try:
         check_long_cell(write)

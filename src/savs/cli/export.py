@@ -267,9 +267,9 @@ def _write(path: Path, blocks: Iterator[_Block], about: _About, kind: type | Non
 
 
 def _write_npz(file: IO[bytes], blocks: Iterator[_Block], about: _About, kind: type | None) -> int:
-    found = list(blocks)
     import numpy as np
 
+    found = list(blocks)
     features = np.concatenate([np.empty((0, about.layout.width), np.float32), *(b.features for b in found)])
     arrays: dict[str, Any] = {
         "features": features,
