@@ -515,7 +515,7 @@ def _check_codes(arrays: Tensors, n_classes: int) -> None:
         if name.endswith(".codes") and not (
             codes.dtype.kind == "i" and codes.size and codes.min() >= 0 and codes.max() < n_classes
         ):
-            raise ValueError(f"{name} are no classes")
+            raise ValueError(f"{name} are not indices of classes")
 
 
 def _described(array: NDArray[Any]) -> list[Any]:

@@ -1,8 +1,8 @@
 """`HeadLayout`: which columns of a feature row belong to which attention head.
 
 A feature row is the concatenation of head vectors, by layer and then by head index. Head widths may differ
-between layers. The decoder's last-layer state may follow them; it is no head, and only methods that ask for
-it read it. This module knows neither models nor labels.
+between layers. The decoder's last-layer state may follow them; it is not a head, and only methods that ask
+for it read it. This module knows neither models nor labels.
 """
 
 from __future__ import annotations

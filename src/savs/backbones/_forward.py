@@ -275,7 +275,7 @@ def _greedy(model: Any, processor: Any, max_new_tokens: int) -> Any:
 
 
 def input_device(model: Any) -> torch.device:
-    """Return where a model wants its inputs; its own `device` is no place while its weights are put away."""
+    """Return where a model wants its inputs; its own `device` is "meta" while its weights are offloaded."""
     if model.device.type != "meta":
         return torch.device(model.device)
     for _, _, hook in _hooks(model):

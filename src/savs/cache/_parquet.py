@@ -3,7 +3,7 @@
 bfloat16 has no NumPy type; it is kept as its 16 bits, the upper half of a float32.
 
 XXH3 with 128 bits over the column's bytes as they lie in the part. Flipped bits, zeroed blocks, rows that
-change places and torn writes show. It is no defense against somebody who may write the store and wants to
+change places and torn writes show. It is not a defense against somebody who may write the store and wants to
 deceive: no checksum that lies beside its data is.
 
 Only what a part needs: one row group, required columns of fixed-size binary values, plain, uncompressed, one

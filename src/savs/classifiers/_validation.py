@@ -155,7 +155,7 @@ def resolve_layout(layout: HeadLayout | tuple[int, int, int] | None, width: int)
     Raises
     ------
     ValueError
-        If `layout` is no layout, or not of this width.
+        If `layout` is not a layout, or has another width.
     """
     if layout is None:
         return HeadLayout.uniform(1, 1, width)

@@ -233,7 +233,7 @@ def _by_class(gained: NDArray[np.float64], codes: NDArray[np.intp], n_classes: i
 _GRID = np.geomspace(0.03, 30.0, 16)
 _NUMBERS_TRIED = (1, 2, 3, 5, 7, 10, 14, 28, 40, 60, 80, 120)
 _ROUND = 12
-"""Scores are compared to so many decimals: rounding of sums is no difference between heads."""
+"""Scores are rounded to so many decimals before heads are compared, as sums differ by rounding."""
 
 
 def true_class_values(

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from savs.model import MultiLabelModel, SAVModel
 
 METHOD = "mean_proba"
-"""What stands in for the published rule, whose shares of votes are no probabilities of a label."""
+"""What stands in for the published rule, whose vote shares are not probabilities of a label."""
 
 
 def multi_label_option(help: str) -> Callable[[Any], Any]:

@@ -150,7 +150,7 @@ class UrlPolicy:
         Raises
         ------
         MediaError
-            ``url_refused`` for another scheme than https, user names and what is no address; ``url_host`` for
+            ``url_refused`` for another scheme than https, user names and damaged addresses; ``url_host`` for
             a host or port that is not allowed.
         """
         # What browsers and libraries drop or turn on the way (tabs, backslashes) may lead elsewhere.
@@ -167,8 +167,8 @@ class UrlPolicy:
             raise _refused("the address holds a user name or password; take it out")
         if not _NAME.fullmatch(host):
             message = (
-                "the address's host is no plain name; numbers, [...] and a dot at the end are refused, "
-                "names in other letters go as xn--..."
+                "the host of the address must be a plain name; numbers, [...] and a dot at the end are "
+                "refused, names in other letters go as xn--..."
             )
             raise MediaError(message, code="url_host")
         if port == 0:
@@ -192,11 +192,11 @@ def _check_entry(entry: str) -> None:
     below = name.removeprefix("*.")
     if not _NAME.fullmatch(below) or (pattern and "." not in below):
         raise DataError(
-            f"{entry[:100]!r} is no host to allow; write images.example.org, *.example.org or "
+            f"{entry[:100]!r} is not a host name; write images.example.org, *.example.org or "
             "images.example.org:8443"
         )
     if colon and not (port.isascii() and port.isdecimal() and 0 < int(port[:6]) < 2**16):
-        raise DataError(f"{entry[:100]!r} names no port from 1 to 65535 after its colon")
+        raise DataError(f"{entry[:100]!r} has no port from 1 to 65535 after its colon")
 
 
 def _matches(entry: str, host: str, port: int) -> bool:

@@ -177,7 +177,7 @@ def conversion(source: Source) -> int:
 def image_area(source: Source) -> int:
     """Return an image's number of pixels by its header; 0 if its beginning does not show it.
 
-    For planning only: nothing is decoded, and a bad image is no error yet.
+    For planning only: nothing is decoded, and a bad image is not an error yet.
     """
     if isinstance(source, np.ndarray):
         return int(source.shape[0] * source.shape[1]) if source.ndim >= 2 else 0

@@ -49,9 +49,9 @@ class MultiLabelModel(BaseEstimator):  # type: ignore[misc]
     prompt : str, optional
         As for `SAVModel`.
     method : str, default="mean_proba"
-        As for `SAVModel`, but not ``"sav"``, whose vote shares are no probabilities of a label, and none that
-        reads class names. Methods that keep a number of heads keep the same ones for all labels: those with
-        the best mean score over the labels.
+        As for `SAVModel`, but not ``"sav"``, whose vote shares are not probabilities of a label, and none
+        that reads class names. Methods that keep a number of heads keep the same ones for all labels: those
+        with the best mean score over the labels.
     n_heads : int, optional
         As for `SAVModel`.
     store : path, optional
@@ -346,7 +346,7 @@ class MultiLabelModel(BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         ArtifactError
-            If the folder is no such set of intact classifiers.
+            If the folder does not hold such a set of intact classifiers.
         BackboneMismatchError
             At the first use, if the backbone is not the one they were fitted on.
         DriftError
