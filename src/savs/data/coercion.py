@@ -458,9 +458,12 @@ def _with_class_names(items: Any, values: list[Any]) -> list[Any]:
 
 
 def _class_name(cell: Any, names: Sequence[str]) -> Any:
-    if isinstance(cell, int) and 0 <= cell < len(names):
-        return names[cell]
-    return None if cell == -1 else cell  # -1 is the library's "not known", as in test sets
+    plain = plain_value(cell)  # with_format("numpy") and with_format("torch") give numbers of their own
+    if not isinstance(plain, int | np.integer):
+        return cell
+    if 0 <= plain < len(names):
+        return names[int(plain)]
+    return None if plain == -1 else cell  # -1 is the library's "not known", as in test sets
 
 
 def _named(item: tuple[Any, Any, int], root: Path | None, fetch: Fetch | None) -> Example:
