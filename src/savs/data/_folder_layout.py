@@ -32,6 +32,8 @@ _BESIDE = {
     *("mask", "masks", "label", "labels", "annotation", "annotations", "annots", "segmentation"),
     *("segmentations", "seg", "segs", "groundtruth", "gt", "trimap", "trimaps", "depth", "heatmaps"),
 }
+# In names of files: cat_mask.png and cat_mask_1.png beside cat.png.
+_BESIDE_FILE = re.compile(r"(?P<image>.+?)[ _-]?(?P<word>[A-Za-z]+)(?:[ _-]?\d+)?")
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+")
 _SHOWN = 5
 
@@ -246,8 +248,7 @@ def _with_classes(name: str, layout: Layout, split: str | None) -> Layout:
     folders = layout.folders
     loose = sum(len(row) == layout.level + 1 for row in layout.rows)
     if not folders or (len(folders) == 1 and not loose and _consists_of(folders[0], _IMAGES)):
-        layout = _of_split(name, layout, split)
-        return replace(layout, labeled=False)
+        return replace(_of_split(name, _without_masks(layout), split), labeled=False)
     if loose:
         raise DataError(
             f"{name} holds {loose} images beside {len(folders)} folders; put every image into the folder of "
@@ -286,18 +287,35 @@ def _of_split(name: str, layout: Layout, split: str | None) -> Layout:
 
 
 def _without_masks(layout: Layout) -> Layout:
-    """Leave out the masks that lie beside the images of a class."""
-    left_out: set[tuple[str, str]] = set()
+    """Leave out the masks that lie beside the images of a class, in folders of their own or among them."""
+    folders: set[tuple[str, str]] = set()
     for folder, inner in layout.inners.items():
         if "" in inner or any(_consists_of(one, _IMAGES) for one in inner):
-            left_out |= {(folder, one) for one in inner if is_beside_images(one)}
-    if not left_out:
-        return layout
+            folders |= {(folder, one) for one in inner if is_beside_images(one)}
     level = layout.level
-    skipped = [row for row in layout.rows if len(row) > level + 2 and row[level : level + 2] in left_out]
-    gone = set(skipped)
-    kept = tuple(row for row in layout.rows if row not in gone)
-    return replace(layout, rows=kept, skipped=tuple(skipped))
+    skipped = {
+        row
+        for row, stems in _with_stems(layout.rows)
+        if (len(row) > level + 2 and row[level : level + 2] in folders) or _is_mask_of(row[-1], stems)
+    }
+    if not skipped:
+        return layout
+    kept = tuple(row for row in layout.rows if row not in skipped)
+    return replace(layout, rows=kept, skipped=tuple(row for row in layout.rows if row in skipped))
+
+
+def _with_stems(rows: Sequence[_Row]) -> Iterator[tuple[_Row, Collection[str]]]:
+    """Yield each row with the names of the files in its folder, without their endings."""
+    stems: dict[_Row, set[str]] = {}
+    for row in rows:
+        stems.setdefault(row[:-1], set()).add(row[-1].rpartition(".")[0])
+    return ((row, stems[row[:-1]]) for row in rows)
+
+
+def _is_mask_of(name: str, stems: Collection[str]) -> bool:
+    """Return whether a file is called like the mask of another one beside it: ``1_mask.png``, ``1.png``."""
+    found = _BESIDE_FILE.fullmatch(name.rpartition(".")[0])
+    return found is not None and is_beside_images(found["word"]) and found["image"] in stems
 
 
 def _doubts(name: str, layout: Layout) -> Iterator[str]:
