@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -180,6 +181,33 @@ def test__model__fit_and_predict__warn_once_of_columns_that_the_prompt_leaves_ou
     assert len(model.predict(rows)) == 6  # a warning would be an error
     other = SAVModel(FakeBackbone(), prompt="{question} {caption}", n_heads=2).fit(rows)
     assert len(other.predict(rows)) == 6
+
+
+MARKERS = [
+    *("<image 1>", "<image_2>", "<Image>", "<img>", "<|image_1|>", "<|image_pad|>", "<|vision_start|>"),
+    *("<start_of_image>", "[IMG]", "<video 1>", "<|audio|>", "<image_placeholder>"),
+]
+
+
+@pytest.mark.parametrize("marker", MARKERS)
+def test__model__marker_of_another_model__warns_once(marker: str) -> None:
+    rows = [{"question": f"{marker} q{number}", "label": "ab"[number % 2]} for number in range(6)]
+    model = SAVModel(FakeBackbone(), n_heads=2)
+    with pytest.warns(DataWarning, match=f"{re.escape(repr(marker))} in a prompt is plain text") as caught:
+        model.fit(rows)
+    assert len(caught) == 1
+    assert len(model.predict(rows)) == 6  # a warning would be an error
+    with pytest.warns(DataWarning, match="in a prompt is plain text"):
+        SAVModel(FakeBackbone(), prompt=marker, n_heads=2).fit(["q", "r", "s", "t"], [*"aabb"])
+
+
+@pytest.mark.parametrize(
+    "text", ["a <video> in HTML", "<imagine>", "image 1", "<images>", "5 <image> 3", "[img"]
+)
+def test__model__text_without_another_marker__no_warning(text: str) -> None:
+    image = np.zeros((8, 8), np.uint8)
+    item = (image, text) if "<image>" in text else text
+    assert len(SAVModel(FakeBackbone(), n_heads=2).fit([item, "r", "s", "t"], [*"aabb"]).predict([item])) == 1
 
 
 def test__nan_in_rows_of_pandas__empty_in_every_field() -> None:

@@ -13,7 +13,7 @@ from savs._labels import DataWarning, is_missing
 from savs.data.example import AUDIO_MARKER, IMAGE_MARKER, VIDEO_MARKER, Example, Text
 from savs.media._coercion import ADDRESS, ends_like_medium
 
-__all__ = ["UnreadColumns", "UnreadMedia"]
+__all__ = ["UnreadColumns", "UnreadMarkers", "UnreadMedia"]
 
 _MARKERS = re.compile("|".join((IMAGE_MARKER, VIDEO_MARKER, AUDIO_MARKER)))
 _WORDS = re.compile(r"\S\s+\S")
@@ -74,6 +74,44 @@ def _texts(value: Any) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for part in value:
             yield from _texts(part)
+
+
+# <image 1> and <image_1> of question sets, and what single models call the place of an image.
+_OTHER_MARKERS = re.compile(
+    r"<\|?(?:(?:image|img|video|audio)(?:[ _-]?(?:pad|placeholder|here|token|[0-9]{1,3}))?|start_of_image"
+    r"|vision_start)\|?>|\[IMG\]",
+    re.IGNORECASE,
+)
+
+
+class UnreadMarkers:
+    """Warns once of what looks like the place of a medium in a prompt, but is not the marker of savs."""
+
+    def __init__(self) -> None:
+        self._warned = False
+
+    def warn(self, examples: Iterable[Example]) -> None:
+        """Warn of the first such text in examples with their prompt, unless one was warned of before.
+
+        Warns
+        -----
+        DataWarning
+        """
+        found = None if self._warned else next(filter(None, map(self._in, examples)), None)
+        if found is not None:
+            self._warned = True
+            warnings.warn(
+                f"{found!r} in a prompt is plain text for savs, and marks no place; write {IMAGE_MARKER}, "
+                f"{VIDEO_MARKER} or {AUDIO_MARKER} where a medium goes, and its path into a column",
+                DataWarning,
+                stacklevel=4,
+            )
+
+    def _in(self, example: Example) -> str | None:
+        known = (IMAGE_MARKER, VIDEO_MARKER, AUDIO_MARKER)
+        texts = (part.text for part in example.parts if isinstance(part, Text))
+        found = (match[0] for text in texts for match in _OTHER_MARKERS.finditer(text))
+        return next((marker for marker in found if marker not in known), None)
 
 
 _MEDIA_WORDS = re.compile(
