@@ -323,3 +323,9 @@ def test__labels_in_brackets__no_warning(name: str) -> None:
 
 def test__labels_with_commas_of_their_own__no_warning() -> None:
     as_examples(TEXTS, ["tench, Tinca tinca", "crane, bird", "crane, machine", "a;b"])
+
+
+@pytest.mark.parametrize("blank", [" ", "\t", "\u00a0", "\n"])
+def test__blank_label__is_no_class(blank: str) -> None:
+    with pytest.raises(ExampleError, match="the label is blank; leave it out or name the class"):
+        as_examples(TEXTS, ["a", "b", blank, "a"])

@@ -100,8 +100,9 @@ def check_text(text: str, what: str) -> str:
 
 
 def _text_label(label: str) -> str:
-    if not label:
-        raise _label_error("the label is an empty text; leave it out or name the class")
+    if not label.strip():
+        blank = "blank" if label else "an empty text"
+        raise _label_error(f"the label is {blank}; leave it out or name the class")
     if "\0" in label:
         # numpy drops null characters at the end of a text: two classes would become one.
         raise _label_error("the label holds a null character; take it out")

@@ -271,3 +271,31 @@ def test__prompt__column_of_bytes__error() -> None:
     example = as_example({"question": "q", "raw": b"abc"})
     with pytest.raises(ExampleError, match="that column holds bytes and no text"):
         PromptTemplate("{raw} {question}").apply(example)
+
+
+@pytest.mark.parametrize(
+    ("column", "parts"),
+    [
+        ("split", ("train", "test")),
+        ("Usage", ("Training", "PublicTest")),
+        ("set", ("dev", "train")),
+        ("subset", ("Validation", "Test")),
+    ],
+)
+def test__split_column__rows_of_several_parts__warns_once(
+    tmp_path: Path, column: str, parts: tuple[str, str]
+) -> None:
+    rows = [{"text": f"q{number}", column: parts[number // 2]} for number in range(4)]
+    words = f"the column {column!r} holds {parts[0]!r} and {parts[1]!r}, the parts of a split"
+    path = write_jsonl(tmp_path / "a.jsonl", rows)
+    for read in (lambda: as_examples(rows), lambda: read_examples(path)):
+        with pytest.warns(DataWarning, match=words) as caught:
+            assert len(read()) == 4
+        assert len(caught) == 1
+    assert len(read_examples(path, limit=2)) == 2
+    assert len(read_examples(path, label_column=column)) == 4  # it is the class
+
+
+@pytest.mark.parametrize("cells", [("swap_obj", "add_obj"), ("train", "train"), ("train", None), (1, 2)])
+def test__split_column__one_part_or_something_else__no_warning(cells: tuple[Any, Any]) -> None:
+    assert len(as_examples([{"text": "q", "split": cell} for cell in cells])) == 2

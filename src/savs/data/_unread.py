@@ -10,10 +10,11 @@ from functools import lru_cache
 from typing import Any
 
 from savs._labels import DataWarning, is_missing
+from savs.data._folder_layout import part_of_split
 from savs.data.example import AUDIO_MARKER, IMAGE_MARKER, VIDEO_MARKER, Example, Text
 from savs.media._coercion import ADDRESS, ends_like_medium
 
-__all__ = ["UnreadColumns", "UnreadMarkers", "UnreadMedia"]
+__all__ = ["UnreadColumns", "UnreadMarkers", "UnreadMedia", "UnreadSplit"]
 
 _MARKERS = re.compile("|".join((IMAGE_MARKER, VIDEO_MARKER, AUDIO_MARKER)))
 _WORDS = re.compile(r"\S\s+\S")
@@ -199,3 +200,57 @@ def _names_medium(text: str, called: bool) -> bool:
         return False
     address = called and ADDRESS.match(text) is not None
     return address or ("." in text[-6:] and ends_like_medium(text))
+
+
+_SPLIT_COLUMNS = frozenset({"split", "splits", "subset", "set", "partition", "usage", "phase"})
+_PARTS = frozenset({"train", "validation", "test"})
+
+
+class UnreadSplit:
+    """Warns once where a column says which part of a split a row belongs to, and rows of several are read.
+
+    Parameters
+    ----------
+    read : collection of str
+        Columns that were named for something else.
+    """
+
+    def __init__(self, read: Collection[str] = ()) -> None:
+        self._read = frozenset(read)
+        self._found: dict[str, str] = {}  # by part, the first cell that says so
+        self._warned = False
+
+    def warn(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Take in rows.
+
+        Warns
+        -----
+        DataWarning
+        """
+        for row in rows:
+            name = None if self._warned else _split_column(tuple(row))
+            cell = None if name is None or name in self._read else row[name]
+            part = _part(cell) if isinstance(cell, str) else None
+            if part is None:
+                continue
+            self._found.setdefault(part, str(cell))
+            if len(self._found) > 1:
+                self._warned = True
+                one, other = self._found.values()
+                warnings.warn(
+                    f"the column {name!r} holds {one!r} and {other!r}, the parts of a split, and the rows of "
+                    "all parts are read; put each part into a file of its own",
+                    DataWarning,
+                    stacklevel=5,
+                )
+
+
+@lru_cache(maxsize=256)
+def _split_column(names: tuple[str, ...]) -> str | None:
+    return next((name for name in names if name.lower() in _SPLIT_COLUMNS), None)
+
+
+@lru_cache(maxsize=256)
+def _part(cell: str) -> str | None:
+    part = part_of_split(cell)
+    return part if part in _PARTS else None

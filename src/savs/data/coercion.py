@@ -21,7 +21,7 @@ from savs.data._conversations import as_question
 from savs.data._error_ledger import ErrorLedger
 from savs.data._labels import as_label, check_labels, check_text
 from savs.data._results import ErrorLimit
-from savs.data._unread import UnreadMedia
+from savs.data._unread import UnreadMedia, UnreadSplit
 from savs.data.example import Example, Message, Part, Text, is_trusted, trusted
 from savs.errors import DataError, ExampleError, ItemError
 from savs.media import Audio, Image
@@ -426,6 +426,7 @@ def example_results(
     """
     values = _with_class_names(items, _as_list(items))
     UnreadMedia(media_fields).warn(filter(_is_row, values))
+    UnreadSplit().warn(filter(_is_row, values))
     classes = [None] * len(values) if labels is None else _one_per_item(labels, len(values))
     limit = ErrorLimit() if limit is None else limit
     results = [
