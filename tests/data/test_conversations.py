@@ -299,3 +299,33 @@ def test__split_column__rows_of_several_parts__warns_once(
 @pytest.mark.parametrize("cells", [("swap_obj", "add_obj"), ("train", "train"), ("train", None), (1, 2)])
 def test__split_column__one_part_or_something_else__no_warning(cells: tuple[Any, Any]) -> None:
     assert len(as_examples([{"text": "q", "split": cell} for cell in cells])) == 2
+
+
+@pytest.mark.parametrize(
+    ("row", "names"),
+    [
+        ({"video": "a.mp4", "start": 1.5, "end": 3}, "'start', 'end'"),
+        ({"video": "a.mp4", "start time": "137.72", "end time": "149.44"}, "'start time', 'end time'"),
+        ({"audio": "a.wav", "Start_Sec": np.float32(0)}, "'Start_Sec'"),
+        ({"audio": "a.wav", "timestamps": [0.5, 2.0]}, "'timestamps'"),
+        ({"image": "a.png", "bbox": [0, 0, 5, 5]}, "'bbox'"),
+        ({"image": "a.png", "bbox": "[0, 0, 5, 5]"}, "'bbox'"),
+        ({"image": "a.png", "box": {"x": 1, "y": 2}}, "'box'"),
+    ],
+)
+def test__unread_columns__part_of_a_medium__named_once(row: dict[str, Any], names: str) -> None:
+    (message,) = warned([{**row, "text": "q"}] * 2)
+    assert message.startswith(f"the columns {names} name a part of an image, video or audio clip")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"text": "q", "start": 1, "bbox": [1, 2]},
+        {"image": "a.png", "start": 1},
+        {"image": "a.png", "bboxes": [[0, 0, 5, 5]]},
+        {"video": "a.mp4", "start": None, "duration": 3.0, "end": "never"},
+    ],
+)
+def test__unread_columns__numbers_that_are_no_part_of_a_medium__no_warning(row: dict[str, Any]) -> None:
+    assert warned([row]) == []

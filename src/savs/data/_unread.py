@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
+
+import numpy as np
 
 from savs._labels import DataWarning, is_missing
 from savs.data._folder_layout import part_of_split
@@ -21,9 +23,10 @@ _WORDS = re.compile(r"\S\s+\S")
 
 
 class UnreadColumns:
-    """Warns once of the columns with text that is in no prompt.
+    """Warns once of the columns with text that is in no prompt, or with the part of a medium that is meant.
 
-    Text is what has more than one word: a category or an id in one word is not meant.
+    Text is what has more than one word: a category or an id in one word is not meant. Parts are times of
+    videos and audio clips, and boxes of images.
 
     Parameters
     ----------
@@ -42,6 +45,8 @@ class UnreadColumns:
         -----
         DataWarning
         """
+        examples = list(examples)
+        self._warn_of_extracts(examples)
         found = dict.fromkeys(name for example in examples for name in self._of(example))
         self._known |= found.keys()
         if found:
@@ -53,6 +58,29 @@ class UnreadColumns:
                 stacklevel=4,
             )
 
+    def _warn_of_extracts(self, examples: Sequence[Example]) -> None:
+        found = dict.fromkeys(name for example in examples for name in self._extracts(example))
+        self._known |= found.keys()
+        if found:
+            warnings.warn(
+                f"the columns {', '.join(map(repr, found))} name a part of an image, video or audio clip, and "
+                "all of it is read; cut the files first if the part is meant",
+                DataWarning,
+                stacklevel=5,
+            )
+
+    def _extracts(self, example: Example) -> Iterator[str]:
+        """Yield the columns that say which part of the example's media is meant."""
+        kinds = ((_TIMES, example.videos + example.audios), (_AREAS, example.images))
+        called = [names for names, media in kinds if media]
+        if not called:
+            return
+        for name, value in example.fields.items():
+            if name in self._known or name in self._named:
+                continue
+            if any(_letters(name) in names for names in called) and _holds_numbers(value):
+                yield name
+
     def _of(self, example: Example) -> Iterator[str]:
         left = [name for name in example.fields if name not in self._named and name not in self._known]
         if not left:
@@ -62,6 +90,30 @@ class UnreadColumns:
             texts = filter(_WORDS.search, _texts(example.fields[name]))
             if any(_MARKERS.sub("", text) not in read for text in texts):
                 yield name
+
+
+_TIMES = frozenset(
+    start + unit
+    for start in ("start", "end", "begin", "stop", "onset", "offset", "clipstart", "clipend", "videostart")
+    for unit in ("", "time", "s", "sec", "secs", "seconds", "ms", "frame", "timestamp")
+) | {"timestamps", "videoend", "segment", "timerange"}
+_AREAS = frozenset({"bbox", "boundingbox", "box", "xmin", "roi", "crop"})
+
+
+@lru_cache(maxsize=1024)
+def _letters(name: str) -> str:
+    return re.sub(r"[^a-z]", "", name.lower())
+
+
+def _holds_numbers(value: Any) -> bool:
+    """Return whether a cell is a number, the text of one or more, or a list or dict of them."""
+    if isinstance(value, str):
+        return bool(re.fullmatch(r"[-+0-9.,;: \[\]()]*[0-9][-+0-9.,;: \[\]()]*", value[:_LONGEST_PATH]))
+    if isinstance(value, Mapping):
+        return bool(value) and all(map(_holds_numbers, value.values()))
+    if isinstance(value, list | tuple):
+        return bool(value) and all(map(_holds_numbers, value))
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
 def _texts(value: Any) -> Iterator[str]:
