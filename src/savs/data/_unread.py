@@ -63,8 +63,8 @@ class UnreadColumns:
         self._known |= found.keys()
         if found:
             warnings.warn(
-                f"the columns {', '.join(map(repr, found))} name a part of an image, video or audio clip, and "
-                "all of it is read; cut the files first if the part is meant",
+                f"the columns {', '.join(map(repr, found))} name a part of an image, video or audio clip, "
+                "and all of it is read; cut the files first if the part is meant",
                 DataWarning,
                 stacklevel=5,
             )
