@@ -102,7 +102,7 @@ def settled(example: Example, fetch: Fetch | None) -> Example:
 IMAGE_FIELDS = ("image", "image_path", "Image", "images")
 FILE_FIELDS = ("file_name", "filename", "file_path", "filepath")
 TEXT_FIELDS = ("question", "text", "prompt", "claim", "instruction", "Text")
-ID_FIELDS = ("id", "ID")
+ID_FIELDS = ("id", "ID", "Id")
 LABEL_FIELD = "label"
 CHAT_FIELDS = ("messages", "conversations", "conversation")
 _DATA_FILES = frozenset({".jsonl", ".json", ".csv", ".tsv", ".parquet", ".arrow"})
@@ -123,7 +123,7 @@ def row_to_example(row: Mapping[str, Any], root: Path | None = None) -> Example:
     - audio clips: ``audio``, ``audio_path``, ``audios``;
     - text: ``question``, ``text``, ``prompt``, ``claim``, ``instruction``, ``Text``;
     - label: ``label``;
-    - id: ``id``, ``ID`` (not ``question_id``, which is not unique in the public files).
+    - id: ``id``, ``ID``, ``Id`` (not ``question_id``, which is not unique in the public files).
 
     Parameters
     ----------
