@@ -178,6 +178,12 @@ def test__dataset__class_labels__become_names_as_in_the_readers(tmp_path) -> Non
     assert [e.label for e in as_examples(data.to_iterable_dataset())] == ["warm", "warm", "cold", "cold"]
 
 
+@pytest.mark.parametrize("form", ["numpy", "torch"])
+def test__dataset__class_labels_in_another_format__become_names(form: str) -> None:
+    data = _dataset([1, -1, 0, 0]).with_format(form)
+    assert [e.label for e in as_examples(data)] == ["warm", None, "cold", "cold"]
+
+
 def test__dataset__class_label_that_is_not_known__is_no_label() -> None:
     assert [e.label for e in as_examples(_dataset([1, -1, 0, 0]))] == ["warm", None, "cold", "cold"]
     with pytest.raises(DataError, match="1 of 4 examples have no label, the first is 1"):
@@ -302,5 +308,24 @@ def test__labels_that_look_like_several__are_asked_about(separator: str) -> None
         as_examples(TEXTS, labels)
 
 
+@pytest.mark.parametrize(
+    "cell", ["['red', 'car']", '["red"]', "[]", "['red' 'car']", "[1 0 1]", '{"choices": ["a"]}']
+)
+def test__labels_that_are_lists_as_text__are_asked_about(cell: str) -> None:
+    with pytest.warns(DataWarning, match=r"is a list written as text"):
+        as_examples(TEXTS, [cell, "red", "red", "red"])
+
+
+@pytest.mark.parametrize("name", ["[NEG]", "{x}", "[", "[a; b]", "(1, 2)", "[other] x"])
+def test__labels_in_brackets__no_warning(name: str) -> None:
+    as_examples(TEXTS, [name, "red", "red", "red"])
+
+
 def test__labels_with_commas_of_their_own__no_warning() -> None:
     as_examples(TEXTS, ["tench, Tinca tinca", "crane, bird", "crane, machine", "a;b"])
+
+
+@pytest.mark.parametrize("blank", [" ", "\t", "\u00a0", "\n"])
+def test__blank_label__is_no_class(blank: str) -> None:
+    with pytest.raises(ExampleError, match="the label is blank; leave it out or name the class"):
+        as_examples(TEXTS, ["a", "b", blank, "a"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import unicodedata
 import warnings
 from collections import Counter
@@ -17,6 +19,7 @@ from savs.errors import DataError, ExampleError
 Label = str | int | bool
 _LARGEST = 2**63
 _NAMES_SHOWN = 5
+_LONGEST_LIST = 4096  # characters of a text that is looked at as a list
 
 
 class DataWarning(UserWarning):
@@ -97,8 +100,9 @@ def check_text(text: str, what: str) -> str:
 
 
 def _text_label(label: str) -> str:
-    if not label:
-        raise _label_error("the label is an empty text; leave it out or name the class")
+    if not label.strip():
+        blank = "blank" if label else "an empty text"
+        raise _label_error(f"the label is {blank}; leave it out or name the class")
     if "\0" in label:
         # numpy drops null characters at the end of a text: two classes would become one.
         raise _label_error("the label holds a null character; take it out")
@@ -136,7 +140,8 @@ def check_labels(labels: Sequence[Label | None]) -> None:
     -----
     DataWarning
         If two labels look alike: they differ only as Unicode (NFC and NFD), in case, or in white space around
-        them; or one looks like several, such as ``"red;car"`` beside ``"red"`` and ``"car;old"``.
+        them; or one looks like several, such as ``"red;car"`` beside ``"red"`` and ``"car;old"``, or a list
+        written as text.
     """
     firsts: dict[type, Label] = {}
     for label in labels:
@@ -230,7 +235,35 @@ def _warn_of_twins(names: set[str]) -> None:
             warnings.warn(message, DataWarning, stacklevel=4)
 
 
+def is_list_as_text(text: str) -> bool:
+    """Return whether a text is how Python, NumPy or JSON writes a list or dict, as tables of text hold them.
+
+    Examples
+    --------
+    >>> is_list_as_text("['red', 'car']"), is_list_as_text("[1 0 1]"), is_list_as_text("[NEG]")
+    (True, True, False)
+    """
+    text = text.strip()
+    if len(text) > _LONGEST_LIST or text[:1] + text[-1:] not in ("[]", "{}"):
+        return False
+    for reader in (json.loads, ast.literal_eval):
+        try:
+            return isinstance(reader(text), list | dict | set)
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+            continue
+    return all(piece.lstrip("-").replace(".", "").isdecimal() for piece in text[1:-1].split())
+
+
 def _warn_of_several(names: set[str]) -> None:
+    lists = sorted(filter(is_list_as_text, names))
+    if lists:
+        message = (
+            f"the label {lists[0][:60]!r} is a list written as text, and is read as one class; several "
+            "labels per example are for MultiLabelModel (savs fit --multi-label ';'), as a;b in a text or "
+            "as a list in JSONL or Parquet"
+        )
+        warnings.warn(message, DataWarning, stacklevel=4)
+        return
     for separator in ";|,":
         pieces = {name: [piece.strip() for piece in name.split(separator)] for name in sorted(names)}
         counts = Counter(piece for own in pieces.values() for piece in set(own))

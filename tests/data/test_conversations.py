@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,33 @@ def test__model__fit_and_predict__warn_once_of_columns_that_the_prompt_leaves_ou
     assert len(other.predict(rows)) == 6
 
 
+MARKERS = [
+    *("<image 1>", "<image_2>", "<Image>", "<img>", "<|image_1|>", "<|image_pad|>", "<|vision_start|>"),
+    *("<start_of_image>", "[IMG]", "<video 1>", "<|audio|>", "<image_placeholder>"),
+]
+
+
+@pytest.mark.parametrize("marker", MARKERS)
+def test__model__marker_of_another_model__warns_once(marker: str) -> None:
+    rows = [{"question": f"{marker} q{number}", "label": "ab"[number % 2]} for number in range(6)]
+    model = SAVModel(FakeBackbone(), n_heads=2)
+    with pytest.warns(DataWarning, match=f"{re.escape(repr(marker))} in a prompt is plain text") as caught:
+        model.fit(rows)
+    assert len(caught) == 1
+    assert len(model.predict(rows)) == 6  # a warning would be an error
+    with pytest.warns(DataWarning, match="in a prompt is plain text"):
+        SAVModel(FakeBackbone(), prompt=marker, n_heads=2).fit(["q", "r", "s", "t"], [*"aabb"])
+
+
+@pytest.mark.parametrize(
+    "text", ["a <video> in HTML", "<imagine>", "image 1", "<images>", "5 <image> 3", "[img"]
+)
+def test__model__text_without_another_marker__no_warning(text: str) -> None:
+    image = np.zeros((8, 8), np.uint8)
+    item = (image, text) if "<image>" in text else text
+    assert len(SAVModel(FakeBackbone(), n_heads=2).fit([item, "r", "s", "t"], [*"aabb"]).predict([item])) == 1
+
+
 def test__nan_in_rows_of_pandas__empty_in_every_field() -> None:
     row = {"question": "q", "hint": float("nan"), "image": np.float32("nan"), "conversations": None}
     example = as_example(row)
@@ -243,3 +271,61 @@ def test__prompt__column_of_bytes__error() -> None:
     example = as_example({"question": "q", "raw": b"abc"})
     with pytest.raises(ExampleError, match="that column holds bytes and no text"):
         PromptTemplate("{raw} {question}").apply(example)
+
+
+@pytest.mark.parametrize(
+    ("column", "parts"),
+    [
+        ("split", ("train", "test")),
+        ("Usage", ("Training", "PublicTest")),
+        ("set", ("dev", "train")),
+        ("subset", ("Validation", "Test")),
+    ],
+)
+def test__split_column__rows_of_several_parts__warns_once(
+    tmp_path: Path, column: str, parts: tuple[str, str]
+) -> None:
+    rows = [{"text": f"q{number}", column: parts[number // 2]} for number in range(4)]
+    words = f"the column {column!r} holds {parts[0]!r} and {parts[1]!r}, the parts of a split"
+    path = write_jsonl(tmp_path / "a.jsonl", rows)
+    for read in (lambda: as_examples(rows), lambda: read_examples(path)):
+        with pytest.warns(DataWarning, match=words) as caught:
+            assert len(read()) == 4
+        assert len(caught) == 1
+    assert len(read_examples(path, limit=2)) == 2
+    assert len(read_examples(path, label_column=column)) == 4  # it is the class
+
+
+@pytest.mark.parametrize("cells", [("swap_obj", "add_obj"), ("train", "train"), ("train", None), (1, 2)])
+def test__split_column__one_part_or_something_else__no_warning(cells: tuple[Any, Any]) -> None:
+    assert len(as_examples([{"text": "q", "split": cell} for cell in cells])) == 2
+
+
+@pytest.mark.parametrize(
+    ("row", "names"),
+    [
+        ({"video": "a.mp4", "start": 1.5, "end": 3}, "'start', 'end'"),
+        ({"video": "a.mp4", "start time": "137.72", "end time": "149.44"}, "'start time', 'end time'"),
+        ({"audio": "a.wav", "Start_Sec": np.float32(0)}, "'Start_Sec'"),
+        ({"audio": "a.wav", "timestamps": [0.5, 2.0]}, "'timestamps'"),
+        ({"image": "a.png", "bbox": [0, 0, 5, 5]}, "'bbox'"),
+        ({"image": "a.png", "bbox": "[0, 0, 5, 5]"}, "'bbox'"),
+        ({"image": "a.png", "box": {"x": 1, "y": 2}}, "'box'"),
+    ],
+)
+def test__unread_columns__part_of_a_medium__named_once(row: dict[str, Any], names: str) -> None:
+    (message,) = warned([{**row, "text": "q"}] * 2)
+    assert message.startswith(f"the columns {names} name a part of an image, video or audio clip")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"text": "q", "start": 1, "bbox": [1, 2]},
+        {"image": "a.png", "start": 1},
+        {"image": "a.png", "bboxes": [[0, 0, 5, 5]]},
+        {"video": "a.mp4", "start": None, "duration": 3.0, "end": "never"},
+    ],
+)
+def test__unread_columns__numbers_that_are_no_part_of_a_medium__no_warning(row: dict[str, Any]) -> None:
+    assert warned([row]) == []

@@ -102,3 +102,9 @@ def test__json__one_object_per_line__read_like_jsonl(tmp_path: Path) -> None:
     assert rows_of(tmp_path / "a.json", content) == [("q", "x"), ("r", "y")]
     with pytest.raises(DataError, match="write the list under 'data' alone into a file"):
         rows_of(tmp_path / "b.json", '{"data": [{"question": "q"}]}')
+
+
+@pytest.mark.parametrize("name", ["id", "ID", "Id"])
+def test__csv__id_column_in_any_usual_case__names_the_rows(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a.csv").write_text(f"{name},text,label\n007,a,x\n8,b,y\n")
+    assert [example.id for example in read_examples(tmp_path / "a.csv")] == ["007", "8"]

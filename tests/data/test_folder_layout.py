@@ -145,12 +145,33 @@ def test__single_class__with_a_folder_in_it__is_the_class(tmp_path: Path) -> Non
 def test__masks__beside_the_images_of_a_class__left_out_with_a_warning(tmp_path: Path, beside: str) -> None:
     names = [f"{label}/{folder}/1.png" for label in ("cat", "dog") for folder in ("images", beside)]
     top = made(tmp_path / "set", *names)
-    with pytest.warns(DataWarning, match="2 files lie in folders for masks"):
+    with pytest.warns(DataWarning, match="2 files beside images are masks"):
         examples = read_examples(top)
     assert [(example.id, example.label) for example in examples] == [
         ("cat/images/1.png", "cat"),
         ("dog/images/1.png", "dog"),
     ]
+
+
+@pytest.mark.parametrize("mask", ["b (1)_mask.png", "b (1)_mask_1.png", "b (1)-GT.jpg", "b (1) seg.png"])
+def test__masks__named_after_their_images__left_out_with_a_warning(tmp_path: Path, mask: str) -> None:
+    top = made(tmp_path / "set", "benign/b (1).png", f"benign/{mask}", "normal/1.png")
+    with pytest.warns(DataWarning, match="1 files beside images are masks"):
+        examples = read_examples(top)
+    assert [example.id for example in examples] == ["benign/b (1).png", "normal/1.png"]
+    with pytest.warns(DataWarning, match="1 files beside images are masks"):
+        examples = read_examples(top / "benign")
+    assert [example.id for example in examples] == ["b (1).png"]
+
+
+def test__masks__names_without_an_image_of_that_name__are_images(tmp_path: Path) -> None:
+    names = (
+        "with_mask/with_mask_1.png",
+        "with_mask/with_mask_2.png",
+        "without_mask/1.png",
+        "without_mask/3 mask.png",
+    )
+    assert len(read_examples(made(tmp_path / "set", *names))) == 4
 
 
 def test__masks__beside_all_images__error(tmp_path: Path) -> None:

@@ -82,6 +82,7 @@ def test__image__all_zero_floats__black_and_masks_of_bool__white():
         (torch.eye(4), "mask"),
         (np.ones((4, 4, 3)), "mask"),
         (COLOR.astype(np.int64), "astype"),
+        (np.ma.masked_equal(COLOR, COLOR[0, 0, 0]), r"masked; use \.filled\(0\)"),
         (torch.from_numpy(COLOR).permute(2, 0, 1).long(), "astype"),
         (COLOR.transpose(2, 0, 1), "channels first"),
         (torch.from_numpy(COLOR), "channels last"),

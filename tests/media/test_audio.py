@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from savs.errors import ItemError, MediaError
-from savs.media import Audio
+from savs.media import Audio, MediaWarning
 from savs.media.audio import AudioLimits, audio_hash, blocks_of_file, check_audio_file, load_audio
 
 LOSSLESS = [
@@ -368,3 +368,24 @@ def test__audio_hash__arrays__type_shape_rate_and_values() -> None:
 def test__import__neither_soundfile_nor_soxr() -> None:
     code = "import sys, savs, savs.media.audio; sys.exit({'soundfile', 'soxr'} & set(sys.modules) != set())"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("left", [1.0, 0.9])
+@pytest.mark.parametrize("form", ["file", "floats", "int16"])
+def test__load_audio__channels_that_cancel__warning(left: float, form: str) -> None:
+    samples = np.stack([left * sine(), -sine()], 1)
+    source = {
+        "file": lambda: Audio(encoded(samples)),
+        "floats": lambda: Audio(samples, sampling_rate=8000),
+        "int16": lambda: Audio((samples * 32767).astype(np.int16), sampling_rate=8000),
+    }[form]()
+    with pytest.warns(MediaWarning, match="channels of an audio clip cancel each other"):
+        heard = load_audio(source, 8000)
+    np.testing.assert_allclose(heard, samples.mean(axis=1), atol=1e-4)
+
+
+def test__load_audio__channels_that_differ__no_warning() -> None:
+    random = np.random.default_rng(0).normal(scale=0.1, size=(4000, 32))
+    silent = np.stack([sine(), 0 * sine()], 1)
+    for samples in (random, silent, 0 * silent, np.array([[0.5, -0.5]])):
+        assert len(load_audio(Audio(samples, sampling_rate=8000), 8000)) == len(samples)

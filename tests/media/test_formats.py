@@ -590,3 +590,20 @@ def test__fault_07__usual_transfer__as_it_is():
     assert np.array_equal(
         np.asarray(load_image(png_of(pixels, 8, [(b"cICP", bytes([1, 13, 0, 1]))]))), pixels
     )
+
+
+# Previews.
+
+
+@pytest.mark.parametrize("tags", [{254: (4, [1])}, {254: (4, [5])}, {255: (3, [2])}])
+def test__tiff__first_image_is_a_preview__warning(tags: dict) -> None:
+    data = tiff(bytes(range(64)), (16, 4), 8, 1, tags=tags)
+    with pytest.warns(MediaWarning, match="is a preview of another one in it"):
+        assert load_image(data).size == (16, 4)
+    with pytest.warns(MediaWarning, match="is a preview of another one in it"):
+        assert load_image(Image.open(io.BytesIO(data))).size == (16, 4)
+
+
+@pytest.mark.parametrize("tags", [{254: (4, [0])}, {254: (4, [2])}, {255: (3, [1])}, {}])
+def test__tiff__full_image_or_page__no_warning(tags: dict) -> None:
+    assert gray(tiff(bytes(range(64)), (16, 4), 8, 1, tags=tags)) == list(range(16))

@@ -201,3 +201,15 @@ def test__predict__collect__reports_bad_items_and_answers_the_rest(tmp_path) -> 
 )
 def test__split_labels__cells(cell: Any, expected: Any) -> None:
     assert split_labels(cell, ";") == expected
+
+
+@pytest.mark.parametrize("cell", ["['red', 'car']", '["red"]', "[]", "[1 0 1]", '{"choices": ["red"]}'])
+@pytest.mark.parametrize("separator", [",", ";"])
+def test__split_labels__list_as_text__error(cell: str, separator: str) -> None:
+    with pytest.raises(ExampleError, match="the labels are a list written as text") as caught:
+        split_labels(cell, separator)
+    assert caught.value.code == "label"
+
+
+def test__split_labels__names_in_brackets__are_names() -> None:
+    assert split_labels("[NEG]; [POS]", ";") == ("[NEG]", "[POS]")

@@ -160,11 +160,12 @@ class _Run:
         ledger: ErrorLedger,
         failures: Callable[[ItemError], object],
     ) -> None:
-        from savs.data._unread import UnreadColumns
+        from savs.data._unread import UnreadColumns, UnreadMarkers
 
         self.stored, self.ledger = stored, ledger
         self._template, self._failures = template, failures
         self._unread = UnreadColumns(() if template is None else template.placeholders)
+        self._markers = UnreadMarkers()
 
     def fill(self, chunks: Iterator[Chunk], progress: Progress) -> None:
         """Compute the rows that the store lacks; complete rows are on disk at the end, even an early one."""
@@ -193,6 +194,7 @@ class _Run:
         self._unread.warn(examples.values())
         if self._template is not None:
             examples = self.ledger.collect(self._template.apply, examples)
+        self._markers.warn(examples.values())
         failed = self.stored.fill(list(examples.values()), max_errors=self.ledger.left)
         positions = list(examples)
         for place, error in failed.items():

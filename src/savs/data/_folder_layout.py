@@ -10,7 +10,7 @@ from functools import cached_property
 
 from savs.errors import DataError
 
-__all__ = ["Layout", "folder_layout", "is_beside_images", "split_folder"]
+__all__ = ["Layout", "folder_layout", "is_beside_images", "part_of_split", "split_folder"]
 
 _PARTS = {
     "train": ("train", "training", "trainset", "traindata"),
@@ -32,6 +32,8 @@ _BESIDE = {
     *("mask", "masks", "label", "labels", "annotation", "annotations", "annots", "segmentation"),
     *("segmentations", "seg", "segs", "groundtruth", "gt", "trimap", "trimaps", "depth", "heatmaps"),
 }
+# In names of files: cat_mask.png and cat_mask_1.png beside cat.png.
+_BESIDE_FILE = re.compile(r"(?P<image>.+?)[ _-]?(?P<word>[A-Za-z]+)(?:[ _-]?\d+)?")
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+")
 _SHOWN = 5
 
@@ -112,7 +114,7 @@ def folder_layout(name: str, rows: Sequence[_Row], split: str | None = None) -> 
     while True:
         folders = layout.folders
         parts = _split_folders(layout) if split is not None or not layout.start else []
-        if split is None and len(parts) == 1 and _part(parts[0]) == _part(name):
+        if split is None and len(parts) == 1 and part_of_split(parts[0]) == part_of_split(name):
             parts = []  # train/train/...: the name of the folder itself, once more
         if split is not None and (chosen := _chosen(name, split, folders, parts)) is not None:
             layout, split = layout.inside(chosen, chosen=True), None
@@ -153,8 +155,8 @@ def _consists_of(folder: str, known: Collection[str]) -> bool:
     return bool(words) and folder.isascii() and all(word in known for word in words)
 
 
-def _part(folder: str) -> str | None:
-    """Return the part of a split that a folder is called, if it is called one of them."""
+def part_of_split(folder: str) -> str | None:
+    """Return the part of a split that a folder is called, such as ``"test"``, if it is called one of them."""
     parts = {_PART_OF[word] for word in _words(folder) if word in _PART_OF}
     return parts.pop() if len(parts) == 1 else None
 
@@ -167,7 +169,7 @@ def _rest(folder: str) -> str:
 
 def _is_only_part(folder: str) -> bool:
     """Return whether the name says nothing else: ``Train Set``, ``test1``; ``seg_train`` does."""
-    part = _part(folder)
+    part = part_of_split(folder)
     numbered = part != "fold" or any(word.isdecimal() for word in _words(folder))
     return part is not None and folder.isascii() and not _rest(folder) and numbered
 
@@ -176,7 +178,7 @@ def _split_folders(layout: Layout) -> list[str]:
     """Return the folders that are the parts of a split, or none."""
     folders = layout.folders
     only = [folder for folder in folders if _is_only_part(folder)]
-    called = {folder: part for folder in folders if (part := _part(folder)) is not None}
+    called = {folder: part for folder in folders if (part := part_of_split(folder)) is not None}
     if only and only == folders:
         return folders
     if len(set(called.values())) < 2:
@@ -193,7 +195,7 @@ def _chosen(name: str, split: str, folders: Collection[str], parts: Collection[s
     if split in folders:
         return split
     wanted = _PART_OF.get(split.lower(), "")
-    found = [folder for folder in parts if wanted and wanted != "fold" and _part(folder) == wanted]
+    found = [folder for folder in parts if wanted and wanted != "fold" and part_of_split(folder) == wanted]
     if len(found) > 1:
         raise DataError(f"{name} has several folders for the split {split!r} (--split): {_listed(found)}")
     if parts and not found:
@@ -229,7 +231,7 @@ def _wraps(layout: Layout) -> bool:
 def _unwrapped(name: str, layout: Layout) -> Layout:
     (folder,) = layout.folders
     inner = layout.inside(folder)
-    known = folder == name or _consists_of(folder, _FILLERS) or _part(folder) is not None
+    known = folder == name or _consists_of(folder, _FILLERS) or part_of_split(folder) is not None
     if known or _split_folders(inner):
         return inner
     doubt = (
@@ -246,8 +248,7 @@ def _with_classes(name: str, layout: Layout, split: str | None) -> Layout:
     folders = layout.folders
     loose = sum(len(row) == layout.level + 1 for row in layout.rows)
     if not folders or (len(folders) == 1 and not loose and _consists_of(folders[0], _IMAGES)):
-        layout = _of_split(name, layout, split)
-        return replace(layout, labeled=False)
+        return replace(_of_split(name, _without_masks(layout), split), labeled=False)
     if loose:
         raise DataError(
             f"{name} holds {loose} images beside {len(folders)} folders; put every image into the folder of "
@@ -268,7 +269,7 @@ def _of_split(name: str, layout: Layout, split: str | None) -> Layout:
     """Return the part of a split that lies inside each class, or all if there is none."""
     names = sorted(set().union(*layout.inners.values()))
     is_split = bool(names) and all(_is_only_part(one) for one in names)
-    several = len({_part(one) for one in names}) > 1 or "fold" in map(_part, names)
+    several = len({part_of_split(one) for one in names}) > 1 or "fold" in map(part_of_split, names)
     if not (is_split and several):
         if split is not None:
             raise DataError(
@@ -286,18 +287,35 @@ def _of_split(name: str, layout: Layout, split: str | None) -> Layout:
 
 
 def _without_masks(layout: Layout) -> Layout:
-    """Leave out the masks that lie beside the images of a class."""
-    left_out: set[tuple[str, str]] = set()
+    """Leave out the masks that lie beside the images of a class, in folders of their own or among them."""
+    folders: set[tuple[str, str]] = set()
     for folder, inner in layout.inners.items():
         if "" in inner or any(_consists_of(one, _IMAGES) for one in inner):
-            left_out |= {(folder, one) for one in inner if is_beside_images(one)}
-    if not left_out:
-        return layout
+            folders |= {(folder, one) for one in inner if is_beside_images(one)}
     level = layout.level
-    skipped = [row for row in layout.rows if len(row) > level + 2 and row[level : level + 2] in left_out]
-    gone = set(skipped)
-    kept = tuple(row for row in layout.rows if row not in gone)
-    return replace(layout, rows=kept, skipped=tuple(skipped))
+    skipped = {
+        row
+        for row, stems in _with_stems(layout.rows)
+        if (len(row) > level + 2 and row[level : level + 2] in folders) or _is_mask_of(row[-1], stems)
+    }
+    if not skipped:
+        return layout
+    kept = tuple(row for row in layout.rows if row not in skipped)
+    return replace(layout, rows=kept, skipped=tuple(row for row in layout.rows if row in skipped))
+
+
+def _with_stems(rows: Sequence[_Row]) -> Iterator[tuple[_Row, Collection[str]]]:
+    """Yield each row with the names of the files in its folder, without their endings."""
+    stems: dict[_Row, set[str]] = {}
+    for row in rows:
+        stems.setdefault(row[:-1], set()).add(row[-1].rpartition(".")[0])
+    return ((row, stems[row[:-1]]) for row in rows)
+
+
+def _is_mask_of(name: str, stems: Collection[str]) -> bool:
+    """Return whether a file is called like the mask of another one beside it: ``1_mask.png``, ``1.png``."""
+    found = _BESIDE_FILE.fullmatch(name.rpartition(".")[0])
+    return found is not None and is_beside_images(found["word"]) and found["image"] in stems
 
 
 def _doubts(name: str, layout: Layout) -> Iterator[str]:
@@ -310,8 +328,8 @@ def _doubts(name: str, layout: Layout) -> Iterator[str]:
             f"{_listed(folders)}; if that is the wrong way round, name one of these as the data, "
             f"or as the split (--split)"
         )
-    called = [folder for folder in folders if _part(folder) is not None]
-    if len({_part(folder) for folder in called}) > 1:
+    called = [folder for folder in folders if part_of_split(folder) is not None]
+    if len({part_of_split(folder) for folder in called}) > 1:
         yield (
             f"the folders {_listed(called)} of {name} are read as classes; if they are the parts of a split, "
             f"name one as the data, or as the split (--split)"

@@ -119,8 +119,8 @@ def scan_folder(folder: Path, split: str | None = None, *, skip_unread: bool = T
         _warn(f"{folder.name}: skipped {listing.skipped}")
     if layout.skipped:
         _warn(
-            f"{folder.name}: {len(layout.skipped)} files lie in folders for masks, labels and the like "
-            f"beside images and were skipped, such as {'/'.join(layout.skipped[0])!r}"
+            f"{folder.name}: {len(layout.skipped)} files beside images are masks, labels and the like by "
+            f"their folders or names, and were skipped, such as {'/'.join(layout.skipped[0])!r}"
         )
     for doubt in layout.doubts:
         _warn(doubt)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from savs._labels import Label, as_label, check_labels, is_missing, plain_value
+from savs._labels import Label, as_label, check_labels, is_list_as_text, is_missing, plain_value
 from savs.errors import DataError, ExampleError
 
 __all__ = ["as_label_sets", "split_labels"]
@@ -92,6 +92,12 @@ def split_labels(cell: Any, separator: str) -> tuple[Label, ...] | None:
     """
     cell = plain_value(cell)
     if isinstance(cell, str):
+        if is_list_as_text(cell):
+            raise ExampleError(
+                f"the labels are a list written as text, {cell[:60]!r}; write them with {separator!r} "
+                "between two of them, or the data as JSONL or Parquet, which have lists",
+                code="label",
+            )
         pieces = [piece.strip() for piece in cell.split(separator)]
         return tuple(dict.fromkeys(as_label(piece) for piece in pieces if piece))
     if isinstance(cell, list | tuple | np.ndarray):

@@ -5,24 +5,28 @@ from __future__ import annotations
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+
 from savs._labels import DataWarning, is_missing
+from savs.data._folder_layout import part_of_split
 from savs.data.example import AUDIO_MARKER, IMAGE_MARKER, VIDEO_MARKER, Example, Text
 from savs.media._coercion import ADDRESS, ends_like_medium
 
-__all__ = ["UnreadColumns", "UnreadMedia"]
+__all__ = ["UnreadColumns", "UnreadMarkers", "UnreadMedia", "UnreadSplit"]
 
 _MARKERS = re.compile("|".join((IMAGE_MARKER, VIDEO_MARKER, AUDIO_MARKER)))
 _WORDS = re.compile(r"\S\s+\S")
 
 
 class UnreadColumns:
-    """Warns once of the columns with text that is in no prompt.
+    """Warns once of the columns with text that is in no prompt, or with the part of a medium that is meant.
 
-    Text is what has more than one word: a category or an id in one word is not meant.
+    Text is what has more than one word: a category or an id in one word is not meant. Parts are times of
+    videos and audio clips, and boxes of images.
 
     Parameters
     ----------
@@ -41,6 +45,8 @@ class UnreadColumns:
         -----
         DataWarning
         """
+        examples = list(examples)
+        self._warn_of_extracts(examples)
         found = dict.fromkeys(name for example in examples for name in self._of(example))
         self._known |= found.keys()
         if found:
@@ -52,6 +58,29 @@ class UnreadColumns:
                 stacklevel=4,
             )
 
+    def _warn_of_extracts(self, examples: Sequence[Example]) -> None:
+        found = dict.fromkeys(name for example in examples for name in self._extracts(example))
+        self._known |= found.keys()
+        if found:
+            warnings.warn(
+                f"the columns {', '.join(map(repr, found))} name a part of an image, video or audio clip, "
+                "and all of it is read; cut the files first if the part is meant",
+                DataWarning,
+                stacklevel=5,
+            )
+
+    def _extracts(self, example: Example) -> Iterator[str]:
+        """Yield the columns that say which part of the example's media is meant."""
+        kinds = ((_TIMES, example.videos + example.audios), (_AREAS, example.images))
+        called = [names for names, media in kinds if media]
+        if not called:
+            return
+        for name, value in example.fields.items():
+            if name in self._known or name in self._named:
+                continue
+            if any(_letters(name) in names for names in called) and _holds_numbers(value):
+                yield name
+
     def _of(self, example: Example) -> Iterator[str]:
         left = [name for name in example.fields if name not in self._named and name not in self._known]
         if not left:
@@ -61,6 +90,30 @@ class UnreadColumns:
             texts = filter(_WORDS.search, _texts(example.fields[name]))
             if any(_MARKERS.sub("", text) not in read for text in texts):
                 yield name
+
+
+_TIMES = frozenset(
+    start + unit
+    for start in ("start", "end", "begin", "stop", "onset", "offset", "clipstart", "clipend", "videostart")
+    for unit in ("", "time", "s", "sec", "secs", "seconds", "ms", "frame", "timestamp")
+) | {"timestamps", "videoend", "segment", "timerange"}
+_AREAS = frozenset({"bbox", "boundingbox", "box", "xmin", "roi", "crop"})
+
+
+@lru_cache(maxsize=1024)
+def _letters(name: str) -> str:
+    return re.sub(r"[^a-z]", "", name.lower())
+
+
+def _holds_numbers(value: Any) -> bool:
+    """Return whether a cell is a number, the text of one or more, or a list or dict of them."""
+    if isinstance(value, str):
+        return bool(re.fullmatch(r"[-+0-9.,;: \[\]()]*[0-9][-+0-9.,;: \[\]()]*", value[:_LONGEST_PATH]))
+    if isinstance(value, Mapping):
+        return bool(value) and all(map(_holds_numbers, value.values()))
+    if isinstance(value, list | tuple):
+        return bool(value) and all(map(_holds_numbers, value))
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -74,6 +127,44 @@ def _texts(value: Any) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for part in value:
             yield from _texts(part)
+
+
+# <image 1> and <image_1> of question sets, and what single models call the place of an image.
+_OTHER_MARKERS = re.compile(
+    r"<\|?(?:(?:image|img|video|audio)(?:[ _-]?(?:pad|placeholder|here|token|[0-9]{1,3}))?|start_of_image"
+    r"|vision_start)\|?>|\[IMG\]",
+    re.IGNORECASE,
+)
+
+
+class UnreadMarkers:
+    """Warns once of what looks like the place of a medium in a prompt, but is not the marker of savs."""
+
+    def __init__(self) -> None:
+        self._warned = False
+
+    def warn(self, examples: Iterable[Example]) -> None:
+        """Warn of the first such text in examples with their prompt, unless one was warned of before.
+
+        Warns
+        -----
+        DataWarning
+        """
+        found = None if self._warned else next(filter(None, map(self._in, examples)), None)
+        if found is not None:
+            self._warned = True
+            warnings.warn(
+                f"{found!r} in a prompt is plain text for savs, and marks no place; write {IMAGE_MARKER}, "
+                f"{VIDEO_MARKER} or {AUDIO_MARKER} where a medium goes, and its path into a column",
+                DataWarning,
+                stacklevel=4,
+            )
+
+    def _in(self, example: Example) -> str | None:
+        known = (IMAGE_MARKER, VIDEO_MARKER, AUDIO_MARKER)
+        texts = (part.text for part in example.parts if isinstance(part, Text))
+        found = (match[0] for text in texts for match in _OTHER_MARKERS.finditer(text))
+        return next((marker for marker in found if marker not in known), None)
 
 
 _MEDIA_WORDS = re.compile(
@@ -161,3 +252,57 @@ def _names_medium(text: str, called: bool) -> bool:
         return False
     address = called and ADDRESS.match(text) is not None
     return address or ("." in text[-6:] and ends_like_medium(text))
+
+
+_SPLIT_COLUMNS = frozenset({"split", "splits", "subset", "set", "partition", "usage", "phase"})
+_PARTS = frozenset({"train", "validation", "test"})
+
+
+class UnreadSplit:
+    """Warns once where a column says which part of a split a row belongs to, and rows of several are read.
+
+    Parameters
+    ----------
+    read : collection of str
+        Columns that were named for something else.
+    """
+
+    def __init__(self, read: Collection[str] = ()) -> None:
+        self._read = frozenset(read)
+        self._found: dict[str, str] = {}  # by part, the first cell that says so
+        self._warned = False
+
+    def warn(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Take in rows.
+
+        Warns
+        -----
+        DataWarning
+        """
+        for row in rows:
+            name = None if self._warned else _split_column(tuple(row))
+            cell = None if name is None or name in self._read else row[name]
+            part = _part(cell) if isinstance(cell, str) else None
+            if part is None:
+                continue
+            self._found.setdefault(part, str(cell))
+            if len(self._found) > 1:
+                self._warned = True
+                one, other = self._found.values()
+                warnings.warn(
+                    f"the column {name!r} holds {one!r} and {other!r}, the parts of a split, and the rows of "
+                    "all parts are read; put each part into a file of its own",
+                    DataWarning,
+                    stacklevel=5,
+                )
+
+
+@lru_cache(maxsize=256)
+def _split_column(names: tuple[str, ...]) -> str | None:
+    return next((name for name in names if name.lower() in _SPLIT_COLUMNS), None)
+
+
+@lru_cache(maxsize=256)
+def _part(cell: str) -> str | None:
+    part = part_of_split(cell)
+    return part if part in _PARTS else None

@@ -20,7 +20,7 @@ from savs.data._containers import is_number, unpacked, unpacked_labels
 from savs.data._conversations import as_question
 from savs.data._error_ledger import ErrorLedger
 from savs.data._results import ErrorLimit
-from savs.data._unread import UnreadMedia
+from savs.data._unread import UnreadMedia, UnreadSplit
 from savs.data.example import Example, Message, Part, Text, is_trusted, trusted
 from savs.errors import DataError, ExampleError, ItemError
 from savs.media import Audio, Image
@@ -101,7 +101,7 @@ def settled(example: Example, fetch: Fetch | None) -> Example:
 IMAGE_FIELDS = ("image", "image_path", "Image", "images")
 FILE_FIELDS = ("file_name", "filename", "file_path", "filepath")
 TEXT_FIELDS = ("question", "text", "prompt", "claim", "instruction", "Text")
-ID_FIELDS = ("id", "ID")
+ID_FIELDS = ("id", "ID", "Id")
 LABEL_FIELD = "label"
 CHAT_FIELDS = ("messages", "conversations", "conversation")
 _DATA_FILES = frozenset({".jsonl", ".json", ".csv", ".tsv", ".parquet", ".arrow"})
@@ -122,7 +122,7 @@ def row_to_example(row: Mapping[str, Any], root: Path | None = None) -> Example:
     - audio clips: ``audio``, ``audio_path``, ``audios``;
     - text: ``question``, ``text``, ``prompt``, ``claim``, ``instruction``, ``Text``;
     - label: ``label``;
-    - id: ``id``, ``ID`` (not ``question_id``, which is not unique in the public files).
+    - id: ``id``, ``ID``, ``Id`` (not ``question_id``, which is not unique in the public files).
 
     Parameters
     ----------
@@ -425,6 +425,7 @@ def example_results(
     """
     values = _with_class_names(items, _as_list(items))
     UnreadMedia(media_fields).warn(filter(_is_row, values))
+    UnreadSplit().warn(filter(_is_row, values))
     classes = [None] * len(values) if labels is None else _one_per_item(labels, len(values))
     limit = ErrorLimit() if limit is None else limit
     results = [
@@ -457,9 +458,12 @@ def _with_class_names(items: Any, values: list[Any]) -> list[Any]:
 
 
 def _class_name(cell: Any, names: Sequence[str]) -> Any:
-    if isinstance(cell, int) and 0 <= cell < len(names):
-        return names[cell]
-    return None if cell == -1 else cell  # -1 is the library's "not known", as in test sets
+    plain = plain_value(cell)  # with_format("numpy") and with_format("torch") give numbers of their own
+    if not isinstance(plain, int | np.integer):
+        return cell
+    if 0 <= plain < len(names):
+        return names[int(plain)]
+    return None if plain == -1 else cell  # -1 is the library's "not known", as in test sets
 
 
 def _named(item: tuple[Any, Any, int], root: Path | None, fetch: Fetch | None) -> Example:

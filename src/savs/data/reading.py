@@ -25,7 +25,7 @@ from savs.data._folders import scan_folder
 from savs.data._results import ErrorLimit
 from savs.data._sources import Images, Rows, Source, find_sources
 from savs.data._text_files import Row, name_of
-from savs.data._unread import UnreadMedia
+from savs.data._unread import UnreadMedia, UnreadSplit
 from savs.data.coercion import CHAT_FIELDS, as_example, media_fields, settled
 from savs.data.example import Example, Message, Part, Text, trusted
 from savs.data.options import DataSource, ReadKeywords, ReadOptions, RowSelection, merged_options
@@ -280,6 +280,7 @@ class _RowReader:
         self._ids = ids
         self._unread = UnreadMedia(media_fields)
         self._columns = Columns.of(options)
+        self._split = UnreadSplit(self._columns.named)
         self._roots = [(root, root.resolve()) for root in source.roots]
 
     def rows(self, selection: RowSelection) -> Iterator[Row]:
@@ -311,6 +312,7 @@ class _RowReader:
             )
             if not self._columns.media:
                 self._unread.warn([row.cells])
+            self._split.warn([row.cells])
             # What is fetched lies outside the roots, and may.
             example = settled(example, self._options.fetch)
         except ItemError as error:

@@ -80,6 +80,8 @@ def pixels_of_array(array: NDArray[Any]) -> NDArray[Any]:
     ExampleError
         ``image_array``.
     """
+    if isinstance(array, np.ma.MaskedArray):  # what lies under its mask is no pixel
+        raise _error("is masked; use .filled(0)", array)
     if array.dtype.kind != "f" and array.dtype not in (np.uint8, np.bool_, np.uint16):
         raise _error("is not an image; scale it to 0..255 and use .astype(numpy.uint8)", array)
     if array.ndim == 3 and array.shape[0] in CHANNELS and array.shape[2] not in {3, 4}:

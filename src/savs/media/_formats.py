@@ -193,6 +193,8 @@ def described(image: Image.Image) -> Pixels:
     if image.format == _HEIF:
         levels = Levels(FULL_16_BIT)  # more than 8 bits are spread over 16 while they are decoded
     remarks = [] if _has_square_pixels(image) else [_NOT_SQUARE]
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and _is_preview(image):
+        remarks.append(_PREVIEW)
     return Pixels(upright, levels=levels, empty_alpha=image.format == "BMP", remarks=remarks)
 
 
@@ -476,6 +478,13 @@ def _tiff_entries(data: bytes) -> dict[int, tuple[int, int]] | None:
     return entries
 
 
+# TIFF 6.0, section 8: what an image is to the others of its file.
+_NEW_SUBFILE_TYPE, _SUBFILE_TYPE, _OLD_PREVIEW = 254, 255, 2
+_PREVIEW = (
+    "the first image of a TIFF file is a preview of another one in it (a raw photo, or a scan with a "
+    "thumbnail), and is what is read; save the full image alone"
+)
+
 _NATIVE = {"F;32BF": "F;32NF", "I;16BS": "I;16NS", "I;32BS": "I;32NS"}
 
 
@@ -500,6 +509,12 @@ def _tiff_levels(image: TiffImagePlugin.TiffImageFile) -> Levels:
     return Levels(
         white if is_scale else None, inverted=wide and photometric == (0,), signed=signed and bits == 16
     )
+
+
+def _is_preview(image: TiffImagePlugin.TiffImageFile) -> bool:
+    """Return whether the image is a smaller version of another one in its file, as in raw photos (DNG)."""
+    kinds, old_kinds = (_numbers(image, tag) for tag in (_NEW_SUBFILE_TYPE, _SUBFILE_TYPE))
+    return any(int(kind) & 1 for kind in kinds) or (not kinds and _OLD_PREVIEW in old_kinds)
 
 
 def _corrected_tiff(file: TiffImagePlugin.TiffImageFile, image: Image.Image) -> Image.Image:

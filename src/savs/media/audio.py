@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ from savs.media._audio_files import (
 )
 from savs.media._coercion import as_audio, settled_part
 from savs.media._paths import check_media_file, encoded
+from savs.media.limits import MediaWarning
 from savs.media.parts import Audio
 
 if TYPE_CHECKING:
@@ -56,6 +58,8 @@ _CODINGS = frozenset(
     }
 )
 _UNKNOWN_LENGTH = 2**62  # libsndfile's number of samples where the file does not say it: this or more
+_CANCELLED = 0.01  # of the channels' energy; 32 channels that have nothing in common leave 0.03
+_FEW_SAMPLES = 256  # so few may cancel by chance
 _FILE_BLOCK = 2**18  # numbers decoded at a time, all channels together
 
 
@@ -192,7 +196,7 @@ def blocks_of_file(data: bytes, limits: AudioLimits) -> Iterator[tuple[int, NDAr
     Warns
     -----
     MediaWarning
-        If an OGG file has no end mark.
+        If an OGG file has no end mark, or the channels cancel each other.
     """
     data = whole(data)
     soundfile = import_optional("soundfile")
@@ -233,6 +237,7 @@ def _check_header(file: Any, limits: AudioLimits) -> None:
 
 def _decoded(file: Any, limits: AudioLimits) -> Iterator[tuple[int, NDArray[np.float32]]]:
     rate, channels, n_read = int(file.samplerate), int(file.channels), 0
+    mix = _Mix()
     while True:
         block = file.read(max(_FILE_BLOCK // channels, 1), dtype="float32", always_2d=True)
         if not len(block):
@@ -240,7 +245,36 @@ def _decoded(file: Any, limits: AudioLimits) -> Iterator[tuple[int, NDArray[np.f
         n_read += len(block)
         limits.check_not_longer(n_read, rate, channels)
         limits.check_values(block)
-        yield rate, block.mean(axis=1, dtype=np.float64).astype(np.float32)
+        yield rate, mix.mean(block)
+    mix.warn()
+
+
+class _Mix:
+    """Takes the mean of the channels, block by block, and knows whether they cancelled each other."""
+
+    def __init__(self) -> None:
+        self._n_samples = 0
+        self._before = self._after = 0.0  # sums of squares
+
+    def mean(self, block: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the mean of the channels; `block` has the shape (n_samples, n_channels)."""
+        mean: NDArray[np.float64] = block.mean(axis=1, dtype=np.float64)
+        if block.shape[1] > 1:
+            self._n_samples += len(block)
+            self._before += float(np.square(block).mean(axis=1, dtype=np.float64).sum())
+            self._after += float(np.square(mean).sum())
+        return mean.astype(np.float32)
+
+    def warn(self) -> None:
+        """Warn if hardly anything is left, as where a microphone's wires were swapped in one channel."""
+        if self._n_samples > _FEW_SAMPLES and self._after < _CANCELLED * self._before:
+            warnings.warn(
+                "the channels of an audio clip cancel each other, as where one is the other inverted: their "
+                "mean, which is read, is nearly silent; give one of them "
+                "(ffmpeg -i FILE -af 'pan=mono|c0=c0' file.wav)",
+                MediaWarning,
+                stacklevel=4,
+            )
 
 
 def _goes_on(data: bytes, soundfile: Any) -> bool:
@@ -401,11 +435,13 @@ def _blocks_of_array(
     n_channels = 1 if samples.ndim == 1 else samples.shape[1]
     limits.check_shape(n_channels, rate)
     limits.check_not_longer(len(samples), rate, n_channels)
+    mix = _Mix()
     for start in range(0, len(samples), _HASH_BLOCK // n_channels):
         block = samples[start : start + _HASH_BLOCK // n_channels].reshape(-1, n_channels)
         scaled = block / np.float64(32768) if block.dtype.kind == "i" else block.astype(np.float64)
         limits.check_values(scaled)
-        yield rate, scaled.mean(axis=1).astype(np.float32)
+        yield rate, mix.mean(scaled)
+    mix.warn()
 
 
 def _resampler(rate: int, wanted: int) -> Any:

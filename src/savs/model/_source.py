@@ -20,7 +20,7 @@ from savs.backbones.loading import saved_options
 from savs.cache import Counts, StoredBackbone, with_store
 from savs.classifiers import Method
 from savs.data import ErrorLedger, Example, Label, as_examples
-from savs.data._unread import UnreadColumns
+from savs.data._unread import UnreadColumns, UnreadMarkers
 from savs.errors import BackboneError, DataError
 from savs.layout import Head, HeadLayout
 from savs.model._drift import check_drift, probes_read_once
@@ -371,6 +371,7 @@ class ExampleReader:
         self.prompt = prompt
         self._template = None if prompt is None else PromptTemplate(prompt)
         self._unread = UnreadColumns(() if self._template is None else self._template.placeholders)
+        self._markers = UnreadMarkers()
 
     def prompted(self, examples: Sequence[Any], labels: Sequence[Label] | None = None) -> list[Example]:
         """Return examples with their prompt; the first one that cannot be used raises its `ItemError`.
@@ -384,14 +385,18 @@ class ExampleReader:
         """
         made = as_examples(examples, labels)
         self._unread.warn(made)
-        return made if self._template is None else [self._template.apply(example) for example in made]
+        prompted = made if self._template is None else list(map(self._template.apply, made))
+        self._markers.warn(prompted)
+        return prompted
 
     def readable(self, examples: Sequence[Any], ledger: ErrorLedger) -> dict[int, Example]:
         """Return the usable examples with their prompt, by position; the errors go to the new ledger."""
         made = as_examples(examples, ledger=ledger)
         self._unread.warn(made)
         placed = dict(zip(ledger.kept(len(made)), made, strict=True))
-        return placed if self._template is None else ledger.collect(self._template.apply, placed)
+        prompted = placed if self._template is None else ledger.collect(self._template.apply, placed)
+        self._markers.warn(prompted.values())
+        return prompted
 
     def rows(
         self,
