@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.slow
+
 PACKAGE = Path(__file__).parent.parent / "examples" / "plugin"
 COLORS = {"red": (220, 40, 30), "blue": (30, 60, 220)}
 

@@ -15,7 +15,10 @@ from savs.backbones import TransformersBackbone
 from savs.backbones._batching import BatchEncoder, render_all
 
 # transformers 5.23 makes training labels for PaliGemma with an outdated numpy call.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
 
 # Largest difference, relative to the largest entry of all vectors. In bfloat16 an entry is rounded to 2**-8
 # of itself at every step, and batches of other shapes add up in another order.

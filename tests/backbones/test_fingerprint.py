@@ -21,6 +21,8 @@ from savs.backbones._fingerprint import weights_digest
 from savs.cache import with_store
 from savs.data import as_examples
 
+pytestmark = pytest.mark.slow
+
 ENTRIES = {
     "source",
     "revision",

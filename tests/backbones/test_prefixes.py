@@ -15,6 +15,7 @@ from savs.media import Image
 
 # Small videos have more steps in time than rows, which no release of transformers places right.
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:.*no release is right"),
 ]

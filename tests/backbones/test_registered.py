@@ -19,6 +19,8 @@ from savs.backbones.loading import saved_options
 from savs.doctor import examine
 from savs.errors import BackboneError
 
+pytestmark = pytest.mark.slow
+
 PLUGIN = '''
 """A backbone of another package: the mean color of the image, seen by four heads."""
 

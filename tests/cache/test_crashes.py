@@ -18,6 +18,8 @@ import pytest
 from savs.cache import FeatureStore, StoreWarning
 from savs.errors import StoreError
 
+pytestmark = pytest.mark.slow
+
 POINTS = [
     *[(point, occurrence) for point in ("created", "written", "synced", "renamed") for occurrence in (1, 3)],
     *[(point, occurrence) for point in ("encoded", "folder-synced") for occurrence in (1, 4)],

@@ -29,6 +29,8 @@ from savs.evaluation.comparison import compare_methods
 from savs.layout import HeadLayout
 from savs.model import SAVModel
 
+pytestmark = pytest.mark.slow
+
 TEXTS = [f"{word} {number}" for number in range(4) for word in ("apple", "brick", "cloud")]
 LABELS = ["fruit", "stone", "sky"] * 4
 

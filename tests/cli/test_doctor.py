@@ -9,6 +9,8 @@ import pytest
 
 from savs.backbones._modes import find_mode
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -13,6 +13,8 @@ from savs.cache import FeatureStore
 from savs.cache._keys import feature_keys
 from savs.data import read_examples
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def many(rows):

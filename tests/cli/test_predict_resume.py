@@ -11,6 +11,8 @@ import time
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 N_ROWS, CHUNK = 22, 4
 N_STORED = 400
 

@@ -17,6 +17,8 @@ from tests.data.tables import library_data, png, quietly, write_jsonl, write_par
 from savs.data._hub import HubAddress
 from savs.errors import DataError
 
+pytestmark = pytest.mark.slow
+
 FIRST, SECOND, THIRD, FOURTH = (digit * 40 for digit in "1234")
 
 # One process reads many addresses: the library and the client look at the environment when they are imported.

@@ -26,6 +26,8 @@ from savs.data import (
 )
 from savs.errors import DataError, ItemError
 
+pytestmark = pytest.mark.slow
+
 READER = """
 def read_pets(path):
     for line in path.read_text(encoding="utf-8").splitlines():

@@ -21,6 +21,8 @@ from tests.data.tables import png, quietly, write_jsonl
 from savs.backbones.prompts import PromptTemplate
 from savs.data import Example, Text, as_examples, read_examples
 
+pytestmark = pytest.mark.slow
+
 FLAT_COMMIT, CHAT_COMMIT, LIBRARY_COMMIT, PLAIN_COMMIT = (digit * 40 for digit in "5678")
 COLUMNS = "hint", "code", "day", "flag", "size"
 FLAT = [

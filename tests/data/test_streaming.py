@@ -17,6 +17,8 @@ from tests.data.tables import REPEATED, library_data, png, quietly, write_jsonl,
 from savs.data import DataWarning, ErrorLedger, count_rows, iter_examples, read_examples
 from savs.errors import DataError, ItemError
 
+pytestmark = pytest.mark.slow
+
 ROWS: list[dict[str, Any]] = [
     {"question": f"q{number}", "label": "xy"[number % 2], "id": None if number % 5 else f"own {number}"}
     for number in range(23)

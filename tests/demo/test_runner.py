@@ -19,6 +19,8 @@ from savs.layout import HeadLayout
 from savs.media import load_image
 from savs.model import SAVModel
 
+pytestmark = pytest.mark.slow
+
 SETTINGS: dict[str, Any] = {"shots": 3, "n_draws": 2, "per_class": 6, "zero_shot_items": 12}
 NAMES = ["digits", "photos", "note", "shape", "pairs"]
 

@@ -20,6 +20,7 @@ from savs.doctor import examine
 # transformers 5.23 makes training labels for PaliGemma with an outdated numpy call.
 # Small videos have more steps in time than rows, which no release of transformers places right.
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:.*no release is right"),
 ]

@@ -30,6 +30,8 @@ from savs.data import as_examples
 from savs.errors import DriftError, StoreError
 from savs.model import MultiLabelModel
 
+pytestmark = pytest.mark.slow
+
 SHOTS = ["a red bus", "a crimson car", "a blue boat", "a navy plane"]
 LABELS = ["warm", "warm", "cold", "cold"]
 

@@ -25,6 +25,8 @@ from savs.errors import MediaError
 from savs.media import Fetcher, UrlPolicy
 from savs.media.addresses import tls_context
 
+pytestmark = pytest.mark.slow
+
 BODY = bytes(range(256)) * 1000
 TOKEN = "s3cret"
 

@@ -18,6 +18,8 @@ import pytest
 
 import savs
 
+pytestmark = pytest.mark.slow
+
 COMMIT, OTHER = "a" * 40, "b" * 40
 
 PUSH = """

@@ -12,6 +12,8 @@ from savs.errors import DataError
 from savs.model import Abstentions, SAVModel, predict_together
 from savs.model._learning import class_prompts
 
+pytestmark = pytest.mark.slow
+
 
 def fitted(method: str, per_class: int = 4, **options) -> SAVModel:
     return SAVModel(tiny(), prompt=PROMPT, method=method, **options).fit(*shots(per_class))

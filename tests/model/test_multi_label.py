@@ -11,6 +11,8 @@ from savs.classifiers.head_scoring import rank_heads
 from savs.errors import ArtifactError, DataError, ItemError
 from savs.model import MultiLabelModel, SAVModel
 
+pytestmark = pytest.mark.slow
+
 LABELS = {"red": {"warm", "red"}, "green": {"natural"}, "blue": {"cold", "natural"}}
 
 

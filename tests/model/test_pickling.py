@@ -20,6 +20,8 @@ from savs.cache import with_store
 from savs.errors import BackboneError, BackboneMismatchError, MediaError, MissingDependencyError
 from savs.model import MultiLabelModel, SAVModel
 
+pytestmark = pytest.mark.slow
+
 TINY_BYTES = 4_000_000  # its weights are larger
 
 

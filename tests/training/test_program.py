@@ -13,6 +13,8 @@ from training.photos import HELD_OUT, NAMED, synthetic_photos
 from training.tasks import Source, all_tasks
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

@@ -18,6 +18,8 @@ from savs.demo.scenes import (
     sample_scene,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("colour", COLOURS)
