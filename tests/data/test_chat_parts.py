@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+from tests.data.tables import write_parquet
 
-from savs.data import DataWarning, Example, as_example, read_examples
+from savs.data import DataWarning, Example, as_example, as_examples, read_examples
 from savs.errors import ExampleError
 from savs.media import Video
 
@@ -223,3 +226,14 @@ def test__chat__lists_as_arrays_of_pandas__are_lists(tmp_path) -> None:
     (record,) = pd.read_parquet(tmp_path / "a.parquet").to_dict("records")
     assert as_example(record).messages[0].parts[1] == as_example(row).messages[0].parts[1]
     assert sources(as_example(record)) == ["a.png"]
+
+
+def test__parts_in_a_table_of_pandas__as_in_its_file(tmp_path: Path) -> None:
+    # pandas makes decimals of whole numbers where other parts have none.
+    turn = (text("Left:"), image(1, min_pixels=3136), text("Right:"), image(0, min_pixels=3136))
+    path = write_parquet(tmp_path / "a.parquet", [chat(*turn, images=["first.png", "second.png"])])
+    for (example,) in (as_examples(pd.read_parquet(path)), read_examples(path)):
+        assert [Path(source).name for source in sources(example)] == ["second.png", "first.png"]
+        assert {part.min_pixels for part in example.images} == {3136}
+    assert refused(chat(image(0.5), images=["a.png"])).code == "part_type"
+    assert sources(as_example(chat(image(float("nan")), images=["a.png"]))) == ["a.png"]

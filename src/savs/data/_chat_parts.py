@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from savs._labels import DataWarning, check_text
+from savs._labels import DataWarning, check_text, is_missing
 from savs.data.example import Part, Text
 from savs.errors import ExampleError
 from savs.media import Audio, Image, Video
@@ -48,6 +48,7 @@ _SOURCES: dict[type, tuple[str, ...]] = {
 }
 _PIXELS = ("min_pixels", "max_pixels")
 _COUNTS = ("nframes", "n_frames", "num_frames")
+_WHOLE = frozenset({"index", *_PIXELS, *_COUNTS, "min_frames", "max_frames"})
 _OPTIONS: dict[type, tuple[str, ...]] = {
     Image: _PIXELS,
     Video: (*_PIXELS, *_COUNTS, "fps", "min_frames", "max_frames"),
@@ -160,8 +161,9 @@ def _bare_text(text: str, root: Path | None) -> Text:
 
 def _typed_part(part: Mapping[str, Any], root: Path | None) -> Part | Place:
     name = part["type"]
-    # Tables fill the keys that other parts have with None.
-    given = {key: value for key, value in part.items() if value is not None and key != "type"}
+    # Tables fill the keys that other parts have with None or NaN, and then have decimals for whole numbers.
+    filled = {key: value for key, value in part.items() if not is_missing(value) and key != "type"}
+    given = {key: _whole(value) if key in _WHOLE else value for key, value in filled.items()}
     if name == "text":
         return _text_part(given)
     if not isinstance(name, str) or name not in _TYPES:
@@ -181,6 +183,14 @@ def _typed_part(part: Mapping[str, Any], root: Path | None) -> Part | Place:
     if "index" in given:
         raise _part_error(f"a part has both {sources[0]!r} and 'index', which chooses among media; keep one")
     return Place(kind, None, reading).filled(_medium(kind, sources[0], given, root))
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, np.integer) or (
+        isinstance(value, float | np.floating) and float(value).is_integer()
+    ):
+        return int(value)
+    return value
 
 
 def _text_part(given: Mapping[str, Any]) -> Text:
