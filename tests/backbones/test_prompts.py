@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from savs.backbones import PromptTemplate
-from savs.data import Example, Message, Text
+from savs.data import Example, Message, Text, as_example
 from savs.errors import ExampleError
 from savs.media import Image
 
@@ -114,3 +114,11 @@ def test__apply__any_text__own_text_is_never_dropped_or_expanded(before, own) ->
         return
     found = template.apply(example(own, secret="s"))
     assert found.text == before + own
+
+
+@pytest.mark.parametrize("cell", [b"GIF8", [b"GIF8"], {"bytes": b"GIF8", "path": None}, [{"bytes": b"GIF8"}]])
+def test__prompt_template__media_at_any_depth_of_a_column__refused(cell: object) -> None:
+    example = as_example({"text": "q", "shots": cell})
+    with pytest.raises(ExampleError, match="holds bytes and no text") as caught:
+        PromptTemplate("{shots} {text}").apply(example)
+    assert caught.value.code == "prompt_column"

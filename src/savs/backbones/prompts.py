@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 from savs.data import Example, Text, place_images
 from savs.errors import ExampleError
@@ -132,9 +134,18 @@ def _value(example: Example, name: str) -> str:
             code="prompt_column",
         )
     value = example.fields[name]
-    if isinstance(value, bytes | bytearray | memoryview):
+    if _holds_bytes(value):
         raise ExampleError(
             f"the prompt template names {{{name}}}, but that column holds bytes and no text",
             code="prompt_column",
         )
     return "" if value is None else str(value)
+
+
+def _holds_bytes(value: Any) -> bool:
+    """Return whether a cell is bytes, or a list or dict with some, as media are stored."""
+    if isinstance(value, Mapping):
+        return any(map(_holds_bytes, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_holds_bytes, value))
+    return isinstance(value, bytes | bytearray | memoryview)
