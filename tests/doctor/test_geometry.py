@@ -47,6 +47,10 @@ def tokenizer(patient) -> Any:
     return patient("llama").processor
 
 
+def release() -> tuple[int, ...]:
+    return tuple(map(int, transformers.__version__.split(".")[:2]))
+
+
 def swapped(backbone: TransformersBackbone) -> TransformersBackbone:
     sites = [replace(site, n_heads=site.head_dim, head_dim=site.n_heads) for site in backbone._anatomy.sites]
     backbone._anatomy = replace(backbone._anatomy, sites=tuple(sites))
@@ -57,10 +61,13 @@ def swapped(backbone: TransformersBackbone) -> TransformersBackbone:
 def test__check_geometry__interface_bypassed__softmax_tells(family, tokenizer) -> None:
     backbone = text_backbone(family, BYPASSING[family], tokenizer)
     found = check_geometry(admit(backbone))
-    assert (found.verdict, found.note) == ("ok", "2 layers: 2 by the softmax")
+    seen, told = "softmax", "8 heads declared, the softmax has 4"
+    if family == "GPTJ" and release() >= (5, 24):  # it goes through the interface from then on
+        seen, told = "interface", "8 heads of 4 declared, the attention computes 4 of 8"
+    assert (found.verdict, found.note) == ("ok", f"2 layers: 2 by the {seen}")
     wrong = check_geometry(admit(swapped(text_backbone(family, BYPASSING[family], tokenizer))))
     assert wrong.verdict == "unsafe"
-    assert "8 heads declared, the softmax has 4" in wrong.note
+    assert told in wrong.note
 
 
 def test__check_geometry__gate_declared__ok_and_undeclared__caught(tokenizer) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
 from tests.backbones.sweep.entries import entries
 from tests.backbones.sweep.expected import BYPASSING, EXPECTED
 from tests.backbones.sweep.families import CONFIG_PART, INPUTS, NEWEST, OVERRIDES
@@ -136,7 +137,10 @@ def test__shrunk__layer_lists__one_of_every_kind_and_small_numbers() -> None:
 
 
 def test__documented_table__has_a_row_for_every_family() -> None:
-    document = (Path(__file__).parents[3] / "docs" / "backbones.md").read_text(encoding="utf-8")
+    root = Path(__file__).parents[3]
+    if f"transformers=={transformers.__version__}\n" not in (root / "constraints.txt").read_text():
+        pytest.skip("the table is that of the pinned transformers")
+    document = (root / "docs" / "backbones.md").read_text(encoding="utf-8")
     table = document.partition(BEGIN)[2].partition(END)[0]
     rows = {line.split("|")[1].strip() for line in table.splitlines() if line.startswith("| ")} - {"family"}
     assert rows == set(entries())
