@@ -179,6 +179,15 @@ def test__metadata__beside_images__gives_their_labels(tmp_path: Path, name: str)
     assert untyped == ["cat", "dog"]
 
 
+@pytest.mark.parametrize("name", ["metadata.csv", "metadata.jsonl", "metadata.parquet"])
+def test__metadata__images_that_it_does_not_name__counted_in_a_warning(tmp_path: Path, name: str) -> None:
+    top = described(tmp_path / "set", name)
+    for file in ("3.png", "sub/4.png"):
+        (top / file).write_bytes(png(1))
+    with pytest.warns(DataWarning, match=r"are left out, .* \(2, the first is 3.png\)"):
+        assert len(read_examples(top)) == 2
+
+
 def test__metadata__in_each_split__chosen(tmp_path: Path) -> None:
     for split in ("train", "val"):
         described(tmp_path / "set" / split, "metadata.csv")
@@ -204,7 +213,8 @@ def test__metadata__without_a_column_of_images__named_with_the_option(tmp_path: 
     assert "metadata.csv of set is not read, but the folders: it names no image" in first
     assert "--image-column" in first
     assert "skipped 1 .csv file" in second
-    (example,) = read_examples(top, image_column="picture", label_column="kind")
+    with pytest.warns(DataWarning, match=r"left out, .* \(1, the first is dog/1.png\)"):
+        (example,) = read_examples(top, image_column="picture", label_column="kind")
     assert example.label == "x"
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from glob import glob
 from pathlib import Path
+from posixpath import normpath
 from typing import Any, Protocol
 
 from savs._labels import DataWarning
@@ -31,7 +32,13 @@ from savs.data.coercion import label_field, media_fields
 from savs.data.example import Example, Label
 from savs.data.options import DataSource, ReadOptions, RowSelection
 from savs.errors import DataError
-from savs.media._coercion import a_type, looks_like_image
+from savs.media._coercion import (
+    AUDIO_SUFFIXES,
+    IMAGE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    a_type,
+    looks_like_image,
+)
 
 # What a path or address means: a text file, Parquet, a saved dataset, the hub, images.
 
@@ -306,6 +313,8 @@ def _folder(path: Path, options: ReadOptions, name: str | None) -> Source:
 
 # A folder of images with a table beside them: `metadata.csv`, as the `datasets` library has it.
 
+_LARGEST_CHECKED = 2**26
+_MEDIA_SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES | AUDIO_SUFFIXES
 _TABLES = tuple(f"metadata{suffix}" for suffix in (*TEXT_SUFFIXES, _PARQUET))
 
 
@@ -329,6 +338,8 @@ def _table(folder: Path, options: ReadOptions) -> Path | None:
         by_name = {table.parent.name: table for table in tables}
         chosen = by_name[split_folder(folder.name, sorted(by_name), options.split)]
     problem = None if chosen is None else _problem(chosen, options)
+    if chosen is not None and problem is None:
+        _warn_of_unlisted(chosen, options)
     if chosen is None or problem is None:
         return chosen
     warnings.warn(
@@ -351,6 +362,34 @@ def _problem(table: Path, options: ReadOptions) -> str | None:
     if unlabeled and "/" in str(row.cells[names[0]]):
         return "it has no label; name its column (--label-column), or the table itself as the data"
     return None
+
+
+def _warn_of_unlisted(table: Path, options: ReadOptions) -> None:
+    """Warn of images, videos and audio clips beside a table that it does not name; small tables only.
+
+    Warns
+    -----
+    DataWarning
+    """
+    source = _path(table, replace(options, split=None), None)
+    if table.stat().st_size > _LARGEST_CHECKED or not isinstance(source, Rows):
+        return
+    asked = [options.image_column, options.video_column, options.audio_column]
+    own = [name for columns in asked for name in ([columns] if isinstance(columns, str) else columns or ())]
+    named: set[str] = set()
+    for row in source.data.rows(RowSelection(), ()):
+        cells = [row.cells.get(name) for name in own or media_fields(row.cells)]
+        named.update(normpath(cell) for cell in cells if isinstance(cell, str))
+    files = (file for file in table.parent.rglob("*") if file.suffix.lower() in _MEDIA_SUFFIXES)
+    places = (file.relative_to(table.parent).as_posix() for file in files)
+    left = sorted(place for place in places if place not in named and not place.startswith("."))
+    if left:
+        warnings.warn(
+            f"images, videos or audio clips beside {table.name} are left out, as it does not name them "
+            f"({len(left)}, the first is {left[0]}); add rows for them",
+            DataWarning,
+            stacklevel=8,
+        )
 
 
 def _parquet(path: Path, root: Path | str | None, split: str | None, name: str | None) -> Rows:
