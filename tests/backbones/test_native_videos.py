@@ -20,7 +20,7 @@ from savs.errors import BackboneError, ItemError
 from savs.media import Image, Video
 
 # Small videos have more steps in time than rows, which no release of transformers places right.
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*no release is right")]
+pytestmark = pytest.mark.slow
 
 TASK = "the red dog sat on a blue mat. The blue cat sat on the red dog. Say Yes or No, and nothing else. "
 

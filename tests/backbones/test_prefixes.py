@@ -17,7 +17,6 @@ from savs.media import Image
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:.*no release is right"),
 ]
 
 TOLERANCE = 1e-5

@@ -16,7 +16,6 @@ import soundfile
 from tests.backbones.families import make_family
 
 # Small videos have more steps in time than rows, which no release of transformers places right.
-pytestmark = pytest.mark.filterwarnings("ignore:.*no release is right")
 
 RATE = 16_000
 

@@ -22,7 +22,6 @@ from savs.doctor import examine
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:.*no release is right"),
 ]
 
 

@@ -15,7 +15,6 @@ from savs.doctor._releases import check_known_faults, check_positions
 from savs.doctor._subject import admit
 
 KINDS = {1: "image", 2: "video"}
-pytestmark = pytest.mark.filterwarnings("ignore:.*no release is right")
 
 
 def test__published_positions__image_between_text__rows_and_columns_count() -> None:
