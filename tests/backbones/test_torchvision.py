@@ -65,7 +65,7 @@ def test__cropped__middle__black_around(height: int, width: int) -> None:
     assert found.shape == (2, 3, height, width)
     wide = np.zeros((2, 3, 30, 30), np.uint8)
     top, left = max(0, height - 7) // 2, max(0, width - 8) // 2
-    wide[..., top : top + 7, left : left + 8] = given
+    wide[..., top : top + 7, left : left + 8] = given.numpy()
     start = (max(7, height) - height) // 2, (max(8, width) - width) // 2
     np.testing.assert_array_equal(found, wide[..., start[0] : start[0] + height, start[1] : start[1] + width])
 

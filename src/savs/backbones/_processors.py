@@ -195,9 +195,14 @@ def _without_video(processor_class: Any) -> Any:
 
 
 class _NoVideos:
-    """What SmolVLM's chat template asks its video processor, also for images."""
+    """What processors ask their video processor, also for images.
+
+    SmolVLM's chat template asks for frames. Qwen2.5-Omni's processor of transformers 5.21 squares
+    `merge_size`, which it then uses for videos alone.
+    """
 
     num_frames = fps = None
+    merge_size = 1
 
 
 @contextmanager
