@@ -15,7 +15,7 @@ of float32 features (6e-8).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -270,6 +270,10 @@ def _cosines(vectors: NDArray[np.float64], targets: NDArray[np.float64]) -> NDAr
 
 
 def _inverse_norms(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    norms = np.sqrt(np.einsum("...d,...d->...", vectors, vectors))
-    inverse: NDArray[np.float64] = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
+    return reciprocal(np.sqrt(np.einsum("...d,...d->...", vectors, vectors)))
+
+
+def reciprocal(values: NDArray[Any]) -> NDArray[Any]:
+    """Return 1 / x of values that are not negative, and 0 where x is 0; the dtype stays."""
+    inverse: NDArray[Any] = np.divide(1.0, values, out=np.zeros_like(values), where=values > 0)
     return inverse

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from savs.classifiers._numerics import reciprocal
 from savs.classifiers._support_set import Shots, unit_vectors
 from savs.classifiers.head_rule import HeadRule, LeftOutScorer, Parameters
 
@@ -104,7 +105,7 @@ class GaussianRule(HeadRule):
         scale, floor = self._precision_terms(
             scatter.values.sum(axis=1), squares, shots, scatter.values.shape[1]
         )
-        precision = _reciprocal(scale[:, None] * scatter.values + floor[:, None])
+        precision = reciprocal(scale[:, None] * scatter.values + floor[:, None])
         weighted = scatter.means * precision[:, None]
         offsets = -0.5 * (scatter.means * weighted).sum(axis=2)
         if self.class_prior:
@@ -237,7 +238,7 @@ def leave_one_out_gaussian_scores(
         ).in_the_precision_for(shots)
         scores = _held_out_quadratic(terms, shots.codes, slice(None))[0].astype(np.float64)
         scale, floor = rule._precision_terms(trace, trace, shots, dim)
-        precision = _reciprocal(scale[:, None] * scatter.values + floor[:, None])
+        precision = reciprocal(scale[:, None] * scatter.values + floor[:, None])
         weighted = (scatter.means * precision[:, None])[0]
         offsets = -0.5 * (scatter.means[0] * weighted).sum(axis=1)
         found.append((scores, {"weights": weighted @ scatter.basis[0].T, "offsets": offsets}))
@@ -259,7 +260,7 @@ def _held_out_quadratic(terms: _LeftOut, codes: NDArray[np.intp], rows: slice) -
     """
     vectors, residuals, codes = terms.vectors[:, rows], terms.residuals[:, rows], codes[rows]
     scale, share, places = terms.scale[:, rows], terms.share[rows], np.arange(len(codes))
-    precision = _reciprocal(scale[..., None] * terms.values[:, None] + terms.floor[:, rows, None])
+    precision = reciprocal(scale[..., None] * terms.values[:, None] + terms.floor[:, rows, None])
     means = terms.means.transpose(0, 2, 1)
     weighted = precision * vectors
     quadratic = precision @ means**2
@@ -287,8 +288,3 @@ def _oas_weight(
     below = (n + 1 - 2 / dim) * (squares - trace**2 / dim)
     ratio = np.divide(above, below, out=np.ones_like(above), where=below > _TINY * trace**2)
     return np.clip(ratio, 0.0, 1.0)
-
-
-def _reciprocal(values: NDArray[Any]) -> NDArray[Any]:
-    inverse: NDArray[Any] = np.divide(1.0, values, out=np.zeros_like(values), where=values > 0)
-    return inverse

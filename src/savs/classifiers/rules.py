@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from savs._registry import NotRegisteredError, Registry
-from savs.classifiers._numerics import power_of_two_scale
+from savs.classifiers._numerics import power_of_two_scale, reciprocal
 from savs.classifiers._support_set import Shots, head_blocks, unit_vectors
 from savs.classifiers.gaussian_rule import GaussianRule
 from savs.classifiers.head_rule import HeadRule, LeftOutScorer, Parameters
@@ -120,12 +120,12 @@ def _held_out_cosines(
     dots = vectors @ sums.transpose(0, 2, 1)
     rows = np.arange(len(codes))
     own_dots = dots[:, rows, codes]
-    dots *= _inverse(np.sqrt(squares))[..., None]
-    dots *= _inverse(np.sqrt(lengths))[:, None]
+    dots *= reciprocal(np.sqrt(squares))[..., None]
+    dots *= reciprocal(np.sqrt(lengths))[:, None]
     # |s - h|^2 and <h, s - h> from the products
     length = lengths[:, codes] - 2 * own_dots + squares
     length = np.where(length > _LOST * (lengths[:, codes] + squares), length, 0.0)
-    own = (own_dots - squares) * _inverse(np.sqrt(squares)) * _inverse(np.sqrt(length))
+    own = (own_dots - squares) * reciprocal(np.sqrt(squares)) * reciprocal(np.sqrt(length))
     dots[:, rows, codes] = np.clip(own, -1.0, 1.0)
     return np.asarray(dots)
 
@@ -134,11 +134,6 @@ def _scaled(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return each head's vectors times a power of two, which changes no cosine and prevents overflow."""
     peaks = np.abs(vectors).max(axis=(1, 2), initial=0.0)
     return vectors * power_of_two_scale(peaks)[:, None, None]
-
-
-def _inverse(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    inverse: NDArray[np.float64] = np.divide(1.0, values, out=np.zeros_like(values), where=values > 0)
-    return inverse
 
 
 # Nearest shot instead of centroid: the largest cosine to a shot of the class, or Tip-Adapter's soft form.
