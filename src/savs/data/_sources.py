@@ -71,11 +71,14 @@ class Rows:
         What reads and counts the rows.
     roots : tuple of Path
         Folders that media files may lie in; relative paths start at the first.
+    table : Path or None
+        The table itself, where it was found beside the images that it tells about.
     """
 
     name: str
     data: _Rows
     roots: tuple[Path, ...]
+    table: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -307,7 +310,8 @@ def _folder(path: Path, options: ReadOptions, name: str | None) -> Source:
         return Rows(name, ParquetFiles(name, tuple(named)), (_root(root, path),))
     table = _table(path, options)
     if table is not None:
-        return _path(table, replace(options, split=None), None if name is None else f"{name}/{table.name}")
+        found = _path(table, replace(options, split=None), None if name is None else f"{name}/{table.name}")
+        return replace(found, table=table) if isinstance(found, Rows) else found
     return Images(path, split, name)
 
 
@@ -338,8 +342,6 @@ def _table(folder: Path, options: ReadOptions) -> Path | None:
         by_name = {table.parent.name: table for table in tables}
         chosen = by_name[split_folder(folder.name, sorted(by_name), options.split)]
     problem = None if chosen is None else _problem(chosen, options)
-    if chosen is not None and problem is None:
-        _warn_of_unlisted(chosen, options)
     if chosen is None or problem is None:
         return chosen
     warnings.warn(
@@ -364,15 +366,22 @@ def _problem(table: Path, options: ReadOptions) -> str | None:
     return None
 
 
-def _warn_of_unlisted(table: Path, options: ReadOptions) -> None:
+def warn_of_unlisted(source: Source, options: ReadOptions) -> None:
     """Warn of images, videos and audio clips beside a table that it does not name; small tables only.
+
+    Parameters
+    ----------
+    source : Rows or Images
+        Nothing is read unless it is a table that was found beside images.
+    options : ReadOptions
+        Read are the columns of media.
 
     Warns
     -----
     DataWarning
     """
-    source = _path(table, replace(options, split=None), None)
-    if table.stat().st_size > _LARGEST_CHECKED or not isinstance(source, Rows):
+    table = source.table if isinstance(source, Rows) else None
+    if not isinstance(source, Rows) or table is None or table.stat().st_size > _LARGEST_CHECKED:
         return
     asked = [options.image_column, options.video_column, options.audio_column]
     own = [name for columns in asked for name in ([columns] if isinstance(columns, str) else columns or ())]
@@ -388,7 +397,7 @@ def _warn_of_unlisted(table: Path, options: ReadOptions) -> None:
             f"images, videos or audio clips beside {table.name} are left out, as it does not name them "
             f"({len(left)}, the first is {left[0]}); add rows for them",
             DataWarning,
-            stacklevel=8,
+            stacklevel=4,
         )
 
 

@@ -23,7 +23,7 @@ from savs.data._conversations import is_conversation
 from savs.data._error_ledger import ErrorLedger
 from savs.data._folders import scan_folder
 from savs.data._results import ErrorLimit
-from savs.data._sources import Images, Rows, Source, find_sources
+from savs.data._sources import Images, Rows, Source, find_sources, warn_of_unlisted
 from savs.data._text_files import Row, name_of
 from savs.data._unread import UnreadMedia, UnreadSplit
 from savs.data.coercion import CHAT_FIELDS, as_example, media_fields, settled
@@ -170,7 +170,10 @@ def iter_results(
     options = ReadOptions() if options is None else options
     limit = ErrorLimit() if limit is None else limit
     ids = _Ids()
-    return _results([_reader(part, options, ids) for part in find_sources(source, options)], options, limit)
+    sources = find_sources(source, options)
+    for part in sources:
+        warn_of_unlisted(part, options)
+    return _results([_reader(part, options, ids) for part in sources], options, limit)
 
 
 def count_rows(
