@@ -19,11 +19,12 @@ from savs.cli._results import (
     by_position,
     check_writable,
     error_entry,
+    finish_evaluation,
     report_store,
     shares_by_name,
 )
-from savs.cli._session import ITEM_ERRORS, Session, remark
-from savs.cli._tables import ERROR_COLUMNS, Columns, write_rows
+from savs.cli._session import Session
+from savs.cli._tables import ERROR_COLUMNS, Columns
 
 if TYPE_CHECKING:
     from savs.data import DataSource, ErrorLedger, Example, ReadOptions
@@ -194,18 +195,10 @@ def evaluate_labels(
     warn_of_test_leakage(leaks, examples)
     report["n_errors"], report["n_leaks"] = len(ledger.errors), len(leaks)
     report["errors"] = [error.record() for error in ledger.errors]
-    if output is not None:
-        rows = _rows(positions, answers, ledger, model)
-        write_rows(output, rows, _columns(model))
-    report["seconds"] = round(time.perf_counter() - started, 2)
-    report |= report_store(model, session)
-    if session.as_json:
-        print_json(report)
-    else:
-        _show_report(report, brief=session.quiet)
-        if output is not None and not session.quiet:
-            remark(f"{len(rows)} rows in {output}")
-    return ITEM_ERRORS if report["n_errors"] else 0
+    rows = _rows(positions, answers, ledger, model)
+    return finish_evaluation(
+        session, model, report, rows, _columns(model), output=output, started=started, show=_show_report
+    )
 
 
 def _rows(

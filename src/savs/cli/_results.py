@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 import click
 
 from savs._posix import lock_file, require_posix
-from savs.cli._session import Session, remark
+from savs.cli._output import print_json
+from savs.cli._session import ITEM_ERRORS, Session, remark
 from savs.cli._tables import Columns, is_table, read_json_lines, write_rows
 from savs.errors import DataError
 
@@ -143,6 +145,47 @@ def report_counts(counts: Counts | None, session: Session) -> dict[str, dict[str
 
 
 # Where results go, checked before a model is loaded.
+
+
+def finish_evaluation(
+    session: Session,
+    model: SAVModel | MultiLabelModel,
+    report: dict[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    columns: Columns,
+    *,
+    output: Path | None,
+    started: float,
+    show: Callable[..., None],
+) -> int:
+    """Write a row per example if asked, print or show the report, and return the exit code.
+
+    Parameters
+    ----------
+    session : Session
+    model : SAVModel or MultiLabelModel
+    report : dict
+        The figures; ``seconds`` and what the store did are added.
+    rows, columns
+        Of the file.
+    output : Path or None
+        The file.
+    started : float
+        By `time.perf_counter`.
+    show : callable
+        Shows the report, given it and ``brief=``.
+    """
+    if output is not None:
+        write_rows(output, rows, columns)
+    report["seconds"] = round(time.perf_counter() - started, 2)
+    report |= report_store(model, session)
+    if session.as_json:
+        print_json(report)
+    else:
+        show(report, brief=session.quiet)
+        if output is not None and not session.quiet:
+            remark(f"{len(rows)} rows in {output}")
+    return ITEM_ERRORS if report["n_errors"] else 0
 
 
 def check_writable(target: Path) -> None:

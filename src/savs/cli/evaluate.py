@@ -12,18 +12,18 @@ import click
 from savs.cli._inputs import read_data
 from savs.cli._multi_label import evaluate_labels, multi_label_option, reading_of
 from savs.cli._options import PathName, SavedClassifier, classifier_options, data_argument, example_help
-from savs.cli._output import percent, percents, print_json, show, table
+from savs.cli._output import percent, percents, show, table
 from savs.cli._results import (
     Answer,
     answer,
     by_position,
     check_new_file,
     error_entry,
-    report_store,
+    finish_evaluation,
     shares_by_name,
 )
-from savs.cli._session import ITEM_ERRORS, Session, remark
-from savs.cli._tables import ERROR_COLUMNS, Columns, check_table_name, write_rows
+from savs.cli._session import Session
+from savs.cli._tables import ERROR_COLUMNS, Columns, check_table_name
 
 if TYPE_CHECKING:
     from savs.data import DataSource, ErrorLedger, Example, ReadOptions
@@ -92,17 +92,10 @@ def evaluate(
     examples = read_data(test, reading, ledger, require_labels=True)
     examples = adopt_label_type(examples, test, model.classes_.tolist())
     report, items = _report(model, examples, ledger, progress=session.progress)
-    if output is not None:
-        write_rows(output, items, _columns(items, model.classes_.tolist()))
-    report["seconds"] = round(time.perf_counter() - started, 2)
-    report |= report_store(model, session)
-    if session.as_json:
-        print_json(report)
-    else:
-        _show(report, brief=session.quiet)
-        if output is not None and not session.quiet:
-            remark(f"{len(items)} rows in {output}")
-    return ITEM_ERRORS if report["n_errors"] else 0
+    columns = _columns(items, model.classes_.tolist())
+    return finish_evaluation(
+        session, model, report, items, columns, output=output, started=started, show=_show
+    )
 
 
 def _report(
