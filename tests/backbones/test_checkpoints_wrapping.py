@@ -122,6 +122,16 @@ def test__adapter__zero_then_not__vectors_and_fingerprint_follow(
 
 
 @needs_peft
+def test__adapter_state__taken_off_and_its_settings_left_behind__none(fresh_family) -> None:
+    wrapped = adapted(fresh_family("llama").model)
+    assert adapter_state(unwrapped(wrapped)) is not None
+    left = wrapped.peft_config
+    model = wrapped.unload()
+    model.peft_config = left  # as peft 0.18 leaves them
+    assert adapter_state(model) is None
+
+
+@needs_peft
 def test__adapter__records_the_input_of_the_whole_projection(fresh_family, examples_for) -> None:
     built, examples = fresh_family("llama"), examples_for("llama")[:1]
     wrapped = adapted(built.model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import accelerate
 import numpy as np
 import pytest
 import torch
@@ -26,6 +27,13 @@ HALF = {
     "lm_head": "disk",
 }
 
+ALL_ON_DISK = [
+    ({"device_map": {"": "disk"}}, 64),
+    ({"device_map": "auto", "max_memory": {"cpu": "30KB"}}, 64),
+]
+# Before 1.15 accelerate wants a part of the model elsewhere than on disk.
+PARTLY_ONLY = tuple(map(int, accelerate.__version__.split(".")[:2])) < (1, 15)
+
 
 def away(model: nn.Module) -> list[str]:
     """Return the names of the weights that are not in memory."""
@@ -39,8 +47,7 @@ def away(model: nn.Module) -> list[str]:
         ({"device_map": "cpu"}, 0),
         ({"device_map": {"": "cpu"}}, 0),
         ({"device_map": HALF}, 51),
-        ({"device_map": {"": "disk"}}, 64),
-        ({"device_map": "auto", "max_memory": {"cpu": "30KB"}}, 64),
+        *(() if PARTLY_ONLY else ALL_ON_DISK),
     ],
 )
 def test__device_map__every_kind__bit_identical_vectors_same_weights(
@@ -61,6 +68,15 @@ def test__device_map__every_kind__bit_identical_vectors_same_weights(
     states = [backbone.last_layer_states(examples[:2]) for backbone in (mapped, plain)]
     assert np.array_equal(*states)
     assert away(mapped.model) == before
+
+
+@pytest.mark.skipif(not PARTLY_ONLY, reason="accelerate 1.15 and newer can do it")
+@pytest.mark.parametrize("options", [options for options, _ in ALL_ON_DISK])
+def test__device_map__all_on_disk_with_an_old_accelerate__error_says_what_to_do(
+    options, folder_of, tmp_path
+) -> None:
+    with pytest.raises(BackboneError, match=r"install accelerate 1\.15 or newer, or keep a module in memory"):
+        load_backbone(folder_of("llava"), offload_folder=tmp_path, **options)
 
 
 def test__model_object__accelerates_own_disk_offload__bit_identical_vectors(

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Mapping
 from contextlib import nullcontext
 from importlib import import_module
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
 
@@ -152,6 +153,11 @@ def load_model(place: Place, config: Any, options: dict[str, Any], attn_implemen
         raise BackboneError(f"{place.source}: the weights are incomplete or unreadable") from error
     except Exception as error:  # safetensors, torch and transformers each have their own ways to fail
         reason = " ".join(str(error).split())[:200]
+        if "offload the whole model to the disk" in reason:
+            raise BackboneError(
+                f"{place.source}: accelerate {version('accelerate')} cannot keep all weights on disk: "
+                "install accelerate 1.15 or newer, or keep a module in memory (device_map, max_memory)"
+            ) from error
         raise BackboneError(
             f"{place.source}: the model cannot be loaded ({type(error).__name__}: {reason})"
         ) from error
@@ -301,9 +307,11 @@ def unwrapped(model: Any) -> Any:
 
 
 def _is_peft(model: Any) -> bool:
-    return any(base.__module__.startswith("peft.") for base in type(model).__mro__) and hasattr(
-        model, "peft_config"
-    )
+    return _is_of_peft(model) and hasattr(model, "peft_config")
+
+
+def _is_of_peft(module: Any) -> bool:
+    return any(base.__module__.startswith("peft.") for base in type(module).__mro__)
 
 
 def _check_adapters(configs: dict[str, Any]) -> None:
@@ -331,8 +339,8 @@ def adapter_state(model: Any) -> list[dict[str, Any]] | None:
         As `unwrapped` returns it.
     """
     configs = getattr(model, "peft_config", None)
-    if not isinstance(configs, dict) or not configs:
-        return None
+    if not isinstance(configs, dict) or not any(map(_is_of_peft, model.modules())):
+        return None  # older releases of peft leave the configurations of adapters that were taken off
     layers = _adapted_layers(model)
     return [
         {
