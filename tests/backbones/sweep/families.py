@@ -55,7 +55,17 @@ def _text(options: dict[str, Any]) -> dict[str, Any]:
 
 
 # Of releases after the oldest that is supported.
-NEWEST = frozenset({"apertus1p5", "dory", "hy_v4_vl", "inkling2_loop"})
+NEWEST = frozenset(
+    {
+        "apertus1p5",
+        "dory",
+        "dots3_note",
+        "dots3_note_text",
+        "hy_v4_vl",
+        "inkling2_loop",
+        "nemo_speechlm",
+    }
+)
 
 OVERRIDES: dict[str, dict[str, Any]] = {
     "apertus1p5": {
