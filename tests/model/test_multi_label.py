@@ -25,6 +25,23 @@ def fitted(method: str = "mean_proba", **options) -> MultiLabelModel:
     return MultiLabelModel(tiny(), prompt=PROMPT, method=method, **options).fit(*given())
 
 
+def test__parameters__of_a_named_backbone__as_those_of_sav_model(tmp_path):
+    model = MultiLabelModel("tiny", prompt=PROMPT).set_params(store=tmp_path / "store")
+    assert model.get_params()["backbone"] == "tiny"
+    model.fit(*given()).save_pretrained(tmp_path / "m")
+    assert model.backbone is model.models_[0].backbone
+    loaded = MultiLabelModel.from_pretrained(tmp_path / "m", store=tmp_path / "store")
+    assert loaded.get_params()["store"] == tmp_path / "store"
+    loaded.predict(given()[0])
+    assert loaded.store_counts.stored == 15
+
+
+def test__set_params__store_of_a_backbone_loaded_with_options__is_used(tmp_path):
+    model = MultiLabelModel.from_backbone("tiny", lazy=True, batch_size=4)
+    model.set_params(store=tmp_path / "store").fit(*given())
+    assert (tmp_path / "store").is_dir()
+
+
 @pytest.mark.parametrize("method", ["votes", "mean_proba", "kernel_ridge", "ensemble"])
 def test__labels__of_new_images__come_back(method, tmp_path):
     model = fitted(method)

@@ -40,7 +40,6 @@ from savs.cli._session import ITEM_ERRORS, Session, remark
 from savs.cli._tables import ERROR_COLUMNS, Columns, check_table_name
 
 if TYPE_CHECKING:
-    from savs.backbones import Backbone
     from savs.cli._inputs import Chunk
     from savs.data import DataSource, ErrorLedger, ReadOptions
     from savs.model import AbstentionPolicy, MultiLabelModel, SAVModel
@@ -167,12 +166,6 @@ def _policy(
     return None
 
 
-def _backbone(model: SAVModel | MultiLabelModel) -> Backbone:
-    from savs.model import SAVModel
-
-    return model.backbone if isinstance(model, SAVModel) else model.models_[0].backbone
-
-
 def _answer_name(model: SAVModel | MultiLabelModel) -> str:
     from savs.model import SAVModel
 
@@ -251,7 +244,7 @@ def _write(
     if unfinished is not None and unfinished.n_rows:
         done = _skip(unfinished, chunks, ledger)
         remark(f"continuing after {done} rows in {unfinished.path}")
-    with filling_parts(_backbone(model)), Progress(n_rows, shown=progress, done=done) as shown:
+    with filling_parts(model.backbone), Progress(n_rows, shown=progress, done=done) as shown:
         for chunk in chunks:
             rows = _rows(model, chunk, ledger, policy)
             stream.writelines(json.dumps(row, allow_nan=False) + "\n" for row in rows)

@@ -143,13 +143,20 @@ class FittedModel(BackboneEstimator):
     def _log_proba(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         return self._fitted.restricted.decision_log_proba(features)
 
-    def _restore(
+    def _keep(
         self,
         method: Method,
         reader: ExampleReader,
         learned: Learned,
         records: list[Shot],
         support: SupportSet,
+        *,
+        fingerprint: dict[str, Any] | None = None,
+        canary: Canary | None = None,
     ) -> None:
+        """Take what was learned, from the backbone as it is or, with its `fingerprint`, as it was."""
+        if fingerprint is None:
+            fingerprint = dict(reader.source.backbone.fingerprint)
         self.method_, self._reader, self._learned = method, reader, learned
         self.shots_, self._support = records, support
+        self._fingerprint, self._canary = fingerprint, canary

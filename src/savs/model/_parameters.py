@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sklearn.base import BaseEstimator, clone
@@ -11,8 +10,6 @@ from sklearn.base import BaseEstimator, clone
 from savs.backbones import Backbone
 from savs.cache import Counts
 from savs.classifiers import HeadClassifier, Method
-from savs.classifiers.head_sets import HeadSet
-from savs.data import Label
 from savs.model._source import BackboneSource, as_source
 
 if TYPE_CHECKING:
@@ -25,9 +22,6 @@ class BackboneEstimator(BaseEstimator):  # type: ignore[misc]
     prompt: str | None
     method: str | HeadClassifier
     n_heads: int | str | None
-    scoring: str | None
-    priors: str | Mapping[Label, float] | None
-    heads: HeadSet | Sequence[tuple[int, int]] | None
     store: str | os.PathLike[str] | None
     _source: BackboneSource
 
@@ -78,5 +72,4 @@ class BackboneEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _asked(self) -> Method:
         """Return the method with its settings, checked."""
-        chosen = self.heads.heads if isinstance(self.heads, HeadSet) else self.heads
-        return Method(self.method, self.n_heads, self.scoring, self.priors, chosen)
+        return Method(self.method, self.n_heads)

@@ -345,8 +345,15 @@ class HubModel(ModelHubMixin, FittedModel):
         model = cls(source, prompt=artifact.prompt, store=store, **given_settings(artifact.method))
         reader = ExampleReader(source, artifact.prompt)
         support = SupportSet(tuple(artifact.shots), artifact.rows)
-        model._restore(artifact.method, reader, learned_of(artifact), artifact.shots, support)
-        model._fingerprint, model._canary = artifact.fingerprint, artifact.canary
+        model._keep(
+            artifact.method,
+            reader,
+            learned_of(artifact),
+            artifact.shots,
+            support,
+            fingerprint=artifact.fingerprint,
+            canary=artifact.canary,
+        )
         if isinstance(backbone, Backbone):
             _ = model.backbone
         return model

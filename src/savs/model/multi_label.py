@@ -12,12 +12,10 @@ from typing import Any, Literal, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, clone
 
 from savs._labels import key_of, warn_of_unknown_labels
 from savs.artifact import LABELS_INDEX_NAME, Shot
 from savs.backbones import Backbone
-from savs.cache import Counts
 from savs.classifiers import HeadClassifier, Method
 from savs.classifiers._validation import check_label_types
 from savs.classifiers.head_scoring import rank_heads
@@ -27,8 +25,9 @@ from savs.errors import ArtifactError, DataError, ExampleError
 from savs.layout import Head
 from savs.media import Sampling
 from savs.model._drift import probes_read_once
+from savs.model._parameters import BackboneEstimator
 from savs.model._saving import given_settings
-from savs.model._source import BackboneSource, ExampleReader, Named, as_source, saved_together
+from savs.model._source import BackboneSource, ExampleReader, Named, saved_together
 from savs.model._support_set import SupportSet, warn_of_unlike_inputs
 from savs.model.predictions import MultiLabelPredictions
 from savs.model.sav_model import SAVModel
@@ -39,13 +38,13 @@ INDEX_NAME = LABELS_INDEX_NAME
 _FORMAT = "savs labels 1"
 
 
-class MultiLabelModel(BaseEstimator):  # type: ignore[misc]
+class MultiLabelModel(BackboneEstimator):
     """Few-shot classifier for examples that have any number of labels: one-vs-rest over the same heads.
 
     Parameters
     ----------
-    backbone : Backbone
-        The frozen model.
+    backbone : Backbone, str or Path
+        As for `SAVModel`.
     prompt : str, optional
         As for `SAVModel`.
     method : str, default="mean_proba"
@@ -79,31 +78,19 @@ class MultiLabelModel(BaseEstimator):  # type: ignore[misc]
 
     def __init__(
         self,
-        backbone: Backbone | BackboneSource,
+        backbone: Backbone | BackboneSource | str | os.PathLike[str],
         *,
         prompt: str | None = None,
         method: str | HeadClassifier = "mean_proba",
         n_heads: int | str | None = None,
         store: str | os.PathLike[str] | None = None,
     ) -> None:
+        self.store = store
         self.backbone = backbone
         self.prompt = prompt
         self.method = method
         self.n_heads = n_heads
-        self.store = store
-        self._source = as_source(backbone, store)
         self._asked()
-
-    def set_params(self, **params: Any) -> Self:
-        """Set parameters by name; they count from the next fit on."""
-        super().set_params(**params)
-        self._source = as_source(self.backbone, self.store)
-        self._asked()
-        return self
-
-    def __sklearn_clone__(self) -> Self:
-        params = self.get_params(deep=False)
-        return type(self)(**params | {"backbone": self._source, "method": clone(self.method, safe=False)})
 
     def __repr__(self) -> str:
         state = f"{len(self.labels_)} labels" if self.__sklearn_is_fitted__() else "not fitted"
@@ -302,11 +289,6 @@ class MultiLabelModel(BaseEstimator):  # type: ignore[misc]
         """The bit depth that the shots' images were read with; None if none was named, or several."""
         return self._models[0].bit_depth_
 
-    @property
-    def store_counts(self) -> Counts | None:
-        """How many examples were read from the store so far, in all calls; None without a store."""
-        return self._source.store_counts
-
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write a folder with one saved classifier per label, each usable on its own, and an index of them.
 
@@ -353,12 +335,12 @@ class MultiLabelModel(BaseEstimator):  # type: ignore[misc]
             At the first use, if the installed libraries compute other vectors than those of the fit.
         """
         root = Path(folder)
-        index = _read_index(root)
+        index, store = _read_index(root), options.get("store")
         entries = index["labels"]
         with probes_read_once():
             first = SAVModel.from_pretrained(root / entries[0]["folder"], backbone=backbone, **options)
             models = [first, *(SAVModel.from_pretrained(root / entry["folder"]) for entry in entries[1:])]
-            source = saved_together([model._source for model in models], options.get("store"))
+            source = saved_together([model._source for model in models], store)
             for model in models:
                 if (model._fingerprint, model.prompt) != (first._fingerprint, first.prompt):
                     raise ArtifactError(
@@ -367,13 +349,13 @@ class MultiLabelModel(BaseEstimator):  # type: ignore[misc]
                 model._source, model._reader = source, ExampleReader(source, model.prompt)
             if isinstance(backbone, Backbone):
                 _ = source.backbone
-        made = cls(source, prompt=first.prompt, method=first.method, n_heads=first.n_heads)
+        made = cls(source, prompt=first.prompt, method=first.method, n_heads=first.n_heads, store=store)
         made.labels_, made.models_ = [entry["label"] for entry in entries], models
         made.separator = index.get("separator")
         return made
 
     def _asked(self) -> Method:
-        method = Method(self.method, self.n_heads)
+        method = super()._asked()
         if not method.estimator.is_calibrated or method.needs_prototypes:
             raise ValueError(
                 f"method {method.name!r} gives no probability of a single label; use 'votes' or another"

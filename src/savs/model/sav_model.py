@@ -694,17 +694,9 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
         layout = reader.layout_of(support.known_rows().shape[1])
         self._keep(method, reader, learn(method, support, layout, prototypes), records, support)
 
-    def _keep(
-        self,
-        method: Method,
-        reader: ExampleReader,
-        learned: Learned,
-        records: list[Shot],
-        support: SupportSet,
-    ) -> None:
-        fingerprint = dict(reader.source.backbone.fingerprint)
-        self._restore(method, reader, learned, records, support)
-        self._fingerprint, self._canary = fingerprint, None
+    def _asked(self) -> Method:
+        chosen = self.heads.heads if isinstance(self.heads, HeadSet) else self.heads
+        return Method(self.method, self.n_heads, self.scoring, self.priors, chosen)
 
     def _change(self, records: list[Shot], support: SupportSet) -> HeadChange:
         before = set(self.heads_)
