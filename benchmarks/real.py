@@ -48,14 +48,8 @@ def main() -> None:
     backbone = load_backbone(options.model, progress=False)
     print(f"vectors against transformers alone: largest difference {difference(backbone, options.model):.2g}")
     stored = with_store(backbone, options.store)
-    results = []
     for name in options.sets:
-        kept = options.store.parent / f"{options.store.name}-{name}.json"
-        if not kept.is_file():
-            found = measure(stored, TEXT_SETS[name], options)
-            kept.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        results.append(json.loads(kept.read_text(encoding="utf-8")))
-        print(table(results[-1], options.shots), flush=True)
+        print(table(kept_or_measured(stored, TEXT_SETS[name], options), options.shots), flush=True)
 
 
 def _options() -> argparse.Namespace:
@@ -111,6 +105,25 @@ def difference(backbone: Backbone, model: str) -> float:
     for hook in hooks:
         hook.remove()
     return largest
+
+
+def kept_or_measured(backbone: Backbone, text_set: TextSet, options: argparse.Namespace) -> dict[str, Any]:
+    """Return what `measure` does; the results of an earlier run are taken if its settings were the same.
+
+    Parameters
+    ----------
+    backbone, text_set, options
+        As for `measure`.
+    """
+    file = options.store.parent / f"{options.store.name}-{text_set.name}.json"
+    settings = {name: getattr(options, name) for name in ("model", "shots", "draws", "texts_in_all", "words")}
+    if file.is_file():
+        kept: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        if kept.get("settings") == settings:
+            return kept
+    found = measure(backbone, text_set, options) | {"settings": settings}
+    file.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    return found
 
 
 def measure(backbone: Backbone, text_set: TextSet, options: argparse.Namespace) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.real import METHODS, NAMES, difference, measure, table, tf_idf
+from benchmarks.real import METHODS, NAMES, difference, kept_or_measured, measure, table, tf_idf
 from benchmarks.real_texts import FOLDER, TEXT_SETS, TextSet, read_texts
 
 from savs.backbones import FakeBackbone, load_backbone
@@ -68,6 +68,22 @@ def test__measure__every_method__one_accuracy_per_draw_and_a_table(texts) -> Non
     lines = table(found, [1, 2]).splitlines()
     assert lines[0].startswith("colors: 8 texts, 2 classes, ")
     assert lines[-1] == "| the most frequent class | 50.0 ± 0.0 | 50.0 ± 0.0 |"
+
+
+def test__kept_or_measured__other_settings__measured_anew(texts) -> None:
+    """A small run before the whole one leaves results of other shots."""
+    options = argparse.Namespace(
+        texts=texts, texts_in_all=8, words=9, shots=[1], draws=1, model="m.gguf", store=texts / "store"
+    )
+    backbone = FakeBackbone()
+    first = kept_or_measured(backbone, COLORS, options)
+    before = backbone.n_forward
+    assert kept_or_measured(backbone, COLORS, options) == first
+    assert backbone.n_forward == before
+    options.shots = [1, 2]
+    second = kept_or_measured(backbone, COLORS, options)
+    assert set(second["accuracies"]["sav"]) == {"1", "2"}
+    assert kept_or_measured(backbone, COLORS, options) == second
 
 
 def test__difference__random_weights_in_a_gguf_file__none(tmp_path) -> None:
