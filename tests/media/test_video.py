@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import struct
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -221,6 +223,79 @@ def test__decode_video__beginning_cut_off_by_an_editor__what_is_left() -> None:
     expected = load_video(whole, 40)[17::5]
     assert brightness(found.images) == brightness(expected)
     assert [found.duration, *found.seconds] == pytest.approx([2.5, 0.2, 0.7, 1.2, 1.7, 2.2])
+
+
+def edited(data: bytes, *spans: tuple[int, float]) -> bytes:
+    """An MP4 file with an edit list instead of its own: milliseconds to show, and seconds from where on."""
+    with av.open(io.BytesIO(data)) as container:
+        units = container.streams.video[0].time_base.denominator
+    place = data.index(b"edts") - 4
+    old, first = (struct.unpack_from(">I", data, place + n)[0] for n in (0, 28))  # its start is zero here
+    starts = [-1 if start < 0 else first + round(units * start) for _, start in spans]
+    rows = [
+        struct.pack(">iiI", shown, start, 0x10000) for (shown, _), start in zip(spans, starts, strict=True)
+    ]
+    content = struct.pack(">II", 0, len(spans)) + b"".join(rows)
+    edits = struct.pack(">I4sI4s", 16 + len(content), b"edts", 8 + len(content), b"elst") + content
+    new = bytearray(data[:place] + edits + data[place + old :])
+    for kind in (b"moov", b"trak"):  # behind the frames, whose places stay as they are
+        at = new.index(kind) - 4
+        struct.pack_into(">I", new, at, struct.unpack_from(">I", new, at)[0] + len(new) - len(data))
+    return bytes(new)
+
+
+@pytest.mark.parametrize(
+    ("spans", "expected"),
+    [
+        ([(1000, 0)], range(10)),  # the end cut off
+        ([(1000, 1.3)], range(13, 23)),  # both ends, between two key frames
+        ([(500, 0), (500, 2.4)], [*range(5), *range(24, 29)]),  # the middle
+        ([(500, 2.4), (500, 0)], [*range(24, 29), *range(5)]),  # two parts the other way round
+        ([(8000, -1), (4000, 0)], range(40)),  # nothing for 8 seconds
+    ],
+    ids=["end", "both", "middle", "swapped", "late"],
+)
+def test__decode_video__cut_by_an_editor__what_a_player_shows(
+    spans: list[tuple[int, float]], expected: Sequence[int]
+) -> None:
+    whole = clip(40, codec="libx264", gop=6)
+    data, all_frames = edited(whole, *spans), load_video(whole, 40)
+    for seeking in (True, False):
+        found = decode_video(data, len(expected), seeking=seeking)
+        assert brightness(found.images) == brightness([all_frames[index] for index in expected])
+        assert found.duration == pytest.approx(len(expected) / 10)
+
+
+@pytest.mark.parametrize("part", [0.99, 0.9, 0.6])
+def test__fault_02__edited_or_fragmented_file_cut_inside_its_frames__item_error(part: float) -> None:
+    whole = clip(40, codec="libx264", gop=6)
+    at, end = whole.index(b"mdat") - 4, whole.index(b"moov") - 4
+    index = bytearray(edited(whole, (3000, 0))[end:])  # in front of the frames, as for streaming
+    places = index.index(b"stco") + 12
+    (first,) = struct.unpack_from(">I", index, places)
+    struct.pack_into(">I", index, places, first + len(index))
+    data = whole[:at] + bytes(index) + whole[at:end]
+    assert len(load_video(data, 3)) == 3
+    assert code_of(data[: at + len(index) + int(part * 0.75 * (end - at))]) == "video_cut_short"
+
+
+@pytest.mark.parametrize(
+    ("kind", "codec"), [("matroska", "libx264"), ("webm", "libvpx"), ("mpegts", "libx264")]
+)
+def test__decode_video__recording_whose_clock_does_not_start_at_zero__read(kind: str, codec: str) -> None:
+    late = [9000 + 10 * index for index in range(30)]  # 90 seconds, as the later parts of a long recording
+    found = decode_video(clip(30, codec=codec, kind=kind, times=late), 6)
+    expected = decode_video(clip(30, codec=codec, kind=kind), 6)
+    assert brightness(found.images) == brightness(expected.images)
+    assert [found.duration, *found.seconds] == pytest.approx([3, 0.2, 0.7, 1.2, 1.7, 2.2, 2.7])
+
+
+def test__decode_video__avi_with_frames_that_repeat_the_one_before__by_time() -> None:
+    times = [0, 10, 20, 30, 40, 50, 60, 70, 80, 280]
+    found = decode_video(clip(10, kind="avi", times=times), 3)
+    images = load_video(clip(10, kind="avi"), 10)
+    assert brightness(found.images) == brightness([images[index] for index in (4, 8, 8)])
+    assert found.duration == pytest.approx(2.9)
 
 
 @pytest.mark.parametrize(("codec", "n_dropped"), [("libx264", 5), ("mpeg2video", 5), ("mpeg2video", 14)])

@@ -174,7 +174,7 @@ def list_packets(container: Any, stream: Any, limits: VideoLimits) -> Listing:
     """List the packets of a stream without decoding one."""
     times: list[int | None] = []
     keys: list[int] = []
-    end = n_packets = 0
+    end = n_packets = last_step = 0
     latest = 0.0
     for packet in container.demux():
         if packet.size == 0:
@@ -184,6 +184,7 @@ def list_packets(container: Any, stream: Any, limits: VideoLimits) -> Listing:
         if packet.stream_index != stream.index:
             continue
         n_packets += 1
+        last_step = max(last_step, packet.dts or 0)
         if n_packets > limits.max_frames:
             raise too_long(f"more than {limits.max_frames} frames")
         # What an editor cut off at the beginning is decoded, but not shown.
@@ -196,9 +197,9 @@ def list_packets(container: Any, stream: Any, limits: VideoLimits) -> Listing:
                 keys.append(packet.pts)
     if not times:
         raise _no_frames("has no frames")
-    if n_packets < (stream.frames or 0):
-        raise cut_short()
     known = sorted(time for time in times if time is not None)
+    if _states_more(container, stream, n_packets, last_step + _usual_gap(known)):
+        raise cut_short()
     repeated = len(set(known)) < len(known)
     if len(known) < len(times) or (repeated and known[0] == known[-1]):
         rate = float(stream.average_rate or 0) or _USUAL_RATE
@@ -212,6 +213,19 @@ def list_packets(container: Any, stream: Any, limits: VideoLimits) -> Listing:
     return listing
 
 
+def _states_more(container: Any, stream: Any, n_packets: int, n_steps: int) -> bool:
+    """Return whether a file's index or header has more frames than its packets.
+
+    `n_steps` are the units of time up to the end of the last packet, which are the frames of AVI.
+    """
+    if container.format.name.startswith("mov"):
+        # The number of frames in the header counts those that edit lists leave out, the index does not.
+        return n_packets < sum(entry.size > 0 for entry in stream.index_entries)
+    # In AVI a frame without bytes, which is no packet, shows the one before it for longer.
+    n_shown = max(n_packets, n_steps) if container.format.name == "avi" else n_packets
+    return n_shown < (stream.frames or 0)
+
+
 def _usual_gap(times: list[int]) -> int:
     gaps = sorted(later - earlier for earlier, later in pairwise(times))
     return gaps[len(gaps) // 2] if gaps else 1
@@ -223,10 +237,11 @@ def _check_duration(container: Any, listing: Listing, latest: float, limits: Vid
     if seconds > limits.max_seconds:
         raise too_long(f"{seconds:.0f} seconds, more than {limits.max_seconds:g}")
     promised = float((container.duration or 0) / 1e6)
+    start = max(listing.times[0] * listing.unit, 0)  # many durations are from zero on
     if container.streams.audio and container.format.name.startswith(_STATES_DURATION):
         is_cut = promised > 1.02 * latest + 1
     else:  # the last frame may stay for long
-        is_cut = len(container.streams) == 1 and promised > 1.5 * seconds + 1
+        is_cut = len(container.streams) == 1 and promised - start > 1.5 * seconds + 1
     if is_cut:
         raise cut_short()
 
