@@ -220,10 +220,10 @@ def _states_more(container: Any, stream: Any, n_packets: int, n_steps: int) -> b
     """
     if container.format.name.startswith("mov"):
         # The number of frames in the header counts those that edit lists leave out, the index does not.
-        return n_packets < sum(entry.size > 0 for entry in stream.index_entries)
+        return n_packets < sum(1 for entry in stream.index_entries if entry.size > 0)
     # In AVI a frame without bytes, which is no packet, shows the one before it for longer.
     n_shown = max(n_packets, n_steps) if container.format.name == "avi" else n_packets
-    return n_shown < (stream.frames or 0)
+    return n_shown < int(stream.frames or 0)
 
 
 def _usual_gap(times: list[int]) -> int:
