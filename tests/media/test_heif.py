@@ -13,8 +13,9 @@ from PIL import Image
 from tests.media.image_files import oriented
 
 from savs.errors import MediaError
-from savs.media import MediaLimits, MediaWarning, image_area, load_image
+from savs.media import MediaLimits, MediaWarning, content_hash, image_area, load_image
 from savs.media._hdr import to_standard_range
+from savs.media.image import conversion
 
 CORNERS = np.zeros((64, 96, 3), np.uint8)
 CORNERS[:32, :48], CORNERS[:32, 48:], CORNERS[32:, :48] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
@@ -190,4 +191,8 @@ def test__fault_07__high_dynamic_range__shown_as_videos_are(encode):
     same = np.asarray(load_image(data)).astype(np.uint16) * 257
     expected = to_standard_range(same, "PQ", wide=True)
     assert abs(expected.astype(int) - same // 257).max() > 20
-    assert close(load_image(pq), expected)
+    opened = pillow_heif.HeifImageFile if encode is heic else Image.open
+    for source in (pq, opened(io.BytesIO(pq))):
+        assert close(load_image(source), expected)
+    assert len({content_hash(opened(io.BytesIO(one))) for one in (pq, data)}) == 2
+    assert (conversion(pq), conversion(data)) == (2, 1)

@@ -135,7 +135,7 @@ def decode(data: bytes, limits: MediaLimits) -> Pixels:
         if _is_16_bit_color(image):
             pixels = _load_16_bit_color(image, data, limits)
         else:
-            image.load()
+            _load(image)
             _check_jpeg_end(image, data, limits)
             pixels = described(image)
         limits.check_size(*image.size)
@@ -144,12 +144,22 @@ def decode(data: bytes, limits: MediaLimits) -> Pixels:
         if image.format == "PNG" and data[24] == 16:
             pixels.levels = _png_levels(data, pixels.values)
         pixels.uncovered = _outside(frame, image.size)
-        pixels.high_range = _high_range(image, data)
+        pixels.high_range = _high_range(data)
     if animated:
         # Nothing after the second frame's header is looked at.
         which = "main image" if image.format == _HEIF else "first frame"
         pixels.remarks.append(f"an animated or multi-page image: only its {which} is used")
     return pixels
+
+
+def _load(image: ImageFile.ImageFile) -> None:
+    if image.format != "TIFF":
+        image.load()
+        return
+    try:
+        image.load()
+    except Exception:  # also where Pillow knows the kind of file, but not how its pixels are packed
+        raise _no_tiff() from None
 
 
 def size_in_header(data: bytes) -> tuple[int, int]:
@@ -171,6 +181,8 @@ def conversion_of(data: bytes) -> int:
     if data[:4] == b"\x89PNG" and len(data) > 25:
         changed = data[24] == 16 or (data[24] in (2, 4) and data[25] == 0) or b"cICP" in data[:1024]
         return 2 if changed else 1
+    if _brands(data):
+        return 1 if _high_range(data) is None else 2
     if data[:4] == b"GIF8":
         with pillow_at_work():
             image = _open(data, DEFAULT_LIMITS)
@@ -216,11 +228,7 @@ def _not_allowed(data: bytes) -> MediaError:
     if _brands(data) & (_HEIC_BRANDS | _AVIF_BRANDS | _SHARED_BRANDS):
         return undecodable()
     if _PHOTOMETRIC in (_tiff_entries(data) or {}):
-        message = (
-            "the bytes are no whole TIFF image, or have bits, channels or a compression that are not read; "
-            "fetch it again, or save it as PNG"
-        )
-        return MediaError(message, code="image_undecodable")
+        return _no_tiff()
     for name, (start, magic) in _OTHER_FORMATS.items():
         if data[start : start + len(magic)] == magic:
             message = f"{name} is not read; save the image as one of {', '.join(_PILLOW_FORMATS)}"
@@ -228,7 +236,27 @@ def _not_allowed(data: bytes) -> MediaError:
     return undecodable()
 
 
+def _no_tiff() -> MediaError:
+    message = (
+        "the bytes are no whole TIFF image, or have bits, channels or a compression that are not read; "
+        "fetch it again, or save it as PNG"
+    )
+    return MediaError(message, code="image_undecodable")
+
+
 # JPEG.
+
+
+def check_opened_jpeg(data: bytes, opened: Image.Image, limits: MediaLimits) -> None:
+    """Raise `MediaError` (``image_undecodable``) if the JPEG file behind an opened image ends early.
+
+    The opened image stays as it is. One that `Image.draft` made smaller is not looked at.
+    """
+    with pillow_at_work():
+        image = _open(data, limits)
+        if (image.size, image.mode) == (opened.size, opened.mode):
+            image.load()
+            _check_jpeg_end(image, data, limits)
 
 
 def _check_jpeg_end(image: Image.Image, data: bytes, limits: MediaLimits) -> None:
@@ -543,11 +571,12 @@ _BT2020_PRIMARIES = {2, 9}  # also where the file does not say: PQ and HLG are o
 _COLOR_BOX = b"colrnclx"
 
 
-def _high_range(image: Image.Image, data: bytes) -> tuple[str, bool] | None:
+def _high_range(data: bytes) -> tuple[str, bool] | None:
     """Return ``"PQ"`` or ``"HLG"``, and whether colors are those of BT.2020, as the file says."""
-    if image.format == "PNG":
+    numbers: tuple[int, ...]
+    if data[:4] == b"\x89PNG":
         numbers = tuple((_png_chunk(data, b"cICP") or b"")[:2])
-    elif image.format in {"AVIF", _HEIF} and _COLOR_BOX in data:
+    elif _brands(data) and _COLOR_BOX in data[: -len(_COLOR_BOX)]:
         numbers = struct.unpack_from(">HH", data, data.index(_COLOR_BOX) + len(_COLOR_BOX))
     else:
         numbers = ()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from savs.media._bit_depth import levels_checked
 from savs.media._coercion import a_type, as_image, settled_part
 from savs.media._formats import (
     ALLOWED_FORMATS,
+    check_opened_jpeg,
     conversion_of,
     decode,
     described,
@@ -215,24 +217,39 @@ def _pixels(source: Source, limits: MediaLimits) -> Pixels:
 
 
 def _file_behind(image: Image.Image, limits: MediaLimits) -> bytes | None:
-    """Return the file of a PIL image that is opened but not decoded, if PIL would lose some of it or err.
+    """Return the file of a PIL image that is opened but not decoded, if PIL would lose some of it or err."""
+    data = _opened_bytes(image, limits, lambda head: conversion_of(head) > 1)
+    return None if data is None else encoded(data, limits, "image")
+
+
+def _opened_bytes(
+    image: Image.Image, limits: MediaLimits, is_wanted: Callable[[bytes], bool]
+) -> bytes | None:
+    """Return the file of a PIL image that is opened but not decoded, if its beginning is wanted.
 
     It stays as it is: neither decoded nor read on.
     """
     file = getattr(image, "fp", None)
-    if not isinstance(image, ImageFile.ImageFile) or not image.tile or file is None or image.tell() != 0:
+    if not isinstance(image, ImageFile.ImageFile) or file is None or not _is_first_and_undecoded(image):
         return None
     try:
         with _CALLERS_IMAGE:
             place = file.tell()
             file.seek(0)
             data = bytes(file.read(_HEADER_BYTES))
-            if conversion_of(data) > 1:
+            wanted = is_wanted(data)
+            if wanted:
                 data += file.read(limits.max_bytes + 1)
             file.seek(place)
     except (MediaError, OSError, ValueError):  # closed by now, or it cannot go back
         return None
-    return encoded(data, limits, "image") if conversion_of(data) > 1 else None
+    return data if wanted else None
+
+
+def _is_first_and_undecoded(image: ImageFile.ImageFile) -> bool:
+    if image.format == "HEIF":  # pillow-heif has no tiles, and lets go of the file when it decodes
+        return not getattr(image, "is_animated", False)
+    return bool(image.tile) and image.tell() == 0
 
 
 def _check_pil(image: Image.Image, limits: MediaLimits) -> None:
@@ -243,6 +260,9 @@ def _check_pil(image: Image.Image, limits: MediaLimits) -> None:
         message = f"the {image.format} format is not read; convert the image to RGB first"
         raise MediaError(message, code="image_format")
     limits.check_size(*image.size)
+    jpeg = _opened_bytes(image, limits, lambda head: head[:2] == b"\xff\xd8")
+    if jpeg is not None and len(jpeg) <= limits.max_bytes:
+        check_opened_jpeg(jpeg, image, limits)
 
 
 def _hash_pil(image: Image.Image) -> str:
