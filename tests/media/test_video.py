@@ -290,6 +290,18 @@ def test__decode_video__recording_whose_clock_does_not_start_at_zero__read(kind:
     assert [found.duration, *found.seconds] == pytest.approx([3, 0.2, 0.7, 1.2, 1.7, 2.2, 2.7])
 
 
+@pytest.mark.parametrize("starts", [(0, 0), (0, 4000), (4000, 0), (150, 0)])
+def test__decode_video__streams_one_behind_the_other__in_their_order(starts: tuple[int, int]) -> None:
+    times = [[start + 10 * index for index in range(30)] for start in starts]
+    parts = [clip(30, codec="libx264", kind="mpegts", times=part) for part in times]
+    found = decode_video(b"".join(parts), 6)
+    assert code_of(b"".join(parts), limits=VideoLimits(max_seconds=5)) == "video_too_long"
+    assert brightness(found.images) == brightness(
+        [load_video(part, 3)[i] for part in parts for i in range(3)]
+    )
+    assert [found.duration, *found.seconds] == pytest.approx([6, 0.5, 1.5, 2.5, 3.5, 4.5, 5.5])
+
+
 def test__decode_video__avi_with_frames_that_repeat_the_one_before__by_time() -> None:
     times = [0, 10, 20, 30, 40, 50, 60, 70, 80, 280]
     found = decode_video(clip(10, kind="avi", times=times), 3)

@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -47,6 +48,8 @@ _CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,flv,asf"
 _USUAL_RATE = 24.0  # frames a second of a video, for a file that names no times and no rate
 # Elsewhere a seek goes by decoding times, or by places in the file, and may end behind the wanted key frame.
 _INDEXED = ("mov", "matroska")
+# Seconds by which the clock of an MPEG stream may go back, as a slip, and ahead, as FFmpeg has it.
+_MOST_BACK, _MOST_AHEAD = 0.25, 10
 # Elsewhere FFmpeg reckons the duration from what is there.
 _STATES_DURATION = ("matroska", "flv", "asf")
 
@@ -174,7 +177,8 @@ def list_packets(container: Any, stream: Any, limits: VideoLimits) -> Listing:
     """List the packets of a stream without decoding one."""
     times: list[int | None] = []
     keys: list[int] = []
-    end = n_packets = last_step = 0
+    steps: list[int] = []
+    end = n_packets = 0
     latest = 0.0
     for packet in container.demux():
         if packet.size == 0:
@@ -184,7 +188,8 @@ def list_packets(container: Any, stream: Any, limits: VideoLimits) -> Listing:
         if packet.stream_index != stream.index:
             continue
         n_packets += 1
-        last_step = max(last_step, packet.dts or 0)
+        if packet.dts is not None:
+            steps.append(packet.dts)
         if n_packets > limits.max_frames:
             raise too_long(f"more than {limits.max_frames} frames")
         # What an editor cut off at the beginning is decoded, but not shown.
@@ -198,12 +203,14 @@ def list_packets(container: Any, stream: Any, limits: VideoLimits) -> Listing:
     if not times:
         raise _no_frames("has no frames")
     known = sorted(time for time in times if time is not None)
-    if _states_more(container, stream, n_packets, last_step + _usual_gap(known)):
+    if _states_more(container, stream, n_packets, max(steps, default=0) + _usual_gap(known)):
         raise cut_short()
+    if container.format.name.startswith("mpeg") and _jumps(steps, stream.time_base):
+        return _in_order(len(times), float(_usual_gap(steps) * stream.time_base), limits)
     repeated = len(set(known)) < len(known)
     if len(known) < len(times) or (repeated and known[0] == known[-1]):
         rate = float(stream.average_rate or 0) or _USUAL_RATE
-        return Listing(list(range(len(times))), [], len(times), False, 1 / rate)
+        return _in_order(len(times), 1 / rate, limits)
     end = max(end, known[-1] + _usual_gap(known))
     seekable = container.format.name.startswith(_INDEXED)
     # AVI has one rate and times of decoding, from which FFmpeg guesses wrong where frames are reordered.
@@ -211,6 +218,28 @@ def list_packets(container: Any, stream: Any, limits: VideoLimits) -> Listing:
     listing = Listing(known, sorted(keys), end, timed, float(stream.time_base), seekable and timed)
     _check_duration(container, listing, latest, limits)
     return listing
+
+
+def _jumps(steps: list[int], unit: Fraction) -> bool:
+    """Return whether the clock goes back or far ahead, as where streams were put one behind the other.
+
+    Players close such gaps: what counts is the order.
+    """
+    return any(
+        not -_MOST_BACK <= (later - earlier) * unit <= _MOST_AHEAD for earlier, later in pairwise(steps)
+    )
+
+
+def _in_order(n_frames: int, unit: float, limits: VideoLimits) -> Listing:
+    """Return a listing by frame numbers, for frames whose times do not say when they are shown."""
+    listing = Listing(list(range(n_frames)), [], n_frames, False, unit)
+    _check_not_longer(listing, limits)
+    return listing
+
+
+def _check_not_longer(listing: Listing, limits: VideoLimits) -> None:
+    if listing.duration > limits.max_seconds:
+        raise too_long(f"{listing.duration:.0f} seconds, more than {limits.max_seconds:g}")
 
 
 def _states_more(container: Any, stream: Any, n_packets: int, n_steps: int) -> bool:
@@ -233,9 +262,8 @@ def _usual_gap(times: list[int]) -> int:
 
 def _check_duration(container: Any, listing: Listing, latest: float, limits: VideoLimits) -> None:
     """Check the length of a video, and that the last packet of all streams ends where the header says."""
+    _check_not_longer(listing, limits)
     seconds = listing.duration
-    if seconds > limits.max_seconds:
-        raise too_long(f"{seconds:.0f} seconds, more than {limits.max_seconds:g}")
     promised = float((container.duration or 0) / 1e6)
     start = max(listing.times[0] * listing.unit, 0)  # many durations are from zero on
     if container.streams.audio and container.format.name.startswith(_STATES_DURATION):
