@@ -325,10 +325,16 @@ def test__decode_video__recording_that_begins_between_key_frames__from_the_first
         decoded = container.decode(video=0)
         shown = [frame.to_ndarray(format="rgb24", interpolation=EXACT) for frame in decoded]
     assert len(shown) < 60 - n_dropped
-    found = decode_video(file.getvalue(), 30)
-    for image, index in zip(found.images, even_frames(range(len(shown)), len(shown), 30), strict=True):
-        np.testing.assert_array_equal(np.asarray(image), shown[index])
-    assert (found.seconds[0], found.duration) == pytest.approx((0, len(shown) / 10))
+    for n_frames in (1, 2, 30):
+        found, expected = (
+            decode_video(file.getvalue(), n_frames),
+            even_frames(range(len(shown)), len(shown), n_frames),
+        )
+        for image, index in zip(found.images, expected, strict=True):
+            np.testing.assert_array_equal(np.asarray(image), shown[index])
+        assert [found.duration, *found.seconds] == pytest.approx(
+            [index / 10 for index in (len(shown), *expected)]
+        )
     assert count_frames(file.getvalue(), 100, 5.0) == len(decode_video(file.getvalue(), 100, fps=5.0).images)
 
 

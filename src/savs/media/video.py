@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -167,7 +167,8 @@ def video_stream(container: Any, limits: VideoLimits) -> Any:
     if not streams:
         raise _no_frames("has no video stream (audio clip only?)")
     stream = next((s for s in streams if s.disposition & kinds.default), streams[0])
-    if stream.codec_context is None:  # a codec that this FFmpeg does not know
+    # A codec that this FFmpeg does not know, or a stream that never says its size.
+    if stream.codec_context is None or not stream.codec_context.width:
         raise undecodable_video()
     limits.frame.check_size(stream.codec_context.width, stream.codec_context.height)
     return stream
@@ -468,13 +469,9 @@ def decode_video(
         stream = video_stream(container, limits)
         listing = list_packets(container, stream, limits)
     n_frames = listing.count(n_frames, fps)
-    try:
-        wanted = even_frames(listing.times, listing.end, n_frames)
-        found, n_decoded = _read(data, listing, sorted(set(wanted)), seeking and listing.seekable, limits)
-    except _BeginsLaterError as later:
-        listing = replace(listing, times=listing.times[later.index :])
-        wanted = even_frames(listing.times, listing.end, n_frames)
-        found, n_decoded = _read(data, listing, sorted(set(wanted)), False, limits)
+    listing = _from_first_shown(data, listing, limits)
+    wanted = even_frames(listing.times, listing.end, n_frames)
+    found, n_decoded = _read(data, listing, sorted(set(wanted)), seeking and listing.seekable, limits)
     seconds = [(listing.times[index] - listing.times[0]) * listing.unit for index in wanted]
     return Decoded([found[index] for index in wanted], n_decoded, seconds, listing.duration)
 
@@ -496,12 +493,18 @@ def even_frames(times: Sequence[int], end: int, n_frames: int) -> list[int]:
     return [bisect_right(times, middle) - 1 for middle in middles]
 
 
-class _BeginsLaterError(Exception):
-    """The first frames refer to some that were cut off: what is shown begins at the first key frame."""
+def _from_first_shown(data: bytes, listing: Listing, limits: VideoLimits) -> Listing:
+    """Return a listing without the first frames if they refer to some that were cut off.
 
-    def __init__(self, index: int) -> None:
-        super().__init__()
-        self.index = index
+    Then what is shown begins at the first key frame, however few frames are wanted.
+    """
+    if not listing.timed or not listing.keys or listing.times[0] == listing.keys[0]:
+        return listing
+    with opened(data) as container:
+        frame = next(_frames(container, video_stream(container, limits)), None)
+    if frame is None or frame.pts != listing.keys[0]:
+        return listing
+    return replace(listing, times=listing.times[bisect_left(listing.times, frame.pts) :])
 
 
 def _read(
@@ -540,8 +543,6 @@ def _decode(
             if n_pixels > limits.max_pixels:
                 raise too_long(f"more than {limits.max_pixels} pixels on the way to the wanted frames")
             position = bisect_right(listing.times, frame.pts) - 1 if listing.timed else position + 1
-            if n_decoded == 1 and position > index and listing.times[position] in listing.keys[:1]:
-                raise _BeginsLaterError(position)
             if position >= index:
                 break
         else:
