@@ -160,6 +160,15 @@ def test__fault_11__broken_container_or_playlist__item_error(data: bytes) -> Non
     assert code_of(data) == "video_undecodable"
 
 
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "JPEG"])
+def test__fault_11__image_as_a_video__said(kind: str) -> None:
+    file = io.BytesIO()
+    frames = [PILImage.new("RGB", (32, 32), (level, 0, 0)) for level in (0, 200)]
+    frames[0].save(file, kind, **({} if kind == "JPEG" else {"save_all": True, "append_images": frames[1:]}))
+    with pytest.raises(MediaError, match=f"a {kind} file is an image and no video"):
+        decode_video(file.getvalue())
+
+
 def test__fault_11__index_at_the_end_missing__not_called_a_audio() -> None:
     data = clip(6)
     assert code_of(data[: data.index(b"moov") - 4]) == "video_undecodable"

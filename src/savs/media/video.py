@@ -140,7 +140,16 @@ def opened(data: bytes) -> Iterator[Any]:
     except MediaError:
         raise
     except (av.error.FFmpegError, ValueError, OSError, EOFError, IndexError, MemoryError):
-        raise undecodable_video() from None
+        raise _an_image(data) or undecodable_video() from None
+
+
+_IMAGES = {"GIF": b"GIF8", "PNG": b"\x89PNG", "JPEG": b"\xff\xd8\xff"}
+
+
+def _an_image(data: bytes) -> MediaError | None:
+    kind = next((kind for kind, magic in _IMAGES.items() if data.startswith(magic)), None)
+    message = f"a {kind} file is an image and no video; give it as an image, or convert an animation to MP4"
+    return None if kind is None else MediaError(message, code="video_undecodable")
 
 
 def _ends_before_its_segment(data: bytes) -> bool:
