@@ -416,6 +416,16 @@ def test__containers_that_are_not_read__advice(magic: bytes) -> None:
     assert code_of(magic + encoded(noise())[4:]) == "audio_format"
 
 
+@pytest.mark.parametrize("bits", [12, 20, 32])
+def test__flac_of_bits_that_are_not_read__said(bits: int) -> None:
+    data = encoded(noise(), "FLAC")
+    rest = int.from_bytes(data[20:22], "big") & ~0x01F0
+    changed = patched(data, 20, ">H", rest | (bits - 1) << 4)
+    with pytest.raises(ItemError, match=f"a FLAC file of {bits} bits a sample") as caught:
+        read(changed)
+    assert caught.value.code == "audio_format"
+
+
 def test__ogg_of_another_coding__said() -> None:
     file = io.BytesIO()
     with av.open(file, "w", format="ogg") as container:

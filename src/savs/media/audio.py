@@ -213,7 +213,15 @@ def blocks_of_file(data: bytes, limits: AudioLimits) -> Iterator[tuple[int, NDAr
         # libsndfile's own text may quote whatever is in the file.
         if isinstance(error, MediaError):
             raise
-        raise undecodable_audio() from None
+        raise _of_other_bits(data) or undecodable_audio() from None
+
+
+def _of_other_bits(data: bytes) -> MediaError | None:
+    """Return the error for a FLAC file with bits that libsndfile does not read (RFC 9639, section 8.2)."""
+    if data[:4] != b"fLaC" or len(data) < 22:
+        return None
+    bits = ((data[20] & 1) << 4 | data[21] >> 4) + 1
+    return None if bits in (8, 16, 24) or bits < 4 else format_error(f"a FLAC file of {bits} bits a sample")
 
 
 class _Reader(io.BytesIO):
