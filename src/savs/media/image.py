@@ -270,7 +270,7 @@ def _hash_pil(image: Image.Image) -> str:
         pixels = described(image)
         copy = image.copy()
         palette = copy.getpalette("RGBA") if copy.mode in {"P", "PA"} else None
-        orientation = copy.getexif().get(0x0112, 1)
+        orientation = image.getexif().get(0x0112, 1)  # a copy has not what was set on the image
         header: tuple[object, ...]
         header = ("pil", copy.mode, copy.size, palette, copy.info.get("transparency"), orientation)
         # Where the same pixels are read in another way; hashes of all others are those of earlier versions.
