@@ -215,11 +215,12 @@ def list_packets(container: Any, stream: Any, limits: VideoLimits) -> Listing:
     known = sorted(time for time in times if time is not None)
     if _states_more(container, stream, n_packets, max(steps, default=0) + _usual_gap(known)):
         raise cut_short()
+    rate = float(stream.average_rate or 0) or _USUAL_RATE
     if container.format.name.startswith("mpeg") and _jumps(steps, stream.time_base):
-        return _in_order(len(times), float(_usual_gap(steps) * stream.time_base), limits)
+        gap = float(_usual_gap(steps) * stream.time_base)
+        return _in_order(len(times), gap if gap > 0 else 1 / rate, limits)
     repeated = len(set(known)) < len(known)
     if len(known) < len(times) or (repeated and known[0] == known[-1]):
-        rate = float(stream.average_rate or 0) or _USUAL_RATE
         return _in_order(len(times), 1 / rate, limits)
     end = max(end, known[-1] + _usual_gap(known))
     seekable = container.format.name.startswith(_INDEXED)
