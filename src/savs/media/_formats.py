@@ -41,6 +41,7 @@ from savs._optional import import_optional
 from savs.errors import MediaError, MissingDependencyError
 from savs.media._jpeg import looks_unfinished, with_more_data
 from savs.media._levels import FULL_16_BIT, Levels, mode_error
+from savs.media._main_image import coded_colors
 from savs.media._modes import Pixels
 from savs.media.limits import DEFAULT_LIMITS, MediaLimits, too_many_pixels
 
@@ -568,18 +569,15 @@ def _corrected_tiff(file: TiffImagePlugin.TiffImageFile, image: Image.Image) -> 
 
 _HIGH_RANGE = {16: "PQ", 18: "HLG"}
 _BT2020_PRIMARIES = {2, 9}  # also where the file does not say: PQ and HLG are of BT.2100
-_COLOR_BOX = b"colrnclx"
 
 
 def _high_range(data: bytes) -> tuple[str, bool] | None:
     """Return ``"PQ"`` or ``"HLG"``, and whether colors are those of BT.2020, as the file says."""
-    numbers: tuple[int, ...]
+    numbers: tuple[int, ...] = ()
     if data[:4] == b"\x89PNG":
         numbers = tuple((_png_chunk(data, b"cICP") or b"")[:2])
-    elif _brands(data) and _COLOR_BOX in data[: -len(_COLOR_BOX)]:
-        numbers = struct.unpack_from(">HH", data, data.index(_COLOR_BOX) + len(_COLOR_BOX))
-    else:
-        numbers = ()
+    elif _brands(data):
+        numbers = coded_colors(data) or ()
     transfer = _HIGH_RANGE.get(numbers[1]) if len(numbers) == 2 else None
     return None if transfer is None else (transfer, numbers[0] in _BT2020_PRIMARIES)
 
