@@ -15,6 +15,7 @@ import soxr
 
 from savs.errors import ItemError
 from savs.media import Audio, MediaWarning, load_audio
+from savs.media._audio_files import _checksum
 from savs.media.audio import audio_conversion
 
 RATE = 8000
@@ -414,6 +415,20 @@ def test__audio_conversion__another_only_where_the_end_was_lost(kind: str, codin
 @pytest.mark.parametrize("magic", [b"BW64", b"RIFX", b"caff", b"riff"])
 def test__containers_that_are_not_read__advice(magic: bytes) -> None:
     assert code_of(magic + encoded(noise())[4:]) == "audio_format"
+
+
+@pytest.mark.parametrize("coding", ["VORBIS", "OPUS"])
+def test__ogg__recorded_from_a_stream_that_runs_already__the_same_clip(coding: str) -> None:
+    data = encoded(noise(96_000), "OGG", coding, 48_000)
+    late = bytearray()
+    for page in map(bytearray, pages_of(data)):
+        (position,) = struct.unpack_from("<q", page, 6)
+        if position > 0:
+            struct.pack_into("<q", page, 6, position + 480_000)
+            page[22:26] = bytes(4)
+            page[22:26] = _checksum(bytes(page))
+        late += page
+    np.testing.assert_array_equal(read(bytes(late), 48_000), read(data, 48_000))
 
 
 @pytest.mark.parametrize("bits", [12, 20, 32])

@@ -246,6 +246,7 @@ def _check_header(file: Any, limits: AudioLimits) -> None:
 def _decoded(file: Any, limits: AudioLimits) -> Iterator[tuple[int, NDArray[np.float32]]]:
     rate, channels, n_read = int(file.samplerate), int(file.channels), 0
     mix = _Mix()
+    file.seek(0)  # libsndfile begins Opus whose clock does not start at zero with what is to be skipped
     while True:
         block = file.read(max(_FILE_BLOCK // channels, 1), dtype="float32", always_2d=True)
         if not len(block):
