@@ -248,16 +248,15 @@ def _no_tiff() -> MediaError:
 # JPEG.
 
 
-def check_opened_jpeg(data: bytes, opened: Image.Image, limits: MediaLimits) -> None:
-    """Raise `MediaError` (``image_undecodable``) if the JPEG file behind an opened image ends early.
-
-    The opened image stays as it is. One that `Image.draft` made smaller is not looked at.
-    """
+def is_as_opened(data: bytes, opened: Image.Image, limits: MediaLimits) -> bool:
+    """Return whether an opened image is that of its file: not made smaller by `Image.draft`, nor turned."""
     with pillow_at_work():
         image = _open(data, limits)
-        if (image.size, image.mode) == (opened.size, opened.mode):
-            image.load()
-            _check_jpeg_end(image, data, limits)
+        orientations = [one.getexif().get(_ORIENTATION, 1) for one in (image, opened)]
+        return (image.size, image.mode) == (opened.size, opened.mode) and len(set(orientations)) == 1
+
+
+_ORIENTATION = 0x0112
 
 
 def _check_jpeg_end(image: Image.Image, data: bytes, limits: MediaLimits) -> None:

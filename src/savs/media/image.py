@@ -22,10 +22,10 @@ from savs.media._bit_depth import levels_checked
 from savs.media._coercion import a_type, as_image, settled_part
 from savs.media._formats import (
     ALLOWED_FORMATS,
-    check_opened_jpeg,
     conversion_of,
     decode,
     described,
+    is_as_opened,
     pillow_at_work,
     size_in_header,
 )
@@ -159,6 +159,9 @@ def content_hash(source: Source, limits: MediaLimits = DEFAULT_LIMITS) -> str:
         return hashlib.sha256(header.encode() + source.tobytes()).hexdigest()
     _check_pil(source, limits)
     file = _file_behind(source, limits)
+    jpeg = _opened_jpeg(source, limits)
+    if jpeg is not None:
+        decode(jpeg, limits)  # which looks at its end
     # Not the hash of the bytes alone: older stores have it for what they read from the file in another way.
     return _hash_pil(source) if file is None else hashlib.sha256(b"opened " + file).hexdigest()
 
@@ -212,6 +215,9 @@ def _pixels(source: Source, limits: MediaLimits) -> Pixels:
     file = _file_behind(source, limits)
     if file is not None:
         return decode(file, limits)
+    jpeg = _opened_jpeg(source, limits)
+    if jpeg is not None:
+        return decode(jpeg, limits)
     with _CALLERS_IMAGE, pillow_at_work():
         return described(source)
 
@@ -220,6 +226,15 @@ def _file_behind(image: Image.Image, limits: MediaLimits) -> bytes | None:
     """Return the file of a PIL image that is opened but not decoded, if PIL would lose some of it or err."""
     data = _opened_bytes(image, limits, lambda head: conversion_of(head) > 1)
     return None if data is None else encoded(data, limits, "image")
+
+
+def _opened_jpeg(image: Image.Image, limits: MediaLimits) -> bytes | None:
+    """Return the JPEG file of a PIL image that is opened as it is in it, and not decoded."""
+    data = _opened_bytes(image, limits, lambda head: head[:2] == b"\xff\xd8")
+    if data is None or len(data) > limits.max_bytes:
+        return None
+    with _CALLERS_IMAGE:
+        return data if is_as_opened(data, image, limits) else None
 
 
 def _opened_bytes(
@@ -260,9 +275,6 @@ def _check_pil(image: Image.Image, limits: MediaLimits) -> None:
         message = f"the {image.format} format is not read; convert the image to RGB first"
         raise MediaError(message, code="image_format")
     limits.check_size(*image.size)
-    jpeg = _opened_bytes(image, limits, lambda head: head[:2] == b"\xff\xd8")
-    if jpeg is not None and len(jpeg) <= limits.max_bytes:
-        check_opened_jpeg(jpeg, image, limits)
 
 
 def _hash_pil(image: Image.Image) -> str:
