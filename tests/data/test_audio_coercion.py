@@ -230,7 +230,32 @@ def test__tensor__samples_as_its_array() -> None:
     wave = torch.linspace(-1, 1, 100)
     for item in (Audio(wave, 8000), {"array": wave, "sampling_rate": 8000}):  # type: ignore[arg-type]
         np.testing.assert_array_equal(as_example(item).audios[0].source, wave.numpy())
-    assert refused(Audio(wave.requires_grad_(), 8000)).code == "audio_array"  # type: ignore[arg-type]
+    for other in (wave.clone().requires_grad_(), wave.bfloat16()):
+        found = as_example(Audio(other, 8000)).audios[0].source  # type: ignore[arg-type]
+        np.testing.assert_array_equal(found, other.detach().float().numpy())
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        *[(f"a.{ending}", Video) for ending in ("3gp", "3g2", "MTS", "m2ts", "vob", "asf", "f4v")],
+        *[(f"a.{ending}", Image) for ending in ("mpo", "dib", "pjpeg")],
+        ("a.mp2", Audio),
+    ],
+)
+def test__endings_of_what_is_read__a_medium_and_not_a_text(name: str, kind: type) -> None:
+    for item in (name, [name, "What is it?"], {"file_name": name, "question": "What is it?"}):
+        example = as_example(item)
+        assert type((*example.images, *example.audios)[0]) is kind
+        assert name not in example.text
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"), [("a.ogv", "the video to MP4"), ("a.m4b", "to WAV or FLAC"), ("a.cur", "PNG")]
+)
+def test__endings_of_what_is_not_read__advice_and_not_a_text(name: str, advice: str) -> None:
+    for item in (name, [name, "What is it?"], {"file_name": name, "question": "What is it?"}):
+        assert advice in refused(item).message
 
 
 def test__as_audio__same_audio__itself() -> None:

@@ -15,6 +15,7 @@ import soxr
 
 from savs.errors import ItemError
 from savs.media import Audio, MediaWarning, load_audio
+from savs.media._audio_files import _checksum
 from savs.media.audio import audio_conversion
 
 RATE = 8000
@@ -297,6 +298,17 @@ def test__mp3_inside_wav__all_of_it() -> None:
         assert code_of(b"RIFF" + struct.pack("<I", len(body)) + body) == "audio_undecodable"
 
 
+@pytest.mark.parametrize("n_channels", [1, 2])
+def test__mp3_with_a_header_of_fraunhofer__not_played(n_channels: int) -> None:
+    frames = mp3_frames(mp3(noise(40_000 * n_channels).reshape(-1, n_channels), mode="CONSTANT"))[1:]
+    numbers = struct.pack(">HHHIIHHHH", 1, 0, 75, 0, len(frames), 0, 1, 2, 1)
+    head = (frames[0][:4] + bytes(32) + b"VBRI" + numbers).ljust(len(frames[0]), b"\0")[: len(frames[0])]
+    data = b"".join(frames)
+    np.testing.assert_array_equal(read(head + data, 44_100), read(data, 44_100))
+    assert len(decoded_by_ffmpeg(head + data)[0]) == len(decoded_by_ffmpeg(data)[0])
+    assert (audio_conversion(Audio(head + data)), audio_conversion(Audio(data))) == (3, 2)
+
+
 def layer_2(samples: np.ndarray, rate: int = 44_100) -> bytes:
     file = io.BytesIO()
     with av.open(file, "w", format="mp2") as container:
@@ -403,6 +415,41 @@ def test__audio_conversion__another_only_where_the_end_was_lost(kind: str, codin
 @pytest.mark.parametrize("magic", [b"BW64", b"RIFX", b"caff", b"riff"])
 def test__containers_that_are_not_read__advice(magic: bytes) -> None:
     assert code_of(magic + encoded(noise())[4:]) == "audio_format"
+
+
+@pytest.mark.parametrize("coding", ["VORBIS", "OPUS"])
+def test__ogg__recorded_from_a_stream_that_runs_already__the_same_clip(coding: str) -> None:
+    data = encoded(noise(96_000), "OGG", coding, 48_000)
+    late = bytearray()
+    for page in map(bytearray, pages_of(data)):
+        (position,) = struct.unpack_from("<q", page, 6)
+        if position > 0:
+            struct.pack_into("<q", page, 6, position + 480_000)
+            page[22:26] = bytes(4)
+            page[22:26] = _checksum(bytes(page))
+        late += page
+    np.testing.assert_array_equal(read(bytes(late), 48_000), read(data, 48_000))
+
+
+@pytest.mark.parametrize("bits", [12, 20, 32])
+def test__flac_of_bits_that_are_not_read__said(bits: int) -> None:
+    data = encoded(noise(), "FLAC")
+    rest = int.from_bytes(data[20:22], "big") & ~0x01F0
+    changed = patched(data, 20, ">H", rest | (bits - 1) << 4)
+    with pytest.raises(ItemError, match=f"a FLAC file of {bits} bits a sample") as caught:
+        read(changed)
+    assert caught.value.code == "audio_format"
+
+
+def test__ogg_of_another_coding__said() -> None:
+    file = io.BytesIO()
+    with av.open(file, "w", format="ogg") as container:
+        stream: Any = container.add_stream("flac", rate=RATE, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 4096), np.int16), "s16", "mono")
+        frame.sample_rate, frame.pts = RATE, 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    assert code_of(file.getvalue()) == "audio_format"
 
 
 def test__checksum__a_plain_loop() -> None:

@@ -563,7 +563,27 @@ def test__fault_02__jpeg_that_ends_early_with_an_end_marker__undecodable(mode, o
     cut = begin + int((len(data) - begin) * kept)
     while data[cut - 1] == 0xFF:
         cut -= 1
-    assert refused(data[:cut] + b"\xff\xd9").code == "image_undecodable"
+    early = data[:cut] + b"\xff\xd9"
+    assert refused(early).code == "image_undecodable"
+    opened = Image.open(io.BytesIO(early))
+    for read in (load_image, content_hash, load_image):
+        with pytest.raises(MediaError) as caught:
+            read(opened)
+        assert caught.value.code == "image_undecodable"
+
+
+def test__fault_02__opened_jpeg__read_as_it_is_asked_for():
+    data = jpeg("RGB", (96, 96))
+    whole, smaller = Image.open(io.BytesIO(data)), Image.open(io.BytesIO(data))
+    smaller.draft("RGB", (48, 48))
+    assert (load_image(whole).size, load_image(smaller).size) == ((96, 96), (48, 48))
+    assert content_hash(whole) == content_hash(Image.open(io.BytesIO(data)))
+
+
+def test__fault_07__tiff_of_colors_that_share_their_hue__said_to_be_not_read():
+    # Y of 2x2 pixels, Cb, Cr, uncompressed: Pillow knows YCbCr, and not that pixels share it.
+    data = tiff(bytes(range(6)) * 24, (16, 6), 8, 6, samples=3, tags={530: (3, [2, 2])})
+    assert "compression that are not read" in str(refused(data))
 
 
 # High dynamic range.

@@ -13,8 +13,10 @@ from PIL import Image
 from tests.media.image_files import oriented
 
 from savs.errors import MediaError
-from savs.media import MediaLimits, MediaWarning, image_area, load_image
+from savs.media import MediaLimits, MediaWarning, content_hash, image_area, load_image
 from savs.media._hdr import to_standard_range
+from savs.media._main_image import coded_colors
+from savs.media.image import conversion
 
 CORNERS = np.zeros((64, 96, 3), np.uint8)
 CORNERS[:32, :48], CORNERS[:32, 48:], CORNERS[32:, :48] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
@@ -190,4 +192,36 @@ def test__fault_07__high_dynamic_range__shown_as_videos_are(encode):
     same = np.asarray(load_image(data)).astype(np.uint16) * 257
     expected = to_standard_range(same, "PQ", wide=True)
     assert abs(expected.astype(int) - same // 257).max() > 20
-    assert close(load_image(pq), expected)
+    opened = pillow_heif.HeifImageFile if encode is heic else Image.open
+    for source in (pq, opened(io.BytesIO(pq))):
+        assert close(load_image(source), expected)
+    assert len({content_hash(opened(io.BytesIO(one))) for one in (pq, data)}) == 2
+    assert (conversion(pq), conversion(data)) == (2, 1)
+
+
+def with_another_image(data: bytes) -> bytes:
+    """The same file with the colors of another image, PQ, in front of those of its only one."""
+    box = struct.pack(">I8sHHHB", 19, b"colrnclx", 9, 16, 9, 128)
+    at = data.index(b"ipco") + 4
+    new = bytearray(data[:at] + box + data[at:])
+    for kind in (b"meta", b"iprp", b"ipco"):
+        place = new.index(kind) - 4
+        struct.pack_into(">I", new, place, struct.unpack_from(">I", new, place)[0] + len(box))
+    place = new.index(b"iloc") + 4
+    place += 12 if new[place + 5] else 14  # of the pixels in the file
+    struct.pack_into(">I", new, place, struct.unpack_from(">I", new, place)[0] + len(box))
+    place = new.index(b"ipma") + 4 + 8 + 2
+    for index in range(place + 1, place + 1 + new[place]):
+        new[index] += 1  # the numbers of its properties
+    return bytes(new)
+
+
+@pytest.mark.parametrize("encode", FORMATS)
+def test__fault_07__high_dynamic_range_of_another_image_in_the_file__not_that_of_the_main_one(encode):
+    data = encode(CORNERS // 2)
+    changed = with_another_image(data)
+    assert (coded_colors(data), coded_colors(changed)) == ((1, 13), (1, 13))
+    assert np.array_equal(np.asarray(load_image(changed)), np.asarray(load_image(data)))
+    assert conversion(changed) == 1
+    for end in range(0, 600, 7):  # damaged files are for the decoder to refuse
+        coded_colors(changed[:end])

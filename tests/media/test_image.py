@@ -460,3 +460,16 @@ def test__load_image__image_part__the_same_pixels(png: bytes, tmp_path: Path) ->
         assert load_image(form).tobytes() == load_image(png).tobytes()
     with pytest.raises(ExampleError, match="web addresses are opened only of hosts that are allowed"):
         load_image(ImagePart("https://x.org/a.png"))  # type: ignore[arg-type]
+
+
+def test__content_hash__orientation_set_on_an_image__as_it_is_read() -> None:
+    pixels = np.arange(12 * 8 * 3, dtype=np.uint8).reshape(12, 8, 3)
+    turned, buffer = Image.fromarray(pixels), io.BytesIO()
+    turned.getexif()[0x0112] = 6
+    turned.save(buffer, "PNG", exif=turned.getexif())
+    reset = Image.open(buffer)
+    reset.getexif()[0x0112] = 1
+    assert [load_image(image).size for image in (turned, reset)] == [(12, 8), (8, 12)]
+    as_stored = content_hash(Image.fromarray(pixels))
+    assert content_hash(turned) == content_hash(Image.open(buffer)) != as_stored
+    assert content_hash(reset) == as_stored

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import struct
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -158,6 +160,15 @@ def test__fault_11__broken_container_or_playlist__item_error(data: bytes) -> Non
     assert code_of(data) == "video_undecodable"
 
 
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "JPEG"])
+def test__fault_11__image_as_a_video__said(kind: str) -> None:
+    file = io.BytesIO()
+    frames = [PILImage.new("RGB", (32, 32), (level, 0, 0)) for level in (0, 200)]
+    frames[0].save(file, kind, **({} if kind == "JPEG" else {"save_all": True, "append_images": frames[1:]}))
+    with pytest.raises(MediaError, match=f"a {kind} file is an image and no video"):
+        decode_video(file.getvalue())
+
+
 def test__fault_11__index_at_the_end_missing__not_called_a_audio() -> None:
     data = clip(6)
     assert code_of(data[: data.index(b"moov") - 4]) == "video_undecodable"
@@ -223,6 +234,91 @@ def test__decode_video__beginning_cut_off_by_an_editor__what_is_left() -> None:
     assert [found.duration, *found.seconds] == pytest.approx([2.5, 0.2, 0.7, 1.2, 1.7, 2.2])
 
 
+def edited(data: bytes, *spans: tuple[int, float]) -> bytes:
+    """An MP4 file with an edit list instead of its own: milliseconds to show, and seconds from where on."""
+    with av.open(io.BytesIO(data)) as container:
+        units = container.streams.video[0].time_base.denominator
+    place = data.index(b"edts") - 4
+    old, first = (struct.unpack_from(">I", data, place + n)[0] for n in (0, 28))  # its start is zero here
+    starts = [-1 if start < 0 else first + round(units * start) for _, start in spans]
+    rows = [
+        struct.pack(">iiI", shown, start, 0x10000) for (shown, _), start in zip(spans, starts, strict=True)
+    ]
+    content = struct.pack(">II", 0, len(spans)) + b"".join(rows)
+    edits = struct.pack(">I4sI4s", 16 + len(content), b"edts", 8 + len(content), b"elst") + content
+    new = bytearray(data[:place] + edits + data[place + old :])
+    for kind in (b"moov", b"trak"):  # behind the frames, whose places stay as they are
+        at = new.index(kind) - 4
+        struct.pack_into(">I", new, at, struct.unpack_from(">I", new, at)[0] + len(new) - len(data))
+    return bytes(new)
+
+
+@pytest.mark.parametrize(
+    ("spans", "expected"),
+    [
+        ([(1000, 0)], range(10)),  # the end cut off
+        ([(1000, 1.3)], range(13, 23)),  # both ends, between two key frames
+        ([(500, 0), (500, 2.4)], [*range(5), *range(24, 29)]),  # the middle
+        ([(500, 2.4), (500, 0)], [*range(24, 29), *range(5)]),  # two parts the other way round
+        ([(8000, -1), (4000, 0)], range(40)),  # nothing for 8 seconds
+    ],
+    ids=["end", "both", "middle", "swapped", "late"],
+)
+def test__decode_video__cut_by_an_editor__what_a_player_shows(
+    spans: list[tuple[int, float]], expected: Sequence[int]
+) -> None:
+    whole = clip(40, codec="libx264", gop=6)
+    data, all_frames = edited(whole, *spans), load_video(whole, 40)
+    for seeking in (True, False):
+        found = decode_video(data, len(expected), seeking=seeking)
+        assert brightness(found.images) == brightness([all_frames[index] for index in expected])
+        assert found.duration == pytest.approx(len(expected) / 10)
+
+
+@pytest.mark.parametrize("part", [0.99, 0.9, 0.6])
+def test__fault_02__edited_or_fragmented_file_cut_inside_its_frames__item_error(part: float) -> None:
+    whole = clip(40, codec="libx264", gop=6)
+    at, end = whole.index(b"mdat") - 4, whole.index(b"moov") - 4
+    index = bytearray(edited(whole, (3000, 0))[end:])  # in front of the frames, as for streaming
+    places = index.index(b"stco") + 12
+    (first,) = struct.unpack_from(">I", index, places)
+    struct.pack_into(">I", index, places, first + len(index))
+    data = whole[:at] + bytes(index) + whole[at:end]
+    assert len(load_video(data, 3)) == 3
+    assert code_of(data[: at + len(index) + int(part * 0.75 * (end - at))]) == "video_cut_short"
+
+
+@pytest.mark.parametrize(
+    ("kind", "codec"), [("matroska", "libx264"), ("webm", "libvpx"), ("mpegts", "libx264")]
+)
+def test__decode_video__recording_whose_clock_does_not_start_at_zero__read(kind: str, codec: str) -> None:
+    late = [9000 + 10 * index for index in range(30)]  # 90 seconds, as the later parts of a long recording
+    found = decode_video(clip(30, codec=codec, kind=kind, times=late), 6)
+    expected = decode_video(clip(30, codec=codec, kind=kind), 6)
+    assert brightness(found.images) == brightness(expected.images)
+    assert [found.duration, *found.seconds] == pytest.approx([3, 0.2, 0.7, 1.2, 1.7, 2.2, 2.7])
+
+
+@pytest.mark.parametrize("starts", [(0, 0), (0, 4000), (4000, 0), (150, 0)])
+def test__decode_video__streams_one_behind_the_other__in_their_order(starts: tuple[int, int]) -> None:
+    times = [[start + 10 * index for index in range(30)] for start in starts]
+    parts = [clip(30, codec="libx264", kind="mpegts", times=part) for part in times]
+    found = decode_video(b"".join(parts), 6)
+    assert code_of(b"".join(parts), limits=VideoLimits(max_seconds=5)) == "video_too_long"
+    assert brightness(found.images) == brightness(
+        [load_video(part, 3)[i] for part in parts for i in range(3)]
+    )
+    assert [found.duration, *found.seconds] == pytest.approx([6, 0.5, 1.5, 2.5, 3.5, 4.5, 5.5])
+
+
+def test__decode_video__avi_with_frames_that_repeat_the_one_before__by_time() -> None:
+    times = [0, 10, 20, 30, 40, 50, 60, 70, 80, 280]
+    found = decode_video(clip(10, kind="avi", times=times), 3)
+    images = load_video(clip(10, kind="avi"), 10)
+    assert brightness(found.images) == brightness([images[index] for index in (4, 8, 8)])
+    assert found.duration == pytest.approx(2.9)
+
+
 @pytest.mark.parametrize(("codec", "n_dropped"), [("libx264", 5), ("mpeg2video", 5), ("mpeg2video", 14)])
 def test__decode_video__recording_that_begins_between_key_frames__from_the_first_one(
     codec: str, n_dropped: int
@@ -238,10 +334,16 @@ def test__decode_video__recording_that_begins_between_key_frames__from_the_first
         decoded = container.decode(video=0)
         shown = [frame.to_ndarray(format="rgb24", interpolation=EXACT) for frame in decoded]
     assert len(shown) < 60 - n_dropped
-    found = decode_video(file.getvalue(), 30)
-    for image, index in zip(found.images, even_frames(range(len(shown)), len(shown), 30), strict=True):
-        np.testing.assert_array_equal(np.asarray(image), shown[index])
-    assert (found.seconds[0], found.duration) == pytest.approx((0, len(shown) / 10))
+    for n_frames in (1, 2, 30):
+        found, expected = (
+            decode_video(file.getvalue(), n_frames),
+            even_frames(range(len(shown)), len(shown), n_frames),
+        )
+        for image, index in zip(found.images, expected, strict=True):
+            np.testing.assert_array_equal(np.asarray(image), shown[index])
+        assert [found.duration, *found.seconds] == pytest.approx(
+            [index / 10 for index in (len(shown), *expected)]
+        )
     assert count_frames(file.getvalue(), 100, 5.0) == len(decode_video(file.getvalue(), 100, fps=5.0).images)
 
 

@@ -12,12 +12,12 @@ from savs.media._coercion import (
     IMAGE_SUFFIXES,
     UNREAD_AUDIO_SUFFIXES,
     UNREAD_IMAGE_SUFFIXES,
+    UNREAD_VIDEO_SUFFIXES,
     VIDEO_SUFFIXES,
 )
 
 __all__ = ["Skipped", "readable_suffixes"]
 
-_UNREAD_VIDEO_SUFFIXES = frozenset({".3gp", ".3g2", ".mts", ".m2ts", ".vob", ".ogv", ".rm", ".rmvb"})
 _MOST_KINDS = 5
 _PLURALS = {
     "hidden file or folder": "hidden files or folders",
@@ -88,7 +88,7 @@ def _advice(suffix: str) -> str:
         return "pip install 'savs[heif]'"
     kinds = {
         "an image": UNREAD_IMAGE_SUFFIXES,
-        "a video": _UNREAD_VIDEO_SUFFIXES,
+        "a video": UNREAD_VIDEO_SUFFIXES,
         "an audio": UNREAD_AUDIO_SUFFIXES,
     }
     return next(

@@ -177,12 +177,15 @@ def _check_whole(data: bytes) -> None:
 def conversion_of(data: bytes) -> int:
     """Return the version of the rules by which a file is read: 1 where every version of savs reads the same.
 
-    2 for those whose end was once lost: with a tag in front, or with lengths that are not right.
+    2 for those whose end was once lost: with a tag in front, or with lengths that are not right. 3 for those
+    that once began with a header as silence.
     """
     try:
         inner = whole(data)
     except MediaError:
         return 2
+    if inner[:1] == b"\xff" and inner[_VBRI : _VBRI + 4] == b"VBRI":
+        return 3
     is_guessed = inner[:1] == b"\xff" and not _stated(inner[:64])
     return 1 if inner is data and not is_guessed else 2
 
@@ -289,13 +292,14 @@ def _is_explained(data: bytes, place: int, order: str) -> bool:
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _HEAD, _SUM = 27, 22  # bytes of a page's head, and where its checksum stands in it (RFC 3533, section 6)
 _BEGINS, _ENDS = 2, 4  # flags of a page
+_OGG_CODINGS = (b"\x01vorbis", b"OpusHead")
 
 
 def _check_ogg(data: bytes) -> None:
     """Check every page; what stands behind the last one is not looked at."""
     next_number: dict[bytes, int] = {}
     is_open: dict[bytes, bool] = {}
-    place, header = 0, True
+    place, header, is_read = 0, True, False
     while place + _HEAD <= len(data) and data[place : place + 4] == b"OggS":
         body = place + _HEAD + data[place + _HEAD - 1]
         end = body + sum(data[place + _HEAD : body])
@@ -306,12 +310,15 @@ def _check_ogg(data: bytes) -> None:
         if flags & _BEGINS and not header:
             raise several()
         header = header and bool(flags & _BEGINS)
+        is_read |= bool(flags & _BEGINS) and data.startswith(_OGG_CODINGS, body)
         number = int.from_bytes(data[place + 18 : place + 22], "little")
         expected = next_number.get(stream, number)
         if number != expected or _checksum(data[place:end]) != data[place + _SUM : place + _SUM + 4]:
             raise undecodable_audio()
         next_number[stream], is_open[stream] = number + 1, not flags & _ENDS
         place = end
+    if not is_read:
+        raise format_error("of another coding than Vorbis and Opus in an OGG file (FLAC, Speex)")
     if data.find(b"OggS", place) >= 0:
         raise cut_short() if place + _HEAD > len(data) else undecodable_audio()
     if any(is_open.values()):
@@ -340,6 +347,9 @@ _KBITS = {  # by version (1, and 2 with 2.5) and layer: ISO/IEC 11172-3, 2.4.2.3
     (2, 2): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
     (2, 3): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
+
+
+_VBRI = 36  # where a header of Fraunhofer's encoders stands in the first frame
 
 
 @dataclass(frozen=True)
@@ -406,6 +416,8 @@ def _frames(data: bytes) -> _Frames:
 
 def _stated(frame: bytes) -> int | None:
     """Return how many frames the header in the first frame says there are; 0: not said; None: no header."""
+    if frame[_VBRI : _VBRI + 4] == b"VBRI":  # which writers count in different ways, and decoders play
+        return 0
     place = max(frame.find(b"Xing"), frame.find(b"Info"))
     if place < 0 or place + 12 > len(frame):
         return None

@@ -99,27 +99,45 @@ HEIC_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
 """Endings of the image files that need pillow-heif."""
 
 IMAGE_SUFFIXES = HEIC_SUFFIXES | {
-    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
+    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".pjpeg", ".pjp", ".mpo", ".webp", ".gif", ".bmp"),
+    *(".dib", ".tif", ".tiff", ".avif"),
 }
 """Endings of the image files that `savs.media` reads."""
 
 UNREAD_IMAGE_SUFFIXES = frozenset(
     {
-        *(".svg", ".psd", ".eps", ".jp2", ".j2k", ".jxl", ".ico", ".tga", ".pcx", ".xcf", ".exr", ".dcm"),
+        *(".svg", ".psd", ".eps", ".jp2", ".j2k", ".jpx", ".jxl", ".ico", ".cur", ".tga", ".pcx", ".xcf"),
+        *(".exr", ".dcm"),
         *(".ppm", ".pgm", ".pbm", ".pnm", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"),
     }
 )
 """Endings of image files that are refused with advice."""
 
-VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv"})
-"""Endings of the video files that `savs.media.video` reads."""
+VIDEO_SUFFIXES = frozenset(
+    {
+        *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".asf", ".flv", ".f4v"),
+        *(".3gp", ".3g2", ".mts", ".m2ts", ".vob"),
+    }
+)
+"""Endings of the video files that `savs.media.video` reads; those that end in .ts are often programs."""
+
+UNREAD_VIDEO_SUFFIXES = frozenset({".ogv", ".rm", ".rmvb", ".mxf"})
+"""Endings of video files that are refused with advice."""
 
 AUDIO_SUFFIXES = frozenset(
-    {".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd"}
+    {
+        *(".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".aif", ".aiff", ".aifc", ".au"),
+        ".snd",
+    }
 )
 """Endings of the audio files that `savs.media.audio` reads."""
 
-UNREAD_AUDIO_SUFFIXES = frozenset({".m4a", ".aac", ".wma", ".amr", ".mid", ".midi", ".ogv", ".caf"})
+UNREAD_AUDIO_SUFFIXES = frozenset(
+    {
+        *(".m4a", ".m4b", ".aac", ".ac3", ".wma", ".amr", ".mid", ".midi", ".caf", ".w64", ".mka", ".weba"),
+        *(".spx", ".ape"),
+    }
+)
 """Endings of audio files that are refused with advice."""
 
 _AUDIOS = AUDIO_SUFFIXES | UNREAD_AUDIO_SUFFIXES
@@ -177,7 +195,7 @@ _SEPARATORS = re.compile(r"[/\\]")
 _STARTS = re.compile(r"(?:\.{1,2}|~|[A-Za-z]:)[/\\]")
 _SENTENCE = re.compile(r"[?!;:,.]\s|[?\"<>|*]")
 _MOST_WORDS = 5
-_MEDIA_SUFFIXES = IMAGE_SUFFIXES | UNREAD_IMAGE_SUFFIXES | VIDEO_SUFFIXES | _AUDIOS
+_MEDIA_SUFFIXES = IMAGE_SUFFIXES | UNREAD_IMAGE_SUFFIXES | VIDEO_SUFFIXES | UNREAD_VIDEO_SUFFIXES | _AUDIOS
 _DATA_SUFFIXES = frozenset({".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet"})
 
 
@@ -404,6 +422,8 @@ def _of_suffix(suffix: str, source: Path) -> Image:
         raise audio_error(f"a {suffix} file")
     if suffix in VIDEO_SUFFIXES:
         return Video(source)
+    if suffix in UNREAD_VIDEO_SUFFIXES:
+        raise ExampleError(f"{suffix} files are not read; convert the video to MP4", code="video_type")
     if suffix in _DATA_SUFFIXES:
         message = f"a {suffix} file is no image; savs.read_examples reads data files"
         raise ExampleError(message, code="image_format")
@@ -575,11 +595,14 @@ def _holds_samples(source: Any) -> bool:
 
 
 def _checked_samples(source: Any) -> NDArray[Any]:
+    if is_tensor(source):
+        source = source.detach().cpu()
+        if str(source.dtype) == "torch.bfloat16":  # which NumPy has not
+            source = source.float()
     try:
         samples = np.asarray(source)
     except (ValueError, TypeError, OverflowError, RuntimeError):
-        kinds = "rows of different lengths or a tensor with gradients"
-        message = f"the audio clip's samples are not an array, as {kinds}"
+        message = "the audio clip's samples are not an array, as rows of different lengths"
         raise ExampleError(message, code="audio_array") from None
     if isinstance(source, np.ma.MaskedArray):
         raise _audio_array_error("is masked; use .filled(0)", samples)

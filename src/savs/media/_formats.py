@@ -41,6 +41,7 @@ from savs._optional import import_optional
 from savs.errors import MediaError, MissingDependencyError
 from savs.media._jpeg import looks_unfinished, with_more_data
 from savs.media._levels import FULL_16_BIT, Levels, mode_error
+from savs.media._main_image import coded_colors
 from savs.media._modes import Pixels
 from savs.media.limits import DEFAULT_LIMITS, MediaLimits, too_many_pixels
 
@@ -135,7 +136,7 @@ def decode(data: bytes, limits: MediaLimits) -> Pixels:
         if _is_16_bit_color(image):
             pixels = _load_16_bit_color(image, data, limits)
         else:
-            image.load()
+            _load(image)
             _check_jpeg_end(image, data, limits)
             pixels = described(image)
         limits.check_size(*image.size)
@@ -144,12 +145,22 @@ def decode(data: bytes, limits: MediaLimits) -> Pixels:
         if image.format == "PNG" and data[24] == 16:
             pixels.levels = _png_levels(data, pixels.values)
         pixels.uncovered = _outside(frame, image.size)
-        pixels.high_range = _high_range(image, data)
+        pixels.high_range = _high_range(data)
     if animated:
         # Nothing after the second frame's header is looked at.
         which = "main image" if image.format == _HEIF else "first frame"
         pixels.remarks.append(f"an animated or multi-page image: only its {which} is used")
     return pixels
+
+
+def _load(image: ImageFile.ImageFile) -> None:
+    if image.format != "TIFF":
+        image.load()
+        return
+    try:
+        image.load()
+    except Exception:  # also where Pillow knows the kind of file, but not how its pixels are packed
+        raise _no_tiff() from None
 
 
 def size_in_header(data: bytes) -> tuple[int, int]:
@@ -171,6 +182,8 @@ def conversion_of(data: bytes) -> int:
     if data[:4] == b"\x89PNG" and len(data) > 25:
         changed = data[24] == 16 or (data[24] in (2, 4) and data[25] == 0) or b"cICP" in data[:1024]
         return 2 if changed else 1
+    if _brands(data):
+        return 1 if _high_range(data) is None else 2
     if data[:4] == b"GIF8":
         with pillow_at_work():
             image = _open(data, DEFAULT_LIMITS)
@@ -216,11 +229,7 @@ def _not_allowed(data: bytes) -> MediaError:
     if _brands(data) & (_HEIC_BRANDS | _AVIF_BRANDS | _SHARED_BRANDS):
         return undecodable()
     if _PHOTOMETRIC in (_tiff_entries(data) or {}):
-        message = (
-            "the bytes are no whole TIFF image, or have bits, channels or a compression that are not read; "
-            "fetch it again, or save it as PNG"
-        )
-        return MediaError(message, code="image_undecodable")
+        return _no_tiff()
     for name, (start, magic) in _OTHER_FORMATS.items():
         if data[start : start + len(magic)] == magic:
             message = f"{name} is not read; save the image as one of {', '.join(_PILLOW_FORMATS)}"
@@ -228,7 +237,26 @@ def _not_allowed(data: bytes) -> MediaError:
     return undecodable()
 
 
+def _no_tiff() -> MediaError:
+    message = (
+        "the bytes are no whole TIFF image, or have bits, channels or a compression that are not read; "
+        "fetch it again, or save it as PNG"
+    )
+    return MediaError(message, code="image_undecodable")
+
+
 # JPEG.
+
+
+def is_as_opened(data: bytes, opened: Image.Image, limits: MediaLimits) -> bool:
+    """Return whether an opened image is that of its file: not made smaller by `Image.draft`, nor turned."""
+    with pillow_at_work():
+        image = _open(data, limits)
+        orientations = [one.getexif().get(_ORIENTATION, 1) for one in (image, opened)]
+        return (image.size, image.mode) == (opened.size, opened.mode) and len(set(orientations)) == 1
+
+
+_ORIENTATION = 0x0112
 
 
 def _check_jpeg_end(image: Image.Image, data: bytes, limits: MediaLimits) -> None:
@@ -540,17 +568,15 @@ def _corrected_tiff(file: TiffImagePlugin.TiffImageFile, image: Image.Image) -> 
 
 _HIGH_RANGE = {16: "PQ", 18: "HLG"}
 _BT2020_PRIMARIES = {2, 9}  # also where the file does not say: PQ and HLG are of BT.2100
-_COLOR_BOX = b"colrnclx"
 
 
-def _high_range(image: Image.Image, data: bytes) -> tuple[str, bool] | None:
+def _high_range(data: bytes) -> tuple[str, bool] | None:
     """Return ``"PQ"`` or ``"HLG"``, and whether colors are those of BT.2020, as the file says."""
-    if image.format == "PNG":
+    numbers: tuple[int, ...] = ()
+    if data[:4] == b"\x89PNG":
         numbers = tuple((_png_chunk(data, b"cICP") or b"")[:2])
-    elif image.format in {"AVIF", _HEIF} and _COLOR_BOX in data:
-        numbers = struct.unpack_from(">HH", data, data.index(_COLOR_BOX) + len(_COLOR_BOX))
-    else:
-        numbers = ()
+    elif _brands(data):
+        numbers = coded_colors(data) or ()
     transfer = _HIGH_RANGE.get(numbers[1]) if len(numbers) == 2 else None
     return None if transfer is None else (transfer, numbers[0] in _BT2020_PRIMARIES)
 

@@ -213,7 +213,15 @@ def blocks_of_file(data: bytes, limits: AudioLimits) -> Iterator[tuple[int, NDAr
         # libsndfile's own text may quote whatever is in the file.
         if isinstance(error, MediaError):
             raise
-        raise undecodable_audio() from None
+        raise _of_other_bits(data) or undecodable_audio() from None
+
+
+def _of_other_bits(data: bytes) -> MediaError | None:
+    """Return the error for a FLAC file with bits that libsndfile does not read (RFC 9639, section 8.2)."""
+    if data[:4] != b"fLaC" or len(data) < 22:
+        return None
+    bits = ((data[20] & 1) << 4 | data[21] >> 4) + 1
+    return None if bits in (8, 16, 24) or bits < 4 else format_error(f"a FLAC file of {bits} bits a sample")
 
 
 class _Reader(io.BytesIO):
@@ -238,6 +246,7 @@ def _check_header(file: Any, limits: AudioLimits) -> None:
 def _decoded(file: Any, limits: AudioLimits) -> Iterator[tuple[int, NDArray[np.float32]]]:
     rate, channels, n_read = int(file.samplerate), int(file.channels), 0
     mix = _Mix()
+    file.seek(0)  # libsndfile begins Opus whose clock does not start at zero with what is to be skipped
     while True:
         block = file.read(max(_FILE_BLOCK // channels, 1), dtype="float32", always_2d=True)
         if not len(block):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from savs.media._formats import (
     conversion_of,
     decode,
     described,
+    is_as_opened,
     pillow_at_work,
     size_in_header,
 )
@@ -157,6 +159,9 @@ def content_hash(source: Source, limits: MediaLimits = DEFAULT_LIMITS) -> str:
         return hashlib.sha256(header.encode() + source.tobytes()).hexdigest()
     _check_pil(source, limits)
     file = _file_behind(source, limits)
+    jpeg = _opened_jpeg(source, limits)
+    if jpeg is not None:
+        decode(jpeg, limits)  # which looks at its end
     # Not the hash of the bytes alone: older stores have it for what they read from the file in another way.
     return _hash_pil(source) if file is None else hashlib.sha256(b"opened " + file).hexdigest()
 
@@ -210,29 +215,56 @@ def _pixels(source: Source, limits: MediaLimits) -> Pixels:
     file = _file_behind(source, limits)
     if file is not None:
         return decode(file, limits)
+    jpeg = _opened_jpeg(source, limits)
+    if jpeg is not None:
+        return decode(jpeg, limits)
     with _CALLERS_IMAGE, pillow_at_work():
         return described(source)
 
 
 def _file_behind(image: Image.Image, limits: MediaLimits) -> bytes | None:
-    """Return the file of a PIL image that is opened but not decoded, if PIL would lose some of it or err.
+    """Return the file of a PIL image that is opened but not decoded, if PIL would lose some of it or err."""
+    data = _opened_bytes(image, limits, lambda head: conversion_of(head) > 1)
+    return None if data is None else encoded(data, limits, "image")
+
+
+def _opened_jpeg(image: Image.Image, limits: MediaLimits) -> bytes | None:
+    """Return the JPEG file of a PIL image that is opened as it is in it, and not decoded."""
+    data = _opened_bytes(image, limits, lambda head: head[:2] == b"\xff\xd8")
+    if data is None or len(data) > limits.max_bytes:
+        return None
+    with _CALLERS_IMAGE:
+        return data if is_as_opened(data, image, limits) else None
+
+
+def _opened_bytes(
+    image: Image.Image, limits: MediaLimits, is_wanted: Callable[[bytes], bool]
+) -> bytes | None:
+    """Return the file of a PIL image that is opened but not decoded, if its beginning is wanted.
 
     It stays as it is: neither decoded nor read on.
     """
     file = getattr(image, "fp", None)
-    if not isinstance(image, ImageFile.ImageFile) or not image.tile or file is None or image.tell() != 0:
+    if not isinstance(image, ImageFile.ImageFile) or file is None or not _is_first_and_undecoded(image):
         return None
     try:
         with _CALLERS_IMAGE:
             place = file.tell()
             file.seek(0)
             data = bytes(file.read(_HEADER_BYTES))
-            if conversion_of(data) > 1:
+            wanted = is_wanted(data)
+            if wanted:
                 data += file.read(limits.max_bytes + 1)
             file.seek(place)
     except (MediaError, OSError, ValueError):  # closed by now, or it cannot go back
         return None
-    return encoded(data, limits, "image") if conversion_of(data) > 1 else None
+    return data if wanted else None
+
+
+def _is_first_and_undecoded(image: ImageFile.ImageFile) -> bool:
+    if image.format == "HEIF":  # pillow-heif has no tiles, and lets go of the file when it decodes
+        return not getattr(image, "is_animated", False)
+    return bool(image.tile) and image.tell() == 0
 
 
 def _check_pil(image: Image.Image, limits: MediaLimits) -> None:
@@ -250,7 +282,7 @@ def _hash_pil(image: Image.Image) -> str:
         pixels = described(image)
         copy = image.copy()
         palette = copy.getpalette("RGBA") if copy.mode in {"P", "PA"} else None
-        orientation = copy.getexif().get(0x0112, 1)
+        orientation = image.getexif().get(0x0112, 1)  # a copy has not what was set on the image
         header: tuple[object, ...]
         header = ("pil", copy.mode, copy.size, palette, copy.info.get("transparency"), orientation)
         # Where the same pixels are read in another way; hashes of all others are those of earlier versions.

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import io
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -47,6 +48,8 @@ _CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,flv,asf"
 _USUAL_RATE = 24.0  # frames a second of a video, for a file that names no times and no rate
 # Elsewhere a seek goes by decoding times, or by places in the file, and may end behind the wanted key frame.
 _INDEXED = ("mov", "matroska")
+# Seconds by which the clock of an MPEG stream may go back, as a slip, and ahead, as FFmpeg has it.
+_MOST_BACK, _MOST_AHEAD = 0.25, 10
 # Elsewhere FFmpeg reckons the duration from what is there.
 _STATES_DURATION = ("matroska", "flv", "asf")
 
@@ -137,7 +140,16 @@ def opened(data: bytes) -> Iterator[Any]:
     except MediaError:
         raise
     except (av.error.FFmpegError, ValueError, OSError, EOFError, IndexError, MemoryError):
-        raise undecodable_video() from None
+        raise _an_image(data) or undecodable_video() from None
+
+
+_IMAGES = {"GIF": b"GIF8", "PNG": b"\x89PNG", "JPEG": b"\xff\xd8\xff"}
+
+
+def _an_image(data: bytes) -> MediaError | None:
+    kind = next((kind for kind, magic in _IMAGES.items() if data.startswith(magic)), None)
+    message = f"a {kind} file is an image and no video; give it as an image, or convert an animation to MP4"
+    return None if kind is None else MediaError(message, code="video_undecodable")
 
 
 def _ends_before_its_segment(data: bytes) -> bool:
@@ -164,7 +176,8 @@ def video_stream(container: Any, limits: VideoLimits) -> Any:
     if not streams:
         raise _no_frames("has no video stream (audio clip only?)")
     stream = next((s for s in streams if s.disposition & kinds.default), streams[0])
-    if stream.codec_context is None:  # a codec that this FFmpeg does not know
+    # A codec that this FFmpeg does not know, or a stream that never says its size.
+    if stream.codec_context is None or not stream.codec_context.width:
         raise undecodable_video()
     limits.frame.check_size(stream.codec_context.width, stream.codec_context.height)
     return stream
@@ -174,6 +187,7 @@ def list_packets(container: Any, stream: Any, limits: VideoLimits) -> Listing:
     """List the packets of a stream without decoding one."""
     times: list[int | None] = []
     keys: list[int] = []
+    steps: list[int] = []
     end = n_packets = 0
     latest = 0.0
     for packet in container.demux():
@@ -184,6 +198,8 @@ def list_packets(container: Any, stream: Any, limits: VideoLimits) -> Listing:
         if packet.stream_index != stream.index:
             continue
         n_packets += 1
+        if packet.dts is not None:
+            steps.append(packet.dts)
         if n_packets > limits.max_frames:
             raise too_long(f"more than {limits.max_frames} frames")
         # What an editor cut off at the beginning is decoded, but not shown.
@@ -196,13 +212,16 @@ def list_packets(container: Any, stream: Any, limits: VideoLimits) -> Listing:
                 keys.append(packet.pts)
     if not times:
         raise _no_frames("has no frames")
-    if n_packets < (stream.frames or 0):
-        raise cut_short()
     known = sorted(time for time in times if time is not None)
+    if _states_more(container, stream, n_packets, max(steps, default=0) + _usual_gap(known)):
+        raise cut_short()
+    rate = float(stream.average_rate or 0) or _USUAL_RATE
+    if container.format.name.startswith("mpeg") and _jumps(steps, stream.time_base):
+        gap = float(_usual_gap(steps) * stream.time_base)
+        return _in_order(len(times), gap if gap > 0 else 1 / rate, limits)
     repeated = len(set(known)) < len(known)
     if len(known) < len(times) or (repeated and known[0] == known[-1]):
-        rate = float(stream.average_rate or 0) or _USUAL_RATE
-        return Listing(list(range(len(times))), [], len(times), False, 1 / rate)
+        return _in_order(len(times), 1 / rate, limits)
     end = max(end, known[-1] + _usual_gap(known))
     seekable = container.format.name.startswith(_INDEXED)
     # AVI has one rate and times of decoding, from which FFmpeg guesses wrong where frames are reordered.
@@ -212,6 +231,41 @@ def list_packets(container: Any, stream: Any, limits: VideoLimits) -> Listing:
     return listing
 
 
+def _jumps(steps: list[int], unit: Fraction) -> bool:
+    """Return whether the clock goes back or far ahead, as where streams were put one behind the other.
+
+    Players close such gaps: what counts is the order.
+    """
+    return any(
+        not -_MOST_BACK <= (later - earlier) * unit <= _MOST_AHEAD for earlier, later in pairwise(steps)
+    )
+
+
+def _in_order(n_frames: int, unit: float, limits: VideoLimits) -> Listing:
+    """Return a listing by frame numbers, for frames whose times do not say when they are shown."""
+    listing = Listing(list(range(n_frames)), [], n_frames, False, unit)
+    _check_not_longer(listing, limits)
+    return listing
+
+
+def _check_not_longer(listing: Listing, limits: VideoLimits) -> None:
+    if listing.duration > limits.max_seconds:
+        raise too_long(f"{listing.duration:.0f} seconds, more than {limits.max_seconds:g}")
+
+
+def _states_more(container: Any, stream: Any, n_packets: int, n_steps: int) -> bool:
+    """Return whether a file's index or header has more frames than its packets.
+
+    `n_steps` are the units of time up to the end of the last packet, which are the frames of AVI.
+    """
+    if container.format.name.startswith("mov"):
+        # The number of frames in the header counts those that edit lists leave out, the index does not.
+        return n_packets < sum(1 for entry in stream.index_entries if entry.size > 0)
+    # In AVI a frame without bytes, which is no packet, shows the one before it for longer.
+    n_shown = max(n_packets, n_steps) if container.format.name == "avi" else n_packets
+    return n_shown < int(stream.frames or 0)
+
+
 def _usual_gap(times: list[int]) -> int:
     gaps = sorted(later - earlier for earlier, later in pairwise(times))
     return gaps[len(gaps) // 2] if gaps else 1
@@ -219,14 +273,14 @@ def _usual_gap(times: list[int]) -> int:
 
 def _check_duration(container: Any, listing: Listing, latest: float, limits: VideoLimits) -> None:
     """Check the length of a video, and that the last packet of all streams ends where the header says."""
+    _check_not_longer(listing, limits)
     seconds = listing.duration
-    if seconds > limits.max_seconds:
-        raise too_long(f"{seconds:.0f} seconds, more than {limits.max_seconds:g}")
     promised = float((container.duration or 0) / 1e6)
+    start = max(listing.times[0] * listing.unit, 0)  # many durations are from zero on
     if container.streams.audio and container.format.name.startswith(_STATES_DURATION):
         is_cut = promised > 1.02 * latest + 1
     else:  # the last frame may stay for long
-        is_cut = len(container.streams) == 1 and promised > 1.5 * seconds + 1
+        is_cut = len(container.streams) == 1 and promised - start > 1.5 * seconds + 1
     if is_cut:
         raise cut_short()
 
@@ -425,13 +479,9 @@ def decode_video(
         stream = video_stream(container, limits)
         listing = list_packets(container, stream, limits)
     n_frames = listing.count(n_frames, fps)
-    try:
-        wanted = even_frames(listing.times, listing.end, n_frames)
-        found, n_decoded = _read(data, listing, sorted(set(wanted)), seeking and listing.seekable, limits)
-    except _BeginsLaterError as later:
-        listing = replace(listing, times=listing.times[later.index :])
-        wanted = even_frames(listing.times, listing.end, n_frames)
-        found, n_decoded = _read(data, listing, sorted(set(wanted)), False, limits)
+    listing = _from_first_shown(data, listing, limits)
+    wanted = even_frames(listing.times, listing.end, n_frames)
+    found, n_decoded = _read(data, listing, sorted(set(wanted)), seeking and listing.seekable, limits)
     seconds = [(listing.times[index] - listing.times[0]) * listing.unit for index in wanted]
     return Decoded([found[index] for index in wanted], n_decoded, seconds, listing.duration)
 
@@ -453,12 +503,18 @@ def even_frames(times: Sequence[int], end: int, n_frames: int) -> list[int]:
     return [bisect_right(times, middle) - 1 for middle in middles]
 
 
-class _BeginsLaterError(Exception):
-    """The first frames refer to some that were cut off: what is shown begins at the first key frame."""
+def _from_first_shown(data: bytes, listing: Listing, limits: VideoLimits) -> Listing:
+    """Return a listing without the first frames if they refer to some that were cut off.
 
-    def __init__(self, index: int) -> None:
-        super().__init__()
-        self.index = index
+    Then what is shown begins at the first key frame, however few frames are wanted.
+    """
+    if not listing.timed or not listing.keys or listing.times[0] == listing.keys[0]:
+        return listing
+    with opened(data) as container:
+        frame = next(_frames(container, video_stream(container, limits)), None)
+    if frame is None or frame.pts != listing.keys[0]:
+        return listing
+    return replace(listing, times=listing.times[bisect_left(listing.times, frame.pts) :])
 
 
 def _read(
@@ -497,8 +553,6 @@ def _decode(
             if n_pixels > limits.max_pixels:
                 raise too_long(f"more than {limits.max_pixels} pixels on the way to the wanted frames")
             position = bisect_right(listing.times, frame.pts) - 1 if listing.timed else position + 1
-            if n_decoded == 1 and position > index and listing.times[position] in listing.keys[:1]:
-                raise _BeginsLaterError(position)
             if position >= index:
                 break
         else:
