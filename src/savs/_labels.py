@@ -149,7 +149,7 @@ def with_class_name(cell: Any, names: Sequence[str]) -> Any:
     DataError
         If a number is none of the classes'.
     """
-    if isinstance(cell, list | tuple) or getattr(cell, "shape", ()):
+    if isinstance(cell, list | tuple) or len(getattr(cell, "shape", "")):
         return [with_class_name(part, names) for part in cell]
     plain = plain_value(cell)  # with_format("numpy") and with_format("torch") give numbers of their own
     if not isinstance(plain, int | np.integer):

@@ -290,10 +290,13 @@ class ParquetFiles:
         Of all of them, for messages.
     files : tuple of (str, Path)
         Each file and its name in ids.
+    partitions : mapping of Path to mapping, optional
+        Columns that the folders of a file name (``label=cat``), and their value.
     """
 
     name: str
     files: tuple[tuple[str, Path], ...]
+    partitions: Mapping[Path, Mapping[str, Any]] = field(default_factory=dict)
 
     def count(self) -> int:
         """Return the number of rows, from the files' ends."""
@@ -313,7 +316,9 @@ class ParquetFiles:
                 table = Table(
                     name, file.schema_arrow.names, classes_of_schema(name, file.schema_arrow), start
                 )
-                yield from table.rows(_batches(file), wanted, kept)
+                named = self.partitions.get(path, {})
+                for row in table.rows(_batches(file), wanted, kept):
+                    yield row._replace(cells={**named, **row.cells}) if named else row
                 start += table.n_read
         if not start:
             raise no_rows(self.name)

@@ -139,19 +139,17 @@ def _keeps_items(loader: Any) -> bool:
     """Return whether a loader gives each item of its dataset once, in order."""
     sequential, plain = _torch_type("utils.data.SequentialSampler"), _torch_type("utils.data.BatchSampler")
     iterable = _torch_type("utils.data.IterableDataset")
-    batches = loader.batch_sampler
+    batches: Any = loader.batch_sampler
     if iterable is not None and isinstance(loader.dataset, iterable):
         return loader.num_workers < 2 and not getattr(batches, "drop_last", False)
     if not getattr(loader, "in_order", True) and loader.num_workers:
         return False
-    sampler = loader.sampler
-    if batches is not None:
-        if type(batches) is not plain:
-            return False
-        if batches.drop_last and len(loader.dataset) % batches.batch_size:
-            return False
-        sampler = batches.sampler
-    return type(sampler) is sequential and len(sampler) == len(loader.dataset)
+    if type(batches) not in (type(None), plain):
+        return False
+    if getattr(batches, "drop_last", False) and len(loader.dataset) % batches.batch_size:
+        return False
+    sampler: Any = getattr(batches, "sampler", loader.sampler)
+    return type(sampler) in (sequential,) and len(sampler) == len(loader.dataset)
 
 
 def _items(batch: Any) -> Iterator[Any]:

@@ -151,7 +151,7 @@ def row_to_example(row: Mapping[str, Any], root: Path | None = None) -> Example:
         messages = as_messages(turns, _images(row, root), root)
     else:
         messages = (Message("user", place_images(_text(row), _images(row, root))),)
-    if not any(message.parts for message in messages):
+    if _is_blank(messages):
         raise _empty(row)
     label_column = label_field(row)
     label = None if label_column is None else row[label_column]
@@ -493,8 +493,8 @@ def _coerce(item: Any, root: Path | None) -> Example:
         example = Example((Message("user", _from_pair(item[0], root)),)) if pair else _coerce(item[0], root)
         return replace(example, label=as_label(label))
     if isinstance(item, list) and item and is_message(item[0]):
-        return Example(as_messages(item, (), root))
-    return Example((Message("user", _non_empty(_user_parts(item, root))),))
+        return Example(_with_content(as_messages(item, (), root)))
+    return Example(_with_content((Message("user", _user_parts(item, root)),)))
 
 
 def _user_parts(item: Any, root: Path | None) -> tuple[Part, ...]:
@@ -527,16 +527,25 @@ def _sourced(part: Part | Place) -> Part:
     return part
 
 
-def _non_empty(parts: tuple[Part, ...]) -> tuple[Part, ...]:
-    if not any(not isinstance(part, Text) or part.text.strip() for part in parts):
+def _with_content(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """Return a chat; `ExampleError` (``empty``) if it holds no medium, and no text but blanks."""
+    if _is_blank(messages):
         raise ExampleError(f"the example is empty: no image and no text; {_ACCEPTED}", code="empty")
-    return parts
+    return messages
+
+
+def _is_blank(messages: Sequence[Message]) -> bool:
+    """Return whether a chat holds no medium, and no text but blanks."""
+    parts = [part for message in messages for part in message.parts]
+    return all(isinstance(part, Text) and not part.text.strip() for part in parts)
 
 
 def _checked(example: Example) -> Example:
     messages = as_messages(example.messages)
-    if not any(message.parts for message in messages):
-        raise ExampleError("the example is empty: no image and no text", code="empty", id=example.id)
+    if _is_blank(messages):
+        raise ExampleError(
+            f"the example is empty: no image and no text; {_ACCEPTED}", code="empty", id=example.id
+        )
     label = None if example.label is None else as_label(example.label)
     if messages == example.messages and type(label) is type(example.label):
         return example
