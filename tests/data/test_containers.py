@@ -25,8 +25,10 @@ from torch.utils.data import (
     WeightedRandomSampler,
 )
 
+from savs import SAVModel
+from savs.backbones.fake import FakeBackbone
 from savs.classifiers._validation import label_array
-from savs.data import as_example, as_examples, read_examples
+from savs.data import DataWarning, as_example, as_examples, read_examples
 from savs.data._label_sets import as_label_sets
 from savs.errors import DataError, ExampleError
 
@@ -187,14 +189,20 @@ def test__class_labels__number_of_no_class__refused():
         as_examples(odd)
 
 
-def test__pandas__whole_numbers_with_gaps__stay_whole_numbers():
-    table = pd.DataFrame({"text": ["a", "b", "c"], "label": [1, None, 2], "year": [2020, 2021, None]})
-    found = as_examples(table.assign(share=[1.0, None, 0.5], id=[7, 8, 9]))
-    assert [example.label for example in found] == [1, None, 2]
-    assert {type(example.label) for example in found} == {int, type(None)}
-    assert [example.fields["year"] for example in found] == [2020, 2021, None]
-    assert [str(example.fields["share"]) for example in found] == ["1.0", "None", "0.5"]
-    assert table["year"].dtype == "float64"
+@pytest.mark.parametrize("by_path", [False, True])
+def test__pandas__whole_numbers_with_gaps_in_a_prompt__warned_of_once(by_path, tmp_path):
+    table = pd.DataFrame({"text": ["a", "b", "c"], "year": [2020, 2021, None], "share": [1.0, None, 0.5]})
+    table.to_parquet(tmp_path / "rows.parquet")
+    model = SAVModel(FakeBackbone(), prompt="{text} {year} {share}")
+    with pytest.warns(DataWarning) as caught:
+        model.head_vectors(read_examples(tmp_path / "rows.parquet") if by_path else table)
+    assert [str(one.message) for one in caught] == [
+        "the column 'year' says 2020.0 in the prompt: pandas makes whole numbers decimals where some are "
+        "missing; if they are whole, convert the column with astype('Int64')"
+    ]
+    whole = table.astype({"year": "Int64"})
+    model.head_vectors(whole)
+    assert [example.fields["year"] for example in as_examples(whole)] == [2020, 2021, None]
 
 
 def test__pandas__named_index__is_a_column_as_in_parquet(tmp_path):

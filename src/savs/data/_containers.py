@@ -84,27 +84,12 @@ def _rows(table: Any) -> list[Any] | None:
 
 
 def _rows_of_pandas(table: Any) -> list[Any]:
-    """Return the rows with what pandas keeps apart or changes: a named index, whole numbers with gaps.
-
-    A column of whole numbers of which some are missing becomes one of decimals in pandas: 2020.0.
-    """
+    """Return the rows, with a named index as a column."""
     columns = list(table.columns)
     index = [name for name in getattr(table.index, "names", ()) if name is not None and name not in columns]
     if index:  # as pandas writes it into Parquet
         table = table.reset_index(level=index)[[*columns, *index]]
-    rows = list(table.to_dict("records"))
-    for name, kind in table.dtypes.items():
-        if getattr(kind, "kind", "") != "f":
-            continue
-        known = [row[name] for row in rows if row[name] is not None and row[name] == row[name]]
-        if known and len(known) < len(rows) and all(_is_whole(value) for value in known):
-            for row in rows:
-                row[name] = int(row[name]) if row[name] == row[name] else None
-    return rows
-
-
-def _is_whole(value: float) -> bool:
-    return abs(value) < 2**53 and float(value).is_integer()
+    return list(table.to_dict("records"))
 
 
 def _check_names(names: Iterable[Any]) -> None:
