@@ -7,7 +7,7 @@ import json
 import unicodedata
 import warnings
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from enum import Enum
 from typing import Any
@@ -123,6 +123,50 @@ def _advice(value: Any) -> str:
 
 def _label_error(message: str) -> ExampleError:
     return ExampleError(message, code="label")
+
+
+# Class names of the `datasets` library.
+
+
+def class_names_of(kind: Any) -> tuple[str, ...] | None:
+    """Return the names of the classes of a `ClassLabel`, or of lists of it; None for anything else.
+
+    Parameters
+    ----------
+    kind : object
+        A feature of the ``datasets`` library.
+    """
+    while hasattr(kind, "feature"):
+        kind = kind.feature
+    return tuple(kind.names) if hasattr(kind, "int2str") else None
+
+
+def with_class_name(cell: Any, names: Sequence[str]) -> Any:
+    """Return the name of the class for its number, None for -1 ("not known"); each of a list.
+
+    Raises
+    ------
+    DataError
+        If a number is none of the classes'.
+    """
+    if isinstance(cell, list | tuple) or len(getattr(cell, "shape", "")):
+        return [with_class_name(part, names) for part in cell]
+    plain = plain_value(cell)  # with_format("numpy") and with_format("torch") give numbers of their own
+    if not isinstance(plain, int | np.integer):
+        return cell
+    if -1 <= plain < len(names):
+        return None if plain == -1 else names[int(plain)]
+    raise DataError(f"{int(plain)} is none of the {len(names)} classes of its column")
+
+
+def named_labels(labels: Any) -> Any:
+    """Return the names of the classes of a column of a `datasets.Dataset`; any other labels unchanged."""
+    kind = getattr(labels, "features", None)
+    if kind is None and hasattr(labels, "column_name"):  # of an iterable dataset
+        features = getattr(getattr(labels, "source", None), "features", None)
+        kind = features.get(labels.column_name) if isinstance(features, Mapping) else None
+    names = class_names_of(kind)
+    return labels if names is None else [with_class_name(label, names) for label in labels]
 
 
 # The labels of a set, and those of two sets.

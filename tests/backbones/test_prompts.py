@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -122,3 +124,21 @@ def test__prompt_template__media_at_any_depth_of_a_column__refused(cell: object)
     with pytest.raises(ExampleError, match="holds bytes and no text") as caught:
         PromptTemplate("{shots} {text}").apply(example)
     assert caught.value.code == "prompt_column"
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        (np.array([1, 2]), "[1, 2]"),
+        (np.int64(3), "3"),
+        ({"a": np.int64(1), "b": [np.str_("x")]}, "{'a': 1, 'b': ['x']}"),
+        (np.array([np.array([1, 2]), np.array([3])], dtype=object), "[[1, 2], [3]]"),
+        (torch.tensor(4), "4"),
+        (torch.tensor([1, 2]), "[1, 2]"),
+        (datetime.date(2020, 1, 2), "2020-01-02"),
+        (2.0, "2.0"),
+    ],
+)
+def test__apply__cell_of_any_library__is_written_as_a_list_or_number_of_python(cell, expected) -> None:
+    made = as_example({"text": "own", "other": cell})
+    assert PromptTemplate("{other}").apply(made).text == expected

@@ -186,3 +186,31 @@ def test__multi_label__test_label_that_nobody_knows__is_named(data, fitted, savs
     assert code == 0
     assert json.loads(out)["unknown_labels"] == {"Warm": 1}
     assert "'Warm' and the class 'warm' differ only in case" in error
+
+
+@pytest.mark.parametrize("name", ["rows.parquet", "rows.jsonl"])
+def test__multi_label__true_labels_of_another_type__written_and_wrong(name, data, fitted, savs, tmp_path):
+    (data / "numbers.jsonl").write_text(json.dumps({"image": "0.png", "question": "red", "label": [1, 0]}))
+    code, _, error = savs("evaluate", fitted, data / "numbers.jsonl", "-o", tmp_path / name)
+    assert code == 0, error
+    assert "the classes are of type str, these labels are not (int)" in error
+    read = read_json_lines if name.endswith("l") else lambda path: pq.read_table(path).to_pylist()
+    [row] = read(tmp_path / name)
+    assert (row["true_labels"], row["correct"]) == ([1, 0], False)
+
+
+def test__multi_label__one_is_not_true__in_the_rows_as_in_the_figures(data, backbone, savs, tmp_path):
+    kinds = [[True], [False], [True, False], [True], [False], [True]]
+    shots = [{"image": f"{n}.png", "question": "", "label": own} for n, own in enumerate(kinds)]
+    (data / "truths.jsonl").write_text("".join(json.dumps(row) + "\n" for row in shots))
+    code, _, error = savs(
+        "fit", data / "truths.jsonl", "-b", backbone, "--multi-label", ";", "-o", tmp_path / "m"
+    )
+    assert code == 0, error
+    numbers = [{**row, "label": list(map(int, row["label"]))} for row in shots]
+    (data / "ones.jsonl").write_text("".join(json.dumps(row) + "\n" for row in numbers))
+    code, out, _ = savs("evaluate", tmp_path / "m", data / "ones.jsonl", "--json", "-o", tmp_path / "a.jsonl")
+    assert code == 0
+    report, rows = json.loads(out), list(read_json_lines(tmp_path / "a.jsonl"))
+    assert [row["correct"] for row in rows].count(True) == report["n_correct"]
+    assert any(row["labels"] for row in rows)

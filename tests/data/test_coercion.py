@@ -680,3 +680,21 @@ def test__chat__more_video_parts_than_videos__item_error(beside, message) -> Non
     turn = {"role": "user", "content": [{"type": "video"}, {"type": "video"}]}
     with pytest.raises(ExampleError, match=message):
         as_example({"messages": [turn], **beside})
+
+
+@pytest.mark.parametrize("blank", [" ", "\n\t", "\u00a0"])
+def test__text_of_blanks_alone__is_no_example_in_any_form(blank: str) -> None:
+    turn = {"role": "user", "content": blank}
+    parts = {"role": "user", "content": [{"type": "text", "text": blank}]}
+    forms = (
+        blank,
+        [blank],
+        {"text": blank},
+        {"messages": [turn]},
+        [turn],
+        [parts],
+        Example((Message("user", (Text(blank),)),)),
+    )
+    for form in forms:
+        assert refused(form).code in ("empty", "row")
+    assert as_example([{"role": "system", "content": "Be kind."}, turn]).text == blank

@@ -4,15 +4,32 @@ from __future__ import annotations
 
 from collections import namedtuple
 
+import datasets
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import ConcatDataset, DataLoader, Dataset, IterableDataset, Subset, TensorDataset
+from torch.utils.data import (
+    BatchSampler,
+    ConcatDataset,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    Subset,
+    SubsetRandomSampler,
+    TensorDataset,
+    WeightedRandomSampler,
+)
 
-from savs.data import as_example, as_examples
+from savs import SAVModel
+from savs.backbones.fake import FakeBackbone
+from savs.classifiers._validation import label_array
+from savs.data import DataWarning, as_example, as_examples, read_examples
+from savs.data._label_sets import as_label_sets
 from savs.errors import DataError, ExampleError
 
 PIXELS = np.random.default_rng(1).integers(0, 256, (5, 6, 7, 3), dtype=np.uint8)
@@ -80,9 +97,126 @@ def test__loader__rows_and_own_collate_functions__are_the_examples():
     check_same(as_examples(DataLoader(ConcatDataset([TensorDataset(TENSOR)]), batch_size=2)), labels=False)
 
 
-def test__loader__that_shuffles__refused():
-    with pytest.raises(DataError, match="shuffle"):
-        as_examples(DataLoader(TensorDataset(TENSOR), shuffle=True))
+LOADERS = {
+    "shuffle": {"batch_size": 2, "shuffle": True},
+    "random subset": {"sampler": SubsetRandomSampler(range(5))},
+    "with replacement": {"sampler": WeightedRandomSampler([1.0] * 5, 5)},
+    "batches in another order": {"batch_sampler": BatchSampler(RandomSampler(range(5)), 2, False)},
+    "own batches": {"batch_sampler": [[4, 3], [2, 1, 0]]},
+    "part of the items": {"sampler": SequentialSampler(range(3))},
+    "last ones dropped": {"batch_size": 2, "drop_last": True},
+}
+
+
+@pytest.mark.parametrize("options", LOADERS.values(), ids=LOADERS)
+def test__loader__that_shuffles_repeats_or_drops__refused(options):
+    with pytest.raises(DataError, match="shuffles, repeats or leaves out items"):
+        as_examples(DataLoader(TensorDataset(TENSOR), **options))
+
+
+def test__loader__in_order__is_read_whatever_its_sampler_is_called():
+    batches = BatchSampler(SequentialSampler(TENSOR), 2, drop_last=False)
+    whole = DataLoader(TENSOR, batch_size=5, drop_last=True)
+    for loader in (DataLoader(TENSOR, batch_sampler=batches), whole):
+        check_same(as_examples(loader), labels=False)
+
+
+def test__loader__stream_in_two_workers__refused():
+    with pytest.raises(DataError, match="shuffles, repeats or leaves out items"):
+        as_examples(DataLoader(Stream(), num_workers=2))
+
+
+def classes_dataset(names=("cat", "dog")):
+    features = datasets.Features(
+        {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=list(names))}
+    )
+    rows = {"text": ["first", "second", "third"], "label": [1, 0, -1]}
+    return datasets.Dataset.from_dict(rows, features=features)
+
+
+@pytest.mark.parametrize(
+    "hold",
+    [
+        pytest.param(lambda rows: Subset(rows, range(3)), id="Subset"),
+        pytest.param(lambda rows: DataLoader(rows, batch_size=2), id="DataLoader"),
+        pytest.param(lambda rows: DataLoader(Subset(rows, range(3))), id="DataLoader of a Subset"),
+        pytest.param(lambda rows: ConcatDataset([Subset(rows, [0]), Subset(rows, [1, 2])]), id="Concat"),
+        pytest.param(lambda rows: rows.with_format("arrow")[:], id="Arrow table"),
+        pytest.param(lambda rows: rows.with_format("torch"), id="torch format"),
+    ],
+)
+def test__class_labels__in_whatever_holds_the_dataset__are_names(hold):
+    found = as_examples(hold(classes_dataset()))
+    assert [example.label for example in found] == ["dog", "cat", None]
+
+
+def test__class_labels__of_unlike_datasets_put_together__refused():
+    rows = ConcatDataset([classes_dataset(), classes_dataset(("dog", "cat"))])
+    with pytest.raises(DataError, match="classes of different names"):
+        as_examples(rows)
+
+
+@pytest.mark.parametrize("kind", ["column", "torch format", "iterable"])
+def test__class_labels__column_as_labels__are_names_and_minus_one_is_none(kind):
+    rows = classes_dataset()
+    if kind == "torch format":
+        rows = rows.with_format("torch")
+    held = rows.to_iterable_dataset() if kind == "iterable" else rows
+    with pytest.raises(DataError, match="1 of 3 labels are missing"):
+        as_examples(rows["text"], held["label"])
+    known = rows.select([0, 1])
+    held = known.to_iterable_dataset() if kind == "iterable" else known
+    assert [example.label for example in as_examples(known["text"], held["label"])] == ["dog", "cat"]
+    assert label_array(known["label"]).tolist() == ["dog", "cat"]
+
+
+def test__class_labels__lists_of_them__are_names_in_rows_and_as_labels():
+    features = datasets.Features(
+        {
+            "text": datasets.Value("string"),
+            "kinds": datasets.List(datasets.ClassLabel(names=["cat", "dog"])),
+        }
+    )
+    rows = datasets.Dataset.from_dict({"text": ["a", "b"], "kinds": [[0, 1], []]}, features=features)
+    assert as_examples(rows)[0].fields["kinds"] == ["cat", "dog"]
+    assert as_label_sets(rows["kinds"], 2)[0] == [frozenset({"cat", "dog"}), frozenset()]
+
+
+def test__class_labels__number_of_no_class__refused():
+    table = classes_dataset().with_format("arrow")[:]
+    odd = table.set_column(1, table.schema.field("label"), pa.array([0, 1, 2]))
+    with pytest.raises(DataError, match="2 is none of the 2 classes"):
+        as_examples(odd)
+
+
+@pytest.mark.parametrize("by_path", [False, True])
+def test__pandas__whole_numbers_with_gaps_in_a_prompt__warned_of_once(by_path, tmp_path):
+    table = pd.DataFrame({"text": ["a", "b", "c"], "year": [2020, 2021, None], "share": [1.0, None, 0.5]})
+    table.to_parquet(tmp_path / "rows.parquet")
+    model = SAVModel(FakeBackbone(), prompt="{text} {year} {share}")
+    with pytest.warns(DataWarning) as caught:
+        model.head_vectors(read_examples(tmp_path / "rows.parquet") if by_path else table)
+    assert [str(one.message) for one in caught] == [
+        "the column 'year' says 2020.0 in the prompt: pandas makes whole numbers decimals where some are "
+        "missing; if they are whole, convert the column with astype('Int64')"
+    ]
+    whole = table.astype({"year": "Int64"})
+    model.head_vectors(whole)
+    assert [example.fields["year"] for example in as_examples(whole)] == [2020, 2021, None]
+
+
+def test__pandas__named_index__is_a_column_as_in_parquet(tmp_path):
+    table = pd.DataFrame({"id": ["p", "q"], "text": ["a", "b"], "label": ["x", "y"]}).set_index("id")
+    table.to_parquet(tmp_path / "rows.parquet")
+    found, expected = as_examples(table), read_examples(tmp_path / "rows.parquet")
+    assert [(e.id, e.label, dict(e.fields)) for e in found] == [
+        ("p", "x", {"text": "a", "id": "p"}),
+        ("q", "y", {"text": "b", "id": "q"}),
+    ]
+    assert [(e.id, e.label, dict(e.fields)) for e in expected] == [
+        (e.id, e.label, dict(e.fields)) for e in found
+    ]
+    assert [e.label for e in as_examples(["a", "b"], table[["label"]])] == ["x", "y"]
 
 
 def test__tensor__of_images__is_a_list_of_them():

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -295,3 +296,47 @@ def test__parquet__without_features__the_library_is_not_loaded_and_nothing_is_ca
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert not home.exists()
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.parquet"]
+
+
+def partitioned(folder: Path, places: list[str], **more: Any) -> Path:
+    for number, place in enumerate(places):
+        (folder / place).mkdir(parents=True)
+        write_parquet(folder / place / "0.parquet", [{"question": f"q{number}", **more}])
+    return folder
+
+
+def test__parquet__folders_of_partitions__columns_as_pandas_reads_them(tmp_path: Path) -> None:
+    folder = partitioned(tmp_path / "rows", ["label=cat/year=2023", "label=a%20dog/year=2024"])
+    found = read_examples(folder)
+    assert sorted((e.text, e.label, e.fields["year"]) for e in found) == [
+        ("q0", "cat", 2023),
+        ("q1", "a dog", 2024),
+    ]
+    table = pd.read_parquet(folder)
+    pairs = zip(table["question"], table["label"], table["year"], strict=True)
+    assert sorted((e.text, e.label, e.fields["year"]) for e in found) == sorted(pairs)
+    assert count_rows(folder) == 2
+    assert [e.id for e in read_examples(folder, limit=1)] == ["label=a%20dog/year=2024/0.parquet:1"]
+
+
+@pytest.mark.parametrize(
+    ("places", "labels"),
+    [
+        (["label=1", "label=-2"], [1, -2]),
+        (["label=01", "label=2"], ["01", "2"]),
+        (["label=1", "label=__HIVE_DEFAULT_PARTITION__"], [1, None]),
+        (["label=a=b", "label=c"], ["a=b", "c"]),
+        (["train/label=x", "train/label=y"], ["x", "y"]),
+    ],
+)
+def test__parquet__values_of_partitions__whole_numbers_or_text(
+    tmp_path: Path, places: list[str], labels: list[Any]
+) -> None:
+    found = {e.text: e.label for e in read_examples(partitioned(tmp_path / "rows", places))}
+    assert [found["q0"], found["q1"]] == labels
+    assert [type(found["q0"]), type(found["q1"])] == list(map(type, labels))
+
+
+def test__parquet__column_of_a_file_and_its_folder__the_file_is_right(tmp_path: Path) -> None:
+    folder = partitioned(tmp_path / "rows", ["label=x"], label="own")
+    assert [e.label for e in read_examples(folder)] == ["own"]

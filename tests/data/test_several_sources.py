@@ -257,3 +257,11 @@ def test__columns__label_under_another_name__error_with_columns_and_option(tmp_p
         read_examples(tmp_path / "a.csv", require_labels=True)
     (example,) = read_examples(tmp_path / "a.csv", label_column="class", require_labels=True)
     assert example.label == "x"
+
+
+def test__several__a_folder_and_what_lies_in_it__error(folder: Path) -> None:
+    write_parquet(folder / "more" / "p.parquet", [{"question": "s", "label": "z"}])
+    for source in (["photos", "photos/deep"], ["photos/deep/a.png", "photos"], ["more", "more/p.parquet"]):
+        with pytest.raises(DataError, match="by itself and by a folder around it"):
+            read_examples(source)
+    assert len(read_examples(["photos/img2.jpg", "photos/deep", "more", "c.parquet"])) == 6

@@ -93,3 +93,13 @@ def test__is_untyped__places_that_have_only_text(tmp_path: Path) -> None:
 def test__count_rows__jsonl__blank_lines_are_no_rows(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(b'\xef\xbb\xbf\r\n{"question": "p"}\r\n  \r\n{"question": "q"}')
     assert count_rows(tmp_path / "a.jsonl") == 2 == len(read_examples(tmp_path / "a.jsonl"))
+
+
+@pytest.mark.parametrize(("name", "form"), [("a.jsonl", "%s"), ("a.json", "[%s]")])
+def test__json__number_beyond_all_numbers__error(tmp_path: Path, name: str, form: str) -> None:
+    path = tmp_path / name
+    path.write_text(form % '{"text": "a", "label": "x", "size": -1e400}')
+    with pytest.raises(DataError, match=r"a\.json.*-1e400 is too large for a number; write it as text"):
+        read_examples(path)
+    path.write_text(form % '{"text": "a", "label": "x", "size": 1e300}')
+    assert read_examples(path)[0].fields["size"] == 1e300

@@ -139,7 +139,19 @@ def _value(example: Example, name: str) -> str:
             f"the prompt template names {{{name}}}, but that column holds bytes and no text",
             code="prompt_column",
         )
-    return "" if value is None else str(value)
+    return "" if value is None else str(_plain(value))
+
+
+def _plain(value: Any) -> Any:
+    """Return arrays, tensors and their numbers at any depth as Python has them: the same in every library."""
+    if isinstance(value, Mapping):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(_plain, value)) if type(value) in (list, tuple) else value
+    if hasattr(value, "tolist") and getattr(getattr(value, "dtype", None), "kind", "") not in ("M", "m"):
+        plain = value.tolist()
+        return list(map(_plain, plain)) if isinstance(plain, list) else plain
+    return value
 
 
 def _holds_bytes(value: Any) -> bool:

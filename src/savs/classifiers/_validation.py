@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.multiclass import check_classification_targets
 
-from savs._labels import Label, as_label
+from savs._labels import Label, as_label, named_labels
 from savs.errors import ActivationError, DataError, ExampleError
 from savs.layout import HeadLayout
 
@@ -62,6 +62,7 @@ def label_array(labels: Any) -> Any:
     DataError
         If a label is missing or none, or they are of several types.
     """
+    labels = named_labels(labels)
     kind = labels.dtype.kind if isinstance(labels, np.ndarray) else ""
     if isinstance(labels, str | bytes | Mapping | Set) or not isinstance(labels, Iterable):
         return labels

@@ -197,7 +197,7 @@ def evaluate_labels(
     report["errors"] = [error.record() for error in ledger.errors]
     rows = _rows(positions, answers, ledger, model)
     return finish_evaluation(
-        session, model, report, rows, _columns(model), output=output, started=started, show=_show_report
+        session, model, report, rows, _columns(model, rows), output=output, started=started, show=_show_report
     )
 
 
@@ -207,6 +207,8 @@ def _rows(
     ledger: ErrorLedger,
     model: MultiLabelModel,
 ) -> list[dict[str, Any]]:
+    from savs._labels import key_of
+
     rows: dict[int, dict[str, Any]] = {}
     for index, error in ledger.by_index.items():
         true = list(examples[index].labels or ()) if index in examples else None
@@ -223,16 +225,18 @@ def _rows(
             "id": examples[index].id,
             "true_labels": true,
             "labels": one.label,
-            "correct": set(true) == set(one.label),
+            "correct": set(map(key_of, true)) == set(map(key_of, one.label)),
             "proba": shares_by_name(model.labels_, one.proba),
         }
     return [rows[index] for index in sorted(rows)]
 
 
-def _columns(model: MultiLabelModel) -> Columns:
+def _columns(model: MultiLabelModel, rows: Sequence[Mapping[str, Any]]) -> Columns:
     kind: Any = list[type(model.labels_[0])]  # type: ignore[misc]
+    known = {type(label) for row in rows for label in row["true_labels"] or ()}
+    true: Any = list[known.pop()] if len(known) == 1 else kind  # type: ignore[misc]
     shares = {f"proba.{label}": float for label in model.labels_}
-    return {"id": str, "true_labels": kind, "labels": kind, "correct": bool, **shares, **ERROR_COLUMNS}
+    return {"id": str, "true_labels": true, "labels": kind, "correct": bool, **shares, **ERROR_COLUMNS}
 
 
 def _show_report(report: Mapping[str, Any], *, brief: bool) -> None:

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from savs._labels import class_names_of
 from savs.data._text_files import Row, check_file, check_name, name_of, no_rows, parse_json
 from savs.data.options import RowSelection
 from savs.errors import DataError
@@ -49,14 +50,8 @@ _MEDIUM = {"bytes", "path"}
 
 def class_names(features: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     """Return the names of the classes by column, of the features of a dataset; a list of classes has them."""
-    kinds = {column: _element(kind) for column, kind in features.items()}
-    return {column: tuple(kind.names) for column, kind in kinds.items() if hasattr(kind, "int2str")}
-
-
-def _element(kind: Any) -> Any:
-    while hasattr(kind, "feature"):
-        kind = kind.feature
-    return kind
+    found = {column: class_names_of(kind) for column, kind in features.items()}
+    return {column: names for column, names in found.items() if names is not None}
 
 
 # Cells of type `arrow.json`, at any depth: their text to the value that it stands for.
@@ -295,10 +290,13 @@ class ParquetFiles:
         Of all of them, for messages.
     files : tuple of (str, Path)
         Each file and its name in ids.
+    partitions : mapping of Path to mapping, optional
+        Columns that the folders of a file name (``label=cat``), and their value.
     """
 
     name: str
     files: tuple[tuple[str, Path], ...]
+    partitions: Mapping[Path, Mapping[str, Any]] = field(default_factory=dict)
 
     def count(self) -> int:
         """Return the number of rows, from the files' ends."""
@@ -315,8 +313,12 @@ class ParquetFiles:
         start = 0
         for name, path in self.files:
             with _open(name, path) as file:
-                table = Table(name, file.schema_arrow.names, _classes(name, file.schema_arrow), start)
-                yield from table.rows(_batches(file), wanted, kept)
+                table = Table(
+                    name, file.schema_arrow.names, classes_of_schema(name, file.schema_arrow), start
+                )
+                named = self.partitions.get(path, {})
+                for row in table.rows(_batches(file), wanted, kept):
+                    yield row._replace(cells={**named, **row.cells}) if named else row
                 start += table.n_read
         if not start:
             raise no_rows(self.name)
@@ -357,7 +359,14 @@ def _batches(file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
     return batches
 
 
-def _classes(name: str, schema: pa.Schema) -> dict[str, Any]:
+def classes_of_schema(name: str, schema: pa.Schema) -> dict[str, Any]:
+    """Return the names of the classes by column, as the ``datasets`` library notes them in a schema.
+
+    Raises
+    ------
+    DataError
+        If its note cannot be read.
+    """
     if b"huggingface" not in (schema.metadata or {}):
         return {}
     from datasets import Features

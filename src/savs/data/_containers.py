@@ -27,7 +27,7 @@ def unpacked(items: Any) -> Any:
     Raises
     ------
     DataError
-        If a table has two columns of one name, or a loader shuffles.
+        If a table has two columns of one name, or a loader shuffles, repeats or leaves out items.
     """
     if is_tensor(items):
         return _from_tensor(items)
@@ -49,7 +49,7 @@ def unpacked_labels(labels: Any) -> Any:
         return labels.tolist() if labels.ndim == 1 else labels
     columns = getattr(labels, "columns", None)
     if columns is not None and len(columns) == 1:
-        return [value for row in _rows(labels) or [] for value in row.values()]
+        return [next(iter(row.values())) for row in _rows(labels) or []]  # the index, if named, comes after
     return labels
 
 
@@ -58,6 +58,16 @@ def is_number(value: Any) -> bool:
     if is_tensor(value):
         return value.ndim == 0 and not value.is_floating_point() and not value.is_complex()
     return isinstance(value, int | np.integer | np.bool_)
+
+
+def inner_datasets(items: Any) -> list[Any]:
+    """Return the datasets inside a Subset, ConcatDataset or DataLoader of torch, whose items they leave."""
+    for name, attribute in (("Subset", "dataset"), ("DataLoader", "dataset"), ("ConcatDataset", "datasets")):
+        kind = _torch_type(f"utils.data.{name}")
+        if kind is not None and isinstance(items, kind):
+            found = getattr(items, attribute)
+            return list(found) if attribute == "datasets" else [found]
+    return []
 
 
 def _rows(table: Any) -> list[Any] | None:
@@ -69,8 +79,17 @@ def _rows(table: Any) -> list[Any] | None:
         return list(table.to_pylist())
     if callable(getattr(table, "to_dict", None)) and hasattr(table, "columns"):  # pandas
         _check_names(table.columns)
-        return list(table.to_dict("records"))
+        return _rows_of_pandas(table)
     return None
+
+
+def _rows_of_pandas(table: Any) -> list[Any]:
+    """Return the rows, with a named index as a column."""
+    columns = list(table.columns)
+    index = [name for name in getattr(table.index, "names", ()) if name is not None and name not in columns]
+    if index:  # as pandas writes it into Parquet
+        table = table.reset_index(level=index)[[*columns, *index]]
+    return list(table.to_dict("records"))
 
 
 def _check_names(names: Iterable[Any]) -> None:
@@ -88,17 +107,34 @@ def _from_tensor(tensor: Any) -> Any:
 
 
 def _from_loader(loader: Any) -> Iterator[Any]:
-    shuffled = _torch_type("utils.data.RandomSampler")
-    if shuffled is not None and isinstance(getattr(loader, "sampler", None), shuffled):
+    if not _keeps_items(loader):
         raise DataError(
-            "the DataLoader shuffles, so nobody could tell which answer or label belongs to which example; "
-            "hand in its dataset (loader.dataset), or one with shuffle=False"
+            "the DataLoader shuffles, repeats or leaves out items, by its sampler, workers or drop_last, so "
+            "nobody could tell which answer or label belongs to which example; hand in its dataset "
+            "(loader.dataset), or one with shuffle=False"
         )
     for batch in loader:
         if loader.batch_sampler is None:  # batch_size=None: single items, their tuples as lists
             yield tuple(batch) if isinstance(batch, list) and batch and is_number(batch[-1]) else batch
         else:
             yield from _items(batch)
+
+
+def _keeps_items(loader: Any) -> bool:
+    """Return whether a loader gives each item of its dataset once, in order."""
+    sequential, plain = _torch_type("utils.data.SequentialSampler"), _torch_type("utils.data.BatchSampler")
+    iterable = _torch_type("utils.data.IterableDataset")
+    batches: Any = loader.batch_sampler
+    if iterable is not None and isinstance(loader.dataset, iterable):
+        return loader.num_workers < 2 and not getattr(batches, "drop_last", False)
+    if not getattr(loader, "in_order", True) and loader.num_workers:
+        return False
+    if type(batches) not in (type(None), plain):
+        return False
+    if getattr(batches, "drop_last", False) and len(loader.dataset) % batches.batch_size:
+        return False
+    sampler: Any = getattr(batches, "sampler", loader.sampler)
+    return type(sampler) in (sequential,) and len(sampler) == len(loader.dataset)
 
 
 def _items(batch: Any) -> Iterator[Any]:

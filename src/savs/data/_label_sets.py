@@ -7,7 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from savs._labels import Label, as_label, check_labels, is_list_as_text, is_missing, plain_value
+from savs._labels import (
+    Label,
+    as_label,
+    check_labels,
+    is_list_as_text,
+    is_missing,
+    named_labels,
+    plain_value,
+)
 from savs.errors import DataError, ExampleError
 
 __all__ = ["as_label_sets", "split_labels"]
@@ -48,6 +56,7 @@ def as_label_sets(
         If there are not as many as examples, labels are of mixed types, or a matrix comes without names.
     """
     names = None if classes is None else _names(classes)
+    labels = named_labels(labels)
     columns = getattr(labels, "columns", None)
     if columns is not None and hasattr(labels, "to_numpy"):
         names = _of_table(_names(columns), names)

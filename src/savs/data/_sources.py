@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from glob import glob
@@ -17,6 +18,7 @@ from savs.data._arrow_files import ParquetFiles, is_saved, open_saved
 from savs.data._folder_layout import split_folder
 from savs.data._folders import natural_order
 from savs.data._hub import HUB_PREFIX, HubAddress, is_csv, open_hub
+from savs.data._partitions import names_partition, partitions
 from savs.data._readers import ReaderRows, is_registered, registered_names, registered_suffix, scheme_of
 from savs.data._text_files import (
     CSV_SUFFIXES,
@@ -140,7 +142,7 @@ def find_sources(source: DataSource, options: ReadOptions) -> list[Source]:
         return [_find_source(members[0], options)]
     paths = [Path(member).absolute() for member in members if not _is_address(member)]
     top = Path(os.path.commonpath([path.parent for path in paths])) if paths else Path()
-    return [
+    found = [
         _find_source(
             member,
             options,
@@ -148,6 +150,21 @@ def find_sources(source: DataSource, options: ReadOptions) -> list[Source]:
         )
         for member in members
     ]
+    _check_apart(found)
+    return found
+
+
+def _check_apart(sources: Sequence[Source]) -> None:
+    """Refuse a folder and what lies in it: its images or Parquet files would be read twice."""
+    images = [_resolved(source.path) for source in sources if isinstance(source, Images)]
+    inside = [path for path in images if any(other in path.parents for other in images)]
+    tables = [source.data for source in sources if isinstance(source, Rows)]
+    files = [_resolved(path) for data in tables if isinstance(data, ParquetFiles) for _, path in data.files]
+    twice = [*inside, *(path for path, count in Counter(files).items() if count > 1)]
+    if twice:
+        raise DataError(
+            f"{str(twice[0])[-200:]!r} is named twice, by itself and by a folder around it; name one of them"
+        )
 
 
 def expanded(source: DataSource) -> list[Path | str]:
@@ -307,7 +324,8 @@ def _folder(path: Path, options: ReadOptions, name: str | None) -> Source:
         before = "" if name is None else f"{name}/"
         named = ((before + spelled(part.relative_to(path).as_posix()), part) for part in chosen)
         name = name or name_of(path)
-        return Rows(name, ParquetFiles(name, tuple(named)), (_root(root, path),))
+        files = ParquetFiles(name, tuple(named), partitions(path, parts))
+        return Rows(name, files, (_root(root, path),))
     table = _table(path, options)
     if table is not None:
         found = _path(table, replace(options, split=None), None if name is None else f"{name}/{table.name}")
@@ -419,12 +437,21 @@ def _parts(folder: Path) -> list[Path]:
     """Return the Parquet files of a folder and of the folders in it, in natural order.
 
     Names that begin with ``_`` or ``.`` are not data for any writer of Parquet; ``metadata.parquet`` beside
-    images describes them.
+    images describes them. Folders of partitions, ``label=cat``, may lie in one another.
     """
-    found = [*folder.glob(f"*{_PARQUET}"), *folder.glob(f"*/*{_PARQUET}")]
+    found = _parquet_within(folder)
     inside = [(file.relative_to(folder), file) for file in found if file.name != f"metadata{_PARQUET}"]
     kept = [file for path, file in inside if not any(part[0] in "._" for part in path.parts)]
     return sorted(kept, key=lambda file: natural_order(file.relative_to(folder).as_posix()))
+
+
+def _parquet_within(folder: Path, depth: int = 1) -> Iterator[Path]:
+    yield from folder.glob(f"*{_PARQUET}")
+    for inside in filter(Path.is_dir, folder.glob("*/")):
+        if names_partition(inside.name):
+            yield from _parquet_within(inside, depth)
+        elif depth:
+            yield from _parquet_within(inside, depth - 1)
 
 
 def _of_split(folder: Path, parts: list[Path], split: str | None) -> list[Path]:

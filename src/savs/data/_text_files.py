@@ -17,6 +17,7 @@ import stat
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
+from math import isfinite
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, NoReturn
 
@@ -231,7 +232,12 @@ def _inside(items: Any) -> str:
 def parse_json(text: str, where: str, *, one_line: bool = False) -> Any:
     """Return what a JSON text stands for; `DataError` that begins with `where` if it is none."""
     try:
-        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique_columns)
+        return json.loads(
+            text,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            object_pairs_hook=_unique_columns,
+        )
     except json.JSONDecodeError as error:
         place = where if one_line else f"{where}:{error.lineno}"
         hint = "; one object per line is .jsonl" if error.msg == "Extra data" and error.lineno > 1 else ""
@@ -252,6 +258,13 @@ class _BadValueError(ValueError):
 
 def _refuse_constant(name: str) -> NoReturn:
     raise _BadValueError(f"{name} is not a JSON value; write null for a missing one")
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if not isfinite(value):
+        raise _BadValueError(f"{number[:40]} is too large for a number; write it as text")
+    return value
 
 
 def _unique_columns(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

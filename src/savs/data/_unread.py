@@ -37,6 +37,7 @@ class UnreadColumns:
     def __init__(self, named: Collection[str] = ()) -> None:
         self._named = frozenset(named)
         self._known: set[str] = set()
+        self._decimals: set[str] = set()
 
     def warn(self, examples: Iterable[Example]) -> None:
         """Warn of the columns of examples, without their prompt, that were not warned of before.
@@ -47,6 +48,7 @@ class UnreadColumns:
         """
         examples = list(examples)
         self._warn_of_extracts(examples)
+        self._warn_of_decimals(examples)
         found = dict.fromkeys(name for example in examples for name in self._of(example))
         self._known |= found.keys()
         if found:
@@ -56,6 +58,21 @@ class UnreadColumns:
                 f"prompt, as {{{next(iter(found))}}}",
                 DataWarning,
                 stacklevel=4,
+            )
+
+    def _warn_of_decimals(self, examples: Sequence[Example]) -> None:
+        """Warn of columns in the prompt that pandas made decimals because some of their cells are missing."""
+        for name in sorted(self._named - self._decimals):
+            cells = [example.fields[name] for example in examples if name in example.fields]
+            known = [cell for cell in cells if cell is not None]
+            if not known or len(known) == len(cells) or not all(map(_is_whole_decimal, known)):
+                continue
+            self._decimals.add(name)
+            warnings.warn(
+                f"the column {name!r} says {known[0]} in the prompt: pandas makes whole numbers decimals "
+                "where some are missing; if they are whole, convert the column with astype('Int64')",
+                DataWarning,
+                stacklevel=5,
             )
 
     def _warn_of_extracts(self, examples: Sequence[Example]) -> None:
@@ -90,6 +107,10 @@ class UnreadColumns:
             texts = filter(_WORDS.search, _texts(example.fields[name]))
             if any(_MARKERS.sub("", text) not in read for text in texts):
                 yield name
+
+
+def _is_whole_decimal(cell: Any) -> bool:
+    return isinstance(cell, float | np.floating) and float(cell).is_integer()
 
 
 _TIMES = frozenset(

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from savs._labels import as_label, check_labels, check_text, plain_value
+from savs._labels import as_label, check_labels, check_text, named_labels, plain_value, with_class_name
 from savs._labels import is_missing as is_missing_value
+from savs.data._arrow_files import class_names, classes_of_schema
 from savs.data._chat import as_messages, is_message, place_images, place_in_order
 from savs.data._chat_parts import Place, as_part, as_plain_list
-from savs.data._containers import is_number, unpacked, unpacked_labels
+from savs.data._containers import inner_datasets, is_number, unpacked, unpacked_labels
 from savs.data._conversations import as_question
 from savs.data._error_ledger import ErrorLedger
 from savs.data._results import ErrorLimit
@@ -150,7 +151,7 @@ def row_to_example(row: Mapping[str, Any], root: Path | None = None) -> Example:
         messages = as_messages(turns, _images(row, root), root)
     else:
         messages = (Message("user", place_images(_text(row), _images(row, root))),)
-    if not any(message.parts for message in messages):
+    if _is_blank(messages):
         raise _empty(row)
     label_column = label_field(row)
     label = None if label_column is None else row[label_column]
@@ -443,27 +444,33 @@ def _is_row(item: Any) -> bool:
 
 def _with_class_names(items: Any, values: list[Any]) -> list[Any]:
     """Put the names of classes into the rows of a `datasets.Dataset`, as its readers do."""
-    features = getattr(items, "features", None)
-    if not isinstance(features, Mapping):
-        return values
-    names = {column: tuple(kind.names) for column, kind in features.items() if hasattr(kind, "int2str")}
+    names = _classes_by_column(items)
     if not names:
         return values
     return [
-        {**row, **{column: _class_name(row.get(column), classes) for column, classes in names.items()}}
+        {**row, **{column: with_class_name(row.get(column), classes) for column, classes in names.items()}}
         if isinstance(row, Mapping)
         else row
         for row in values
     ]
 
 
-def _class_name(cell: Any, names: Sequence[str]) -> Any:
-    plain = plain_value(cell)  # with_format("numpy") and with_format("torch") give numbers of their own
-    if not isinstance(plain, int | np.integer):
-        return cell
-    if 0 <= plain < len(names):
-        return names[int(plain)]
-    return None if plain == -1 else cell  # -1 is the library's "not known", as in test sets
+def _classes_by_column(items: Any) -> Mapping[str, Sequence[str]]:
+    """Return the names of the classes that a dataset or Arrow table knows, also inside those of torch."""
+    features = getattr(items, "features", None)
+    if isinstance(features, Mapping):
+        return class_names(features)
+    metadata = getattr(getattr(items, "schema", None), "metadata", None)
+    if isinstance(metadata, Mapping):
+        return classes_of_schema("the table", items.schema)
+    # Only torch's own: a dataset of one's own may change what is in it.
+    inner = [_classes_by_column(part) for part in inner_datasets(items)]
+    if not inner:
+        return {}
+    first, *others = inner
+    if any(other != first for other in others):
+        raise DataError("the datasets put together have classes of different names; read them one by one")
+    return first
 
 
 def _named(item: tuple[Any, Any, int], root: Path | None, fetch: Fetch | None) -> Example:
@@ -486,8 +493,8 @@ def _coerce(item: Any, root: Path | None) -> Example:
         example = Example((Message("user", _from_pair(item[0], root)),)) if pair else _coerce(item[0], root)
         return replace(example, label=as_label(label))
     if isinstance(item, list) and item and is_message(item[0]):
-        return Example(as_messages(item, (), root))
-    return Example((Message("user", _non_empty(_user_parts(item, root))),))
+        return Example(_with_content(as_messages(item, (), root)))
+    return Example(_with_content((Message("user", _user_parts(item, root)),)))
 
 
 def _user_parts(item: Any, root: Path | None) -> tuple[Part, ...]:
@@ -520,16 +527,25 @@ def _sourced(part: Part | Place) -> Part:
     return part
 
 
-def _non_empty(parts: tuple[Part, ...]) -> tuple[Part, ...]:
-    if not any(not isinstance(part, Text) or part.text.strip() for part in parts):
+def _with_content(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """Return a chat; `ExampleError` (``empty``) if it holds no medium, and no text but blanks."""
+    if _is_blank(messages):
         raise ExampleError(f"the example is empty: no image and no text; {_ACCEPTED}", code="empty")
-    return parts
+    return messages
+
+
+def _is_blank(messages: Sequence[Message]) -> bool:
+    """Return whether a chat holds no medium, and no text but blanks."""
+    parts = [part for message in messages for part in message.parts]
+    return all(isinstance(part, Text) and not part.text.strip() for part in parts)
 
 
 def _checked(example: Example) -> Example:
     messages = as_messages(example.messages)
-    if not any(message.parts for message in messages):
-        raise ExampleError("the example is empty: no image and no text", code="empty", id=example.id)
+    if _is_blank(messages):
+        raise ExampleError(
+            f"the example is empty: no image and no text; {_ACCEPTED}", code="empty", id=example.id
+        )
     label = None if example.label is None else as_label(example.label)
     if messages == example.messages and type(label) is type(example.label):
         return example
@@ -581,7 +597,7 @@ def _is_stack(array: np.ndarray[Any, Any]) -> bool:
 
 
 def _one_per_item(labels: Any, n_items: int) -> list[Any]:
-    labels = unpacked_labels(labels)
+    labels = unpacked_labels(named_labels(labels))
     if isinstance(labels, str | bytes | Mapping | set | frozenset) or not isinstance(labels, Iterable):
         raise DataError(f"labels must be a list with one label per example, not {a_type(labels)}")
     shape = getattr(labels, "shape", (n_items,))
