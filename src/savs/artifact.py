@@ -243,7 +243,7 @@ def _is_estimate(content: Any) -> bool:
     """Return whether an `Estimate` can be made of this and shown."""
     found = Estimate(**content)
     numbers = [found.accuracy, found.macro_f1, *found.interval]
-    numbers += [number for number in (found.ece, found.brier) if number is not None]
+    numbers += [number for number in (found.log_loss, found.ece, found.brier) if number is not None]
     return (
         all(type(number) in (int, float) for number in numbers)
         and type(found.n) is int

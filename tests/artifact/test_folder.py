@@ -350,6 +350,7 @@ def test__fault_29__missing_tensor_file__names_it(tmp_path):
         {"shots": []},
         {"prompt": 3},
         {"estimate": 0.99},
+        {"estimate": {"accuracy": 1, "macro_f1": 1, "n": 4, "interval": [0, 1], "log_loss": "low"}},
         {"fingerprint": None},
         {"tensors": {"file": "../elsewhere.safetensors", "sha256": ""}},
         {"tensors": {"file": 3, "sha256": ""}},

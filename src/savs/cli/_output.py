@@ -189,4 +189,7 @@ def estimate_lines(estimate: dict[str, Any] | None) -> list[str]:
         f"estimated accuracy {percent(estimate['accuracy'])} (from {held_out}, "
         f"95 % interval {percents(estimate['interval'])})"
     )
-    return [line, f"note: {estimate['note']}"] if estimate.get("note") else [line]
+    lines, figures = [line], [estimate.get(name) for name in ("log_loss", "ece", "brier")]
+    if None not in figures:
+        lines.append("their log loss {:.3f}, ECE {:.3f}, Brier score {:.3f}".format(*figures))
+    return [*lines, f"note: {estimate['note']}"] if estimate.get("note") else lines
