@@ -75,7 +75,7 @@ def test__option_log_likelihood__any_family__as_every_text_alone(
 def test__option_log_likelihood__model_that_reads_in_both_directions__refused(family, examples_for) -> None:
     built, examples = family("paligemma"), examples_for("paligemma")
     backbone = TransformersBackbone(built.model, built.processor)
-    with pytest.raises(BackboneError, match="PaliGemma.* reads a prompt in both directions"):
+    with pytest.raises(BackboneError, match=r"PaliGemma.* reads a prompt in both directions"):
         backbone.option_log_likelihood(examples, OPTIONS)
 
 

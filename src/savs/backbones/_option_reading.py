@@ -195,8 +195,8 @@ class OptionReading:
         alone = self._first_tokens(batches[0])[0]
         if self.difference(first.numpy(), alone.numpy()) is not None:
             raise BackboneError(
-                f"{type(self.model).__name__} reads a prompt in both directions, so it has seen an option before "
-                "it can say how likely that is; take its generated answers (zero_shot) instead"
+                f"{type(self.model).__name__} reads a prompt in both directions, so it has seen an option "
+                "before it can say how likely that is; take its generated answers (zero_shot) instead"
             )
         self._is_causal = True
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from savs._labels import has_surrogate
 from savs._reprs import short_repr
 from savs.data import Example
-from savs.errors import DataError, ItemError
+from savs.errors import BackboneError, DataError, ItemError
 
-__all__ = ["OptionLogLikelihood", "OptionScorer", "check_options"]
+__all__ = ["OptionLogLikelihood", "OptionScorer", "as_scorer", "check_options"]
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,21 @@ class OptionScorer(Protocol):
         BackboneError
             If the model gives no probabilities of tokens, or fails.
         """
+
+
+def as_scorer(backbone: Any) -> OptionScorer:
+    """Return a backbone that can say how likely it finds answers.
+
+    Raises
+    ------
+    BackboneError
+        If it cannot.
+    """
+    if isinstance(backbone, OptionScorer):
+        return backbone
+    raise BackboneError(
+        "the backbone gives no likelihoods of class names; use a method that does not need them"
+    )
 
 
 def check_options(options: Sequence[str]) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ from savs.evaluation.contenders import (
 )
 from savs.evaluation.protocol import draw_rows
 from savs.evaluation.results import Comparison, Trial
-from savs.model._learning import class_prompts
+from savs.model._class_names import class_prompts
 
 __all__ = ["Judge", "check_request", "compare_methods"]
 
