@@ -61,8 +61,8 @@ def test__fixed_test_of_the_same_images__warns(train, backbone, savs):
     [
         (("--methods", "sav,best"), "'best'; available are sav, votes, "),
         (("--methods", ","), "at least one method is required"),
-        (("--shots", "5,x"), "such as 5 or 5,10,20"),
-        (("--shots", "0"), "positive numbers"),
+        (("--shots", "5,x"), "such as 5 or 0,5,10,20"),
+        (("--shots", "-1"), "whole numbers"),
         (("--draws", "0"), "--draws"),
     ],
 )
