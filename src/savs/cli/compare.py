@@ -281,7 +281,7 @@ def _names(text: str | None) -> list[str]:
 
 def _counts(text: str) -> list[int]:
     parts = [part.strip() for part in text.split(",")]
-    if not all(part.isascii() and part.isdecimal() and len(part) < 10 and int(part) for part in parts):
+    if not all(part.isascii() and part.isdecimal() and len(part) < 10 for part in parts):
         raise click.BadParameter(
             f"{text!r} is not one or more whole numbers, such as 5 or 0,5,10,20", param_hint="--shots"
         )
