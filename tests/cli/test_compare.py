@@ -61,8 +61,8 @@ def test__fixed_test_of_the_same_images__warns(train, backbone, savs):
     [
         (("--methods", "sav,best"), "'best'; available are sav, votes, "),
         (("--methods", ","), "at least one method is required"),
-        (("--shots", "5,x"), "such as 5 or 5,10,20"),
-        (("--shots", "0"), "positive numbers"),
+        (("--shots", "5,x"), "such as 5 or 0,5,10,20"),
+        (("--shots", "-1"), "whole numbers"),
         (("--draws", "0"), "--draws"),
     ],
 )
@@ -162,3 +162,16 @@ def test__data_set_given_twice__said_before_anything_is_read(train, savs, again)
     assert f"{train} and {other} are the same dataset; name each once" in " ".join(error.split())
     hub = ("hf://someone/something", "hf://someone/something")
     assert savs("compare", *hub, "-b", "no-such-model", "--shots", "2")[0] == 2
+
+
+def test__no_shots__class_names_alone_have_figures(train, backbone, savs):
+    methods = "sav,auto_names,option_likelihood"
+    arguments = ("compare", train, "-b", backbone, "--methods", methods, "--draws", "2")
+    code, text, _ = savs(*arguments, "--shots", "0,1")
+    assert code == 0
+    assert "0 shots per class, draws: 1" in text
+    assert "it learns from shots" in text
+    code, text, _ = savs(*arguments, "--shots", "0", "--json")
+    figures = json.loads(text)["methods"]
+    assert figures["sav"]["mean"] is None
+    assert figures["auto_names"]["mean"] == figures["option_likelihood"]["mean"] > 0

@@ -203,7 +203,7 @@ def test__zero_shot__is_asked_once_per_item_and_classes_take_turns():
         ({"methods": ["best"]}, "no method is named 'best'; available are sav, "),
         ({"methods": []}, "needs a method"),
         ({"draws": 0}, "at least one draw"),
-        ({"shots": [0]}, "at least one shot"),
+        ({"shots": [-1]}, "a number of shots from 0 on"),
         ({"shots": [4]}, "4 shots leave no test example of some class"),
         ({"shots": [5], "test": words(2, "t")}, "5 shots are more than some class has"),
     ],
@@ -274,3 +274,46 @@ def test__same_seed__same_figures():
     assert [t.rows.tolist() for t in run(1).trials["sav", 3]] != [
         t.rows.tolist() for t in run(2).trials["sav", 3]
     ]
+
+
+def test__no_shots__names_and_answers_alone_have_figures(tiny):
+    examples = images(8)
+    methods = ["sav", "auto_names", "option_likelihood", "hec_t", "majority", "last_layer", "zero_shot"]
+    found = compare_methods(tiny, examples, methods=methods, shots=[0, 2], draws=2)
+    sums = tiny.option_log_likelihood(examples, ["blue", "red"]).sums
+    truth = np.array([example.label for example in examples])
+    expected = (np.array(["blue", "red"])[sums.argmax(axis=1)] == truth).mean()
+    assert found.accuracies("option_likelihood", 0) == [expected]
+    assert found.accuracies("auto_names", 0) == [expected]
+    assert found.n_test[0] == [len(examples)]
+    for name in ("sav", "majority", "last_layer"):
+        assert found.accuracies(name, 0) == [None]
+        assert "it learns from shots" in found.figures(name, 0)["failures"]["0"]
+    for name in methods:
+        assert len(found.accuracies(name, 2)) == 2
+        assert None not in found.accuracies(name, 2)
+    assert None not in found.accuracies("hec_t", 0) + found.accuracies("zero_shot", 0)
+    json.dumps(found.record(), allow_nan=False)
+
+
+def test__backbone_without_likelihoods__only_those_methods_fail():
+    class Plain(FakeBackbone):
+        option_log_likelihood = None
+
+    found = compare_methods(Plain(), words(12), methods=["lda", "option_likelihood"], shots=[2], draws=2)
+    assert None not in found.accuracies("lda", 2)
+    assert found.accuracies("option_likelihood", 2) == [None, None]
+    assert "no likelihoods of class names" in found.figures("option_likelihood", 2)["failures"]["1"]
+
+
+def test__likelihoods__read_once_for_all_draws():
+    calls = []
+
+    class Counting(FakeBackbone):
+        def option_log_likelihood(self, examples, options, **rest):
+            calls.append(len(examples))
+            return super().option_log_likelihood(examples, options, **rest)
+
+    methods = ["option_likelihood", "auto_names"]
+    compare_methods(Counting(), words(12), methods=methods, shots=[1, 2], draws=3)
+    assert calls == [12]

@@ -55,7 +55,11 @@ __all__ = ["compare"]
     "zero_shot [default: a selection].",
 )
 @click.option(
-    "--shots", default="5", show_default=True, metavar="N,...", help="Shots per class; one table for each."
+    "--shots",
+    default="5",
+    show_default=True,
+    metavar="N,...",
+    help="Shots per class; one table for each. 0: class names alone.",
 )
 @click.option(
     "--draws", type=click.IntRange(1), default=5, show_default=True, help="Random draws of the shots."
@@ -109,7 +113,7 @@ def compare(
     shot of the same draw, nor a copy of one. There are 95 % intervals for the mean over draws (Student's t),
     and for the differences to the published rule sav and to the best baseline (paired bootstrap over test
     examples). With --store, a second run with other methods, shots or draws needs no forward pass, except
-    for zero_shot.
+    for zero_shot and for methods that read the likelihood of class names (option_likelihood, auto_names).
 
     Several DATA are compared one after the other, with a table of means at the end; --test is then the name
     of a file beside each. --output writes one row per dataset, number of shots and method.
@@ -277,9 +281,9 @@ def _names(text: str | None) -> list[str]:
 
 def _counts(text: str) -> list[int]:
     parts = [part.strip() for part in text.split(",")]
-    if not all(part.isascii() and part.isdecimal() and len(part) < 10 and int(part) for part in parts):
+    if not all(part.isascii() and part.isdecimal() and len(part) < 10 for part in parts):
         raise click.BadParameter(
-            f"{text!r} is not one or more positive numbers, such as 5 or 5,10,20", param_hint="--shots"
+            f"{text!r} is not one or more whole numbers, such as 5 or 0,5,10,20", param_hint="--shots"
         )
     return list(dict.fromkeys(int(part) for part in parts))
 
@@ -365,7 +369,7 @@ def _show_table(found: Comparison, shots: int) -> None:
         + [_or_dash(one["seconds"], ".3f"), _or_dash(one["bytes"], "d")]
         for name, one in figures.items()
     ]
-    title = f"{shots} shots per class, draws: {found.draws}, test items: {sizes}"
+    title = f"{shots} shots per class, draws: {found.draws if shots else 1}, test items: {sizes}"
     show(table([*columns, "seconds", "bytes"], rows, title))
     for name, one in figures.items():
         for draw, why in one["failures"].items():

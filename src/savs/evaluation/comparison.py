@@ -29,7 +29,8 @@ from savs.evaluation.contenders import (
 )
 from savs.evaluation.protocol import draw_rows
 from savs.evaluation.results import Comparison, Trial
-from savs.model._learning import class_prompts
+from savs.model._class_names import class_prompts, option_texts
+from savs.model._rows import option_columns
 
 __all__ = ["Judge", "check_request", "compare_methods"]
 
@@ -168,13 +169,15 @@ def compare_methods(
     Parameters
     ----------
     backbone : Backbone
-        The frozen model; each example passes it once, for its head vectors and its last-layer state.
+        The frozen model; each example passes it once, for its head vectors and its last-layer state, and
+        once more for the likelihoods of the class names where a method reads them.
     examples : sequence of Example
         Labeled, the prompt applied. Shots are drawn from them; the others are the test, unless `test` is.
     methods : sequence of str
         Names of `savs.evaluation.contenders.known_contenders`.
     shots : sequence of int, default=(5,)
-        Shots per class; more than one number gives a comparison for each.
+        Shots per class; more than one number gives a comparison for each. With 0 there is one draw, and only
+        ``zero_shot`` and methods that `can_fit_class_names` have figures.
     draws, seed : int
         Number and seed of the draws.
     test : sequence of Example, optional
@@ -220,6 +223,8 @@ def compare_methods(
     n_pool = int(np.sum(found.indices < len(examples)))
     _check_left(kept, n_pool, classes, shots, fixed_test=bool(test))
     read = _rows(kept, found.features, found.states, backbone)
+    likelihoods = partial(option_columns, backbone, kept, option_texts(classes), progress=progress)
+    read = replace(read, classes=tuple(classes), likelihoods=_once(lambda: likelihoods().features))
     if any(make_method(name).needs_prototypes for name in methods if name in available_methods()):
         names = backbone.extract(class_prompts(classes, prompt)).features
         read = replace(read, prototypes=dict(zip(classes, names, strict=True)))
@@ -232,11 +237,31 @@ def compare_methods(
         shots=tuple(shots),
         draws=draws,
         trials=trials,
-        n_test={count: [len(splits[count, draw][1]) for draw in range(draws)] for count in shots},
+        n_test={
+            count: [len(items) for (shot_count, _), (_, items) in splits.items() if shot_count == count]
+            for count in shots
+        },
         answers=judge.answers if "zero_shot" in methods and judge.failure is None else None,
         errors=list(found.errors),
         seed=seed,
     )
+
+
+def _once(read: Callable[[], NDArray[np.float32]]) -> Callable[[], NDArray[np.float32]]:
+    """Return a function that reads at its first call; what was read, or the error, stays."""
+    known: list[NDArray[np.float32] | Exception] = []
+
+    def recall() -> NDArray[np.float32]:
+        if not known:
+            try:
+                known.append(read())
+            except (SAVsError, ValueError, MemoryError) as error:
+                known.append(error)
+        if isinstance(known[0], Exception):
+            raise known[0]
+        return known[0]
+
+    return recall
 
 
 def check_request(
@@ -273,14 +298,15 @@ def check_request(
     unknown = [name for name in methods if name not in known]
     if unknown:
         raise ValueError(f"no method is named {unknown[0]!r}; available are {', '.join(known)}")
-    if not methods or not shots or min(shots) < 1 or draws < 1:
-        raise ValueError("a comparison needs a method, at least one shot per class and at least one draw")
+    if not methods or not shots or min(shots) < 0 or draws < 1:
+        raise ValueError("a comparison needs a method, a number of shots from 0 on and at least one draw")
     counts = class_counts(examples)
     if len(counts) < 2:
         only = ", ".join(f"{label!r} has {count}" for label, count in counts.items())
         raise DataError(f"a comparison needs at least two classes; {only}")
     labels: list[Any] = [example.label for example in examples]
-    draw_rows(labels, max(shots), 0, leave=0 if fixed_test else 1)
+    if max(shots):
+        draw_rows(labels, max(shots), 0, leave=0 if fixed_test else 1)
 
 
 def _check_left(

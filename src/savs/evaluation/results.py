@@ -63,7 +63,7 @@ class Comparison:
     methods, shots, draws, seed
         As asked for.
     trials : dict of (str, int) to list of Trial
-        By method and number of shots, one per draw.
+        By method and number of shots, one per draw; one in all for 0 shots.
     n_test : dict of int to list of int
         Test items by number of shots, one count per draw.
     answers : Answers or None

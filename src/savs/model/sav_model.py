@@ -24,7 +24,8 @@ from savs.errors import DataError
 from savs.layout import Head
 from savs.media._hashes import hashed_once
 from savs.model._abstaining import AbstainingModel
-from savs.model._learning import Learned, class_prompts, learn, learn_class_names, shots_of
+from savs.model._class_names import check_same_names, class_prompts, option_texts
+from savs.model._learning import Learned, learn, learn_class_names, shots_of
 from savs.model._saving import HubModel
 from savs.model._source import BackboneSource, BatchSize, ExampleReader, Named
 from savs.model._support_set import LabelIssue, SupportSet, read_alike, warn_of_unlike_inputs
@@ -262,7 +263,7 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
         return self
 
     def fit_class_names(self, classes: Sequence[Label]) -> Self:
-        """Learn from the class names alone, without any shot: for the method ``"hec_t"``.
+        """Learn from the class names alone: for ``"option_likelihood"``, ``"auto_names"`` and ``"hec_t"``.
 
         Parameters
         ----------
@@ -280,14 +281,22 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
         """
         method, reader = self._asked(), ExampleReader(self._source, self.prompt)
         if not method.estimator.can_fit_class_names:
-            raise DataError(f"method {method.name!r} learns from shots; names alone are for 'hec_t'")
+            raise DataError(
+                f"method {method.name!r} learns from shots; names alone are for 'auto_names', "
+                "'option_likelihood' and 'hec_t'"
+            )
         if isinstance(classes, str | bytes):
             raise DataError("classes must be a list of labels, not one text")
         classes = [as_label(label) for label in classes]
         check_labels(classes)
-        prompts = reader.rows_for_fit(class_prompts(sorted(classes), self.prompt), method)
-        learned = learn_class_names(method, self.backbone.layout, classes, prompts)
-        none = SupportSet((), np.empty((0, self.backbone.layout.width), np.float32))
+        layout, prompts = self.backbone.layout, None
+        if method.needs_options:
+            layout = layout.with_options(len(classes))
+            reader.options = option_texts(sorted(classes))
+        if method.needs_prototypes:
+            prompts = reader.rows_for_fit(class_prompts(sorted(classes), self.prompt), method)
+        learned = learn_class_names(method, layout, classes, prompts)
+        none = SupportSet((), np.empty((0, layout.width), np.float32))
         self._keep(method, reader, learned, [], none)
         return self
 
@@ -688,6 +697,8 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
 
     def _learn(self, method: Method, reader: ExampleReader, records: list[Shot], support: SupportSet) -> None:
         prototypes = None
+        if method.needs_options:
+            check_same_names(reader.options, support.labels)
         if method.needs_prototypes:
             names = np.unique(np.asarray(support.labels)).tolist()
             prototypes = reader.rows_for_fit(class_prompts(names, reader.prompt), method)
