@@ -191,5 +191,5 @@ def estimate_lines(estimate: dict[str, Any] | None) -> list[str]:
     )
     lines, figures = [line], [estimate.get(name) for name in ("log_loss", "ece", "brier")]
     if None not in figures:
-        lines.append("their log loss {:.3f}, ECE {:.3f}, Brier score {:.3f}".format(*figures))
+        lines.append("their log loss {}, ECE {}, Brier score {}".format(*(f"{one:.3f}" for one in figures)))
     return [*lines, f"note: {estimate['note']}"] if estimate.get("note") else lines

@@ -22,11 +22,14 @@ from savs.evaluation.contenders import (
     Contender,
     ReadExamples,
     Rows,
+    Turn,
     ask,
     items_to_ask,
     known_contenders,
     shots_and_tests,
+    works_without_shots,
 )
+from savs.evaluation.probabilities import score_items
 from savs.evaluation.protocol import draw_rows
 from savs.evaluation.results import Comparison, Trial
 from savs.model._class_names import class_prompts, option_texts
@@ -92,7 +95,7 @@ class Judge:
     def run(
         self, methods: Sequence[str], splits: dict[tuple[int, int], tuple[Rows, Rows]], progress: bool
     ) -> dict[tuple[str, int], list[Trial]]:
-        """Run the methods on all draws.
+        """Run the methods on all draws; where there are no shots, those that work without any.
 
         Parameters
         ----------
@@ -109,31 +112,35 @@ class Judge:
             The trials by method and number of shots, in the order of the draws.
         """
         trials: dict[tuple[str, int], list[Trial]] = {}
-        with _bar(len(methods) * len(splits), "fit", progress) as tell:
-            for name in methods:
+        runs = [(name, draw) for name in methods for draw in splits if draw[0] or works_without_shots(name)]
+        with _bar(len(runs), "fit", progress) as tell:
+            for name, (count, draw) in runs:
                 contender = self._read.contender(name, self._answers)
-                for (count, _), (drawn, items) in splits.items():
-                    trial = _tried(contender, drawn, items, self._read.labels)
-                    trials.setdefault((name, count), []).append(trial)
-                    tell(1)
+                trial = _tried(contender, *splits[count, draw], self._read.labels)
+                trials.setdefault((name, count), []).append(trial)
+                tell(1)
         return trials
 
 
 def _tried(contender: Contender, drawn: Rows, items: Rows, labels: NDArray[Any]) -> Trial:
     try:
-        turn = contender(drawn, items)
+        return _judged(contender(drawn, items), labels)
     except MemoryError:
         return Trial.failed("it needs more memory than there is")
     except (SAVsError, ValueError) as error:
         message = error.message if isinstance(error, ItemError) else str(error)
         return Trial.failed(" ".join(message.split()))
+
+
+def _judged(turn: Turn, labels: NDArray[Any]) -> Trial:
     if not len(turn.rows):
         return Trial.failed("none of this draw's test items was asked")
     truth = labels[turn.rows].tolist()
     right = [
         type(label) is type(true) and label == true for label, true in zip(turn.labels, truth, strict=True)
     ]
-    return Trial(turn.rows, np.array(right), turn.seconds, turn.n_bytes)
+    scores = None if turn.probabilities is None else score_items(turn.probabilities, truth, turn.labels)
+    return Trial(turn.rows, np.array(right), turn.seconds, turn.n_bytes, scores=scores)
 
 
 @contextmanager
@@ -177,7 +184,7 @@ def compare_methods(
         Names of `savs.evaluation.contenders.known_contenders`.
     shots : sequence of int, default=(5,)
         Shots per class; more than one number gives a comparison for each. With 0 there is one draw, and only
-        ``zero_shot`` and methods that `can_fit_class_names` have figures.
+        ``zero_shot`` and methods that `can_fit_class_names` are judged.
     draws, seed : int
         Number and seed of the draws.
     test : sequence of Example, optional
@@ -304,9 +311,11 @@ def check_request(
     if len(counts) < 2:
         only = ", ".join(f"{label!r} has {count}" for label, count in counts.items())
         raise DataError(f"a comparison needs at least two classes; {only}")
+    if not max(shots) and not any(map(works_without_shots, methods)):
+        able = ", ".join(name for name in known if works_without_shots(name))
+        raise ValueError(f"without shots there are {able} alone; name one of them, or a number of shots")
     labels: list[Any] = [example.label for example in examples]
-    if max(shots):
-        draw_rows(labels, max(shots), 0, leave=0 if fixed_test else 1)
+    draw_rows(labels, max(shots) or 1, 0, leave=1 if max(shots) and not fixed_test else 0)
 
 
 def _check_left(
@@ -318,7 +327,7 @@ def _check_left(
         raise DataError(f"no example of class {min(lost)!r} can be read")
     if fixed_test and n_pool == len(kept):
         raise DataError("no example of the test set can be read")
-    check_request(pool, ["majority"], shots, fixed_test=fixed_test)
+    check_request(pool, ["zero_shot"], shots, fixed_test=fixed_test)
 
 
 def _rows(

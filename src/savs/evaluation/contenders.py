@@ -17,6 +17,7 @@ from savs.baselines import last_layer, majority_class, zero_shot
 from savs.classifiers import available_methods, make_method
 from savs.data import DataWarning, Example, Label, example_hash
 from savs.errors import DataError
+from savs.evaluation.probabilities import ClassProbabilities
 from savs.evaluation.protocol import draw_rows
 from savs.layout import HeadLayout
 
@@ -32,6 +33,7 @@ __all__ = [
     "Turn",
     "ask",
     "known_contenders",
+    "works_without_shots",
 ]
 
 
@@ -174,13 +176,24 @@ def known_contenders() -> tuple[str, ...]:
     return (*available_methods(), *BASELINES)
 
 
+def works_without_shots(name: str) -> bool:
+    """Return whether a method or baseline answers where there is no shot at all, from the class names."""
+    return name == "zero_shot" or (
+        name in available_methods() and bool(make_method(name).can_fit_class_names)
+    )
+
+
 class Turn(NamedTuple):
-    """One method in one draw: answers to `rows`, time for fit and answers, size of what it keeps."""
+    """One method in one draw: answers to `rows`, time for fit and answers, size of what it keeps.
+
+    `probabilities` has one row per answer; None for what gives no probabilities.
+    """
 
     rows: Rows
     labels: list[Label | None]
     seconds: float
     n_bytes: int
+    probabilities: ClassProbabilities | None = None
 
 
 Contender = Callable[[Rows, Rows], Turn]
@@ -203,20 +216,8 @@ class Answers:
     seconds: float
 
 
-_NEEDS_SHOTS = "it learns from shots; with none there are zero_shot and the methods that read class names"
-
-
 def _no_likelihoods() -> NDArray[np.float32]:
     raise DataError("the likelihoods of the class names were not read")
-
-
-def _with_shots(contender: Contender) -> Contender:
-    def run(shots: Rows, test: Rows) -> Turn:
-        if not len(shots):
-            raise DataError(_NEEDS_SHOTS)
-        return contender(shots, test)
-
-    return run
 
 
 @dataclass(frozen=True)
@@ -264,8 +265,8 @@ class ReadExamples:
             Returns what the model answered in words; called by ``zero_shot`` only.
         """
         baselines: dict[str, Contender] = {
-            "majority": _with_shots(self._majority),
-            "last_layer": _with_shots(self._last_layer),
+            "majority": self._majority,
+            "last_layer": self._last_layer,
             "zero_shot": lambda _, test: _said(answers(), test),
         }
         return baselines.get(name, lambda shots, test: self._on_heads(name, shots, test))
@@ -290,12 +291,13 @@ class ReadExamples:
             made.set_params(prototypes=np.stack(of_classes))
         if len(shots):
             fitted = made.fit(self._rows(shots, states, likelihoods), names)
-        elif made.can_fit_class_names:
-            fitted = made.fit_class_names(names)
         else:
-            raise DataError(_NEEDS_SHOTS)
-        labels = fitted.predict(self._rows(test, states, likelihoods)).tolist()
-        return Turn(test, labels, time.perf_counter() - started, fitted.prediction_bytes())
+            fitted = made.fit_class_names(names)
+        queries = self._rows(test, states, likelihoods)
+        labels = fitted.predict(queries).tolist()
+        seconds = time.perf_counter() - started
+        proba = ClassProbabilities(fitted.classes_.tolist(), fitted.predict_proba(queries))
+        return Turn(test, labels, seconds, fitted.prediction_bytes(), proba)
 
     def _rows(self, rows: Rows, *behind: NDArray[np.float32] | None) -> NDArray[np.float32]:
         parts = [self.features, *(part for part in behind if part is not None)]
@@ -318,7 +320,11 @@ class ReadExamples:
     def _majority(self, shots: Rows, test: Rows) -> Turn:
         started = time.perf_counter()
         labels = majority_class(self._names(shots), len(test)).labels
-        return Turn(test, labels, time.perf_counter() - started, _json_bytes(labels[0]))
+        seconds = time.perf_counter() - started
+        classes, counts = np.unique(self._names(shots), return_counts=True)
+        frequencies = np.tile(counts / counts.sum(), (len(test), 1))
+        proba = ClassProbabilities(classes.tolist(), frequencies)
+        return Turn(test, labels, seconds, _json_bytes(labels[0]), proba)
 
 
 def ask(
