@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 from PIL import Image as PILImage
 
+from savs.cli.compare import _told_apart
+
 ASKED = ("sav", "auto", "hec_v", "calm", "nearest_shot", "zero_shot", "majority")
 
 
@@ -285,3 +287,18 @@ def test__no_shots__class_names_alone_have_figures(train, backbone, savs):
     figures = json.loads(text)["methods"]
     assert list(figures) == ["auto_names", "option_likelihood"]
     assert figures["auto_names"]["mean"] == figures["option_likelihood"]["mean"] > 0
+
+
+@pytest.mark.parametrize(
+    ("names", "short"),
+    [
+        (["a/one/train.jsonl", "a/two/train.jsonl"], ["one", "two"]),
+        (["a/x/y/t", "a/z/t"], ["x/y", "z"]),
+        (["a", "a/b"], ["a", "a/b"]),
+        (["one.csv", "two.csv"], ["one.csv", "two.csv"]),
+        (["hf://a/b", "hf://a/c"], ["b", "c"]),
+        (["x/x", "x/x/x"], ["x", "x/x"]),
+    ],
+)
+def test__names_of_data_sets__without_what_they_share(names, short):
+    assert list(_told_apart(names).values()) == short

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -365,7 +366,7 @@ def _show(found: dict[str, Comparison], *, brief: bool) -> None:
             show("", name)
         _show_comparison(one, brief=brief)
     if len(found) > 1:
-        _show_overall(overall(found), len(found))
+        _show_overall(overall(found), _told_apart(list(found)))
 
 
 def _show_comparison(found: Comparison, *, brief: bool) -> None:
@@ -385,18 +386,32 @@ def _show_comparison(found: Comparison, *, brief: bool) -> None:
             show(f"not read: {error.id}: {error.message}")
 
 
-def _show_overall(figures: Mapping[int, Mapping[str, Overall]], n_data: int) -> None:
-    """Show two tables for each number of shots, over all datasets."""
+def _told_apart(names: Sequence[str]) -> dict[str, str]:
+    """Return each name without the folders and file names that all of them share."""
+    parts = {name: name.split("/") for name in names}
+    most = min(map(len, parts.values())) - 1  # something is left of each
+
+    def shared(columns: Iterable[tuple[str, ...]]) -> int:
+        return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
+
+    front = min(most, shared(zip(*parts.values(), strict=False)))
+    back = min(most - front, shared(zip(*(reversed(own) for own in parts.values()), strict=False)))
+    return {name: "/".join(own[front : len(own) - back]) for name, own in parts.items()}
+
+
+def _show_overall(figures: Mapping[int, Mapping[str, Overall]], names: Mapping[str, str]) -> None:
+    """Show two tables for each number of shots, over all datasets; `names` are short ones."""
     for shots, by_name in figures.items():
         rows = [
             (
                 name,
                 _accuracy(one.mean, one.interval),
-                *(_signed(one.against_sav), _signed(one.worst), one.worst_on or "-"),
+                *(_signed(one.against_sav), _signed(one.worst)),
+                "-" if one.worst_on is None else names[one.worst_on],
             )
             for name, one in by_name.items()
         ]
-        title = f"mean over {n_data} datasets, {shots} shots per class"
+        title = f"mean over {len(names)} datasets, {shots} shots per class"
         show("", table(["method", "accuracy", "+- sav", "worst", "on"], rows, title))
         _show_probabilities(
             {name: [getattr(one, metric) for metric in _SHORT] for name, one in by_name.items()}
@@ -405,7 +420,9 @@ def _show_overall(figures: Mapping[int, Mapping[str, Overall]], n_data: int) -> 
 
 def _show_probabilities(figures: Mapping[str, Sequence[OverDraws | None]]) -> None:
     rows = [(name, *map(_figure, of_method)) for name, of_method in figures.items()]
-    show(table(["method", *_SHORT.values()], rows))
+    built = table(["method", *_SHORT.values()], rows)
+    built.collapse_padding = True  # fits into 80 columns
+    show(built)
 
 
 def _signed(value: float | None) -> str:
@@ -416,7 +433,8 @@ def _show_tables(found: Comparison, shots: int) -> None:
     draws, tests = len(found.n_test[shots]), sorted(set(found.n_test[shots]))
     sizes = str(tests[0]) if len(tests) == 1 else f"{tests[0]} to {tests[-1]}"
     baseline, methods = found.best_baseline(shots), found.methods_at(shots)
-    rivals = {"against_sav": "+- sav", **({"against_baseline": f"+- {baseline}"} if baseline else {})}
+    rivals = {"against_sav": "+- sav"} if "sav" in methods else {}
+    rivals |= {"against_baseline": f"+- {baseline}"} if baseline else {}
     figures = {name: found.figures(name, shots) for name in methods}
     rows = [
         [
