@@ -132,6 +132,8 @@ def test__backbone_without_likelihoods__named(tmp_path) -> None:
         model = SAVModel(Plain(), method="option_likelihood", store=store)
         with pytest.raises(BackboneError, match="no likelihoods of class names"):
             model.fit(TEXTS, LABELS)
+        with pytest.raises(BackboneError, match="no likelihoods of class names"):
+            model.fit_class_names(["warm", "cold"])
 
 
 def test__several_classifiers_at_once__refused() -> None:

@@ -80,10 +80,11 @@ def test__names_alone__answer_without_any_shot(tmp_path):
 def test__names_alone__of_another_method_or_twice__is_refused():
     with pytest.raises(DataError, match="learns from shots"):
         SAVModel(FakeBackbone()).fit_class_names(["a", "b"])
-    with pytest.raises(DataError, match="named twice"):
-        SAVModel(FakeBackbone(), method="hec_t").fit_class_names(["a", "b", "a"])
-    with pytest.raises(DataError, match="2 classes"):
-        SAVModel(FakeBackbone(), method="hec_t").fit_class_names(["a"])
+    for method in ("hec_t", "option_likelihood", "auto_names"):
+        with pytest.raises(DataError, match="named twice"):
+            SAVModel(FakeBackbone(), method=method).fit_class_names(["a", "b", "a"])
+        with pytest.raises(DataError, match="2 classes"):
+            SAVModel(FakeBackbone(), method=method).fit_class_names(["a"])
 
 
 @pytest.mark.parametrize(

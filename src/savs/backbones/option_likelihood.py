@@ -95,7 +95,8 @@ def as_scorer(backbone: Any) -> OptionScorer:
     BackboneError
         If it cannot.
     """
-    if isinstance(backbone, OptionScorer):
+    inside = getattr(backbone, "backbone", backbone)  # a store asks the backbone inside
+    if isinstance(backbone, OptionScorer) and isinstance(inside, OptionScorer):
         return backbone
     raise BackboneError(
         "the backbone gives no likelihoods of class names; use a method that does not need them"

@@ -155,7 +155,7 @@ def scored_heads(
     return [
         [layer, index, None if scores is None else scores[layout.position((layer, index))]]
         for layer, index in heads
-        if index >= 0  # the final state is not a head
+        if index >= 0  # the final state and the options are no heads
     ]
 
 

@@ -211,7 +211,8 @@ def _show(summary: dict[str, Any]) -> None:
 
 def _best(summary: dict[str, Any]) -> str:
     if summary["method"] != "sav":
-        return ", and the final state" if summary["last_state"] else ""
+        others = {"last_state": "the final state", "class_names": "the likelihood of the class names"}
+        return "".join(f", and {words}" for key, words in others.items() if summary[key])
     if not summary["n_scored"]:
         return f"; {NOT_SCORED}"
     shown = (

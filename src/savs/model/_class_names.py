@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from savs.data import Example, Label, Text, as_examples
+from savs._labels import as_label
+from savs.classifiers import Method
+from savs.data import Example, Label, Text, as_examples, check_labels
 from savs.errors import DataError
 
 _PLACEHOLDER = re.compile(r"\{[^{}]*\}")
@@ -36,6 +38,37 @@ def option_texts(classes: Sequence[Label]) -> tuple[str, ...]:
     (('cat', 'dog'), ('No', 'Yes'))
     """
     return tuple(("No", "Yes")[label] if isinstance(label, bool) else str(label) for label in classes)
+
+
+def checked_names(method: Method, classes: Sequence[Label]) -> list[Label]:
+    """Return the classes sorted, for a method that learns from their names alone.
+
+    Parameters
+    ----------
+    method : Method
+        What is to be fitted.
+    classes : sequence of label
+        In any order.
+
+    Raises
+    ------
+    DataError
+        If the method needs shots, or the classes cannot be used.
+    """
+    if not method.estimator.can_fit_class_names:
+        raise DataError(
+            f"method {method.name!r} learns from shots; names alone are for 'auto_names', "
+            "'option_likelihood' and 'hec_t'"
+        )
+    if isinstance(classes, str | bytes):
+        raise DataError("classes must be a list of labels, not one text")
+    found = [as_label(label) for label in classes]
+    check_labels(found)
+    if len(set(found)) < len(found):
+        raise DataError("a class is named twice")
+    if len(found) < 2:
+        raise DataError(f"at least 2 classes are required, got {len(found)}")
+    return sorted(found)
 
 
 def check_same_names(options: Sequence[str], labels: Sequence[Label]) -> None:

@@ -15,6 +15,7 @@ from savs._labels import as_label, key_of, warn_of_unknown_labels
 from savs.artifact import Shot
 from savs.backbones import Backbone
 from savs.backbones._canary import Canary
+from savs.backbones.option_likelihood import as_scorer
 from savs.classifiers import HeadChange, HeadClassifier, Method
 from savs.classifiers.evidence import find_label_issues, head_opinions, held_out_votes
 from savs.classifiers.head_sets import HeadSet
@@ -24,7 +25,7 @@ from savs.errors import DataError
 from savs.layout import Head
 from savs.media._hashes import hashed_once
 from savs.model._abstaining import AbstainingModel
-from savs.model._class_names import check_same_names, class_prompts, option_texts
+from savs.model._class_names import check_same_names, checked_names, class_prompts
 from savs.model._learning import Learned, learn, learn_class_names, shots_of
 from savs.model._saving import HubModel
 from savs.model._source import BackboneSource, BatchSize, ExampleReader, Named
@@ -274,28 +275,22 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
         ------
         DataError
             If the method is another one, or the classes cannot be used.
+        BackboneError
+            If the method needs the likelihoods of the names and the backbone cannot give them.
 
         References
         ----------
         [HEC] arXiv:2603.24181, HEC-T.
         """
         method, reader = self._asked(), ExampleReader(self._source, self.prompt)
-        if not method.estimator.can_fit_class_names:
-            raise DataError(
-                f"method {method.name!r} learns from shots; names alone are for 'auto_names', "
-                "'option_likelihood' and 'hec_t'"
-            )
-        if isinstance(classes, str | bytes):
-            raise DataError("classes must be a list of labels, not one text")
-        classes = [as_label(label) for label in classes]
-        check_labels(classes)
+        names = checked_names(method, classes)
         layout, prompts = self.backbone.layout, None
         if method.needs_options:
-            layout = layout.with_options(len(classes))
-            reader.options = option_texts(sorted(classes))
+            as_scorer(self.backbone)
+            layout = layout.with_options(len(names))
         if method.needs_prototypes:
-            prompts = reader.rows_for_fit(class_prompts(sorted(classes), self.prompt), method)
-        learned = learn_class_names(method, layout, classes, prompts)
+            prompts = reader.rows_for_fit(class_prompts(names, self.prompt), method)
+        learned = learn_class_names(method, layout, names, prompts)
         none = SupportSet((), np.empty((0, layout.width), np.float32))
         self._keep(method, reader, learned, [], none)
         return self
