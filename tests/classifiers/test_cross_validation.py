@@ -136,7 +136,7 @@ def test__estimate__log_loss_of_held_out_shots__as_a_loop_and_shown():
         total -= max(row[code], math.log(1e-9))
     assert found.log_loss == pytest.approx(total / 12, rel=1e-9)
     lines = estimate_lines(asdict(found))
-    assert lines[1].startswith(f"their log loss {found.log_loss:.3f}, ECE {found.ece:.3f}, Brier score ")
+    assert lines[1].startswith(f"log loss {found.log_loss:.3f}, ECE {found.ece:.3f}, Brier score ")
     # One that an older savs saved does not have it.
     assert not any("log loss" in line for line in estimate_lines({**asdict(found), "log_loss": None}))
 

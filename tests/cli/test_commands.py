@@ -9,6 +9,7 @@ import shutil
 import pytest
 
 from savs.artifact import load_artifact
+from savs.cli._tables import read_json_lines
 
 
 def only_object(text: str) -> dict:
@@ -398,7 +399,7 @@ class TestEvaluate:
 
     def test__log_loss_ece_and_brier__equal_a_loop_over_rows(self, classifier, test_folder, tmp_path, savs):
         code, text, _ = savs("evaluate", classifier, test_folder, "--json", "-o", tmp_path / "rows.jsonl")
-        report, rows = only_object(text), list(map(json.loads, (tmp_path / "rows.jsonl").open()))
+        report, rows = only_object(text), list(read_json_lines(tmp_path / "rows.jsonl"))
         bins = [[] for _ in range(10)]
         for row in rows:
             share, confidence = row["proba"][row["true_label"]], row["proba"][row["label"]]

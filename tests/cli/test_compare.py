@@ -131,13 +131,6 @@ def test__plot_that_cannot_be__said_before_anything_is_read(arguments, words, tm
     assert words in " ".join(error.split())
 
 
-def test__no_shots_and_no_method_that_needs_none__one_line_before_any_model(train, savs):
-    arguments = ("-b", "no-such-model", "--methods", "sav,calm", "--shots", "0")
-    code, text, error = savs("compare", train, *arguments)
-    assert (code, text, error.count("\n")) == (1, "", 1)
-    assert "hec_t, zero_shot alone; name one of them, or a number of shots" in error
-
-
 def test__fixed_test__is_the_test_of_every_draw(train, test_folder, backbone, savs):
     arguments = ("--methods", "sav,majority", "--shots", 4, "--draws", 2, "--json")
     code, text, _ = savs("compare", train, "-b", backbone, "--test", test_folder, *arguments)
@@ -160,6 +153,10 @@ def test__fixed_test_of_the_same_images__warns(train, backbone, savs):
         (("--methods", ","), "at least one method is required"),
         (("--shots", "5,x"), "such as 5 or 0,5,10,20"),
         (("--shots", "-1"), "whole numbers"),
+        (
+            ("--shots", "0", "--methods", "sav,calm"),
+            "that need none are option_likelihood, ",
+        ),
         (("--draws", "0"), "--draws"),
     ],
 )

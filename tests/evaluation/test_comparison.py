@@ -257,7 +257,7 @@ def test__zero_shot__is_asked_once_per_item_and_classes_take_turns():
         ({"methods": []}, "needs a method"),
         ({"draws": 0}, "at least one draw"),
         ({"shots": [-1]}, "a number of shots from 0 on"),
-        ({"shots": [0], "methods": ["sav", "majority"]}, "without shots there are .*hec_t, zero_shot alone"),
+        ({"shots": [0], "methods": ["sav", "majority"]}, "those that need none are .*hec_t, zero_shot"),
         ({"shots": [4]}, "4 shots leave no test example of some class"),
         ({"shots": [5], "test": words(2, "t")}, "5 shots are more than some class has"),
     ],

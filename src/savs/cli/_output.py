@@ -191,5 +191,6 @@ def estimate_lines(estimate: dict[str, Any] | None) -> list[str]:
     )
     lines, figures = [line], [estimate.get(name) for name in ("log_loss", "ece", "brier")]
     if None not in figures:
-        lines.append("their log loss {}, ECE {}, Brier score {}".format(*(f"{one:.3f}" for one in figures)))
+        loss, ece, brier = (f"{one:.3f}" for one in figures)
+        lines.append(f"log loss {loss}, ECE {ece}, Brier score {brier}, of the same shots")
     return [*lines, f"note: {estimate['note']}"] if estimate.get("note") else lines

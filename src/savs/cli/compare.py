@@ -141,6 +141,7 @@ def compare(
 
     started = time.perf_counter()
     names, counts = _names(methods), _counts(shots)
+    _check_shots_needed(names, counts)
     _check_different(data)
     _check_files(output, plot, [*data, *([] if test is None else [test])], loading.get("store"))
     store, left = loading.pop("store", None), max_errors
@@ -327,6 +328,16 @@ def _counts(text: str) -> list[int]:
             f"{text!r} is not one or more whole numbers, such as 5 or 0,5,10,20", param_hint="--shots"
         )
     return list(dict.fromkeys(int(part) for part in parts))
+
+
+def _check_shots_needed(names: Sequence[str], counts: Sequence[int]) -> None:
+    from savs.evaluation.contenders import known_contenders, works_without_shots
+
+    if not any(counts) and not any(map(works_without_shots, names)):
+        able = ", ".join(filter(works_without_shots, known_contenders()))
+        raise click.BadParameter(
+            f"every one of these methods needs shots; those that need none are {able}", param_hint="--shots"
+        )
 
 
 def _read(path: Path | str, ledger: ErrorLedger, prompt: str | None, reading: ReadOptions) -> list[Example]:

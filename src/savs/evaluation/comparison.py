@@ -312,8 +312,8 @@ def check_request(
         only = ", ".join(f"{label!r} has {count}" for label, count in counts.items())
         raise DataError(f"a comparison needs at least two classes; {only}")
     if not max(shots) and not any(map(works_without_shots, methods)):
-        able = ", ".join(name for name in known if works_without_shots(name))
-        raise ValueError(f"without shots there are {able} alone; name one of them, or a number of shots")
+        able = ", ".join(filter(works_without_shots, known))
+        raise ValueError(f"every one of these methods needs shots; those that need none are {able}")
     labels: list[Any] = [example.label for example in examples]
     draw_rows(labels, max(shots) or 1, 0, leave=1 if max(shots) and not fixed_test else 0)
 
