@@ -12,7 +12,7 @@ from savs.classifiers import State, make_method
 from savs.classifiers._support_set import Shots
 from savs.classifiers.ensemble import DEFAULT_ESTIMATORS, default_estimators, make_base_estimator
 from savs.classifiers.named_auto import NamedAutoClassifier
-from savs.classifiers.option_likelihood import OptionLikelihoodClassifier
+from savs.classifiers.option_likelihood import OptionLikelihoodClassifier, names_information
 from savs.errors import ActivationError
 from savs.layout import HeadLayout
 
@@ -186,3 +186,42 @@ def test__shots__of_another_number_of_names__error():
     rows, codes, *_ = make()
     with pytest.raises(ValueError, match="no likelihoods of the class names"):
         _ = Shots(rows[codes < 2], codes[codes < 2], 2, LAYOUT).option_log_likelihood
+
+
+def test__names_information__by_hand_and_at_its_ends():
+    rows, codes, *_ = make(counts=(1, 2, 1), options=1.5)
+    logs = np.log(softmax(rows[:, -3:]))
+    scales = np.exp(np.linspace(-4, 1, 26))
+    losses = []
+    for left_out in range(4):
+        totals = []
+        for scale in scales:
+            total = np.log(scale) ** 2 / 2
+            for i in range(4):
+                if i != left_out:
+                    total -= np.log(softmax(scale * logs[i : i + 1]))[0, codes[i]]
+            totals.append(total)
+        best = scales[int(np.argmin(totals))]
+        losses.append(-np.log(softmax(best * logs[left_out : left_out + 1]))[0, codes[left_out]])
+    expected = max(0, 1 - np.mean(losses) / np.log(3))
+    assert names_information(Shots(rows, codes, 3, LAYOUT)) == pytest.approx(expected)
+    for options, low, high in ((0.0, 0.0, 0.1), (30.0, 0.95, 1.0)):
+        rows, codes, *_ = make(options=options, counts=(40, 40, 40))
+        assert low <= names_information(Shots(rows, codes, 3, LAYOUT)) <= high
+    rows[:, -3:] = np.roll(rows[:, -3:], 1, axis=1)  # always wrong
+    assert names_information(Shots(rows, codes, 3, LAYOUT)) == 0.0
+
+
+def test__auto_names__one_shot_per_class__weight_of_the_names_is_what_they_tell():
+    rows, codes, queries, truth = make(counts=(1, 1, 1), options=9.0)
+    fitted = make_method("auto_names", LAYOUT).fit(rows, codes)
+    share = names_information(Shots(rows, codes, 3, LAYOUT))
+    assert fitted.weights_["option_likelihood"] == pytest.approx(share)
+    assert sum(fitted.weights_.values()) == pytest.approx(1.0)
+    assert fitted.selection_report_["weights"] == fitted.weights_
+    assert fitted.score(queries, truth) > 0.95
+    again = NamedAutoClassifier.from_state(fitted.to_state())
+    np.testing.assert_array_equal(again.predict_proba(queries), fitted.predict_proba(queries))
+    rows[:, -3:] = np.roll(rows[:, -3:], 1, axis=1)
+    fitted = make_method("auto_names", LAYOUT).fit(rows, codes)
+    assert fitted.weights_["option_likelihood"] == 0.0

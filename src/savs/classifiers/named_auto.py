@@ -7,10 +7,15 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+from savs.classifiers._support_set import Shots
 from savs.classifiers.auto import AutoClassifier
+from savs.classifiers.base import FittedScores
 from savs.classifiers.ensemble import OPTION_ESTIMATORS, make_base_estimator
+from savs.classifiers.option_likelihood import names_information
 
 __all__ = ["NamedAutoClassifier"]
+
+(_NAMES,) = OPTION_ESTIMATORS
 
 
 class NamedAutoClassifier(AutoClassifier):
@@ -23,7 +28,8 @@ class NamedAutoClassifier(AutoClassifier):
 
     Notes
     -----
-    Without shots (`fit_class_names`) it answers as `OptionLikelihoodClassifier` does.
+    Without shots (`fit_class_names`) it answers as `OptionLikelihoodClassifier` does. With one shot of each
+    class, the names' weight is `names_information`, that of all other base estimators together the rest.
     """
 
     @property
@@ -35,6 +41,17 @@ class NamedAutoClassifier(AutoClassifier):
     def can_fit_class_names(self) -> bool:
         """Whether `fit_class_names` works: always."""
         return True
+
+    def _learn(self, shots: Shots) -> FittedScores:
+        fitted = super()._learn(shots)
+        others = {name: weight for name, weight in self.weights_.items() if name != _NAMES}
+        if shots.can_be_held_out.any() or not others or _NAMES not in self.weights_:
+            return fitted
+        share = names_information(shots)
+        rest = (1 - share) / sum(others.values())
+        self.weights_ = {name: rest * weight for name, weight in others.items()} | {_NAMES: share}
+        self.selection_report_["weights"] = self.weights_
+        return self._mixed_scores(shots)
 
     def fit_class_names(self, classes: ArrayLike) -> Self:
         """Learn from the class names alone; see `OptionLikelihoodClassifier.fit_class_names`.
@@ -49,7 +66,7 @@ class NamedAutoClassifier(AutoClassifier):
         ValueError
             If the classes are not sorted, or not one per column.
         """
-        (name,) = OPTION_ESTIMATORS
+        name = _NAMES
         named = make_base_estimator(name, self.layout)
         named.fit_class_names(classes)
         self.classes_, self.layout_, self.n_features_in_ = named.classes_, named.layout_, named.n_features_in_

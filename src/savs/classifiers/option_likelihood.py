@@ -18,10 +18,11 @@ from savs.classifiers._validation import label_array, resolve_layout
 from savs.classifiers.base import CalibratedHeadClassifier, FittedScores
 from savs.layout import Head, HeadLayout
 
-__all__ = ["OptionLikelihoodClassifier"]
+__all__ = ["OptionLikelihoodClassifier", "names_information"]
 
 _BIAS_PENALTY, _SCALE_PENALTY = 0.3, 1.0
 _FOLDS = 5
+_SCALES = np.exp(np.linspace(-4.0, 1.0, 26))
 
 
 class OptionLikelihoodClassifier(CalibratedHeadClassifier):
@@ -147,6 +148,28 @@ def _options_head(layout: HeadLayout, n_classes: int) -> Head:
     if layout.options != (head.layer, n_classes):
         raise ValueError(f"there are {n_classes} classes, but the rows hold the likelihoods of other names")
     return head
+
+
+def names_information(shots: Shots) -> float:
+    """Return which share of what there is to know of the classes their names tell, from 0 to 1.
+
+    That is ``1 - loss / log(n_classes)``, cut to [0, 1], the loss being the mean log loss of the shots under
+    ``softmax(a l)`` with a fitted to the other shots. As no class needs a second shot for that, it can be
+    known at one shot, where methods that learn from shots cannot be judged.
+
+    Parameters
+    ----------
+    shots : Shots
+        Rows that end in the log likelihoods of the class names.
+    """
+    logs = log_softmax(shots.option_log_likelihood)
+    rows = np.arange(len(logs))
+    losses = np.stack([-log_softmax(scale * logs)[rows, shots.codes] for scale in _SCALES])
+    of_others = (
+        losses.sum(axis=1, keepdims=True) - losses + _SCALE_PENALTY / 2 * np.log(_SCALES)[:, None] ** 2
+    )
+    held_out = losses[of_others.argmin(axis=0), rows].mean()
+    return float(np.clip(1 - held_out / np.log(shots.n_classes), 0.0, 1.0))
 
 
 def _fit(logs: NDArray[np.float64], codes: NDArray[np.intp]) -> tuple[float, NDArray[np.float64]]:
