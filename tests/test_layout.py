@@ -176,3 +176,47 @@ def test__layout__heads_of_numpy__are_plain_whole_numbers_then():
     part = RAGGED.select(np.array([[4, 0], [0, 1]]))
     assert part == RAGGED.select([(4, 0), (0, 1)])
     assert HeadLayout.from_json(json.loads(json.dumps(part.to_json()))) == part
+
+
+NAMED = STATEFUL.with_options(3)
+
+
+def test__layout__with_options__last_columns_behind_the_state():
+    assert (NAMED.heads, NAMED.state, NAMED.width) == (RAGGED.heads, STATEFUL.state, 27)
+    assert NAMED.options_head == (6, -2)
+    assert NAMED.parts == (*RAGGED.heads, (6, -1), (6, -2))
+    assert (NAMED.columns((6, -1)), NAMED.columns((6, -2))) == (slice(17, 24), slice(24, 27))
+    assert [head.is_options for head in NAMED.parts] == [False] * 6 + [True]
+    in_order = sorted(NAMED.parts, key=lambda head: head.place)
+    assert in_order == [*sorted(RAGGED.heads), *NAMED.parts[-2:]]
+    assert RAGGED.with_options(2).columns((6, -2)) == slice(17, 19)
+    assert NAMED.without_state() == RAGGED
+    assert "likelihoods of 3 class names" in repr(NAMED)
+
+
+@settings(max_examples=50, deadline=None)
+@given(layouts, st.integers(2, 5), st.booleans(), st.booleans(), st.randoms(use_true_random=False))
+def test__layout__select_with_options__same_columns_in_the_new_order(layout, n, state, keep, random):
+    layout = (layout.with_state(4) if state else layout).with_options(n)
+    picked = random.sample(layout.heads, random.randint(0 if keep else 1, layout.n_heads))
+    picked += [layout.state_head] if state and random.random() < 0.5 else []
+    picked += [layout.options_head] if keep else []
+    row = np.arange(layout.width)
+    part, short = layout.select(picked), row[layout.column_indices(picked)]
+    assert part.parts == tuple(picked)
+    for head in picked:
+        assert np.array_equal(short[part.columns(head)], row[layout.columns(head)])
+    assert HeadLayout.from_json(json.loads(json.dumps(part.to_json()))) == part
+
+
+def test__layout__impossible_options__error():
+    with pytest.raises(ValueError, match="two classes or more"):
+        RAGGED.with_options(1)
+    with pytest.raises(ValueError, match="behind that"):
+        NAMED.select([(6, -2), (6, -1)])
+    with pytest.raises(ValueError, match="behind all heads"):
+        NAMED.select([(6, -2), RAGGED.heads[0]])
+    with pytest.raises(ValueError, match="no heads"):
+        NAMED.select([(6, -2)]).without_state()
+    with pytest.raises(KeyError):
+        STATEFUL.columns((6, -2))

@@ -96,6 +96,14 @@ def test__demo__without_matplotlib__one_line_and_nothing_is_written(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test__plot_of_compare__without_matplotlib__one_line_before_anything_is_read(data, tmp_path):
+    arguments = [data / "images", "-b", "no/such-model", "--plot", tmp_path / "plot.png"]
+    done = run_without(OPTIONAL, COMMAND, "compare", *arguments)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "savs: error: plots need matplotlib: pip install 'savs[demo]'\n"
+    assert not list(tmp_path.iterdir())
+
+
 def test__audio_at_another_rate__without_soxr__names_the_extra():
     code = """
     import numpy as np

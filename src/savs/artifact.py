@@ -31,7 +31,7 @@ from savs.classifiers._probabilities import is_log_proba_table
 from savs.classifiers.methods import classifier_from_state, is_registered
 from savs.data import Label, as_label
 from savs.errors import ArtifactError, BackboneMismatchError
-from savs.layout import HeadLayout
+from savs.layout import Head, HeadLayout
 from savs.media import Sampling
 from savs.media._bit_depth import check_bit_depth
 from savs.media._coercion import check_sampling
@@ -201,9 +201,15 @@ def check_artifact(artifact: Artifact, label_type: type) -> None:
         raise ValueError(f"check {checks.index(False)} of a classifier's contents failed")
 
 
+def probed_heads(classifier: HeadClassifier) -> list[Head]:
+    """Return what a canary looks at: the heads in use and the state, or the deepest head if none is."""
+    kept = [head for head in classifier.heads_ if not head.is_options]
+    return kept or [max(classifier.layout_.heads)]
+
+
 def kept_widths(classifier: HeadClassifier) -> list[int]:
-    """Return the number of columns of each head in use, and of the last-layer state where it is used."""
-    kept = classifier.layout_.select(classifier.heads_)
+    """Return the number of columns of each of `probed_heads`."""
+    kept = classifier.layout_.select(probed_heads(classifier))
     return [*kept.dims, *([] if kept.state is None else [kept.state[1]])]
 
 
@@ -243,7 +249,7 @@ def _is_estimate(content: Any) -> bool:
     """Return whether an `Estimate` can be made of this and shown."""
     found = Estimate(**content)
     numbers = [found.accuracy, found.macro_f1, *found.interval]
-    numbers += [number for number in (found.ece, found.brier) if number is not None]
+    numbers += [number for number in (found.log_loss, found.ece, found.brier) if number is not None]
     return (
         all(type(number) in (int, float) for number in numbers)
         and type(found.n) is int

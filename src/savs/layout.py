@@ -1,8 +1,9 @@
 """`HeadLayout`: which columns of a feature row belong to which attention head.
 
 A feature row is the concatenation of head vectors, by layer and then by head index. Head widths may differ
-between layers. The decoder's last-layer state may follow them; it is not a head, and only methods that ask
-for it read it. This module knows neither models nor labels.
+between layers. The decoder's last-layer state may follow them, and then the log likelihoods of the class
+names; these are no heads, and only methods that ask for them read them. This module knows neither models nor
+labels.
 """
 
 from __future__ import annotations
@@ -18,14 +19,15 @@ from numpy.typing import NDArray
 
 __all__ = ["Head", "HeadGroup", "HeadLayout"]
 
-_STATE_INDEX = -1
+_STATE_INDEX, _OPTIONS_INDEX = -1, -2
 _WIDEST = 2**24  # columns; the widest decoders have a million
 
 
 class Head(NamedTuple):
     """An attention head: decoder layer and index within the layer, both from 0.
 
-    Index -1 stands for the decoder's last-layer state; its layer is the number of layers.
+    Index -1 stands for the decoder's last-layer state and -2 for the log likelihoods of the class names, both
+    of a layer that is the number of layers.
     """
 
     layer: int
@@ -35,6 +37,16 @@ class Head(NamedTuple):
     def is_state(self) -> bool:
         """Whether this is the last-layer state and no head."""
         return self.index == _STATE_INDEX
+
+    @property
+    def is_options(self) -> bool:
+        """Whether these are the log likelihoods of the class names and no head."""
+        return self.index == _OPTIONS_INDEX
+
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """What columns are sorted by: heads by layer and index, then the state, then the options."""
+        return max(0, -self.index), self.layer, self.index
 
 
 class HeadGroup(NamedTuple):
@@ -66,6 +78,9 @@ class HeadLayout:
         The last-layer state in the columns behind the heads: the decoder's number of layers and the state's
         width. `heads`, `n_heads`, `position` and `groups` are about heads only; `width`, `columns`,
         `column_indices` and `select` know the state too, as `state_head`.
+    options : (layer, n_classes) or None, default=None
+        The log likelihoods of the class names in the last columns: the decoder's number of layers and the
+        number of classes. Known like the state, as `options_head`.
 
     Raises
     ------
@@ -81,14 +96,17 @@ class HeadLayout:
     >>> layout = layout.with_state(8)
     >>> layout.width, layout.n_heads, layout.state_head, layout.columns(layout.state_head)
     (20, 4, Head(layer=2, index=-1), slice(12, 20, None))
+    >>> layout.with_options(3).columns(layout.with_options(3).options_head)
+    slice(20, 23, None)
     """
 
     heads: tuple[Head, ...]
     dims: tuple[int, ...]
     state: tuple[int, int] | None = None
+    options: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        if not (self.heads or self.state) or len(self.heads) != len(self.dims):
+        if not (self.heads or self.state or self.options) or len(self.heads) != len(self.dims):
             raise ValueError(
                 f"a layout needs one width per head: {len(self.heads)} heads, {len(self.dims)} widths"
             )
@@ -98,13 +116,17 @@ class HeadLayout:
             raise ValueError("head widths must be positive, layers and indices not negative")
         if self.state is not None and (self.state[0] < max(self.n_layers, 1) or self.state[1] < 1):
             raise ValueError("the state comes after the last layer and its width is positive")
+        if self.options is not None and (self.options[0] < max(self.n_layers, 1) or self.options[1] < 2):
+            raise ValueError("the options come after the last layer, and there are two classes or more")
         if self.width > _WIDEST:
             raise ValueError(f"a row has at most {_WIDEST} columns")
 
     def __repr__(self) -> str:
         layers = len({head.layer for head in self.heads})
         state = "" if self.state is None else ", last-layer state"
-        return f"{type(self).__name__}({self.n_heads} heads in {layers} layers{state}, {self.width} columns)"
+        options = "" if self.options is None else f", likelihoods of {self.options[1]} class names"
+        heads = f"{self.n_heads} heads in {layers} layers"
+        return f"{type(self).__name__}({heads}{state}{options}, {self.width} columns)"
 
     @classmethod
     def uniform(cls, n_layers: int, n_heads: int, head_dim: int) -> HeadLayout:
@@ -128,13 +150,28 @@ class HeadLayout:
         layer : int, optional
             The decoder's number of layers, where its last ones have no heads here; `n_layers` by default.
         """
-        return HeadLayout(self.heads, self.dims, (self.n_layers if layer is None else layer, hidden_size))
+        state = (self.n_layers if layer is None else layer, hidden_size)
+        return HeadLayout(self.heads, self.dims, state, self.options)
+
+    def with_options(self, n_classes: int, layer: int | None = None) -> HeadLayout:
+        """Return the layout of rows that end in the log likelihood of each class name.
+
+        Parameters
+        ----------
+        n_classes : int
+            Number of classes.
+        layer : int, optional
+            The decoder's number of layers, as for `with_state`; that of the state by default.
+        """
+        if layer is None:
+            layer = self.n_layers if self.state is None else self.state[0]
+        return HeadLayout(self.heads, self.dims, self.state, (layer, n_classes))
 
     def without_state(self) -> HeadLayout:
-        """Return the layout of the head columns alone; `ValueError` if there are none."""
-        if self.state is not None and not self.heads:
-            raise ValueError("the rows hold no heads, only the last-layer state")
-        return self if self.state is None else HeadLayout(self.heads, self.dims)
+        """Return the layout of the head columns alone, also without options; `ValueError` without heads."""
+        if not self.heads:
+            raise ValueError("the rows hold no heads, only the last-layer state or options")
+        return self if self.parts == self.heads else HeadLayout(self.heads, self.dims)
 
     @property
     def state_head(self) -> Head | None:
@@ -142,9 +179,18 @@ class HeadLayout:
         return None if self.state is None else Head(self.state[0], _STATE_INDEX)
 
     @property
+    def options_head(self) -> Head | None:
+        """What stands for the class names' log likelihoods in lists of heads; None where rows hold none."""
+        return None if self.options is None else Head(self.options[0], _OPTIONS_INDEX)
+
+    @property
+    def _others(self) -> tuple[Head, ...]:
+        return tuple(head for head in (self.state_head, self.options_head) if head is not None)
+
+    @property
     def parts(self) -> tuple[Head, ...]:
-        """The heads, and the state where rows hold it: all that `select` can pick, in column order."""
-        return self.heads if self.state_head is None else (*self.heads, self.state_head)
+        """The heads, then the state and the options where rows hold them: all that `select` can pick."""
+        return (*self.heads, *self._others) if self._others else self.heads
 
     @property
     def n_heads(self) -> int:
@@ -164,7 +210,7 @@ class HeadLayout:
     @property
     def width(self) -> int:
         """Number of columns of a feature row."""
-        return self.heads_width + (self.state[1] if self.state else 0)
+        return self.heads_width + sum(extra[1] for extra in (self.state, self.options) if extra)
 
     @cached_property
     def _starts(self) -> tuple[int, ...]:
@@ -179,9 +225,11 @@ class HeadLayout:
         return self._positions[_as_head(head)]
 
     def columns(self, head: tuple[int, int]) -> slice:
-        """Return the columns of one head, or of the state; `KeyError` if it is not here."""
+        """Return the columns of one head, of the state or of the options; `KeyError` if it is not here."""
         if self.state is not None and _as_head(head) == self.state_head:
-            return slice(self.heads_width, self.width)
+            return slice(self.heads_width, self.heads_width + self.state[1])
+        if self.options is not None and _as_head(head) == self.options_head:
+            return slice(self.width - self.options[1], self.width)
         position = self.position(head)
         start = self._starts[position]
         return slice(start, start + self.dims[position])
@@ -189,7 +237,7 @@ class HeadLayout:
     def select(self, heads: Sequence[tuple[int, int]]) -> HeadLayout:
         """Return the layout of rows that hold only the given heads, in the given order.
 
-        The state may be among them, as the last one.
+        The state and the options may be among them, as the last ones.
 
         Raises
         ------
@@ -199,15 +247,20 @@ class HeadLayout:
             If there is none, one stands twice or is no pair of whole numbers, or the state stands elsewhere.
         """
         chosen = _as_heads(heads)
-        with_state = bool(chosen) and chosen[-1] == self.state_head
-        chosen = chosen[:-1] if with_state else chosen
-        if self.state_head in chosen:
-            raise ValueError("the last-layer state stands behind all heads")
+        others = tuple(head for head in self._others if head in chosen)
+        if others and chosen[-len(others) :] != others:
+            raise ValueError("the last-layer state stands behind all heads, the options behind that")
+        chosen = chosen[: len(chosen) - len(others)]
         dims = tuple(self.dims[self.position(head)] for head in chosen)
-        return HeadLayout(chosen, dims, self.state if with_state else None)
+        return HeadLayout(
+            chosen,
+            dims,
+            self.state if self.state_head in others else None,
+            self.options if self.options_head in others else None,
+        )
 
     def column_indices(self, heads: Sequence[tuple[int, int]]) -> NDArray[np.intp]:
-        """Return the columns of the given heads (the state among them), concatenated in the given order."""
+        """Return the columns of the given heads (state and options among them), in the given order."""
         ranges = [self.columns(head) for head in _as_heads(heads)]
         return np.concatenate(
             [np.arange(r.start, r.stop, dtype=np.intp) for r in ranges] or [np.empty(0, np.intp)]
@@ -224,18 +277,26 @@ class HeadLayout:
         )
 
     def to_json(self) -> list[list[int]]:
-        """Return ``[[layer, index, head_dim], ...]``, the state as ``[n_layers, -1, width]`` at the end."""
+        """Return ``[[layer, index, head_dim], ...]``.
+
+        At the end stand the state as ``[n_layers, -1, width]`` and the options as
+        ``[n_layers, -2, n_classes]``.
+        """
         rows = [[head.layer, head.index, dim] for head, dim in zip(self.heads, self.dims, strict=True)]
-        return rows if self.state is None else [*rows, [self.state[0], _STATE_INDEX, self.state[1]]]
+        extras = ((self.state, _STATE_INDEX), (self.options, _OPTIONS_INDEX))
+        return rows + [[extra[0], index, extra[1]] for extra, index in extras if extra is not None]
 
     @classmethod
     def from_json(cls, rows: Sequence[Sequence[int]]) -> HeadLayout:
         """Return the layout that `to_json` wrote; `ValueError` if it is not one."""
         if not all(len(row) == 3 and all(type(value) is int for value in row) for row in rows):
             raise ValueError("a layout is a list of [layer, index, head_dim] integers")
-        state = (rows[-1][0], rows[-1][2]) if len(rows) and rows[-1][1] == _STATE_INDEX else None
-        of_heads = rows[:-1] if state else rows
-        return cls(tuple(Head(row[0], row[1]) for row in of_heads), tuple(row[2] for row in of_heads), state)
+        left = list(rows)
+        extras: list[tuple[int, int] | None] = []
+        for extra in (_OPTIONS_INDEX, _STATE_INDEX):
+            found = left.pop() if left and left[-1][1] == extra else None
+            extras.insert(0, None if found is None else (found[0], found[2]))
+        return cls(tuple(Head(row[0], row[1]) for row in left), tuple(row[2] for row in left), *extras)
 
 
 def _as_heads(heads: Iterable[tuple[int, int]]) -> tuple[Head, ...]:

@@ -65,8 +65,10 @@ def fitted_artifact(name: str, keep_rows=False) -> Artifact:
     """An artifact of a method that was fitted for real."""
     rng = np.random.default_rng(1)
     layout = HeadLayout.uniform(2, 3, 4)
+    layout = layout.with_options(3) if Method(name).needs_options else layout
     labels = np.array(["a", "b", "c"] * 5)
-    rows = rng.normal(size=(15, layout.width)) + 2 * np.repeat(np.eye(3), [8, 8, 8], axis=1)[[0, 1, 2] * 5]
+    rows = rng.normal(size=(15, layout.width))
+    rows[:, :24] += 2 * np.repeat(np.eye(3), [8, 8, 8], axis=1)[[0, 1, 2] * 5]
     prototypes = rows[:3] if Method(name).needs_prototypes else None
     method = Method(name)
     classifier = method.make(layout, np.unique(labels), prototypes).fit(rows, labels)
@@ -350,6 +352,7 @@ def test__fault_29__missing_tensor_file__names_it(tmp_path):
         {"shots": []},
         {"prompt": 3},
         {"estimate": 0.99},
+        {"estimate": {"accuracy": 1, "macro_f1": 1, "n": 4, "interval": [0, 1], "log_loss": "low"}},
         {"fingerprint": None},
         {"tensors": {"file": "../elsewhere.safetensors", "sha256": ""}},
         {"tensors": {"file": 3, "sha256": ""}},

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 
 import numpy as np
@@ -9,6 +10,7 @@ from sklearn.metrics import f1_score
 
 from savs.classifiers import Estimate, SAVClassifier, Shots, estimate_classifier, wilson_interval
 from savs.classifiers.cross_validation import (
+    cross_val_log_proba,
     cross_validated_interval,
     estimate_from_shots,
     leave_one_out_folds,
@@ -122,6 +124,21 @@ def test__estimate__class_of_one_shot__is_no_headline_figure():
     assert whole.covers_all_classes
     assert repr(whole).startswith("Estimate(accuracy=")
     assert estimate_lines(asdict(whole))[0].startswith("estimated accuracy")
+
+
+def test__estimate__log_loss_of_held_out_shots__as_a_loop_and_shown():
+    rows, codes = make([6, 6])
+    classifier = SAVClassifier(4, LAYOUT)
+    found = estimate_classifier(classifier, rows, codes, max_folds=6)
+    shots = Shots(rows, codes, 2, LAYOUT)
+    total = 0.0
+    for row, code in zip(cross_val_log_proba(classifier, shots, 6).tolist(), codes.tolist(), strict=True):
+        total -= max(row[code], math.log(1e-9))
+    assert found.log_loss == pytest.approx(total / 12, rel=1e-9)
+    lines = estimate_lines(asdict(found))
+    assert lines[1].startswith(f"log loss {found.log_loss:.3f}, ECE {found.ece:.3f}, Brier score ")
+    # One that an older savs saved does not have it.
+    assert not any("log loss" in line for line in estimate_lines({**asdict(found), "log_loss": None}))
 
 
 def test__estimate__json_round_trip__equal():

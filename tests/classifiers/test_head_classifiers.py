@@ -20,6 +20,7 @@ from savs.classifiers import (
 from savs.classifiers.ensemble import (
     BASE_ESTIMATORS,
     DEFAULT_ESTIMATORS,
+    OPTION_ESTIMATORS,
     STATE_ESTIMATORS,
     make_base_estimator,
 )
@@ -28,7 +29,7 @@ from savs.layout import HeadLayout
 
 LAYOUT = HeadLayout.from_layers([(0, 3, 4), (1, 2, 6), (4, 3, 4)])
 QUICK = settings(max_examples=3, deadline=None)
-OF_HEADS = [name for name in BASE_ESTIMATORS if name not in STATE_ESTIMATORS]
+OF_HEADS = [name for name in BASE_ESTIMATORS if name not in (*STATE_ESTIMATORS, *OPTION_ESTIMATORS)]
 NAMES = [*OF_HEADS, "ensemble", "auto"]
 FEW = ("hec_v_loo", "kernel_ridge")
 

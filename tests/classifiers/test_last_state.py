@@ -25,7 +25,11 @@ from savs.layout import HeadLayout
 HEADS = HeadLayout.from_layers([(0, 3, 4), (1, 2, 6)])
 LAYOUT = HEADS.with_state(9, layer=3)
 UNFITTED = {name: make_method(name) for name in available_methods()}
-BLIND = [n for n, made in UNFITTED.items() if not made.needs_state and not made.needs_prototypes]
+BLIND = [
+    name
+    for name, made in UNFITTED.items()
+    if not (made.needs_state or made.needs_prototypes or made.needs_options)
+]
 
 
 def make(seed=0, noise=1.2, heads=1.0, state=1.0):

@@ -8,7 +8,7 @@ from savs.classifiers.methods import classifier_from_state
 from savs.layout import HeadLayout
 
 METHODS = [name for name in available_methods() if not make_method(name).needs_prototypes]
-LAYOUT = HeadLayout.uniform(2, 3, 4).with_state(5)
+LAYOUT = HeadLayout.uniform(2, 3, 4).with_state(5).with_options(3)
 
 
 def make():

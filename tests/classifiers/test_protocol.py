@@ -11,7 +11,7 @@ from savs.classifiers.methods import Method
 from savs.layout import HeadLayout
 
 HEADS = HeadLayout.from_layers([(0, 3, 4), (1, 2, 6)])
-LAYOUT = HEADS.with_state(9, layer=3)
+LAYOUT = HEADS.with_state(9, layer=3).with_options(3)
 METHODS = available_methods()
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 
 import pytest
 
 from savs.artifact import load_artifact
+from savs.cli._tables import read_json_lines
 
 
 def only_object(text: str) -> dict:
@@ -392,8 +394,38 @@ class TestEvaluate:
     def test__table__shows_interval_and_classes(self, classifier, test_folder, savs):
         code, text, _ = savs("evaluate", classifier, test_folder)
         assert code == 0
-        for words in ("95 % interval", "n = 6", "macro F1", "precision", "blue"):
+        for words in ("95 % interval", "n = 6", "macro F1", "log loss ", "Brier score ", "precision", "blue"):
             assert words in text
+
+    def test__log_loss_ece_and_brier__equal_a_loop_over_rows(self, classifier, test_folder, tmp_path, savs):
+        code, text, _ = savs("evaluate", classifier, test_folder, "--json", "-o", tmp_path / "rows.jsonl")
+        report, rows = only_object(text), list(read_json_lines(tmp_path / "rows.jsonl"))
+        bins = [[] for _ in range(10)]
+        for row in rows:
+            share, confidence = row["proba"][row["true_label"]], row["proba"][row["label"]]
+            assert row["log_loss"] == pytest.approx(-math.log(max(share, 1e-9)), abs=1e-4)
+            brier = sum((p - (name == row["true_label"])) ** 2 for name, p in row["proba"].items())
+            assert row["brier"] == pytest.approx(brier, abs=1e-4)
+            bins[min(int(confidence * 10), 9)].append(row["correct"] - confidence)
+        assert code == 0
+        ece = sum(abs(sum(gaps)) for gaps in bins) / 6
+        assert report["ece"]["value"] == pytest.approx(ece, abs=1e-4)
+        for metric in ("log_loss", "brier"):
+            assert report[metric]["value"] == pytest.approx(sum(row[metric] for row in rows) / 6, abs=1e-4)
+        for metric in ("log_loss", "ece", "brier"):
+            low, high = report[metric]["interval"]
+            assert low <= report[metric]["value"] <= high
+        shown = savs("evaluate", classifier, test_folder, "--quiet")[1]
+        low, high = report["log_loss"]["interval"]
+        assert f"log loss {report['log_loss']['value']:.3f} ({low:.3f} to {high:.3f}), ECE " in shown
+
+    def test__nothing_could_be_read__no_figures(self, classifier, rows, savs):
+        data = rows({"image": "broken.png", "label": "red"})
+        code, text, _ = savs("evaluate", classifier, data, "--max-errors", 1, "--json")
+        report = only_object(text)
+        assert code == 3
+        assert [report[name] for name in ("accuracy", "log_loss", "ece", "brier")] == [None] * 4
+        assert savs("evaluate", classifier, data, "--max-errors", 1)[1].startswith("no accuracy: no example")
 
     def test__confusions__are_named(self, classifier, rows, savs):
         data = rows({"image": "red.png", "label": "blue"}, {"image": "blue.png", "label": "blue"})

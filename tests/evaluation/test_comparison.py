@@ -9,13 +9,14 @@ from PIL import Image as PILImage
 
 from savs.backbones import FakeBackbone, PromptTemplate, load_backbone
 from savs.baselines import last_layer
-from savs.classifiers import make_method
+from savs.classifiers import SAVClassifier, make_method
 from savs.data import DataWarning, as_examples
 from savs.errors import DataError
 from savs.evaluation import draw_rows, paired_bootstrap
 from savs.evaluation.comparison import compare_methods
-from savs.evaluation.contenders import known_contenders
+from savs.evaluation.contenders import ReadExamples, known_contenders
 from savs.evaluation.results import Trial, bootstrap_over_items
+from savs.layout import HeadLayout
 
 COLOURS = {"blue": (60, 70, 180), "red": (180, 70, 60)}
 
@@ -78,6 +79,58 @@ def test__tiny__accuracies_are_those_of_single_fits(tiny, found):
         nearest = last_layer(read.states[drawn], labels[drawn], read.states[test]).labels
         expected = np.mean(np.array(nearest) == labels[test])
         assert found.accuracies("last_layer", 3)[draw] == pytest.approx(expected)
+
+
+def test__tiny__log_loss_ece_and_brier_are_those_of_single_fits_by_a_loop(tiny, found, by_loop):
+    examples = images(10)
+    labels = np.array([example.label for example in examples])
+    read = tiny.extract(examples, states=True)
+    for name in ("sav", "hec_v"):
+        expected = {"log_loss": [], "ece": [], "brier": []}
+        for draw in range(2):
+            drawn, test = draw_rows(labels, 3, (0, draw))
+            fitted = make_method(name, tiny.layout).fit(read.features[drawn], labels[drawn])
+            shares = fitted.predict_proba(read.features[test]).tolist()
+            answers = fitted.predict(read.features[test]).tolist()
+            figures = by_loop(shares, labels[test].tolist(), answers, fitted.classes_.tolist())
+            for metric, value in figures.items():
+                expected[metric].append(value)
+        for metric, values in expected.items():
+            one = found.over_draws(name, 3, metric)
+            assert one.draws == pytest.approx(values)
+            assert one.mean == pytest.approx(sum(values) / 2)
+            half = 12.7062 * np.std(values, ddof=1) / np.sqrt(2)  # Student's t, one degree of freedom
+            assert one.interval[0] == pytest.approx(max(0, one.mean - half), abs=1e-4)
+            assert found.figures(name, 3)[metric]["draws"] == one.draws
+
+
+def test__tiny__no_probabilities__nothing_is_made_up(found):
+    record = found.record()["methods"]
+    for name in ("zero_shot", "last_layer"):
+        for metric in ("log_loss", "ece", "brier"):
+            assert record[name][metric] == {"2": None, "3": None}
+    assert record["majority"]["log_loss"]["3"]["mean"] == pytest.approx(np.log(2))
+    assert record["majority"]["brier"]["3"]["draws"] == [0.5, 0.5]
+    shown = [name for name, figures in record.items() if figures["log_loss"]["2"] is not None]
+    assert set(shown) == set(known_contenders()) - {"zero_shot", "last_layer"}
+
+
+def test__majority__probabilities_are_the_frequencies_of_the_shots():
+    labels = np.array(["a", "a", "a", "b", "a", "b"], dtype=object)
+    features = np.zeros((6, 4), np.float32)
+    read = ReadExamples([], labels, features, None, HeadLayout.uniform(1, 1, 4))
+    turn = read.contender("majority", lambda: None)(np.arange(4), np.array([4, 5]))
+    assert turn.labels == ["a", "a"]
+    assert turn.probabilities.classes == ["a", "b"]
+    assert turn.probabilities.values.tolist() == [[0.75, 0.25]] * 2
+
+
+def test__method_whose_probabilities_are_no_distribution__fails_with_the_reason(monkeypatch):
+    share = SAVClassifier.predict_proba
+    monkeypatch.setattr(SAVClassifier, "predict_proba", lambda self, rows: 2 * share(self, rows))
+    found = compare_methods(FakeBackbone(), words(8), methods=["hec_v", "sav"], shots=[2], draws=1)
+    assert "item 0 do not lie in 0 to 1 with sum 1" in found.figures("sav", 2)["failures"]["0"]
+    assert found.mean("hec_v", 2) is not None
 
 
 def test__one_pass__for_all_methods_shots_and_draws(monkeypatch):
@@ -203,7 +256,8 @@ def test__zero_shot__is_asked_once_per_item_and_classes_take_turns():
         ({"methods": ["best"]}, "no method is named 'best'; available are sav, "),
         ({"methods": []}, "needs a method"),
         ({"draws": 0}, "at least one draw"),
-        ({"shots": [0]}, "at least one shot"),
+        ({"shots": [-1]}, "a number of shots from 0 on"),
+        ({"shots": [0], "methods": ["sav", "majority"]}, "those that need none are .*hec_t, zero_shot"),
         ({"shots": [4]}, "4 shots leave no test example of some class"),
         ({"shots": [5], "test": words(2, "t")}, "5 shots are more than some class has"),
     ],
@@ -274,3 +328,65 @@ def test__same_seed__same_figures():
     assert [t.rows.tolist() for t in run(1).trials["sav", 3]] != [
         t.rows.tolist() for t in run(2).trials["sav", 3]
     ]
+
+
+def test__no_shots__names_and_answers_alone_have_figures(tiny):
+    examples = images(8)
+    methods = ["sav", "auto_names", "option_likelihood", "hec_t", "majority", "last_layer", "zero_shot"]
+    found = compare_methods(tiny, examples, methods=methods, shots=[0, 2], draws=2)
+    sums = tiny.option_log_likelihood(examples, ["blue", "red"]).sums
+    truth = np.array([example.label for example in examples])
+    expected = (np.array(["blue", "red"])[sums.argmax(axis=1)] == truth).mean()
+    assert found.accuracies("option_likelihood", 0) == [expected]
+    assert found.accuracies("auto_names", 0) == [expected]
+    assert found.n_test[0] == [len(examples)]
+    assert found.methods_at(0) == ["auto_names", "option_likelihood", "hec_t", "zero_shot"]
+    assert found.methods_at(2) == methods
+    record = found.record()["methods"]
+    assert list(record["hec_t"]["log_loss"]) == ["0", "2"]
+    for name in ("sav", "majority", "last_layer"):
+        assert found.accuracies(name, 0) == []
+        assert list(record[name]["accuracy"]) == list(record[name]["failures"]) == ["2"]
+    for name in methods:
+        assert len(found.accuracies(name, 2)) == 2
+        assert None not in found.accuracies(name, 2)
+    assert None not in found.accuracies("hec_t", 0) + found.accuracies("zero_shot", 0)
+    json.dumps(found.record(), allow_nan=False)
+
+
+def test__backbone_without_likelihoods__only_those_methods_fail():
+    class Plain(FakeBackbone):
+        option_log_likelihood = None
+
+    found = compare_methods(Plain(), words(12), methods=["lda", "option_likelihood"], shots=[2], draws=2)
+    assert None not in found.accuracies("lda", 2)
+    assert found.accuracies("option_likelihood", 2) == [None, None]
+    assert "no likelihoods of class names" in found.figures("option_likelihood", 2)["failures"]["1"]
+
+
+def test__likelihoods__read_once_for_all_draws():
+    calls = []
+
+    class Counting(FakeBackbone):
+        def option_log_likelihood(self, examples, options, **rest):
+            calls.append(len(examples))
+            return super().option_log_likelihood(examples, options, **rest)
+
+    methods = ["option_likelihood", "auto_names"]
+    compare_methods(Counting(), words(12), methods=methods, shots=[1, 2], draws=3)
+    assert calls == [12]
+
+
+def test__no_shots__labels_of_mixed_types__are_refused():
+    examples = as_examples(["a", "b", "c", "d"], [1, 2, 1, 2])
+    mixed = [*examples, *as_examples(["e", "f"], ["1", "2"])]
+    with pytest.raises(DataError, match="type"):
+        compare_methods(FakeBackbone(), mixed, methods=["zero_shot"], shots=[0])
+
+
+def test__no_shots__class_of_one_example__is_judged():
+    examples = as_examples(["a", "b", "c"], ["x", "x", "y"])
+    found = compare_methods(FakeBackbone(), examples, methods=["zero_shot"], shots=[0], draws=3)
+    assert found.n_test == {0: [3]}
+    assert len(found.accuracies("zero_shot", 0)) == 1
+    assert found.over_draws("zero_shot", 0).interval is None

@@ -10,7 +10,7 @@ from savs.classifiers.cross_validation import leave_one_out_folds
 from savs.data import DataWarning, as_example
 from savs.errors import DataError
 from savs.model import Abstentions, SAVModel, predict_together
-from savs.model._learning import class_prompts
+from savs.model._class_names import class_prompts
 
 pytestmark = pytest.mark.slow
 
@@ -39,8 +39,8 @@ def test__method__saved_and_loaded__answers_the_same_and_right(tmp_path, method)
         model.estimate_,
     )
     assert loaded.selection_report_ == model.selection_report_
-    assert ("chosen" in loaded.selection_report_) == (method == "auto")
-    assert (loaded.selection_report_["head_stability"] is None) == (method == "auto")
+    assert ("chosen" in loaded.selection_report_) == (method in ("auto", "auto_names"))
+    assert (loaded.selection_report_["head_stability"] is None) == (method in ("auto", "auto_names"))
 
 
 def test__final_state__read_for_methods_that_use_it_and_for_no_other():
@@ -80,10 +80,11 @@ def test__names_alone__answer_without_any_shot(tmp_path):
 def test__names_alone__of_another_method_or_twice__is_refused():
     with pytest.raises(DataError, match="learns from shots"):
         SAVModel(FakeBackbone()).fit_class_names(["a", "b"])
-    with pytest.raises(DataError, match="named twice"):
-        SAVModel(FakeBackbone(), method="hec_t").fit_class_names(["a", "b", "a"])
-    with pytest.raises(DataError, match="2 classes"):
-        SAVModel(FakeBackbone(), method="hec_t").fit_class_names(["a"])
+    for method in ("hec_t", "option_likelihood", "auto_names"):
+        with pytest.raises(DataError, match="named twice"):
+            SAVModel(FakeBackbone(), method=method).fit_class_names(["a", "b", "a"])
+        with pytest.raises(DataError, match="2 classes"):
+            SAVModel(FakeBackbone(), method=method).fit_class_names(["a"])
 
 
 @pytest.mark.parametrize(

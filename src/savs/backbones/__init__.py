@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from savs.backbones.base import Backbone, Extraction, JSONValue
     from savs.backbones.fake import FakeBackbone
     from savs.backbones.loading import load_backbone
+    from savs.backbones.option_likelihood import OptionLogLikelihood, OptionScorer
     from savs.backbones.prompts import PromptTemplate
     from savs.backbones.transformers_backbone import TransformersBackbone
 
@@ -24,6 +25,8 @@ __all__ = [
     "Extraction",
     "FakeBackbone",
     "JSONValue",
+    "OptionLogLikelihood",
+    "OptionScorer",
     "PromptTemplate",
     "TransformersBackbone",
     "load_backbone",
@@ -38,6 +41,7 @@ __getattr__, __dir__ = attach(
         "savs.backbones.base": ["Backbone", "Extraction", "JSONValue"],
         "savs.backbones.fake": ["FakeBackbone"],
         "savs.backbones.loading": ["load_backbone"],
+        "savs.backbones.option_likelihood": ["OptionLogLikelihood", "OptionScorer"],
         "savs.backbones.prompts": ["PromptTemplate"],
         "savs.backbones.transformers_backbone": ["TransformersBackbone"],
     },

@@ -188,8 +188,8 @@ def _placed(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
     return value.to(device=device, dtype=wanted, non_blocking=device.type == "cuda")
 
 
-def run_forward(model: Any, inputs: Mapping[str, Any]) -> None:
-    """Call the model for its hooks' sake; nothing is cached unless the inputs ask for it.
+def run_forward(model: Any, inputs: Mapping[str, Any]) -> Any:
+    """Call the model and return its output; nothing is cached unless the inputs ask for it.
 
     Raises
     ------
@@ -201,7 +201,7 @@ def run_forward(model: Any, inputs: Mapping[str, Any]) -> None:
     parameters = inspect.signature(model.forward).parameters
     options = {"use_cache": False} if "use_cache" in parameters else {}
     with model_failures(model), completed(model):
-        model(**{**options, **inputs})
+        return model(**{**options, **inputs})
 
 
 @contextmanager

@@ -83,7 +83,7 @@ Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
-class _Work:
+class Work:
     """What the worker thread has prepared: batches, or prompts with a common beginning, and errors."""
 
     batches: Sequence[Batch] = ()
@@ -154,16 +154,16 @@ class Passes(Generic[Row]):
             error = self.refuse(row)
             results.put(item.index, row if error is None else error)
 
-    def _prepare(self, items: Sequence[Item]) -> Iterator[_Work]:
+    def _prepare(self, items: Sequence[Item]) -> Iterator[Work]:
         """Yield model inputs; runs on the worker thread, and touches nothing that the main thread changes."""
         alike, rest = families(self.encoder.processor, items) if self.read_shared else ([], list(items))
         for family in alike:
             shared, left, errors = encode_family(self.encoder, family)
             rest += left
-            yield _Work(shared=shared, errors=errors)
+            yield Work(shared=shared, errors=errors)
         yield from self._plain(rest)
 
-    def _plain(self, items: Sequence[Item]) -> Iterator[_Work]:
+    def _plain(self, items: Sequence[Item]) -> Iterator[Work]:
         waiting = by_length(items)
         n_tokens: int | None = None
         while waiting:
@@ -171,9 +171,9 @@ class Passes(Generic[Row]):
             del waiting[: len(group)]
             batches, errors = self.encoder.encode(group, self.padding_side)
             n_tokens = max((batch.longest for batch in batches), default=n_tokens)
-            yield _Work(batches, errors=errors)
+            yield Work(batches, errors=errors)
 
-    def _read(self, work: _Work, results: Results[Row]) -> None:
+    def _read(self, work: Work, results: Results[Row]) -> None:
         self._put_errors(results, work.errors)
         if work.shared is not None:
             rows = self._try_shared(work.shared)
@@ -197,7 +197,7 @@ class Passes(Generic[Row]):
             middle = len(batch.items) // 2
             for half in (batch.items[:middle], batch.items[middle:]):
                 batches, errors = self.encoder.encode(half, self.padding_side)
-                self._read(_Work(batches, errors=errors), results)
+                self._read(Work(batches, errors=errors), results)
 
     def _try(self, batch: Batch) -> Sequence[Row] | None:
         """Return the rows, or None if they do not fit into memory; the failed pass is gone by then."""

@@ -77,19 +77,25 @@ def encode_family(
     errors : dict of int to ItemError
         Of the examples that cannot be encoded, by position.
     """
-    loaded, errors = _loaded_once(family, encoder.processor)
-    processor = _remembering(encoder.processor)
-    batches: list[Batch] = []
-    for entry in loaded:
-        try:
-            batches.append(encoder.encode_together([entry], processor=processor))
-        except Exception:  # the plain way finds out what is wrong with it and says so
-            return None, [item for item in family if item.index not in errors], errors
-    shared = _share(batches, _token_ids(encoder.processor))
+    loaded, errors = load_once(family, encoder.processor)
+    try:
+        batches = encode_each(encoder, loaded)
+    except Exception:  # the plain way finds out what is wrong with it and says so
+        return None, [item for item in family if item.index not in errors], errors
+    shared = _share(batches, media_token_ids(encoder.processor))
     return shared, [] if shared else [entry.item for entry in loaded], errors
 
 
-def _loaded_once(family: Sequence[Item], processor: Any) -> tuple[list[Loaded], Errors]:
+def encode_each(encoder: BatchEncoder, loaded: Sequence[Loaded]) -> list[Batch]:
+    """Encode prompts that have the same media, each alone; the media are prepared once.
+
+    Whatever the processor raises passes through.
+    """
+    processor = _remembering(encoder.processor)
+    return [encoder.encode_together([entry], processor=processor) for entry in loaded]
+
+
+def load_once(family: Sequence[Item], processor: Any) -> tuple[list[Loaded], Errors]:
     """Decode the common media of a family once for all of them."""
     first, errors = load(family[:1], processor)
     if errors:
@@ -101,7 +107,7 @@ def _share(batches: list[Batch], media_ids: set[int]) -> SharedBatch | None:
     if len(batches) < 2:
         return None
     ids = [batch.inputs["input_ids"][0].tolist() for batch in batches]
-    common = _common(ids)
+    common = common_length(ids)
     total = sum(map(len, ids))
     if common * (len(ids) - 1) < _MIN_SAVED * total:
         return None
@@ -109,24 +115,26 @@ def _share(batches: list[Batch], media_ids: set[int]) -> SharedBatch | None:
         return None
     return SharedBatch(
         [batch.items[0] for batch in batches],
-        _cut(batches[0].inputs, slice(None, common), keep_rest=True),
-        [_cut(batch.inputs, slice(common, None), keep_rest=False) for batch in batches],
+        cut(batches[0].inputs, slice(None, common), keep_rest=True),
+        [cut(batch.inputs, slice(common, None), keep_rest=False) for batch in batches],
         batches[-1],
     )
 
 
-def _common(ids: list[list[int]]) -> int:
+def common_length(ids: Sequence[Sequence[int]]) -> int:
     """Return the length of the common beginning; every prompt keeps at least one token of its own."""
     shortest = min(map(len, ids)) - 1
     return next((i for i in range(shortest) if len({tokens[i] for tokens in ids}) > 1), shortest)
 
 
-def _cut(inputs: dict[str, Any], where: slice, *, keep_rest: bool) -> dict[str, Any]:
-    cut = {name: inputs[name][:, where] for name in _PER_TOKEN if name in inputs}
-    return {**inputs, **cut} if keep_rest else cut
+def cut(inputs: dict[str, Any], where: slice, *, keep_rest: bool) -> dict[str, Any]:
+    """Return the model inputs of some tokens of one prompt, and its media if the rest is kept."""
+    tokens = {name: inputs[name][:, where] for name in _PER_TOKEN if name in inputs}
+    return {**inputs, **tokens} if keep_rest else tokens
 
 
-def _token_ids(processor: Any) -> set[int]:
+def media_token_ids(processor: Any) -> set[int]:
+    """Return the ids of the tokens that stand for images, audio clips and videos."""
     return {tokenizer_of(processor).convert_tokens_to_ids(token) for token in media_tokens(processor)}
 
 

@@ -40,6 +40,21 @@ def open_thought(prompt: str) -> str:
     return ""
 
 
+def thought_end(prompt: str) -> str:
+    r"""Return what ends the thought that a prompt ends inside, as templates write an empty one; else nothing.
+
+    Examples
+    --------
+    >>> thought_end("<assistant><think>\n"), thought_end("<assistant>")
+    ('\n</think>\n\n', '')
+    """
+    begin = open_thought(prompt)
+    if not begin:
+        return ""
+    blank = "" if prompt.endswith("\n") else "\n"
+    return f"{blank}\n{dict(MARKS)[begin]}\n\n"
+
+
 def decoded(tokenizer: Any, tokens: Sequence[int]) -> str:
     """Return tokens as text without special ones, except those that begin and end thoughts."""
     ids = {tokenizer.convert_tokens_to_ids(mark): mark for pair in MARKS for mark in pair}

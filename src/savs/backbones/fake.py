@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from savs.backbones.base import Extraction, JSONValue
+from savs.backbones.option_likelihood import OptionLogLikelihood, check_options
 from savs.data import Example, Results, Text
 from savs.errors import BackboneError, ExampleError, ItemError
 from savs.layout import Head, HeadLayout
@@ -189,6 +190,51 @@ class FakeBackbone:
         self.n_forward += len(examples)
         picks = [int(self._vector(e, "answer", 1).view(np.uint32)[0]) % len(self.answers) for e in examples]
         return [" ".join(self.answers[pick].split()[:max_new_tokens]) for pick in picks]
+
+    def option_log_likelihood(
+        self,
+        examples: Sequence[Example],
+        options: Sequence[str],
+        *,
+        max_errors: int = 0,
+        progress: bool = False,  # noqa: ARG002 - part of the protocol
+    ) -> OptionLogLikelihood:
+        """Return log likelihoods drawn from a hash of an example's content and an option, a word a token.
+
+        Parameters
+        ----------
+        examples : sequence of Example
+            Labels are not read.
+        options : sequence of str
+            The answers, each once.
+        max_errors : int, default=0
+            How many examples may fail before an error is raised; -1 means any number.
+        progress : bool, default=False
+            Ignored.
+
+        Raises
+        ------
+        DataError
+            If the options cannot be used.
+        ItemError
+            When more than `max_errors` examples cannot be read.
+        """
+        asked = check_options(options)
+        results: Results[NDArray[np.float64]] = Results(examples, max_errors)
+        for index, example in enumerate(examples):
+            try:
+                drawn = [float(self._vector(example, f"option {option}", 1)[0]) for option in asked]
+                results.put(index, -np.exp(np.array(drawn)))
+                self.n_forward += 1
+            except ItemError as error:
+                results.put(index, error)
+        rows = results.values
+        return OptionLogLikelihood(
+            np.array(list(rows.values()), np.float64).reshape(len(rows), len(asked)),
+            np.tile(np.array([len(option.split()) for option in asked], np.intp), (len(rows), 1)),
+            np.asarray(list(rows), dtype=np.intp),
+            list(results.errors.values()),
+        )
 
     def _columns(self, heads: Sequence[Head] | None) -> NDArray[np.intp]:
         try:

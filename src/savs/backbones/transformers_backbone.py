@@ -19,12 +19,15 @@ from savs.backbones._fingerprint import config_state, fingerprint, processor_sta
 from savs.backbones._forward import accepted_inputs, frozen, generate_answers, input_device
 from savs.backbones._known_faults import refuse_known_faults
 from savs.backbones._memory import BatchSize, check_batch_size
+from savs.backbones._option_reading import OptionPasses, OptionReading
+from savs.backbones._option_tokens import OptionEncoder, OptionTokens
 from savs.backbones._passes import Passes
 from savs.backbones._record import Reading
 from savs.backbones._rendering import placeholders, reads_audio, reads_images, reads_videos
 from savs.backbones._thinking import open_thought
 from savs.backbones._tokenizers import reading_options
 from savs.backbones.base import Extraction, JSONValue, RunReport
+from savs.backbones.option_likelihood import OptionLogLikelihood, check_options
 from savs.data import Example, Results
 from savs.errors import BackboneError
 from savs.layout import Head, HeadLayout
@@ -298,6 +301,76 @@ class TransformersBackbone:
         with frozen(self.model):
             passes = Passes(self._encoder, self._size, read, padding_side="left")
             return list(self._run(passes, examples).values.values())
+
+    def option_log_likelihood(
+        self,
+        examples: Sequence[Example],
+        options: Sequence[str],
+        *,
+        max_errors: int = 0,
+        progress: bool = False,
+    ) -> OptionLogLikelihood:
+        """Return the log likelihood of each option as the beginning of the answer to each example.
+
+        An option stands where the model's own answer would begin: behind the generation prompt of the chat
+        template (and the blanks that the template puts before an answer), or one blank behind plain text. A
+        thought that the prompt begins is ended first. Its tokens are those of the whole text. If a tokenizer
+        merges the end of the prompt with the beginning of an option, the tokens of every option count from
+        the last place that all of them and the prompt have in common.
+
+        The prompt is read once, and the options on top of it in one batch. Options of one token each need no
+        more than the prompt, so that prompts go through the model in batches.
+
+        Parameters
+        ----------
+        examples : sequence of Example
+            Labels are not read.
+        options : sequence of str
+            The answers, each once.
+        max_errors : int, default=0
+            How many examples may fail before an error is raised; -1 means any number.
+        progress : bool, default=False
+            Show a progress bar when the work takes longer than two seconds and stderr is a terminal.
+
+        Returns
+        -------
+        OptionLogLikelihood
+            ``sums`` and ``means`` over the tokens of each option, float64 of shape (n_ok, n_options).
+
+        Raises
+        ------
+        DataError
+            If the options cannot be used; see `savs.backbones.option_likelihood.check_options`.
+        ItemError
+            When more than `max_errors` examples cannot be read.
+        BackboneError
+            If the model gives no probabilities of tokens, reads its prompt in both directions, or fails.
+        """
+        asked = OptionEncoder(self._encoder, check_options(options))
+        with frozen(self.model) as forget, _bar(len(examples), progress) as advance:
+            tokens: dict[int, OptionTokens] = {}
+            reading = OptionReading(
+                self.model, asked, tokens, self._size, forget, accept_faults=self.accept_faults
+            )
+            passes = OptionPasses(
+                self._encoder,
+                self._size,
+                reading.read,
+                reading.read_shared if self.prefix_reuse and not self._prefix_failure else None,
+                reading.difference,
+                reading.non_finite,
+                advance,
+                options=asked,
+                tokens=tokens,
+            )
+            results = self._run(passes, examples, max_errors)
+        shape = len(results.values), len(asked.options)
+        return OptionLogLikelihood(
+            np.array(list(results.values.values()), np.float64).reshape(shape),
+            np.array([tokens[index].counts for index in results.values], np.intp).reshape(shape),
+            np.asarray(list(results.values), dtype=np.intp),
+            list(results.errors.values()),
+        )
 
     def _results(
         self,

@@ -21,6 +21,7 @@ from savs.backbones import Backbone, Extraction, JSONValue
 from savs.backbones._canary import environment_of
 from savs.backbones._identity import RECORDED_ONLY, differing
 from savs.backbones.base import RunReport
+from savs.backbones.option_likelihood import OptionLogLikelihood, as_scorer
 from savs.cache._keys import feature_keys, store_identity
 from savs.data import ErrorLimit, Example
 from savs.errors import BackboneError, ItemError
@@ -333,6 +334,31 @@ class StoredBackbone:
             For the first example that cannot be read.
         """
         return self.backbone.generate(examples, max_new_tokens=max_new_tokens)
+
+    def option_log_likelihood(
+        self,
+        examples: Sequence[Example],
+        options: Sequence[str],
+        *,
+        max_errors: int = 0,
+        progress: bool = False,
+    ) -> OptionLogLikelihood:
+        """Return the log likelihood of each option as the beginning of the answer; they are not stored.
+
+        Parameters
+        ----------
+        examples, options, max_errors, progress
+            As for `OptionScorer.option_log_likelihood`.
+
+        Raises
+        ------
+        ItemError
+            When more than `max_errors` examples cannot be read.
+        BackboneError
+            If the backbone inside cannot give them.
+        """
+        scorer = as_scorer(self.backbone)
+        return scorer.option_log_likelihood(examples, options, max_errors=max_errors, progress=progress)
 
     def _keys(self, call: _Call, part: range) -> _Keys:
         examples = [call.examples[index] for index in part]

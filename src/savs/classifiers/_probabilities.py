@@ -13,7 +13,7 @@ from savs.classifiers import _numerics
 # How probable each class is before a query is seen.
 
 PROBABILITY_FLOOR = 1e-9
-"""Shares of votes and pooled probabilities below this count as this where their logarithm is taken."""
+"""Probabilities below this, such as shares of votes, count as this where their logarithm is taken."""
 
 
 def class_priors(priors: object, counts: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -43,7 +43,8 @@ def class_priors(priors: object, counts: NDArray[np.intp]) -> NDArray[np.float64
     return np.asarray(given / given.sum())
 
 
-# Scores to probabilities: softmax, the temperature fitted on leave-one-out scores, ECE and Brier score.
+# Scores to probabilities: softmax, the temperature fitted on leave-one-out scores, and how good
+# probabilities are: log loss, ECE and Brier score.
 
 _RELATIVE_TEMPERATURES = np.geomspace(1e-3, 1e2, 21)
 _FINE_STEPS = np.geomspace(0.6, 1.7, 9)
@@ -150,6 +151,20 @@ def brier_score(probabilities: NDArray[np.float64], codes: NDArray[np.intp]) -> 
     """
     truth = np.eye(probabilities.shape[1])[codes]
     return float(((probabilities - truth) ** 2).sum(axis=1).mean())
+
+
+def log_loss(probabilities: NDArray[np.float64], codes: NDArray[np.intp]) -> float:
+    """Return the mean of minus the log probability of the true class, from 0 to 20.7.
+
+    A probability below `PROBABILITY_FLOOR` counts as that.
+
+    Examples
+    --------
+    >>> round(log_loss(np.array([[0.5, 0.5], [1.0, 0.0]]), np.array([0, 1])), 3)
+    10.708
+    """
+    of_truth = np.take_along_axis(probabilities, codes[:, None], axis=1)[:, 0]
+    return float(-np.log(np.maximum(of_truth, PROBABILITY_FLOOR)).mean())
 
 
 def is_log_proba_table(array: NDArray[Any], n_classes: int) -> bool:

@@ -73,8 +73,8 @@ class Shots:
 
     @cached_property
     def heads_only(self) -> Shots:
-        """The same shots without the last-layer state; these themselves where they have none."""
-        if self.layout.state is None:
+        """The same shots without the last-layer state and options; these themselves where they have none."""
+        if self.layout.parts == self.layout.heads:
             return self
         layout = self.layout.without_state()
         return Shots(self.rows[:, : layout.width], self.codes, self.n_classes, layout, self.memo)
@@ -91,7 +91,24 @@ class Shots:
         if self.layout.state is None:
             raise ValueError("the rows hold no last-layer state; give a layout `with_state` and such rows")
         layout = HeadLayout((Head(0, 0),), (self.layout.state[1],))
-        return Shots(self.rows[:, self.layout.heads_width :], self.codes, self.n_classes, layout)
+        columns = self.layout.columns(Head(self.layout.state[0], -1))
+        return Shots(self.rows[:, columns], self.codes, self.n_classes, layout)
+
+    @cached_property
+    def option_log_likelihood(self) -> NDArray[np.float64]:
+        """Log likelihood of each class name behind each shot, shape (n_shots, n_classes).
+
+        Raises
+        ------
+        ValueError
+            If the rows hold none.
+        """
+        head = self.layout.options_head
+        if head is None or self.layout.options != (head.layer, self.n_classes):
+            raise ValueError(
+                "the rows hold no likelihoods of the class names; give a layout `with_options` and such rows"
+            )
+        return np.asarray(self.rows[:, self.layout.columns(head)], dtype=np.float64)
 
     @cached_property
     def membership(self) -> NDArray[np.float64]:

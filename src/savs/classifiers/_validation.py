@@ -11,7 +11,7 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from savs._labels import Label, as_label, named_labels
 from savs.errors import ActivationError, DataError, ExampleError
-from savs.layout import HeadLayout
+from savs.layout import Head, HeadLayout
 
 # Labels in, classes and class indices out; labels that NumPy would merge or change silently are refused.
 
@@ -181,13 +181,18 @@ def check_finite(rows: NDArray[np.floating], layout: HeadLayout) -> None:
         None,
     )
     if bad is not None:
-        ends = np.cumsum(layout.dims)
+        ends = np.array([layout.columns(part).stop for part in layout.parts])
         head = layout.parts[int(np.searchsorted(ends, bad[1][0], side="right"))]
-        place = "the last-layer state" if head.is_state else f"layer {head.layer}, head {head.index}"
         raise ActivationError(
-            f"row {bad[0]} has NaN or inf in {place}",
+            f"row {bad[0]} has NaN or inf in {_spelled(head)}",
             code="activation_not_finite",
         )
+
+
+def _spelled(head: Head) -> str:
+    if head.is_options:
+        return "the likelihoods of the class names"
+    return "the last-layer state" if head.is_state else f"layer {head.layer}, head {head.index}"
 
 
 def check_finite_from(rows: NDArray[np.floating], layout: HeadLayout, start: int) -> None:

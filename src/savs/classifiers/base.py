@@ -117,7 +117,8 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     classes_ : ndarray, shape (n_classes,)
         The classes, sorted.
     heads_ : list of Head
-        The heads in use, best first; behind them ``layout_.state_head`` if the last-layer state is in use.
+        The heads in use, best first; behind them ``layout_.state_head`` if the last-layer state is in
+        use, and ``layout_.options_head`` if the likelihoods of the class names are.
     layout_ : HeadLayout
         The layout of the rows.
     head_scores_ : ndarray, shape (layout_.n_heads,), or None
@@ -163,6 +164,14 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def state_is_optional(self) -> bool:
         """Whether a fit works on rows without the last-layer state, too."""
         return not self.needs_state
+
+    @property
+    def needs_options(self) -> bool:
+        """Whether feature rows must end in the log likelihood of each class name, in order.
+
+        Such rows have a layout `with_options`; `Backbone.option_log_likelihood` gives the numbers.
+        """
+        return False
 
     @property
     def needs_prototypes(self) -> bool:
@@ -468,7 +477,7 @@ class CalibratedHeadClassifier(HeadClassifier):
         """
         priors = class_priors(self.priors, shots.counts)
         self.head_scores_, self.selection_report_ = None, {}
-        fitted = self._learn(shots if self.needs_state else shots.heads_only)
+        fitted = self._learn(shots if self.needs_state or self.needs_options else shots.heads_only)
         kept = shots.can_be_held_out
         self.classes_, self.layout_, self.n_features_in_ = classes, shots.layout, shots.layout.width
         self.heads_, self.arrays_ = fitted.heads, fitted.arrays

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_array
 
-from savs.classifiers._probabilities import brier_score, expected_calibration_error
+from savs.classifiers._probabilities import brier_score, expected_calibration_error, log_loss
 from savs.classifiers._support_set import Shots, leave_one_out_folds, nested_folds
 from savs.classifiers._validation import check_finite, encode_labels, label_array, resolve_layout
 from savs.classifiers.base import HeadClassifier
@@ -140,6 +140,9 @@ class Estimate:
         Expected calibration error of the probabilities of the held-out shots, where there are probabilities.
     brier : float or None
         Their Brier score, 0 to 2.
+    log_loss : float or None
+        Their log loss; a probability below 1e-9 counts as that. None for one that was saved before this was
+        noted.
     n_shots : int or None
         Number of all shots; None for one that was saved before this was noted.
     n_untested_classes : int
@@ -153,6 +156,7 @@ class Estimate:
     note: str | None = None
     ece: float | None = None
     brier: float | None = None
+    log_loss: float | None = None
     n_shots: int | None = None
     n_untested_classes: int = 0
 
@@ -204,6 +208,7 @@ def summarize_out_of_fold(
         note=_note(truth, counts),
         ece=None if probabilities is None else expected_calibration_error(probabilities, truth),
         brier=None if probabilities is None else brier_score(probabilities, truth),
+        log_loss=None if probabilities is None else log_loss(probabilities, truth),
         n_shots=len(codes),
         n_untested_classes=int(np.count_nonzero(counts == 1)),
     )

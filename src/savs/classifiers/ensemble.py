@@ -18,11 +18,13 @@ from savs.classifiers.head_scoring import soft_weights
 from savs.classifiers.head_voting import HeadVoteClassifier
 from savs.classifiers.kernel import KernelDiscriminantClassifier, KernelRidgeClassifier
 from savs.classifiers.last_state import LastStateClassifier
+from savs.classifiers.option_likelihood import OptionLikelihoodClassifier
 from savs.layout import HeadLayout
 
 __all__ = [
     "DEFAULT_ESTIMATORS",
     "BASE_ESTIMATORS",
+    "OPTION_ESTIMATORS",
     "STATE_ESTIMATORS",
     "default_estimators",
     "make_base_estimator",
@@ -66,6 +68,7 @@ BASE_ESTIMATORS: dict[str, Callable[..., CalibratedHeadClassifier]] = {
     "lda_uncentered": _discriminant(centering="none", sharpness=8.0, weighting="error"),
     "lda_scaled": _discriminant(centering="after", sharpness=8.0, weighting="error"),
     "last_state": lambda **common: LastStateClassifier(**common),
+    "option_likelihood": lambda **common: OptionLikelihoodClassifier(**common),
 }
 """Makers by name, each called with ``layout`` and optionally ``priors``; from simple to complex."""
 
@@ -76,9 +79,14 @@ STATE_ESTIMATORS = ("last_state",)
 """What reads the last-layer state, and joins ensembles where rows hold it."""
 
 
+OPTION_ESTIMATORS = ("option_likelihood",)
+"""What reads the likelihoods of the class names, and joins ensembles where rows hold them."""
+
+
 def default_estimators(layout: HeadLayout) -> tuple[str, ...]:
     """Return what ensembles are made of for rows of this layout."""
-    return DEFAULT_ESTIMATORS if layout.state is None else (*DEFAULT_ESTIMATORS, *STATE_ESTIMATORS)
+    of_state = () if layout.state is None else STATE_ESTIMATORS
+    return (*DEFAULT_ESTIMATORS, *of_state, *(() if layout.options is None else OPTION_ESTIMATORS))
 
 
 def make_base_estimator(
@@ -147,6 +155,11 @@ class EnsembleClassifier(CalibratedHeadClassifier):
     def needs_state(self) -> bool:
         """Whether rows should hold the last-layer state: by default, or where one that reads it is named."""
         return self.estimators is None or bool(set(self.estimators) & set(STATE_ESTIMATORS))
+
+    @property
+    def needs_options(self) -> bool:
+        """Whether rows must end in the likelihoods of the class names: where one that reads them is named."""
+        return bool(set(self.estimators or ()) & set(OPTION_ESTIMATORS))
 
     @property
     def state_is_optional(self) -> bool:

@@ -15,6 +15,7 @@ from savs._registry import NotRegisteredError, Registry
 from savs.classifiers.auto import AutoClassifier
 from savs.classifiers.base import HeadClassifier, State, estimator_key, plain_parameters
 from savs.classifiers.ensemble import BASE_ESTIMATORS, EnsembleClassifier
+from savs.classifiers.named_auto import NamedAutoClassifier
 from savs.classifiers.sav import SAVClassifier
 from savs.classifiers.text_prototypes import TextPrototypeClassifier
 from savs.errors import DataError
@@ -42,12 +43,13 @@ for _name, _factory in BASE_ESTIMATORS.items():
     _METHODS.register(_name, _factory)
 _METHODS.register("ensemble", EnsembleClassifier)
 _METHODS.register("auto", AutoClassifier)
+_METHODS.register("auto_names", NamedAutoClassifier)
 _METHODS.register("hec_t", partial(TextPrototypeClassifier, estimator=None))
 _METHODS.register("hec_vt", TextPrototypeClassifier)
 
 _BUILT_IN: dict[str, type[HeadClassifier]] = {
     estimator_key(type(_METHODS[name]())): type(_METHODS[name]())
-    for name in (*BASE_ESTIMATORS, "sav", "ensemble", "auto", "hec_vt")
+    for name in (*BASE_ESTIMATORS, "sav", "ensemble", "auto", "auto_names", "hec_vt")
 }
 
 
@@ -160,6 +162,11 @@ class Method:
     def needs_prototypes(self) -> bool:
         """Whether it needs a text prompt for each class."""
         return self.estimator.needs_prototypes
+
+    @property
+    def needs_options(self) -> bool:
+        """Whether feature rows must end in the log likelihood of each class name."""
+        return self.estimator.needs_options
 
     @property
     def needs_state(self) -> bool:

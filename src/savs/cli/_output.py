@@ -155,7 +155,7 @@ def scored_heads(
     return [
         [layer, index, None if scores is None else scores[layout.position((layer, index))]]
         for layer, index in heads
-        if index >= 0  # the final state is not a head
+        if index >= 0  # the final state and the options are no heads
     ]
 
 
@@ -189,4 +189,8 @@ def estimate_lines(estimate: dict[str, Any] | None) -> list[str]:
         f"estimated accuracy {percent(estimate['accuracy'])} (from {held_out}, "
         f"95 % interval {percents(estimate['interval'])})"
     )
-    return [line, f"note: {estimate['note']}"] if estimate.get("note") else [line]
+    lines, figures = [line], [estimate.get(name) for name in ("log_loss", "ece", "brier")]
+    if None not in figures:
+        loss, ece, brier = (f"{one:.3f}" for one in figures)
+        lines.append(f"log loss {loss}, ECE {ece}, Brier score {brier}, of the same shots")
+    return [*lines, f"note: {estimate['note']}"] if estimate.get("note") else lines

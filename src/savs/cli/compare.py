@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from savs._optional import import_optional
 from savs.cli._options import (
     DATA,
     PathName,
@@ -29,9 +31,11 @@ if TYPE_CHECKING:
     from savs.backbones import Backbone
     from savs.data import ErrorLedger, Example, ReadOptions
     from savs.errors import ItemError
-    from savs.evaluation.results import Comparison, Overall
+    from savs.evaluation.results import Comparison, Overall, OverDraws
 
 __all__ = ["compare"]
+
+PLOT_FORMATS = (".png", ".svg")
 
 
 @click.command(
@@ -55,7 +59,11 @@ __all__ = ["compare"]
     "zero_shot [default: a selection].",
 )
 @click.option(
-    "--shots", default="5", show_default=True, metavar="N,...", help="Shots per class; one table for each."
+    "--shots",
+    default="5",
+    show_default=True,
+    metavar="N,...",
+    help="Shots per class; one table for each. 0: class names alone.",
 )
 @click.option(
     "--draws", type=click.IntRange(1), default=5, show_default=True, help="Random draws of the shots."
@@ -81,6 +89,11 @@ __all__ = ["compare"]
     type=PathName(dir_okay=False),
     help="File for the figures of each method: .csv, .tsv, .parquet, else JSON lines.",
 )
+@click.option(
+    "--plot",
+    type=PathName(dir_okay=False),
+    help="PNG or SVG file for a plot of accuracy and log loss against shots (needs savs[demo]).",
+)
 @error_options()
 @data_options()
 @backbone_options()
@@ -99,6 +112,7 @@ def compare(
     seed: int,
     zero_shot_items: int,
     output: Path | None,
+    plot: Path | None,
     max_errors: int,
     reading: ReadOptions,
     loading: dict[str, Any],
@@ -109,24 +123,27 @@ def compare(
     shot of the same draw, nor a copy of one. There are 95 % intervals for the mean over draws (Student's t),
     and for the differences to the published rule sav and to the best baseline (paired bootstrap over test
     examples). With --store, a second run with other methods, shots or draws needs no forward pass, except
-    for zero_shot.
+    for zero_shot and for methods that read the likelihood of class names (option_likelihood, auto_names).
+
+    The tables have accuracy, log loss, expected calibration error and Brier score. With 0 shots, only
+    methods that read class names are judged.
 
     Several DATA are compared one after the other, with a table of means at the end; --test is then the name
-    of a file beside each. --output writes one row per dataset, number of shots and method.
+    of a file beside each. --output writes one row per dataset, number of shots and method. --plot draws the
+    means over all DATA.
 
     --json prints the figures of each under "datasets" and the means under "overall".
     """
     from savs.backbones import load_backbone
     from savs.cache import StoredBackbone
     from savs.evaluation.comparison import check_request, compare_methods
+    from savs.evaluation.results import overall
 
     started = time.perf_counter()
     names, counts = _names(methods), _counts(shots)
+    _check_shots_needed(names, counts)
     _check_different(data)
-    if output is not None:
-        check_table_name(output)
-        tests = [] if test is None else [test]
-        check_new_file(output, *data, *tests, outside=[loading["store"]] if "store" in loading else [])
+    _check_files(output, plot, [*data, *([] if test is None else [test])], loading.get("store"))
     store, left = loading.pop("store", None), max_errors
     sets = []
     for one in data:
@@ -154,6 +171,10 @@ def compare(
         comparisons[str(one_set.name)] = comparison
     if output is not None:
         write_rows(output, _rows(comparisons), _COLUMNS)
+    if plot is not None:
+        from savs.cli._comparison_plot import draw_comparison
+
+        draw_comparison(overall(comparisons), plot, n_data=len(comparisons), n_draws=draws)
     counts_of_store = report_counts(model.total if isinstance(model, StoredBackbone) else None, session)
     if session.as_json:
         seconds = {"seconds": round(time.perf_counter() - started, 2)}
@@ -161,6 +182,24 @@ def compare(
     else:
         _show(comparisons, brief=session.quiet)
     return ITEM_ERRORS if any(one.errors for one in comparisons.values()) else 0
+
+
+def _check_files(
+    output: Path | None, plot: Path | None, inputs: Sequence[Path | str], store: Path | None
+) -> None:
+    """Refuse files that cannot be written, or must not be, before anything is read."""
+    outside = [] if store is None else [store]
+    if output is not None:
+        check_table_name(output)
+        check_new_file(output, *inputs, outside=outside)
+    if plot is None:
+        return
+    import_optional("matplotlib")
+    if plot.suffix.lower() not in PLOT_FORMATS:
+        raise click.BadParameter(f"{plot.name}: a plot is written as .png or .svg", param_hint="--plot")
+    check_new_file(plot, *inputs, option="--plot", outside=outside)
+    if output is not None and output.resolve() == plot.resolve():
+        raise click.BadParameter(f"{plot} is the --output, too; name another file", param_hint="--plot")
 
 
 class _Set(NamedTuple):
@@ -222,12 +261,16 @@ def _record(found: dict[str, Comparison], test: Path | str | None) -> dict[str, 
     return {**named, "datasets": sets, "overall": record_overall(overall(found))}
 
 
+_AVERAGE = {"mean": float, "low": float, "high": float}
 _DIFFERENCE = {"name": str, "value": float, "low": float, "high": float}
+_SHORT = {"log_loss": "log loss", "ece": "ECE", "brier": "Brier"}
+_PROBABILITY = tuple(_SHORT)
 _KEPT = ("against_sav", "against_baseline", "seconds", "bytes")
 _COLUMNS: Columns = {
     **dict.fromkeys(("data", "method"), str),
     **dict.fromkeys(("shots", "draws", "failures"), int),
-    **dict.fromkeys(("mean", "low", "high"), float),
+    **_AVERAGE,
+    **{f"{metric}.{name}": kind for metric in _PROBABILITY for name, kind in _AVERAGE.items()},
     **{f"against_sav.{name}": kind for name, kind in _DIFFERENCE.items()},
     **{f"against_baseline.{name}": kind for name, kind in _DIFFERENCE.items()},
     "seconds": float,
@@ -239,20 +282,23 @@ def _rows(found: Mapping[str, Comparison]) -> Iterator[dict[str, Any]]:
     """Yield the figures of each dataset, method and number of shots."""
     for data, one in found.items():
         for shots in one.shots:
-            for method in one.methods:
+            for method in one.methods_at(shots):
                 figures = one.figures(method, shots)
-                low, high = figures["interval"] or (None, None)
                 yield {
                     "data": data,
                     "method": method,
                     "shots": shots,
-                    "draws": one.draws,
+                    "draws": len(figures["accuracy"]),
                     "failures": len(figures["failures"]),
-                    "mean": figures["mean"],
-                    "low": low,
-                    "high": high,
+                    **_average(figures),
+                    **{name: figures[name] and _average(figures[name]) for name in _PROBABILITY},
                     **{name: figures[name] for name in _KEPT},
                 }
+
+
+def _average(figure: Mapping[str, Any]) -> dict[str, float | None]:
+    low, high = figure["interval"] or (None, None)
+    return {"mean": figure["mean"], "low": low, "high": high}
 
 
 def _with_store(backbone: Backbone, store: Path | None) -> Backbone:
@@ -277,11 +323,21 @@ def _names(text: str | None) -> list[str]:
 
 def _counts(text: str) -> list[int]:
     parts = [part.strip() for part in text.split(",")]
-    if not all(part.isascii() and part.isdecimal() and len(part) < 10 and int(part) for part in parts):
+    if not all(part.isascii() and part.isdecimal() and len(part) < 10 for part in parts):
         raise click.BadParameter(
-            f"{text!r} is not one or more positive numbers, such as 5 or 5,10,20", param_hint="--shots"
+            f"{text!r} is not one or more whole numbers, such as 5 or 0,5,10,20", param_hint="--shots"
         )
     return list(dict.fromkeys(int(part) for part in parts))
+
+
+def _check_shots_needed(names: Sequence[str], counts: Sequence[int]) -> None:
+    from savs.evaluation.contenders import known_contenders, works_without_shots
+
+    if not any(counts) and not any(map(works_without_shots, names)):
+        able = ", ".join(filter(works_without_shots, known_contenders()))
+        raise click.BadParameter(
+            f"every one of these methods needs shots; those that need none are {able}", param_hint="--shots"
+        )
 
 
 def _read(path: Path | str, ledger: ErrorLedger, prompt: str | None, reading: ReadOptions) -> list[Example]:
@@ -309,7 +365,7 @@ def _test_set(
     return items
 
 
-# The tables: one for each dataset and number of shots, and one over all datasets.
+# The tables: two for each dataset and number of shots, and two over all datasets.
 
 
 def _show(found: dict[str, Comparison], *, brief: bool) -> None:
@@ -321,61 +377,106 @@ def _show(found: dict[str, Comparison], *, brief: bool) -> None:
             show("", name)
         _show_comparison(one, brief=brief)
     if len(found) > 1:
-        _show_overall(overall(found), len(found))
+        _show_overall(overall(found), _told_apart(list(found)))
 
 
 def _show_comparison(found: Comparison, *, brief: bool) -> None:
-    """Show one table for each number of shots, a line on zero-shot answers, and unreadable examples."""
+    """Show two tables for each number of shots, a line on zero-shot answers, and unreadable examples."""
     for shots in found.shots:
-        _show_table(found, shots)
+        _show_tables(found, shots)
     if found.answers is not None:
         said = list(found.answers.by_row.values())
         unparsed = sum(label is None for label in said)
         show(f"zero_shot: {len(said)} test items, {unparsed} answers name no class and count as wrong")
     if not brief:
-        show("accuracy: mean over draws (95 % interval); +-: difference in points (95 % interval)")
+        show(
+            "accuracy, log loss, ECE, Brier: mean over draws (95 % interval); "
+            "+-: difference in points (95 % interval)"
+        )
         for error in found.errors:
             show(f"not read: {error.id}: {error.message}")
 
 
-def _show_overall(figures: Mapping[int, Mapping[str, Overall]], n_data: int) -> None:
-    """Show one table for each number of shots, over all datasets."""
+def _told_apart(names: Sequence[str]) -> dict[str, str]:
+    """Return each name without the folders and file names that all of them share."""
+    parts = {name: name.split("/") for name in names}
+    most = min(map(len, parts.values())) - 1  # something is left of each
+
+    def shared(columns: Iterable[tuple[str, ...]]) -> int:
+        return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
+
+    front = min(most, shared(zip(*parts.values(), strict=False)))
+    back = min(most - front, shared(zip(*(reversed(own) for own in parts.values()), strict=False)))
+    return {name: "/".join(own[front : len(own) - back]) for name, own in parts.items()}
+
+
+def _show_overall(figures: Mapping[int, Mapping[str, Overall]], names: Mapping[str, str]) -> None:
+    """Show two tables for each number of shots, over all datasets; `names` are short ones."""
     for shots, by_name in figures.items():
         rows = [
-            (name, percent(one.mean), _signed(one.against_sav), _signed(one.worst), one.worst_on or "-")
+            (
+                name,
+                _accuracy(one.mean, one.interval),
+                *(_signed(one.against_sav), _signed(one.worst)),
+                "-" if one.worst_on is None else names[one.worst_on],
+            )
             for name, one in by_name.items()
         ]
-        title = f"mean over {n_data} datasets, {shots} shots per class"
+        title = f"mean over {len(names)} datasets, {shots} shots per class"
         show("", table(["method", "accuracy", "+- sav", "worst", "on"], rows, title))
+        _show_probabilities(
+            {name: [getattr(one, metric) for metric in _SHORT] for name, one in by_name.items()}
+        )
+
+
+def _show_probabilities(figures: Mapping[str, Sequence[OverDraws | None]]) -> None:
+    rows = [(name, *map(_figure, of_method)) for name, of_method in figures.items()]
+    built = table(["method", *_SHORT.values()], rows)
+    built.collapse_padding = True  # fits into 80 columns
+    show(built)
 
 
 def _signed(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:+.1f}"
 
 
-def _show_table(found: Comparison, shots: int) -> None:
-    tests = sorted(set(found.n_test[shots]))
+def _show_tables(found: Comparison, shots: int) -> None:
+    draws, tests = len(found.n_test[shots]), sorted(set(found.n_test[shots]))
     sizes = str(tests[0]) if len(tests) == 1 else f"{tests[0]} to {tests[-1]}"
-    baseline = found.best_baseline(shots)
-    columns = ["method", "accuracy", "+- sav"] + ([f"+- {baseline}"] if baseline else [])
-    figures = {name: found.figures(name, shots) for name in found.methods}
+    baseline, methods = found.best_baseline(shots), found.methods_at(shots)
+    rivals = {"against_sav": "+- sav"} if "sav" in methods else {}
+    rivals |= {"against_baseline": f"+- {baseline}"} if baseline else {}
+    figures = {name: found.figures(name, shots) for name in methods}
     rows = [
-        [name, _accuracy(one), _points(one["against_sav"])]
-        + ([_points(one["against_baseline"])] if baseline else [])
-        + [_or_dash(one["seconds"], ".3f"), _or_dash(one["bytes"], "d")]
+        [
+            name,
+            _accuracy(one["mean"], one["interval"]),
+            *(_points(one[rival]) for rival in rivals),
+            *(_or_dash(one["seconds"], ".3f"), _or_dash(one["bytes"], "d")),
+        ]
         for name, one in figures.items()
     ]
-    title = f"{shots} shots per class, draws: {found.draws}, test items: {sizes}"
-    show(table([*columns, "seconds", "bytes"], rows, title))
+    title = f"{shots} shots per class, draws: {draws}, test items: {sizes}"
+    show(table(["method", "accuracy", *rivals.values(), "seconds", "bytes"], rows, title))
+    _show_probabilities(
+        {name: [found.over_draws(name, shots, metric) for metric in _SHORT] for name in methods}
+    )
     for name, one in figures.items():
         for draw, why in one["failures"].items():
-            show(f"{name} failed in draw {int(draw) + 1} of {found.draws}: {why}")
+            show(f"{name} failed in draw {int(draw) + 1} of {draws}: {why}")
 
 
-def _accuracy(figures: dict[str, Any]) -> str:
-    interval = figures["interval"]
+def _accuracy(mean: float | None, interval: tuple[float, float] | None) -> str:
     spread = f" ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})" if interval else ""
-    return percent(figures["mean"]) + spread
+    return percent(mean) + spread
+
+
+def _figure(found: OverDraws | None) -> str:
+    """Return a figure that is no share, with its interval; a dash where a method gives no probabilities."""
+    if found is None or found.mean is None:
+        return "-"
+    spread = f" ({found.interval[0]:.2f}-{found.interval[1]:.2f})" if found.interval else ""
+    return f"{found.mean:.3f}{spread}"
 
 
 def _points(difference: dict[str, Any] | None) -> str:

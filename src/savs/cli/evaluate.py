@@ -27,6 +27,7 @@ from savs.cli._tables import ERROR_COLUMNS, Columns, check_table_name
 
 if TYPE_CHECKING:
     from savs.data import DataSource, ErrorLedger, Example, ReadOptions
+    from savs.evaluation.probabilities import ItemScores
     from savs.model import SAVModel
 
 __all__ = ["evaluate"]
@@ -61,20 +62,24 @@ def evaluate(
     max_errors: int,
     reading: ReadOptions,
 ) -> int:
-    """Report accuracy with its 95 % interval, figures for each class, and the most frequent confusions.
+    """Report accuracy, log loss, ECE and Brier score with 95 % intervals, and figures for each class.
+
+    The intervals describe other test examples: Wilson's of the accuracy, bootstrap of the others. The most
+    frequent confusions are listed, too.
 
     TEST is read like the data of savs fit. Examples that cannot be read are listed, and not counted. Shots
     that are also in the test set are counted, with a warning.
 
     --output writes one row per example, in the order of TEST: id, true_label, label (the answer), correct,
-    proba, is_shot, and the error of one that could not be read. In CSV and Parquet, nested names have dots:
-    proba.red, error.code.
+    proba, log_loss and brier (its own), is_shot, and the error of one that could not be read. In CSV and
+    Parquet, nested names have dots: proba.red, error.code.
 
     A classifier of several labels per example is judged by subset accuracy, F1 and Hamming loss, as
     scikit-learn defines them; its rows have true_labels and labels, and its JSON {"subset_accuracy",
     "micro_f1", "macro_f1", "hamming_loss", "per_label", ...}.
 
-    --json prints {"accuracy", "interval", "n", "per_class", "confusion", "n_errors", "n_leaks", ...}.
+    --json prints {"accuracy", "interval", "n", "log_loss": {"value", "interval"}, "ece", "brier",
+    "per_class", "confusion", "n_errors", "n_leaks", ...}.
     """
     from savs.data import ErrorLedger, adopt_label_type
     from savs.data._sources import expanded
@@ -102,16 +107,23 @@ def _report(
     model: SAVModel, examples: list[Example], ledger: ErrorLedger, *, progress: bool
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Return the figures, and a row for each example."""
+    import numpy as np
+
     from savs._labels import key_of
     from savs.data import warn_of_test_leakage
     from savs.evaluation import accuracy_report
+    from savs.evaluation.probabilities import PROBABILITY_METRICS, ClassProbabilities, score_items
 
     positions = by_position(examples, ledger)
     answers = answer(model, positions, ledger, progress=progress)
     truth = {index: example.label for index, example in positions.items() if example.label is not None}
     classes = model.classes_.tolist()
     labels = [one.label for one in answers.values()]
-    report = accuracy_report([truth[index] for index in answers], labels, classes)
+    true = [truth[index] for index in answers]
+    report = accuracy_report(true, labels, classes)
+    proba = np.reshape([one.proba for one in answers.values()], (len(answers), len(classes)))
+    scores = score_items(ClassProbabilities(classes, proba), true, labels)
+    report |= scores.report() if answers else dict.fromkeys(PROBABILITY_METRICS)
     leaks = model.find_test_leakage(examples)
     warn_of_test_leakage(leaks, examples)
     leaked = {list(positions)[row] for row in leaks}
@@ -122,12 +134,13 @@ def _report(
     report["errors"] = [error.record() for error in ledger.errors]
     report["n_leaks"] = len(leaks)
     report["accuracy_without_leaks"] = sum(fresh) / len(fresh) if fresh else None
-    return report, _items(positions, answers, ledger, classes, leaked)
+    return report, _items(positions, answers, scores, ledger, classes, leaked)
 
 
 def _items(
     examples: Mapping[int, Example],
     answers: Mapping[int, Answer],
+    scores: ItemScores,
     ledger: ErrorLedger,
     classes: list[Any],
     leaked: Collection[int],
@@ -138,9 +151,15 @@ def _items(
     rows: dict[int, dict[str, Any]] = {}
     for index, error in ledger.by_index.items():
         true = examples[index].label if index in examples else None
-        nothing = {"label": None, "correct": None, "proba": None, "is_shot": index in leaked}
-        rows[index] = {"id": error.record()["id"], "true_label": true, **nothing, "error": error_entry(error)}
-    for index, one in answers.items():
+        rows[index] = {
+            "id": error.record()["id"],
+            "true_label": true,
+            **dict.fromkeys(("label", "correct", "proba", "log_loss", "brier")),
+            "is_shot": index in leaked,
+            "error": error_entry(error),
+        }
+    own = zip(scores.losses.tolist(), scores.distances.tolist(), strict=True)
+    for (index, one), (loss, distance) in zip(answers.items(), own, strict=True):
         example = examples[index]
         rows[index] = {
             "id": example.id,
@@ -148,6 +167,8 @@ def _items(
             "label": one.label,
             "correct": key_of(example.label) == key_of(one.label),
             "proba": shares_by_name(classes, one.proba),
+            "log_loss": round(loss, 6),
+            "brier": round(distance, 6),
             "is_shot": index in leaked,
         }
     return [rows[index] for index in sorted(rows)]
@@ -162,6 +183,7 @@ def _columns(items: Sequence[Mapping[str, Any]], classes: list[Any]) -> Columns:
         "label": kind,
         "correct": bool,
         **{f"proba.{label}": float for label in classes},
+        **dict.fromkeys(("log_loss", "brier"), float),
         "is_shot": bool,
         **ERROR_COLUMNS,
     }
@@ -175,6 +197,8 @@ def _show(report: dict[str, Any], *, brief: bool) -> None:
             f"accuracy {percent(report['accuracy'])} (95 % interval {percents(report['interval'])}, "
             f"n = {report['n']}), macro F1 {percent(report['macro_f1'])}"
         )
+        names = {"log_loss": "log loss", "ece": "ECE", "brier": "Brier score"}
+        show(", ".join(f"{name} {_with_interval(report[key])}" for key, name in names.items()))
     if report["n_leaks"]:
         fresh = percent(report["accuracy_without_leaks"])
         show(f"accuracy without the {report['n_leaks']} test examples that are also shots: {fresh}")
@@ -184,6 +208,11 @@ def _show(report: dict[str, Any], *, brief: bool) -> None:
             show(f"{count} x {true} classified as {answer}")
         for error in report["errors"]:
             show(f"not classified: {error['id']}: {error['message']}")
+
+
+def _with_interval(figure: dict[str, Any]) -> str:
+    low, high = figure["interval"]
+    return f"{figure['value']:.3f} ({low:.3f} to {high:.3f})"
 
 
 def _show_classes(per_class: dict[str, dict[str, Any]]) -> None:

@@ -183,7 +183,8 @@ def _summary(model: SAVModel, output: Path, seconds: float) -> dict[str, Any]:
         "method": model.method_.name,
         "selection_report": model.selection_report_,
         "heads": scored_heads(model.heads_, model.layout, None if scores is None else scores.tolist()),
-        "last_state": model.heads_[-1].is_state,
+        "last_state": any(head.is_state for head in model.heads_),
+        "class_names": model.heads_[-1].is_options,
         "n_layers": model.layout.n_layers,
         "n_heads": model.layout.n_heads,
         "estimate": None if model.estimate_ is None else asdict(model.estimate_),
@@ -210,7 +211,8 @@ def _show(summary: dict[str, Any]) -> None:
 
 def _best(summary: dict[str, Any]) -> str:
     if summary["method"] != "sav":
-        return ", and the final state" if summary["last_state"] else ""
+        others = {"last_state": "the final state", "class_names": "the likelihood of the class names"}
+        return "".join(f", and {words}" for key, words in others.items() if summary[key])
     if not summary["n_scored"]:
         return f"; {NOT_SCORED}"
     shown = (

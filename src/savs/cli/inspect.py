@@ -71,7 +71,8 @@ def _summary(artifact: Artifact) -> dict[str, Any]:
     return {
         "method": artifact.method.to_json(),
         "heads": scored_heads(artifact.heads, layout, scores),
-        "last_state": any(index < 0 for _, index in artifact.heads),
+        "last_state": any(index == -1 for _, index in artifact.heads),
+        "class_names": any(index == -2 for _, index in artifact.heads),
         "n_layers": layout.n_layers,
         "n_heads": layout.n_heads,
         "n_kept": sum(index >= 0 for _, index in artifact.heads),
@@ -128,7 +129,8 @@ def _show_heads(artifact: Artifact) -> None:
     layout, scores = artifact.layout, artifact.head_scores
     heads = scored_heads(artifact.heads, layout, scores)
     if scores is None:
-        show(f"{len(heads)} of {layout.n_heads} heads are in use; this method does not score them")
+        names = ", and the likelihood of the class names" if artifact.heads[-1][1] == -2 else ""
+        show(f"{len(heads)} of {layout.n_heads} heads are in use{names}; this method does not score heads")
         return
     published, scored = artifact.classifier.published_as is not None, n_scored(artifact.shots)
     rows = [

@@ -1,4 +1,4 @@
-"""Accuracy with intervals, and the comparison of methods on repeated random draws of the shots."""
+"""Accuracy and quality of probabilities with intervals; methods compared on random draws of the shots."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from savs.evaluation._multi_label import multi_label_report
     from savs.evaluation.comparison import compare_methods
     from savs.evaluation.metrics import Difference, accuracy_report, interval_over_draws, paired_bootstrap
+    from savs.evaluation.probabilities import probability_report
     from savs.evaluation.protocol import DrawResults, draw_rows, on_features, run_draws
     from savs.evaluation.results import Comparison
 
@@ -25,6 +26,7 @@ __all__ = [
     "multi_label_report",
     "on_features",
     "paired_bootstrap",
+    "probability_report",
     "run_draws",
     "wilson_interval",
 ]
@@ -41,6 +43,7 @@ __getattr__, __dir__ = attach(
             "interval_over_draws",
             "paired_bootstrap",
         ],
+        "savs.evaluation.probabilities": ["probability_report"],
         "savs.evaluation.protocol": ["DrawResults", "draw_rows", "on_features", "run_draws"],
         "savs.evaluation.results": ["Comparison"],
     },

@@ -22,14 +22,18 @@ from savs.evaluation.contenders import (
     Contender,
     ReadExamples,
     Rows,
+    Turn,
     ask,
     items_to_ask,
     known_contenders,
     shots_and_tests,
+    works_without_shots,
 )
+from savs.evaluation.probabilities import score_items
 from savs.evaluation.protocol import draw_rows
 from savs.evaluation.results import Comparison, Trial
-from savs.model._learning import class_prompts
+from savs.model._class_names import class_prompts, option_texts
+from savs.model._rows import option_columns
 
 __all__ = ["Judge", "check_request", "compare_methods"]
 
@@ -91,7 +95,7 @@ class Judge:
     def run(
         self, methods: Sequence[str], splits: dict[tuple[int, int], tuple[Rows, Rows]], progress: bool
     ) -> dict[tuple[str, int], list[Trial]]:
-        """Run the methods on all draws.
+        """Run the methods on all draws; where there are no shots, those that work without any.
 
         Parameters
         ----------
@@ -108,31 +112,35 @@ class Judge:
             The trials by method and number of shots, in the order of the draws.
         """
         trials: dict[tuple[str, int], list[Trial]] = {}
-        with _bar(len(methods) * len(splits), "fit", progress) as tell:
-            for name in methods:
+        runs = [(name, draw) for name in methods for draw in splits if draw[0] or works_without_shots(name)]
+        with _bar(len(runs), "fit", progress) as tell:
+            for name, (count, draw) in runs:
                 contender = self._read.contender(name, self._answers)
-                for (count, _), (drawn, items) in splits.items():
-                    trial = _tried(contender, drawn, items, self._read.labels)
-                    trials.setdefault((name, count), []).append(trial)
-                    tell(1)
+                trial = _tried(contender, *splits[count, draw], self._read.labels)
+                trials.setdefault((name, count), []).append(trial)
+                tell(1)
         return trials
 
 
 def _tried(contender: Contender, drawn: Rows, items: Rows, labels: NDArray[Any]) -> Trial:
     try:
-        turn = contender(drawn, items)
+        return _judged(contender(drawn, items), labels)
     except MemoryError:
         return Trial.failed("it needs more memory than there is")
     except (SAVsError, ValueError) as error:
         message = error.message if isinstance(error, ItemError) else str(error)
         return Trial.failed(" ".join(message.split()))
+
+
+def _judged(turn: Turn, labels: NDArray[Any]) -> Trial:
     if not len(turn.rows):
         return Trial.failed("none of this draw's test items was asked")
     truth = labels[turn.rows].tolist()
     right = [
         type(label) is type(true) and label == true for label, true in zip(turn.labels, truth, strict=True)
     ]
-    return Trial(turn.rows, np.array(right), turn.seconds, turn.n_bytes)
+    scores = None if turn.probabilities is None else score_items(turn.probabilities, truth, turn.labels)
+    return Trial(turn.rows, np.array(right), turn.seconds, turn.n_bytes, scores=scores)
 
 
 @contextmanager
@@ -168,13 +176,15 @@ def compare_methods(
     Parameters
     ----------
     backbone : Backbone
-        The frozen model; each example passes it once, for its head vectors and its last-layer state.
+        The frozen model; each example passes it once, for its head vectors and its last-layer state, and
+        once more for the likelihoods of the class names where a method reads them.
     examples : sequence of Example
         Labeled, the prompt applied. Shots are drawn from them; the others are the test, unless `test` is.
     methods : sequence of str
         Names of `savs.evaluation.contenders.known_contenders`.
     shots : sequence of int, default=(5,)
-        Shots per class; more than one number gives a comparison for each.
+        Shots per class; more than one number gives a comparison for each. With 0 there is one draw, and only
+        ``zero_shot`` and methods that `can_fit_class_names` are judged.
     draws, seed : int
         Number and seed of the draws.
     test : sequence of Example, optional
@@ -220,6 +230,8 @@ def compare_methods(
     n_pool = int(np.sum(found.indices < len(examples)))
     _check_left(kept, n_pool, classes, shots, fixed_test=bool(test))
     read = _rows(kept, found.features, found.states, backbone)
+    likelihoods = partial(option_columns, backbone, kept, option_texts(classes), progress=progress)
+    read = replace(read, classes=tuple(classes), likelihoods=_once(lambda: likelihoods().features))
     if any(make_method(name).needs_prototypes for name in methods if name in available_methods()):
         names = backbone.extract(class_prompts(classes, prompt)).features
         read = replace(read, prototypes=dict(zip(classes, names, strict=True)))
@@ -232,11 +244,31 @@ def compare_methods(
         shots=tuple(shots),
         draws=draws,
         trials=trials,
-        n_test={count: [len(splits[count, draw][1]) for draw in range(draws)] for count in shots},
+        n_test={
+            count: [len(items) for (shot_count, _), (_, items) in splits.items() if shot_count == count]
+            for count in shots
+        },
         answers=judge.answers if "zero_shot" in methods and judge.failure is None else None,
         errors=list(found.errors),
         seed=seed,
     )
+
+
+def _once(read: Callable[[], NDArray[np.float32]]) -> Callable[[], NDArray[np.float32]]:
+    """Return a function that reads at its first call; what was read, or the error, stays."""
+    known: list[NDArray[np.float32] | Exception] = []
+
+    def recall() -> NDArray[np.float32]:
+        if not known:
+            try:
+                known.append(read())
+            except (SAVsError, ValueError, MemoryError) as error:
+                known.append(error)
+        if isinstance(known[0], Exception):
+            raise known[0]
+        return known[0]
+
+    return recall
 
 
 def check_request(
@@ -273,14 +305,17 @@ def check_request(
     unknown = [name for name in methods if name not in known]
     if unknown:
         raise ValueError(f"no method is named {unknown[0]!r}; available are {', '.join(known)}")
-    if not methods or not shots or min(shots) < 1 or draws < 1:
-        raise ValueError("a comparison needs a method, at least one shot per class and at least one draw")
+    if not methods or not shots or min(shots) < 0 or draws < 1:
+        raise ValueError("a comparison needs a method, a number of shots from 0 on and at least one draw")
     counts = class_counts(examples)
     if len(counts) < 2:
         only = ", ".join(f"{label!r} has {count}" for label, count in counts.items())
         raise DataError(f"a comparison needs at least two classes; {only}")
+    if not max(shots) and not any(map(works_without_shots, methods)):
+        able = ", ".join(filter(works_without_shots, known))
+        raise ValueError(f"every one of these methods needs shots; those that need none are {able}")
     labels: list[Any] = [example.label for example in examples]
-    draw_rows(labels, max(shots), 0, leave=0 if fixed_test else 1)
+    draw_rows(labels, max(shots) or 1, 0, leave=1 if max(shots) and not fixed_test else 0)
 
 
 def _check_left(
@@ -292,7 +327,7 @@ def _check_left(
         raise DataError(f"no example of class {min(lost)!r} can be read")
     if fixed_test and n_pool == len(kept):
         raise DataError("no example of the test set can be read")
-    check_request(pool, ["majority"], shots, fixed_test=fixed_test)
+    check_request(pool, ["zero_shot"], shots, fixed_test=fixed_test)
 
 
 def _rows(

@@ -17,6 +17,7 @@ from savs.baselines import last_layer, majority_class, zero_shot
 from savs.classifiers import available_methods, make_method
 from savs.data import DataWarning, Example, Label, example_hash
 from savs.errors import DataError
+from savs.evaluation.probabilities import ClassProbabilities
 from savs.evaluation.protocol import draw_rows
 from savs.layout import HeadLayout
 
@@ -32,6 +33,7 @@ __all__ = [
     "Turn",
     "ask",
     "known_contenders",
+    "works_without_shots",
 ]
 
 
@@ -59,7 +61,7 @@ def shots_and_tests(
     n_pool : int
         How many of them are the pool.
     shots : sequence of int
-        Shots per class.
+        Shots per class; 0 has one draw, all there is to vary.
     draws, seed : int
         Number and seed of the draws.
     classes : sequence of label
@@ -84,8 +86,10 @@ def shots_and_tests(
     pool = read.labels[:n_pool].tolist()
     splits: dict[tuple[int, int], tuple[Rows, Rows]] = {}
     for count in shots:
-        for draw in range(draws):
-            drawn, rest = draw_rows(pool, count, (seed, draw), leave=0 if fixed_test else 1)
+        for draw in range(draws if count else 1):
+            drawn, rest = np.arange(0), np.arange(n_pool)
+            if count:
+                drawn, rest = draw_rows(pool, count, (seed, draw), leave=0 if fixed_test else 1)
             items = rest if fixed is None else fixed
             items = items[~np.isin(copies[items], copies[drawn])]
             if not len(items):
@@ -160,7 +164,7 @@ def items_to_ask(labels: NDArray[Any], tests: Sequence[Rows], most: int, seed: i
 BASELINES: tuple[str, ...] = ("majority", "last_layer", "zero_shot")
 """What methods on heads are held against, the simplest first."""
 DEFAULT_CONTENDERS: tuple[str, ...] = (
-    *("sav", "calm", "hec_v", "nearest_shot", "kernel_ridge", "ensemble", "auto"),
+    *("sav", "calm", "hec_v", "nearest_shot", "kernel_ridge", "ensemble", "auto", "option_likelihood"),
     *BASELINES,
 )
 
@@ -172,13 +176,24 @@ def known_contenders() -> tuple[str, ...]:
     return (*available_methods(), *BASELINES)
 
 
+def works_without_shots(name: str) -> bool:
+    """Return whether a method or baseline answers where there is no shot at all, from the class names."""
+    return name == "zero_shot" or (
+        name in available_methods() and bool(make_method(name).can_fit_class_names)
+    )
+
+
 class Turn(NamedTuple):
-    """One method in one draw: answers to `rows`, time for fit and answers, size of what it keeps."""
+    """One method in one draw: answers to `rows`, time for fit and answers, size of what it keeps.
+
+    `probabilities` has one row per answer; None for what gives no probabilities.
+    """
 
     rows: Rows
     labels: list[Label | None]
     seconds: float
     n_bytes: int
+    probabilities: ClassProbabilities | None = None
 
 
 Contender = Callable[[Rows, Rows], Turn]
@@ -201,6 +216,10 @@ class Answers:
     seconds: float
 
 
+def _no_likelihoods() -> NDArray[np.float32]:
+    raise DataError("the likelihoods of the class names were not read")
+
+
 @dataclass(frozen=True)
 class ReadExamples:
     """Examples after the forward pass, one row each.
@@ -219,6 +238,11 @@ class ReadExamples:
         Of `features`.
     prototypes : dict of label to ndarray of float32, shape (width,)
         Row of each class's text prompt, for methods that read names; may be empty.
+    likelihoods : callable
+        Returns the log likelihood of each class name behind each example, shape (n_examples, n_classes), in
+        the order of the sorted classes.
+    classes : tuple of label
+        The classes of the shots, sorted.
     """
 
     examples: list[Example]
@@ -227,6 +251,8 @@ class ReadExamples:
     states: NDArray[np.float32] | None
     layout: HeadLayout
     prototypes: Mapping[Label, NDArray[np.float32]] = field(default_factory=dict)
+    likelihoods: Callable[[], NDArray[np.float32]] = field(default=_no_likelihoods, repr=False)
+    classes: tuple[Label, ...] = ()
 
     def contender(self, name: str, answers: Callable[[], Answers]) -> Contender:
         """Return a method or baseline on these rows.
@@ -247,7 +273,7 @@ class ReadExamples:
 
     def _names(self, shots: Rows) -> NDArray[Any]:
         # Shots are of one label type, which is not known of the test.
-        return np.array(self.labels[shots].tolist())
+        return np.array(self.labels[shots].tolist() if len(shots) else list(self.classes))
 
     def _on_heads(self, name: str, shots: Rows, test: Rows) -> Turn:
         started = time.perf_counter()
@@ -255,16 +281,27 @@ class ReadExamples:
         states = None
         if made.needs_state and not (made.state_is_optional and self.states is None):
             states = self._last_states()
-        made.set_params(layout=self.layout if states is None else self.layout.with_state(states.shape[1]))
+        layout = self.layout if states is None else self.layout.with_state(states.shape[1])
+        likelihoods = self.likelihoods() if made.needs_options else None
+        if likelihoods is not None:
+            layout = layout.with_options(likelihoods.shape[1])
+        made.set_params(layout=layout)
         if made.needs_prototypes:
             of_classes = [self.prototypes[label] for label in np.unique(names).tolist()]
             made.set_params(prototypes=np.stack(of_classes))
-        fitted = made.fit(self._rows(shots, states), names)
-        labels = fitted.predict(self._rows(test, states)).tolist()
-        return Turn(test, labels, time.perf_counter() - started, fitted.prediction_bytes())
+        if len(shots):
+            fitted = made.fit(self._rows(shots, states, likelihoods), names)
+        else:
+            fitted = made.fit_class_names(names)
+        queries = self._rows(test, states, likelihoods)
+        labels = fitted.predict(queries).tolist()
+        seconds = time.perf_counter() - started
+        proba = ClassProbabilities(fitted.classes_.tolist(), fitted.predict_proba(queries))
+        return Turn(test, labels, seconds, fitted.prediction_bytes(), proba)
 
-    def _rows(self, rows: Rows, states: NDArray[np.float32] | None) -> NDArray[np.float32]:
-        return self.features[rows] if states is None else np.hstack([self.features[rows], states[rows]])
+    def _rows(self, rows: Rows, *behind: NDArray[np.float32] | None) -> NDArray[np.float32]:
+        parts = [self.features, *(part for part in behind if part is not None)]
+        return np.hstack([part[rows] for part in parts]) if len(parts) > 1 else self.features[rows]
 
     def _last_states(self) -> NDArray[np.float32]:
         if self.states is None:
@@ -283,7 +320,11 @@ class ReadExamples:
     def _majority(self, shots: Rows, test: Rows) -> Turn:
         started = time.perf_counter()
         labels = majority_class(self._names(shots), len(test)).labels
-        return Turn(test, labels, time.perf_counter() - started, _json_bytes(labels[0]))
+        seconds = time.perf_counter() - started
+        classes, counts = np.unique(self._names(shots), return_counts=True)
+        frequencies = np.tile(counts / counts.sum(), (len(test), 1))
+        proba = ClassProbabilities(classes.tolist(), frequencies)
+        return Turn(test, labels, seconds, _json_bytes(labels[0]), proba)
 
 
 def ask(

@@ -13,13 +13,27 @@ from savs._reprs import short_repr
 from savs.errors import ItemError
 from savs.evaluation.contenders import BASELINES, Answers
 from savs.evaluation.metrics import Difference, interval_over_draws
+from savs.evaluation.probabilities import PROBABILITY_METRICS, ItemScores
 
-__all__ = ["PUBLISHED", "Comparison", "Trial", "bootstrap_over_items", "Overall", "overall", "record_overall"]
+__all__ = [
+    "METRICS",
+    "PUBLISHED",
+    "Comparison",
+    "OverDraws",
+    "Overall",
+    "Trial",
+    "bootstrap_over_items",
+    "overall",
+    "record_overall",
+]
 
 
 # `Comparison`: what every method got right in every draw, and the figures made of it.
 
 PUBLISHED = "sav"
+
+METRICS: Mapping[str, tuple[float, float]] = {"accuracy": (0.0, 1.0), **PROBABILITY_METRICS}
+"""What every method is judged by: smallest and largest possible value of each figure."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +52,8 @@ class Trial:
         Size of the fitted state.
     failure : str or None
         Why the method could not use the draw; None if it could.
+    scores : ItemScores or None
+        Of its probabilities; None for what gives none.
     """
 
     rows: NDArray[np.intp]
@@ -45,6 +61,7 @@ class Trial:
     seconds: float
     n_bytes: int
     failure: str | None = None
+    scores: ItemScores | None = None
 
     __repr__ = short_repr
 
@@ -52,6 +69,42 @@ class Trial:
     def failed(cls, why: str) -> Trial:
         """Return the trial of a method that could not use the draw."""
         return cls(np.empty(0, np.intp), np.empty(0, np.bool_), 0.0, 0, why)
+
+    def figures(self) -> dict[str, float]:
+        """Return those of `METRICS` that are known: none of a failed draw."""
+        if self.failure is not None:
+            return {}
+        return {"accuracy": float(self.correct.mean()), **(self.scores.figures() if self.scores else {})}
+
+
+class OverDraws(NamedTuple):
+    """A figure over the draws of the shots.
+
+    Attributes
+    ----------
+    draws : list of float or None
+        One per draw; None where it is not known.
+    mean : float or None
+        Over the draws where it is known; None where it is known of none.
+    interval : tuple of float or None
+        95 % interval of the mean, see `savs.evaluation.interval_over_draws`; None for fewer than two draws.
+    """
+
+    draws: list[float | None]
+    mean: float | None
+    interval: tuple[float, float] | None
+
+    @classmethod
+    def of(cls, draws: Sequence[float | None], bounds: tuple[float, float]) -> OverDraws:
+        """Return mean and interval of values that lie within bounds."""
+        known = [value for value in draws if value is not None]
+        if not known:
+            return cls(list(draws), None, None)
+        return cls(list(draws), float(np.mean(known)), interval_over_draws(known, bounds=bounds))
+
+    def record(self) -> dict[str, Any] | None:
+        """Return it as plain data; None where it is known of no draw."""
+        return None if self.mean is None else self._asdict()
 
 
 @dataclass(frozen=True)
@@ -63,7 +116,7 @@ class Comparison:
     methods, shots, draws, seed
         As asked for.
     trials : dict of (str, int) to list of Trial
-        By method and number of shots, one per draw.
+        By method and number of shots, one per draw; one in all for 0 shots, of methods that need none.
     n_test : dict of int to list of int
         Test items by number of shots, one count per draw.
     answers : Answers or None
@@ -83,6 +136,25 @@ class Comparison:
 
     __repr__ = short_repr
 
+    def methods_at(self, shots: int) -> list[str]:
+        """Return the methods that were judged at a number of shots: at 0, those that need none."""
+        return [name for name in self.methods if (name, shots) in self.trials]
+
+    def over_draws(self, name: str, shots: int, metric: str = "accuracy") -> OverDraws:
+        """Return a figure of a method over the draws.
+
+        Parameters
+        ----------
+        name : str
+            The method.
+        shots : int
+            Shots per class.
+        metric : {"accuracy", "log_loss", "ece", "brier"}, default="accuracy"
+            Which one.
+        """
+        values = [trial.figures().get(metric) for trial in self.trials.get((name, shots), [])]
+        return OverDraws.of(values, METRICS[metric])
+
     def accuracies(self, name: str, shots: int) -> list[float | None]:
         """Return the accuracy of a method in each draw.
 
@@ -98,7 +170,7 @@ class Comparison:
         list of float or None
             Accuracies between 0 and 1, one per draw; None where the method failed.
         """
-        return [None if trial.failure else float(trial.correct.mean()) for trial in self.trials[name, shots]]
+        return self.over_draws(name, shots).draws
 
     def mean(self, name: str, shots: int) -> float | None:
         """Return the mean accuracy of a method over the draws in which it did not fail.
@@ -113,10 +185,9 @@ class Comparison:
         Returns
         -------
         float or None
-            The mean, between 0 and 1; None if the method failed in all draws.
+            The mean, between 0 and 1; None if the method failed in all draws, or was not judged.
         """
-        known = [value for value in self.accuracies(name, shots) if value is not None]
-        return float(np.mean(known)) if known else None
+        return self.over_draws(name, shots).mean
 
     def best_baseline(self, shots: int) -> str | None:
         """Return the baseline with the highest mean accuracy, the simplest of equals."""
@@ -156,21 +227,21 @@ class Comparison:
         Returns
         -------
         dict of str to Any
-            ``accuracy`` (one per draw), ``mean`` and ``interval`` of the accuracy; mean ``seconds`` for fit
-            and predictions; mean ``bytes`` of the fitted state; the differences ``against_sav`` and
-            ``against_baseline``; and ``failures``, the reasons by draw. Figures that cannot be computed are
-            None.
+            ``accuracy`` (one per draw), ``mean`` and ``interval`` of the accuracy; ``log_loss``, ``ece`` and
+            ``brier`` (each ``draws``, ``mean``, ``interval``); mean ``seconds`` for fit and predictions; mean
+            ``bytes`` of the fitted state; the differences ``against_sav`` and ``against_baseline``; and
+            ``failures``, the reasons by draw. Figures that cannot be computed are None.
         """
-        trials = self.trials[name, shots]
+        trials, accuracy = self.trials[name, shots], self.over_draws(name, shots)
         done = [trial for trial in trials if trial.failure is None]
-        values = [float(trial.correct.mean()) for trial in done]
         rivals = {"against_sav": PUBLISHED, "against_baseline": self.best_baseline(shots)}
         return {
-            "accuracy": self.accuracies(name, shots),
+            "accuracy": accuracy.draws,
+            "mean": accuracy.mean,
+            "interval": accuracy.interval,
+            **{metric: self.over_draws(name, shots, metric).record() for metric in PROBABILITY_METRICS},
             "seconds": float(np.mean([trial.seconds for trial in done])) if done else None,
             "bytes": round(float(np.mean([trial.n_bytes for trial in done]))) if done else None,
-            "mean": self.mean(name, shots),
-            "interval": interval_over_draws(values) if done else None,
             **{key: self._against(name, rival, shots) for key, rival in rivals.items()},
             "failures": {str(draw): trial.failure for draw, trial in enumerate(trials) if trial.failure},
         }
@@ -179,11 +250,14 @@ class Comparison:
         """Return the comparison as the JSON of ``savs compare``, without the name of the data.
 
         With one number of shots that number, and plain figures; with several a list, and every figure of a
-        method by number of shots (``{"accuracy": {"5": [...], "10": [...]}, ...}``).
+        method by number of shots (``{"accuracy": {"5": [...], "10": [...]}, ...}``). Methods that need shots
+        have no figures at 0.
         """
-        found = {
-            name: {str(count): self.figures(name, count) for count in self.shots} for name in self.methods
-        }
+        found: dict[str, dict[str, dict[str, Any]]] = {}
+        for name in self.methods:
+            judged = [count for count in self.shots if (name, count) in self.trials]
+            if judged:
+                found[name] = {str(count): self.figures(name, count) for count in judged}
         methods = {name: _turned(by_count) for name, by_count in found.items()}
         baselines = {str(count): self.best_baseline(count) for count in self.shots}
         n_test = {str(count): counts for count, counts in self.n_test.items()}
@@ -210,7 +284,7 @@ class Comparison:
         return {"items": len(said), "unparsed": sum(label is None for label in said)}
 
     def _against(self, name: str, rival: str | None, shots: int) -> dict[str, Any] | None:
-        if rival is None or rival == name or rival not in self.methods:
+        if rival is None or rival == name or (rival, shots) not in self.trials:
             return None
         found = self.difference(name, rival, shots)
         return None if found is None else {"name": rival, **found._asdict()}
@@ -275,19 +349,29 @@ class Overall(NamedTuple):
     Attributes
     ----------
     mean : float or None
-        Mean over the datasets of the mean over the draws; None where it failed on one.
+        Mean over the datasets of the mean accuracy over the draws; None where it failed on one.
     against_sav : float or None
         That mean minus the same mean of the published rule.
     worst : float or None
         The smallest difference to the published rule on a dataset.
     worst_on : str or None
         Name of that dataset.
+    interval : tuple of float or None
+        95 % interval of the mean over draws, each with its mean over the datasets: it describes other shots,
+        not other datasets. None for fewer than two draws in which the method failed on no dataset.
+    log_loss, ece, brier : OverDraws or None
+        The same of the other figures: one mean over the datasets per draw. None where one is not known of
+        some dataset.
     """
 
     mean: float | None
     against_sav: float | None = None
     worst: float | None = None
     worst_on: str | None = None
+    interval: tuple[float, float] | None = None
+    log_loss: OverDraws | None = None
+    ece: OverDraws | None = None
+    brier: OverDraws | None = None
 
 
 def overall(found: Mapping[str, Comparison]) -> dict[int, dict[str, Overall]]:
@@ -296,41 +380,72 @@ def overall(found: Mapping[str, Comparison]) -> dict[int, dict[str, Overall]]:
     Parameters
     ----------
     found : mapping of str to Comparison
-        By name of the dataset; all of the same methods and numbers of shots.
+        By name of the dataset; all of the same methods, numbers of shots and draws.
 
     Raises
     ------
     ValueError
-        If there is none, or they differ in methods or shots.
+        If there is none, or they differ in methods, shots or draws.
     """
     first = next(iter(found.values()), None)
     if first is None or any(
-        (one.methods, one.shots) != (first.methods, first.shots) for one in found.values()
+        (one.methods, one.shots, one.draws) != (first.methods, first.shots, first.draws)
+        for one in found.values()
     ):
-        raise ValueError("comparisons of the same methods and shots are needed, at least one")
-    return {shots: {name: _of_method(name, shots, found) for name in first.methods} for shots in first.shots}
+        raise ValueError("comparisons of the same methods, shots and draws are needed, at least one")
+    return {
+        shots: {name: _of_method(name, shots, found) for name in first.methods_at(shots)}
+        for shots in first.shots
+    }
 
 
 def record_overall(figures: Mapping[int, Mapping[str, Overall]]) -> dict[str, Any]:
     """Return the figures as plain data, ``{shots: {method: {...}}}``."""
     return {
-        str(shots): {name: one._asdict() for name, one in by_name.items()}
+        str(shots): {name: _plain_overall(one) for name, one in by_name.items()}
         for shots, by_name in figures.items()
     }
 
 
+def _plain_overall(one: Overall) -> dict[str, Any]:
+    figures = {name: value.record() for name, value in one._asdict().items() if isinstance(value, OverDraws)}
+    return {**one._asdict(), **figures}
+
+
 def _of_method(name: str, shots: int, found: Mapping[str, Comparison]) -> Overall:
-    means = {data: one.mean(name, shots) for data, one in found.items()}
-    known = {data: value for data, value in means.items() if value is not None}
-    if len(known) < len(means):
+    accuracy = _over_datasets(name, shots, "accuracy", found)
+    if accuracy is None:
         return Overall(None)
-    mean = float(np.mean(list(known.values())))
-    first = next(iter(found.values()))
-    published = {
-        data: one.mean(PUBLISHED, shots) for data, one in found.items() if PUBLISHED in first.methods
+    average = Overall(
+        accuracy.mean,
+        interval=accuracy.interval,
+        log_loss=_over_datasets(name, shots, "log_loss", found),
+        ece=_over_datasets(name, shots, "ece", found),
+        brier=_over_datasets(name, shots, "brier", found),
+    )
+    pairs = {data: (one.mean(name, shots), one.mean(PUBLISHED, shots)) for data, one in found.items()}
+    gains = {
+        data: ours - theirs
+        for data, (ours, theirs) in pairs.items()
+        if ours is not None and theirs is not None
     }
-    if name == PUBLISHED or not published or None in published.values():
-        return Overall(mean)
-    gains = {data: known[data] - value for data, value in published.items() if value is not None}
+    if name == PUBLISHED or len(gains) < len(pairs):
+        return average
     worst_on = min(gains, key=gains.__getitem__)
-    return Overall(mean, float(np.mean(list(gains.values()))), gains[worst_on], worst_on)
+    return average._replace(
+        against_sav=float(np.mean(list(gains.values()))), worst=gains[worst_on], worst_on=worst_on
+    )
+
+
+def _over_datasets(name: str, shots: int, metric: str, found: Mapping[str, Comparison]) -> OverDraws | None:
+    """Return a figure's mean over the datasets in each draw, and over the draws; None if one has none."""
+    by_data = [one.over_draws(name, shots, metric) for one in found.values()]
+    means = [one.mean for one in by_data if one.mean is not None]
+    if len(means) < len(by_data):
+        return None
+    draws: list[float | None] = []
+    for values in zip(*(one.draws for one in by_data), strict=True):
+        known = [value for value in values if value is not None]
+        draws.append(float(np.mean(known)) if len(known) == len(values) else None)
+    # The mean counts every draw of every dataset, also one that failed on another.
+    return OverDraws.of(draws, METRICS[metric])._replace(mean=float(np.mean(means)))

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from savs.artifact import Artifact, Shot, kept_widths
+from savs.artifact import Artifact, Shot, kept_widths, probed_heads
 from savs.backbones import Backbone, DriftWarning, Extraction
 from savs.backbones._canary import (
     Canary,
@@ -45,7 +45,7 @@ def record_canary(backbone: Backbone, shots: Sequence[Shot], heads: Sequence[Hea
     shots : sequence of Shot
         One whose media are not known counts as having all that the backbone reads.
     heads : sequence of Head
-        The heads in use.
+        As `savs.artifact.probed_heads` returns them.
     """
     media = {kind for shot in shots for kind in (backbone.modalities if shot.media is None else shot.media)}
     return record(_computing(backbone), media, _reader(heads))
@@ -75,7 +75,7 @@ def check_drift(artifact: Artifact, backbone: Backbone) -> None:
             check(
                 canary,
                 _computing(backbone),
-                _reader(artifact.classifier.heads_),
+                _reader(probed_heads(artifact.classifier)),
                 kept_widths(artifact.classifier),
                 of="the classifier was fitted on",
                 advice=_ADVICE,

@@ -16,6 +16,7 @@ from savs.data import Example
 from savs.errors import DataError
 from savs.layout import Head, HeadLayout
 from savs.media import Sampling
+from savs.model._class_names import option_texts
 from savs.model._learning import Learned
 from savs.model._parameters import BackboneEstimator
 from savs.model._source import BatchSize, ExampleReader
@@ -46,14 +47,14 @@ class FittedModel(BackboneEstimator):
 
     @property
     def heads_(self) -> list[Head]:
-        """The heads in use, best first where the method ranks them; the last-layer state is last."""
+        """The heads in use, best first where the method ranks them; then last-layer state and options."""
         return list(self.classifier_.heads_)
 
     @property
     def head_set_(self) -> HeadSet:
         """The heads in use, as an object that other tasks can take."""
         return HeadSet(
-            tuple(head for head in self.heads_ if not head.is_state), self.row_layout_.without_state()
+            tuple(head for head in self.heads_ if head.index >= 0), self.row_layout_.without_state()
         )
 
     @property
@@ -158,5 +159,7 @@ class FittedModel(BackboneEstimator):
         if fingerprint is None:
             fingerprint = dict(reader.source.backbone.fingerprint)
         self.method_, self._reader, self._learned = method, reader, learned
+        if learned.classifier.layout_.options is not None:
+            reader.options = option_texts(learned.classifier.classes_.tolist())
         self.shots_, self._support = records, support
         self._fingerprint, self._canary = fingerprint, canary

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,31 +17,10 @@ from savs.classifiers._support_set import Shots
 from savs.classifiers._validation import check_finite, encode_labels
 from savs.classifiers.cross_validation import estimate_from_shots
 from savs.classifiers.head_sets import stability
-from savs.data import DataWarning, Example, Label, Text, as_examples
+from savs.data import DataWarning, Label
 from savs.errors import DataError
 from savs.layout import Head, HeadLayout
 from savs.model._support_set import SupportSet
-
-# Class names as text prompts, for methods that read them through the same heads as the examples.
-
-_PLACEHOLDER = re.compile(r"\{[^{}]*\}")
-
-
-def class_prompts(classes: Sequence[Label], prompt: str | None) -> list[Example]:
-    r"""Return a text-only example for each class: its name, then the question put to the examples.
-
-    [HEC] arXiv:2603.24181: "You are given an image of a {class}", a new line, the prompt. Placeholders for an
-    example's own text or columns are left out of the prompt, as a class has none.
-
-    Examples
-    --------
-    >>> [example.text for example in class_prompts(["cat"], "What is it? {question}")]
-    ['You are given an image of a cat\nWhat is it?']
-    """
-    question = "" if prompt is None else _PLACEHOLDER.sub("", prompt).strip()
-    texts = [f"You are given an image of a {label}\n{question}".strip() for label in classes]
-    return as_examples([[Text(text)] for text in texts])
-
 
 # From a support set to a fitted classifier, and what to expect of it. No forward pass happens here.
 
@@ -142,7 +120,10 @@ def _warn_of_idle_scores(classifier: HeadClassifier, shots: Shots) -> None:
 
 
 def learn_class_names(
-    method: Method, layout: HeadLayout, classes: Sequence[Label], prototypes: NDArray[np.float32]
+    method: Method,
+    layout: HeadLayout,
+    classes: Sequence[Label],
+    prototypes: NDArray[np.float32] | None = None,
 ) -> Learned:
     """Fit the method on class names alone.
 
@@ -151,11 +132,11 @@ def learn_class_names(
     method : Method
         Whose estimator `can_fit_class_names`.
     layout : HeadLayout
-        Of the backbone.
+        Of the rows.
     classes : sequence of label
         In any order.
-    prototypes : ndarray of float32, shape (n_classes, width)
-        Rows of the sorted classes' text prompts.
+    prototypes : ndarray of float32, shape (n_classes, width), optional
+        Rows of the sorted classes' text prompts, for methods that read them.
 
     Raises
     ------

@@ -15,7 +15,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.utils._validators import validate_repo_id
 from numpy.typing import NDArray
 
-from savs.artifact import IDENTITY, Artifact, load_artifact, save_artifact
+from savs.artifact import IDENTITY, Artifact, load_artifact, probed_heads, save_artifact
 from savs.backbones import Backbone
 from savs.backbones._identity import differing
 from savs.classifiers import Estimate, Method
@@ -161,7 +161,7 @@ def with_canary(artifact: Artifact, source: BackboneSource) -> Artifact:
     if not same_versions(saved, current) or set(differing(saved, current, IDENTITY)) - set(_PLACE):
         return artifact
     place = {name: saved[name] for name in _PLACE if name in saved}
-    canary = record_canary(backbone, artifact.shots, artifact.classifier.heads_)
+    canary = record_canary(backbone, artifact.shots, probed_heads(artifact.classifier))
     return replace(artifact, fingerprint=current | place, canary=canary)
 
 

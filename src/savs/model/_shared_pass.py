@@ -62,7 +62,7 @@ def predict_together(
     for model in models:
         warn_of_unlike_inputs(model.shots_, prompted.values())
     used = {head for model in models for head in model.heads_}
-    heads = sorted(used, key=lambda head: (head.is_state, head))  # the final state stands at the end of a row
+    heads = sorted(used, key=lambda head: head.place)  # the final state stands at the end of a row
     found = read_rows(models[0].backbone, list(prompted.values()), heads, max_errors=-1, progress=progress)
     rows, failed = _by_question(list(prompted), found)
     for (_prompt, index), error in [*errors, *failed]:
@@ -80,6 +80,11 @@ _Failed = list[tuple[_Question, ItemError]]
 def _check(models: Sequence[SAVModel]) -> None:
     if not models:
         raise BackboneError("there are no classifiers; hand in at least one")
+    if any(head.is_options for model in models for head in model.heads_):
+        raise BackboneError(
+            "a classifier that reads the likelihood of its class names cannot answer together with others: "
+            "use predict of each"
+        )
     if any(model.backbone is not models[0].backbone for model in models):
         raise BackboneError(
             "the classifiers must share one backbone object: load the others with "

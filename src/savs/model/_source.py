@@ -23,6 +23,7 @@ from savs.data import ErrorLedger, Example, Label, as_examples
 from savs.data._unread import UnreadColumns, UnreadMarkers
 from savs.errors import BackboneError, DataError
 from savs.layout import Head, HeadLayout
+from savs.model._class_names import option_texts
 from savs.model._drift import check_drift, probes_read_once
 from savs.model._rows import read_rows
 from savs.model._support_set import as_shot, canonical_order
@@ -364,11 +365,17 @@ class ExampleReader:
         The backbone.
     prompt : str or None
         Prompt template; None leaves examples as they are.
+
+    Attributes
+    ----------
+    options : tuple of str
+        Texts of the sorted classes, where rows end in their log likelihoods; else empty.
     """
 
     def __init__(self, source: BackboneSource, prompt: str | None) -> None:
         self.source = source
         self.prompt = prompt
+        self.options: tuple[str, ...] = ()
         self._template = None if prompt is None else PromptTemplate(prompt)
         self._unread = UnreadColumns(() if self._template is None else self._template.placeholders)
         self._markers = UnreadMarkers()
@@ -420,7 +427,8 @@ class ExampleReader:
             Show a progress bar.
         """
         with self.source.in_batches(batch_size) as backbone:
-            return read_rows(backbone, prompted, heads, progress=progress).features
+            options = self.options if heads is not None else ()
+            return read_rows(backbone, prompted, heads, options=options, progress=progress).features
 
     def rows_or_errors(
         self,
@@ -450,7 +458,12 @@ class ExampleReader:
         prompted = self.readable(examples, ledger)
         with self.source.in_batches(batch_size) as backbone:
             found = read_rows(
-                backbone, list(prompted.values()), heads, max_errors=ledger.left, progress=progress
+                backbone,
+                list(prompted.values()),
+                heads,
+                options=self.options,
+                max_errors=ledger.left,
+                progress=progress,
             )
         indices = np.asarray(list(prompted), dtype=np.intp)[found.indices]
         ledger.note_rest(prompted, set(indices.tolist()), found.errors)
@@ -460,7 +473,7 @@ class ExampleReader:
     def rows_for_fit(
         self, prompted: Sequence[Example], method: Method, *, progress: bool = False
     ) -> NDArray[np.float32]:
-        """Return rows of all heads, and of the last-layer state where the method uses it.
+        """Return rows of all heads, and of the last-layer state and the options where the method uses them.
 
         Parameters
         ----------
@@ -476,6 +489,7 @@ class ExampleReader:
             prompted,
             state=method.needs_state,
             state_is_optional=method.state_is_optional,
+            options=self.options if method.needs_options else (),
             progress=progress,
         ).features
 
@@ -499,6 +513,8 @@ class ExampleReader:
             if shot.label is None:
                 raise DataError(f"the shot {shot.id} has no label")
         records = [as_shot(shot, shot.label) for shot in shots if shot.label is not None]
+        if method.needs_options and not self.options:
+            self.options = option_texts(np.unique(np.asarray([record.label for record in records])).tolist())
         order = canonical_order(records)
         found = self.rows_for_fit([shots[i] for i in order], method, progress=progress)
         rows = np.empty_like(found)
@@ -507,5 +523,7 @@ class ExampleReader:
 
     def layout_of(self, width: int) -> HeadLayout:
         """Return the layout of rows of this many columns."""
-        layout = self.source.backbone.layout
-        return layout if width == layout.width else layout.with_state(width - layout.width)
+        layout, n_options = self.source.backbone.layout, len(self.options)
+        n_state = width - layout.width - n_options
+        layout = layout.with_state(n_state) if n_state else layout
+        return layout.with_options(n_options) if n_options else layout

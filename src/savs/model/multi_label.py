@@ -247,7 +247,7 @@ class MultiLabelModel(BackboneEstimator):
     def _heads(self) -> list[Head]:
         """The heads in use for any label."""
         used = {head for model in self._models for head in model.heads_}
-        return sorted(used, key=lambda head: (head.is_state, head))
+        return sorted(used, key=lambda head: head.place)
 
     def _shares(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the probability of each label from rows of the heads in use."""
@@ -356,7 +356,7 @@ class MultiLabelModel(BackboneEstimator):
 
     def _asked(self) -> Method:
         method = super()._asked()
-        if not method.estimator.is_calibrated or method.needs_prototypes:
+        if not method.estimator.is_calibrated or method.needs_prototypes or method.needs_options:
             raise ValueError(
                 f"method {method.name!r} gives no probability of a single label; use 'votes' or another"
             )

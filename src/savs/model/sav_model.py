@@ -15,6 +15,7 @@ from savs._labels import as_label, key_of, warn_of_unknown_labels
 from savs.artifact import Shot
 from savs.backbones import Backbone
 from savs.backbones._canary import Canary
+from savs.backbones.option_likelihood import as_scorer
 from savs.classifiers import HeadChange, HeadClassifier, Method
 from savs.classifiers.evidence import find_label_issues, head_opinions, held_out_votes
 from savs.classifiers.head_sets import HeadSet
@@ -24,7 +25,8 @@ from savs.errors import DataError
 from savs.layout import Head
 from savs.media._hashes import hashed_once
 from savs.model._abstaining import AbstainingModel
-from savs.model._learning import Learned, class_prompts, learn, learn_class_names, shots_of
+from savs.model._class_names import check_same_names, checked_names, class_prompts
+from savs.model._learning import Learned, learn, learn_class_names, shots_of
 from savs.model._saving import HubModel
 from savs.model._source import BackboneSource, BatchSize, ExampleReader, Named
 from savs.model._support_set import LabelIssue, SupportSet, read_alike, warn_of_unlike_inputs
@@ -262,7 +264,7 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
         return self
 
     def fit_class_names(self, classes: Sequence[Label]) -> Self:
-        """Learn from the class names alone, without any shot: for the method ``"hec_t"``.
+        """Learn from the class names alone: for ``"option_likelihood"``, ``"auto_names"`` and ``"hec_t"``.
 
         Parameters
         ----------
@@ -273,21 +275,23 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
         ------
         DataError
             If the method is another one, or the classes cannot be used.
+        BackboneError
+            If the method needs the likelihoods of the names and the backbone cannot give them.
 
         References
         ----------
         [HEC] arXiv:2603.24181, HEC-T.
         """
         method, reader = self._asked(), ExampleReader(self._source, self.prompt)
-        if not method.estimator.can_fit_class_names:
-            raise DataError(f"method {method.name!r} learns from shots; names alone are for 'hec_t'")
-        if isinstance(classes, str | bytes):
-            raise DataError("classes must be a list of labels, not one text")
-        classes = [as_label(label) for label in classes]
-        check_labels(classes)
-        prompts = reader.rows_for_fit(class_prompts(sorted(classes), self.prompt), method)
-        learned = learn_class_names(method, self.backbone.layout, classes, prompts)
-        none = SupportSet((), np.empty((0, self.backbone.layout.width), np.float32))
+        names = checked_names(method, classes)
+        layout, prompts = self.backbone.layout, None
+        if method.needs_options:
+            as_scorer(self.backbone)
+            layout = layout.with_options(len(names))
+        if method.needs_prototypes:
+            prompts = reader.rows_for_fit(class_prompts(names, self.prompt), method)
+        learned = learn_class_names(method, layout, names, prompts)
+        none = SupportSet((), np.empty((0, layout.width), np.float32))
         self._keep(method, reader, learned, [], none)
         return self
 
@@ -688,6 +692,8 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
 
     def _learn(self, method: Method, reader: ExampleReader, records: list[Shot], support: SupportSet) -> None:
         prototypes = None
+        if method.needs_options:
+            check_same_names(reader.options, support.labels)
         if method.needs_prototypes:
             names = np.unique(np.asarray(support.labels)).tolist()
             prototypes = reader.rows_for_fit(class_prompts(names, reader.prompt), method)

@@ -13,7 +13,7 @@ from savs.data import Example, Part, Text
 from savs.media import Audio, Video
 from savs.media.video import decode_video
 
-__all__ = ["projections", "reference"]
+__all__ = ["forget_positions", "inputs_of", "projections", "prompt", "reference"]
 
 _NAMES = ("self_attn.o_proj", "attn.c_proj", "self_attn.out_proj")
 _NOT_DECODER = ("vision", "visual", "qformer", "connector", "vqmodel", "audio")
@@ -54,13 +54,12 @@ def _kind(part: Part) -> str:
     return "video" if isinstance(part, Video) else "image"
 
 
-def reference(family: Family, example: Example) -> np.ndarray:
-    """Return the input of every output projection at the last position, in the order of the calls."""
+def inputs_of(family: Family, example: Example, text: str) -> dict[str, Any]:
+    """Return model inputs of one rendered prompt with the media of an example."""
     processor = family.processor
     tokenizer = getattr(processor, "tokenizer", processor)
     images = [PILImage.fromarray(part.source) for part in example.images if not isinstance(part, Video)]
     videos = [decode_video(part.source, part.n_frames) for part in example.images if isinstance(part, Video)]
-    text = prompt(processor, example)
     options: dict[str, Any] = {"images": [images]} if images else {}
     if example.audios:
         options["audio"] = [part.source for part in example.audios]
@@ -87,7 +86,12 @@ def reference(family: Family, example: Example) -> np.ndarray:
     )
     inputs.pop("labels", None)
     dtype = family.model.dtype
-    inputs = {name: value.to(dtype) if value.is_floating_point() else value for name, value in inputs.items()}
+    return {name: value.to(dtype) if value.is_floating_point() else value for name, value in inputs.items()}
+
+
+def reference(family: Family, example: Example) -> np.ndarray:
+    """Return the input of every output projection at the last position, in the order of the calls."""
+    inputs = inputs_of(family, example, prompt(family.processor, example))
     seen: list[torch.Tensor] = []
     handles = [
         module.register_forward_pre_hook(lambda _module, args: seen.append(args[0]))
@@ -99,12 +103,12 @@ def reference(family: Family, example: Example) -> np.ndarray:
     finally:
         for handle in handles:
             handle.remove()
-        _forget_positions(family.model)
+        forget_positions(family.model)
     return torch.cat([tensor[0, -1] for tensor in seen]).float().numpy()
 
 
-def _forget_positions(model: Any) -> None:
-    # Models with three-way positions remember the last prompt's offsets.
+def forget_positions(model: Any) -> None:
+    """Put away the last prompt's offsets, which models with three-way positions remember."""
     for module in model.modules():
         if "rope_deltas" in vars(module):
             module.rope_deltas = None

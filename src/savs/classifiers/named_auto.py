@@ -1,0 +1,83 @@
+"""`NamedAutoClassifier`: `AutoClassifier` that also reads the class names, from none of the shots on."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from savs.classifiers._support_set import Shots
+from savs.classifiers.auto import AutoClassifier
+from savs.classifiers.base import FittedScores
+from savs.classifiers.ensemble import OPTION_ESTIMATORS, make_base_estimator
+from savs.classifiers.option_likelihood import names_information
+
+__all__ = ["NamedAutoClassifier"]
+
+(_NAMES,) = OPTION_ESTIMATORS
+
+
+class NamedAutoClassifier(AutoClassifier):
+    """`AutoClassifier` with the likelihood of the class names as one more base estimator.
+
+    Parameters
+    ----------
+    estimators, max_folds, layout, priors
+        As for `AutoClassifier`; the layout is one `with_options`.
+
+    Notes
+    -----
+    Without shots (`fit_class_names`) it answers as `OptionLikelihoodClassifier` does. With one shot of each
+    class, the names' weight is `names_information`, that of all other base estimators together the rest.
+    """
+
+    @property
+    def needs_options(self) -> bool:
+        """Whether feature rows must end in the log likelihood of each class name: always."""
+        return True
+
+    @property
+    def can_fit_class_names(self) -> bool:
+        """Whether `fit_class_names` works: always."""
+        return True
+
+    def _learn(self, shots: Shots) -> FittedScores:
+        fitted = super()._learn(shots)
+        others = {name: weight for name, weight in self.weights_.items() if name != _NAMES}
+        if shots.can_be_held_out.any() or not others or _NAMES not in self.weights_:
+            return fitted
+        share = names_information(shots)
+        rest = (1 - share) / sum(others.values())
+        self.weights_ = {name: rest * weight for name, weight in others.items()} | {_NAMES: share}
+        self.selection_report_["weights"] = self.weights_
+        return self._mixed_scores(shots)
+
+    def fit_class_names(self, classes: ArrayLike) -> Self:
+        """Learn from the class names alone; see `OptionLikelihoodClassifier.fit_class_names`.
+
+        Parameters
+        ----------
+        classes : array-like, shape (n_classes,)
+            Sorted class labels, in the order of the options' columns.
+
+        Raises
+        ------
+        ValueError
+            If the classes are not sorted, or not one per column.
+        """
+        name = _NAMES
+        named = make_base_estimator(name, self.layout)
+        named.fit_class_names(classes)
+        self.classes_, self.layout_, self.n_features_in_ = named.classes_, named.layout_, named.n_features_in_
+        self.head_scores_, self.heads_, self.arrays_ = None, named.heads_, {}
+        self.estimators_, self.weights_, self.skipped_ = {name: named}, {name: 1.0}, {}
+        self.chosen_ = [name]
+        self.selection_report_ = {
+            "chosen": self.chosen_,
+            "weights": self.weights_,
+            "why": "there are no shots: the class names are all there is",
+        }
+        self.temperature_, self.log_priors_ = 1.0, np.zeros(len(named.classes_))
+        self.out_of_fold_log_proba_ = named.out_of_fold_log_proba_
+        return self
