@@ -40,6 +40,7 @@ def _made(name: str) -> bytes:
     """Return a classifier of a method, fitted for real; who reads it puts in the checksums."""
     random = np.random.default_rng(1)
     layout = HeadLayout.uniform(1, 2, 2).with_state(3)
+    layout = layout.with_options(2) if Method(name).needs_options else layout
     labels = np.array(["a", "b"] * 3)
     rows = random.normal(size=(6, layout.width)) + np.array([[0.0], [2.0]] * 3)
     method = Method(name)
