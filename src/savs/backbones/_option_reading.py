@@ -23,15 +23,11 @@ from savs.backbones._memory import BatchSize, OutOfMemoryError
 from savs.backbones._option_tokens import OptionEncoder, OptionTokens
 from savs.backbones._passes import Passes, Work
 from savs.backbones._prefixes import SharedBatch, forward_prefix, suffix_inputs
-from savs.backbones._record import last_real_tokens
+from savs.backbones._record import last_real_tokens, relative_difference
 from savs.errors import ActivationError, BackboneError
 
 Sums = NDArray[np.float64]
 """Log likelihood of each option behind one prompt, shape (n_options,)."""
-
-# As for vectors that are read on a shared beginning (`_record`), relative to the largest log likelihood.
-_EXACT = 1e-4
-_ROUNDING_STEPS = 4
 
 
 @dataclass(kw_only=True)
@@ -202,12 +198,10 @@ class OptionReading:
 
     def difference(self, row: Sums, whole: Sums) -> str | None:
         """Return how a row read on a shared beginning differs from the same row read in full, or None."""
-        precision = torch.finfo(self.model.dtype).eps
-        tolerance = max(_EXACT, _ROUNDING_STEPS * precision if precision > 1e-6 else 0.0)
-        scale, difference = float(np.abs(whole).max()), float(np.abs(row - whole).max())
-        if difference <= tolerance * scale:
-            return None
-        return f"log likelihoods differ from the full pass by {difference / max(scale, 1e-30):.1e}"
+        difference = relative_difference(row, whole, self.model.dtype)
+        return (
+            None if difference is None else f"log likelihoods differ from the full pass by {difference:.1e}"
+        )
 
     def non_finite(self, row: Sums) -> ActivationError | None:
         """Return the error of a row with a NaN or an infinite value."""

@@ -29,6 +29,28 @@ _EXACT = 1e-4
 _ROUNDING_STEPS = 4
 
 
+def relative_difference(
+    row: NDArray[np.floating], whole: NDArray[np.floating], dtype: torch.dtype
+) -> float | None:
+    """Return the largest difference of two readings of one row, relative to its largest entry.
+
+    None if it is no more than another order of sums explains.
+
+    Parameters
+    ----------
+    row : ndarray of float
+        Read on top of a shared beginning.
+    whole : ndarray of float
+        The same row read in full.
+    dtype : torch.dtype
+        Of the model.
+    """
+    precision = torch.finfo(dtype).eps
+    tolerance = max(_EXACT, _ROUNDING_STEPS * precision if precision > 1e-6 else 0.0)
+    scale, difference = float(np.abs(whole).max()), float(np.abs(row - whole).max())
+    return None if difference <= tolerance * scale else difference / max(scale, 1e-30)
+
+
 class Reading:
     """Reads rows of shape (layout.width + hidden_size,) float32.
 
@@ -101,13 +123,8 @@ class Reading:
 
     def difference(self, row: NDArray[np.float32], whole: NDArray[np.float32]) -> str | None:
         """Return how a row read on a shared beginning differs from the same row read in full, or None."""
-        precision = torch.finfo(self.model.dtype).eps
-        tolerance = max(_EXACT, _ROUNDING_STEPS * precision if precision > 1e-6 else 0.0)
-        scale = float(np.abs(whole).max())
-        difference = float(np.abs(row - whole).max())
-        if difference <= tolerance * scale:
-            return None
-        return f"vectors differ from the full pass by {difference / max(scale, 1e-30):.1e}"
+        difference = relative_difference(row, whole, self.model.dtype)
+        return None if difference is None else f"vectors differ from the full pass by {difference:.1e}"
 
     def non_finite(self, row: NDArray[np.float32]) -> ActivationError | None:
         """Return the error of a row with a NaN or an infinite value, naming the first head that has one."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from savs.backbones import OptionScorer
 from savs.baselines.on_features import BaselineResult
+from savs.classifiers._probabilities import log_softmax
 from savs.data import Example, Label, Part
 from savs.errors import DataError
 from savs.media import Audio, Image, Video
@@ -93,9 +94,9 @@ def option_likelihood(
     if calibration == "content_free":
         found = found - scores([content_free_example(query) for query in queries])
     elif calibration == "batch" and len(queries):
-        found = _log_softmax(found)
+        found = log_softmax(found)
         found = found - found.mean(axis=0)
-    logs = _log_softmax(found)
+    logs = log_softmax(found)
     labels: list[Label | None] = [classes[winner] for winner in logs.argmax(axis=1).tolist()]
     return OptionLikelihoodResult("option_likelihood", labels, [], np.exp(logs))
 
@@ -131,8 +132,3 @@ def _blank(part: Part) -> Part:
         gray = np.full((height, width, 3), _GRAY, np.uint8)
         return Image(gray, min_pixels=part.min_pixels, max_pixels=part.max_pixels)
     return part
-
-
-def _log_softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    shifted = scores - scores.max(axis=1, keepdims=True)
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))

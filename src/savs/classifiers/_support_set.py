@@ -88,11 +88,11 @@ class Shots:
         ValueError
             If the rows hold none.
         """
-        if self.layout.state is None:
+        head = self.layout.state_head
+        if head is None:
             raise ValueError("the rows hold no last-layer state; give a layout `with_state` and such rows")
-        layout = HeadLayout((Head(0, 0),), (self.layout.state[1],))
-        columns = self.layout.columns(Head(self.layout.state[0], -1))
-        return Shots(self.rows[:, columns], self.codes, self.n_classes, layout)
+        rows = self.rows[:, self.layout.columns(head)]
+        return Shots(rows, self.codes, self.n_classes, HeadLayout((Head(0, 0),), (rows.shape[1],)))
 
     @cached_property
     def option_log_likelihood(self) -> NDArray[np.float64]:

@@ -489,6 +489,18 @@ class CalibratedHeadClassifier(HeadClassifier):
         self.out_of_fold_log_proba_ = out_of_fold
         return self
 
+    def _keep_without_shots(
+        self, classes: NDArray[Any], layout: HeadLayout, heads: list[Head], arrays: dict[str, NDArray[Any]]
+    ) -> None:
+        """Take what was learned from class names alone; `ValueError` unless they are two or more, sorted."""
+        if len(classes) < 2 or not (classes[:-1] < classes[1:]).all():
+            raise ValueError("classes must be at least two, sorted, each once")
+        self.classes_, self.layout_, self.n_features_in_ = classes, layout, layout.width
+        self.head_scores_, self.selection_report_ = None, {}
+        self.heads_, self.arrays_, self.temperature_ = heads, arrays, 1.0
+        self.out_of_fold_log_proba_ = np.empty((0, len(classes)))
+        self.log_priors_ = np.full(len(classes), -np.log(len(classes)))
+
     def _temperature(self, scores: NDArray[np.float64], codes: NDArray[np.intp]) -> float:
         return fit_temperature(scores, codes)
 

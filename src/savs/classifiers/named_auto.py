@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Self
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from savs.classifiers._support_set import Shots
@@ -66,18 +65,14 @@ class NamedAutoClassifier(AutoClassifier):
         ValueError
             If the classes are not sorted, or not one per column.
         """
-        name = _NAMES
-        named = make_base_estimator(name, self.layout)
+        named = make_base_estimator(_NAMES, self.layout)
         named.fit_class_names(classes)
-        self.classes_, self.layout_, self.n_features_in_ = named.classes_, named.layout_, named.n_features_in_
-        self.head_scores_, self.heads_, self.arrays_ = None, named.heads_, {}
-        self.estimators_, self.weights_, self.skipped_ = {name: named}, {name: 1.0}, {}
-        self.chosen_ = [name]
+        self._keep_without_shots(named.classes_, named.layout_, named.heads_, {})
+        self.estimators_, self.weights_, self.skipped_ = {_NAMES: named}, {_NAMES: 1.0}, {}
+        self.chosen_ = [_NAMES]
         self.selection_report_ = {
             "chosen": self.chosen_,
             "weights": self.weights_,
             "why": "there are no shots: the class names are all there is",
         }
-        self.temperature_, self.log_priors_ = 1.0, np.zeros(len(named.classes_))
-        self.out_of_fold_log_proba_ = named.out_of_fold_log_proba_
         return self

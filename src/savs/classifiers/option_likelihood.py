@@ -99,18 +99,11 @@ class OptionLikelihoodClassifier(CalibratedHeadClassifier):
             If the classes are not sorted, or not one per column.
         """
         names = np.asarray(label_array(classes))
-        if len(names) < 2 or not (names[:-1] < names[1:]).all():
-            raise ValueError("classes must be at least two, sorted, each once")
         if not isinstance(self.layout, HeadLayout):
             raise ValueError("names alone need a layout `with_options`")
         layout = resolve_layout(self.layout, self.layout.width)
-        self.classes_, self.layout_, self.n_features_in_ = names, layout, layout.width
-        self.head_scores_, self.selection_report_ = None, {}
-        self.heads_ = [_options_head(layout, len(names))]
         self._keep(1.0, np.zeros(len(names)))
-        self.temperature_ = 1.0
-        self.out_of_fold_log_proba_ = np.empty((0, len(names)))
-        self.log_priors_ = np.full(len(names), -np.log(len(names)))
+        self._keep_without_shots(names, layout, [_options_head(layout, len(names))], self.arrays_)
         return self
 
     def _learn(self, shots: Shots) -> FittedScores:

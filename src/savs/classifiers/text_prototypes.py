@@ -95,15 +95,10 @@ class TextPrototypeClassifier(CalibratedHeadClassifier):
         prototypes = np.asarray(self.prototypes, dtype=np.float64)
         layout = resolve_layout(self.layout, prototypes.shape[1])
         prototypes = self._checked(len(names), layout)
-        if len(names) < 2 or not (names[:-1] < names[1:]).all():
-            raise ValueError("classes must be at least two, sorted, each once")
-        self.classes_, self.layout_, self.n_features_in_ = names, layout, layout.width
-        self.head_scores_, self.selection_report_ = None, {}
-        self.heads_ = default_heads(layout, self.n_heads)
-        self.arrays_ = {"text": np.ascontiguousarray(prototypes[:, layout.column_indices(self.heads_)])}
-        self.estimator_, self.shot_share_, self.text_temperature_, self.temperature_ = None, 0.0, 1.0, 1.0
-        self.out_of_fold_log_proba_ = np.empty((0, len(names)))
-        self.log_priors_ = np.full(len(names), -np.log(len(names)))
+        heads = default_heads(layout, self.n_heads)
+        text = np.ascontiguousarray(prototypes[:, layout.column_indices(heads)])
+        self._keep_without_shots(names, layout, heads, {"text": text})
+        self.estimator_, self.shot_share_, self.text_temperature_ = None, 0.0, 1.0
         return self
 
     def _learn(self, shots: Shots) -> FittedScores:

@@ -331,13 +331,12 @@ def _counts(text: str) -> list[int]:
 
 
 def _check_shots_needed(names: Sequence[str], counts: Sequence[int]) -> None:
-    from savs.evaluation.contenders import known_contenders, works_without_shots
+    from savs.evaluation.contenders import check_shots_needed
 
-    if not any(counts) and not any(map(works_without_shots, names)):
-        able = ", ".join(filter(works_without_shots, known_contenders()))
-        raise click.BadParameter(
-            f"every one of these methods needs shots; those that need none are {able}", param_hint="--shots"
-        )
+    try:
+        check_shots_needed(names, counts)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--shots") from None
 
 
 def _read(path: Path | str, ledger: ErrorLedger, prompt: str | None, reading: ReadOptions) -> list[Example]:

@@ -71,8 +71,8 @@ def _summary(artifact: Artifact) -> dict[str, Any]:
     return {
         "method": artifact.method.to_json(),
         "heads": scored_heads(artifact.heads, layout, scores),
-        "last_state": any(index == -1 for _, index in artifact.heads),
-        "class_names": any(index == -2 for _, index in artifact.heads),
+        "last_state": any(head.is_state for head in artifact.classifier.heads_),
+        "class_names": any(head.is_options for head in artifact.classifier.heads_),
         "n_layers": layout.n_layers,
         "n_heads": layout.n_heads,
         "n_kept": sum(index >= 0 for _, index in artifact.heads),
@@ -129,7 +129,7 @@ def _show_heads(artifact: Artifact) -> None:
     layout, scores = artifact.layout, artifact.head_scores
     heads = scored_heads(artifact.heads, layout, scores)
     if scores is None:
-        names = ", and the likelihood of the class names" if artifact.heads[-1][1] == -2 else ""
+        names = ", and the likelihood of the class names" if artifact.classifier.heads_[-1].is_options else ""
         show(f"{len(heads)} of {layout.n_heads} heads are in use{names}; this method does not score heads")
         return
     published, scored = artifact.classifier.published_as is not None, n_scored(artifact.shots)

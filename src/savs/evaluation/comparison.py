@@ -24,6 +24,7 @@ from savs.evaluation.contenders import (
     Rows,
     Turn,
     ask,
+    check_shots_needed,
     items_to_ask,
     known_contenders,
     shots_and_tests,
@@ -311,9 +312,7 @@ def check_request(
     if len(counts) < 2:
         only = ", ".join(f"{label!r} has {count}" for label, count in counts.items())
         raise DataError(f"a comparison needs at least two classes; {only}")
-    if not max(shots) and not any(map(works_without_shots, methods)):
-        able = ", ".join(filter(works_without_shots, known))
-        raise ValueError(f"every one of these methods needs shots; those that need none are {able}")
+    check_shots_needed(methods, shots)
     labels: list[Any] = [example.label for example in examples]
     draw_rows(labels, max(shots) or 1, 0, leave=1 if max(shots) and not fixed_test else 0)
 

@@ -32,6 +32,7 @@ __all__ = [
     "ReadExamples",
     "Turn",
     "ask",
+    "check_shots_needed",
     "known_contenders",
     "works_without_shots",
 ]
@@ -181,6 +182,13 @@ def works_without_shots(name: str) -> bool:
     return name == "zero_shot" or (
         name in available_methods() and bool(make_method(name).can_fit_class_names)
     )
+
+
+def check_shots_needed(names: Sequence[str], shots: Sequence[int]) -> None:
+    """Raise `ValueError` if there are never shots and every one of these methods needs some."""
+    if not any(shots) and not any(map(works_without_shots, names)):
+        able = ", ".join(filter(works_without_shots, known_contenders()))
+        raise ValueError(f"every one of these methods needs shots; those that need none are {able}")
 
 
 class Turn(NamedTuple):

@@ -18,7 +18,6 @@ from savs.classifiers._validation import check_finite, encode_labels
 from savs.classifiers.cross_validation import estimate_from_shots
 from savs.classifiers.head_sets import stability
 from savs.data import DataWarning, Label
-from savs.errors import DataError
 from savs.layout import Head, HeadLayout
 from savs.model._support_set import SupportSet
 
@@ -134,17 +133,10 @@ def learn_class_names(
     layout : HeadLayout
         Of the rows.
     classes : sequence of label
-        In any order.
+        Sorted, each once.
     prototypes : ndarray of float32, shape (n_classes, width), optional
         Rows of the sorted classes' text prompts, for methods that read them.
-
-    Raises
-    ------
-    DataError
-        If a class is named twice.
     """
-    names, codes = encode_labels(np.asarray(classes))
-    if len(names) < len(codes):
-        raise DataError("a class is named twice")
+    names = np.asarray(classes)
     classifier = method.make(layout, names, prototypes).fit_class_names(names)
     return Learned(classifier, np.empty((0, len(names))), None, {})
