@@ -185,7 +185,20 @@ def works_without_shots(name: str) -> bool:
 
 
 def check_shots_needed(names: Sequence[str], shots: Sequence[int]) -> None:
-    """Raise `ValueError` if there are never shots and every one of these methods needs some."""
+    """Refuse a comparison that never has shots, of methods that all need some.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of methods and baselines.
+    shots : sequence of int
+        Shots per class.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to compare.
+    """
     if not any(shots) and not any(map(works_without_shots, names)):
         able = ", ".join(filter(works_without_shots, known_contenders()))
         raise ValueError(f"every one of these methods needs shots; those that need none are {able}")
