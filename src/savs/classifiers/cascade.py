@@ -8,7 +8,6 @@ shots set for an allowed loss of accuracy. A forward pass may end where the quer
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -19,9 +18,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from savs.classifiers._numerics import nearest_classes
 from savs.classifiers._support_set import Shots
 from savs.classifiers.base import HeadClassifier, State, estimator_key
-from savs.layout import Head, HeadLayout
+from savs.layout import EarlyExit, Head, HeadLayout
 
-__all__ = ["CascadeClassifier", "EarlyExit", "exit_thresholds"]
+__all__ = ["CascadeClassifier", "exit_thresholds"]
 
 DEPTHS = (0.25, 0.5, 0.75)
 """Shares of the layers after which a query may be answered."""
@@ -33,25 +32,6 @@ _ROUNDING = 1e-9
 """Log probabilities that differ by less count as equal: other batches add up in another order."""
 
 _Table = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class EarlyExit:
-    """A depth at which some queries are answered.
-
-    Attributes
-    ----------
-    heads : tuple of Head
-        What the answer is computed from, in column order.
-    n_layers : int
-        Layers up to the deepest of them.
-    is_answered : callable
-        Given finite rows of these heads, float32 of shape (n_rows, width), returns which are answered here.
-    """
-
-    heads: tuple[Head, ...]
-    n_layers: int
-    is_answered: Callable[[NDArray[np.float32]], NDArray[np.bool_]]
 
 
 def exit_thresholds(
