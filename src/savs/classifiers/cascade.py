@@ -264,7 +264,7 @@ class CascadeClassifier(HeadClassifier):
 
     def decision_log_proba(self, X: ArrayLike) -> _Table:
         """Return each row's finite log probabilities at the depth that answers it."""
-        return self._answers(X, lambda stage, rows: stage.decision_log_proba(rows))[0]
+        return self._answers(X)[0]
 
     def _decision_values(self, X: ArrayLike) -> _Table:
         return self._answers(X, lambda stage, rows: stage._decision_values(rows))[0]
@@ -277,8 +277,7 @@ class CascadeClassifier(HeadClassifier):
         X : array-like of float, shape (n_examples, n_features_in_)
             Feature rows.
         """
-        _, stages = self._answers(X, lambda stage, rows: stage.decision_log_proba(rows))
-        return np.asarray(self._depths())[stages]
+        return np.asarray(self._depths())[self._answers(X)[1]]
 
     def _depths(self) -> list[int]:
         """Return the layers that have run when each stage can answer."""
@@ -292,9 +291,9 @@ class CascadeClassifier(HeadClassifier):
         ]
 
     def _answers(
-        self, X: ArrayLike, ask: Callable[[HeadClassifier, NDArray[Any]], _Table]
+        self, X: ArrayLike, ask: Callable[[HeadClassifier, NDArray[Any]], _Table] | None = None
     ) -> tuple[_Table, NDArray[np.intp]]:
-        """Return what the first sure stage says of each row, and which stage that is."""
+        """Return what the first sure stage says of each row, by default log probabilities, and its place."""
         check_is_fitted(self, "stages_")
         rows = validate_data(self, X, reset=False, dtype=[np.float64, np.float32], ensure_all_finite=False)
         answers = np.empty((len(rows), len(self.classes_)))
@@ -305,11 +304,10 @@ class CascadeClassifier(HeadClassifier):
             if not len(left):
                 break
             part = np.take(rows[left], self.layout_.column_indices(stage.heads_), axis=1)
-            sure = (
-                _surer_than(stage, limit)(part) if np.isfinite(limit) else np.ones(len(left), dtype=np.bool_)
-            )
+            logs = stage.decision_log_proba(part)
+            sure = logs.max(axis=1) >= limit
             if sure.any():
-                answers[left[sure]] = ask(stage, part[sure])
+                answers[left[sure]] = logs[sure] if ask is None else ask(stage, part[sure])
             stages[left[sure]] = place
             left = left[~sure]
         return answers, stages

@@ -28,6 +28,7 @@ class BackboneEstimator(BaseEstimator):  # type: ignore[misc]
     scoring: str | None
     priors: str | Mapping[Label, float] | None
     heads: HeadSet | Sequence[tuple[int, int]] | None
+    exit_early: float | None
     store: str | os.PathLike[str] | None
     _source: BackboneSource
 
@@ -79,4 +80,6 @@ class BackboneEstimator(BaseEstimator):  # type: ignore[misc]
     def _asked(self) -> Method:
         """Return the method with its settings, checked."""
         chosen = self.heads.heads if isinstance(self.heads, HeadSet) else self.heads
-        return Method(self.method, self.n_heads, self.scoring, self.priors, chosen)
+        return Method(
+            self.method, self.n_heads, self.scoring, self.priors, chosen, exit_early=self.exit_early
+        )

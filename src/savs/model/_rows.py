@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from savs.backbones import Backbone, Extraction
 from savs.data import Example
 from savs.errors import BackboneError
-from savs.layout import Head
+from savs.layout import EarlyExit, Head
 
 
 def read_rows(
@@ -20,6 +21,7 @@ def read_rows(
     *,
     state: bool = False,
     state_is_optional: bool = False,
+    exits: Sequence[EarlyExit] = (),
     max_errors: int = 0,
     progress: bool = False,
 ) -> Extraction:
@@ -37,6 +39,9 @@ def read_rows(
         Append the state to the rows of all heads.
     state_is_optional : bool, default=False
         Leave the state out where the backbone cannot give it.
+    exits : sequence of EarlyExit, optional
+        By depth: what lies above the one that answers an example is not read but NaN, where the backbone can
+        end a pass for some examples before others. One with a store reads and keeps whole rows.
     max_errors, progress
         As for `Backbone.extract`.
 
@@ -51,9 +56,12 @@ def read_rows(
         heads, state = heads[:-1], True
     alone = heads is not None and not len(heads)
     asked = [backbone.layout.heads[0]] if alone else heads
+    extract = backbone.extract
+    if exits and hasattr(backbone, "extract_early"):
+        extract = partial(backbone.extract_early, exits=exits)
     if not state:
-        return backbone.extract(examples, asked, max_errors=max_errors, progress=progress)
-    found = backbone.extract(examples, asked, max_errors=max_errors, progress=progress, states=True)
+        return extract(examples, asked, max_errors=max_errors, progress=progress)
+    found = extract(examples, asked, max_errors=max_errors, progress=progress, states=True)
     if found.states is None and state_is_optional and not alone:
         return found
     if found.states is None:

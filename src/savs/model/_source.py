@@ -22,7 +22,7 @@ from savs.classifiers import Method
 from savs.data import ErrorLedger, Example, Label, as_examples
 from savs.data._unread import UnreadColumns, UnreadMarkers
 from savs.errors import BackboneError, DataError
-from savs.layout import Head, HeadLayout
+from savs.layout import EarlyExit, Head, HeadLayout
 from savs.model._drift import check_drift, probes_read_once
 from savs.model._rows import read_rows
 from savs.model._support_set import as_shot, canonical_order
@@ -403,6 +403,7 @@ class ExampleReader:
         prompted: Sequence[Example],
         heads: Sequence[Head] | None = None,
         *,
+        exits: Sequence[EarlyExit] = (),
         batch_size: BatchSize = None,
         progress: bool = False,
     ) -> NDArray[np.float32]:
@@ -414,19 +415,22 @@ class ExampleReader:
             As `prompted` returns them.
         heads : sequence of Head, optional
             In the order of the columns.
+        exits : sequence of EarlyExit, optional
+            See `read_rows`.
         batch_size : int or "auto", optional
             See `BackboneSource.in_batches`.
         progress : bool, default=False
             Show a progress bar.
         """
         with self.source.in_batches(batch_size) as backbone:
-            return read_rows(backbone, prompted, heads, progress=progress).features
+            return read_rows(backbone, prompted, heads, exits=exits, progress=progress).features
 
     def rows_or_errors(
         self,
         examples: Sequence[Any],
         heads: Sequence[Head],
         *,
+        exits: Sequence[EarlyExit] = (),
         max_errors: int,
         batch_size: BatchSize = None,
         progress: bool,
@@ -439,6 +443,8 @@ class ExampleReader:
             Anything that `as_examples` takes.
         heads : sequence of Head
             In the order of the columns.
+        exits : sequence of EarlyExit, optional
+            See `read_rows`.
         max_errors : int
             How many examples may fail; -1 for any number.
         batch_size : int or "auto", optional
@@ -450,7 +456,12 @@ class ExampleReader:
         prompted = self.readable(examples, ledger)
         with self.source.in_batches(batch_size) as backbone:
             found = read_rows(
-                backbone, list(prompted.values()), heads, max_errors=ledger.left, progress=progress
+                backbone,
+                list(prompted.values()),
+                heads,
+                exits=exits,
+                max_errors=ledger.left,
+                progress=progress,
             )
         indices = np.asarray(list(prompted), dtype=np.intp)[found.indices]
         ledger.note_rest(prompted, set(indices.tolist()), found.errors)
