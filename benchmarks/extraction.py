@@ -27,6 +27,7 @@ import torch
 
 from benchmarks.asking import measure_questions
 from benchmarks.batching import measure_batches, measure_equality
+from benchmarks.early_exit import measure_early_exit
 from benchmarks.findings import Finding
 from benchmarks.fitting import measure_agreement, measure_fit
 from benchmarks.memory import measure_memory
@@ -42,6 +43,7 @@ MEASURES: dict[str, Callable[[Setting], list[Finding]]] = {
     "agreement": measure_agreement,
     "fit": measure_fit,
     "query": measure_query,
+    "early": measure_early_exit,
     "questions": measure_questions,
     "memory": measure_memory,
     "equality": measure_equality,

@@ -28,7 +28,7 @@ from savs.backbones._canary import Canary
 from savs.backbones._identity import differing, other_libraries
 from savs.classifiers import Estimate, HeadClassifier, Method, State
 from savs.classifiers._probabilities import is_log_proba_table
-from savs.classifiers.methods import classifier_from_state, is_registered
+from savs.classifiers.methods import classifier_from_state, unregistered_part
 from savs.data import Label, as_label
 from savs.errors import ArtifactError, BackboneMismatchError
 from savs.layout import Head, HeadLayout
@@ -567,8 +567,8 @@ def save_artifact(artifact: Artifact, folder: str | Path, *, card: str) -> None:
 
     folder = Path(folder)
     check_target(folder)
-    kind = type(artifact.classifier)
-    if not is_registered(kind):
+    kind = unregistered_part(artifact.classifier)
+    if kind is not None:
         raise ArtifactError(
             f"a {kind.__name__} could not be read back: give its class a name with "
             "savs.classifiers.register_method before it is saved"

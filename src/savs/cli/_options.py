@@ -641,6 +641,7 @@ def check_method(
     scoring: str | None,
     priors: str | dict[str, float] | None,
     heads: Sequence[tuple[int, int]] | None = None,
+    exit_early: float | None = None,
 ) -> None:
     """Raise `click.UsageError` if there is no such method, or it does not take the settings.
 
@@ -648,13 +649,14 @@ def check_method(
     ----------
     name : str
         The method.
-    n_heads, scoring, priors, heads
+    n_heads, scoring, priors, heads, exit_early
         As in `savs.classifiers.Method`.
     """
     from savs.classifiers import Method
 
     try:
-        Method(name, n_heads, scoring, priors, None if heads is None else tuple(heads))
+        chosen = None if heads is None else tuple(heads)
+        Method(name, n_heads, scoring, priors, chosen, exit_early=exit_early)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
 

@@ -170,6 +170,22 @@ def chosen_methods(report: dict[str, Any] | None) -> str:
     return f": {', '.join(report['chosen'])} ({report['why']})" if report and "chosen" in report else ""
 
 
+def exit_lines(report: dict[str, Any] | None) -> list[str]:
+    """Return where a classifier answers early, as lines of text; none for one that never does."""
+    if not report or "exit_early" not in report:
+        return []
+    found = report["exit_early"]
+    stages = [
+        f"{percent(one['share'])} after {one['n_layers']}"
+        for one in found["stages"]
+        if one["threshold"] is not None
+    ]
+    if not stages:
+        return [found["why"]]
+    expected = f"{found['layers_expected']:.1f} of {found['n_layers']} layers per answer expected"
+    return [f"{expected}: {', '.join(stages)}"]
+
+
 def estimate_lines(estimate: dict[str, Any] | None) -> list[str]:
     """Return the accuracy to expect of a classifier, as lines of text."""
     if estimate is None:

@@ -30,6 +30,7 @@ from savs.cli._output import (
     NOT_SCORED,
     chosen_methods,
     estimate_lines,
+    exit_lines,
     hits,
     n_scored,
     print_json,
@@ -76,6 +77,13 @@ CLASSES_SHOWN = 20
     "--method is then mean_proba by default."
 )
 @method_options()
+@click.option(
+    "--exit-early",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    metavar="LOSS",
+    help="Answer from the lower layers where they are sure enough: the share of answers that may become "
+    "wrong by that, such as 0.005 [default: always read all heads in use].",
+)
 @click.option("--shots", type=click.IntRange(1), help="Examples per class, drawn at random [default: all].")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the draw.")
 @data_options()
@@ -95,6 +103,7 @@ def fit(
     priors: dict[str, float] | str | None,
     heads_from: Path | None,
     keep_shots: bool,
+    exit_early: float | None,
     multi_label: str | None,
     shots: int | None,
     seed: int,
@@ -120,7 +129,13 @@ def fit(
     from savs.model import SAVModel
 
     if multi_label is not None:
-        others = {"--scoring": scoring, "--priors": priors, "--heads-of": heads_from, "--shots": shots}
+        others: dict[str, Any] = {
+            "--scoring": scoring,
+            "--priors": priors,
+            "--heads-of": heads_from,
+            "--shots": shots,
+        }
+        others["--exit-early"] = exit_early
         _refuse_for_labels([*(name for name in others if others[name]), *["--keep-shots"] * keep_shots])
         chosen = method if _is_given("method") else METHOD
         settings = {"prompt": prompt, "method": chosen, "n_heads": n_heads}
@@ -129,7 +144,7 @@ def fit(
         return
     started = time.perf_counter()
     heads = heads_of(heads_from)
-    check_method(method, n_heads, scoring, priors, heads)
+    check_method(method, n_heads, scoring, priors, heads, exit_early)
     if "store" in loading and loading["store"].resolve() == output.resolve():
         raise click.BadParameter("it is the output folder; name another one", param_hint="--store")
     check_target(output)
@@ -145,6 +160,7 @@ def fit(
         scoring=scoring,
         priors=by_label(priors, examples),
         heads=heads,
+        exit_early=exit_early,
         lazy=True,
         progress=session.progress,
         **loading,
@@ -202,6 +218,7 @@ def _show(summary: dict[str, Any]) -> None:
     show(
         f"method {summary['method']}{chosen_methods(summary['selection_report'])}",
         f"{len(summary['heads'])} of {summary['n_heads']} heads in use{_best(summary)}",
+        *exit_lines(summary["selection_report"]),
         *estimate_lines(summary["estimate"]),
         f"saved to {summary['classifier']} after {summary['seconds']:.1f} s; next:",
         f"  savs evaluate {folder} TEST",

@@ -121,7 +121,7 @@ class AbstainingModel(FittedModel):
         DataError
             If the shots are too few for the quantile, or their rows were not saved.
         """
-        return self._detector(quantile).is_out_of_distribution(self._kept_features(examples))
+        return self._detector(quantile).is_out_of_distribution(self._kept_features(examples, whole=True))
 
     def _detector(self, quantile: float) -> OutOfDistributionDetector:
         self._shots_with_rows()

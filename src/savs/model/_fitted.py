@@ -120,18 +120,29 @@ class FittedModel(BackboneEstimator):
         return self._support
 
     def _kept_features(
-        self, examples: Sequence[Any], *, batch_size: BatchSize = None, progress: bool = False
+        self,
+        examples: Sequence[Any],
+        *,
+        batch_size: BatchSize = None,
+        progress: bool = False,
+        whole: bool = False,
     ) -> NDArray[np.float32]:
         prompted = self._fitted_reader.prompted(examples)
         if not prompted:
             raise DataError("at least one example is required, got 0")
-        return self._rows(prompted, batch_size=batch_size, progress=progress)
+        return self._rows(prompted, batch_size=batch_size, progress=progress, whole=whole)
 
     def _rows(
-        self, prompted: Sequence[Example], *, batch_size: BatchSize = None, progress: bool = False
+        self,
+        prompted: Sequence[Example],
+        *,
+        batch_size: BatchSize = None,
+        progress: bool = False,
+        whole: bool = False,
     ) -> NDArray[np.float32]:
-        heads = self._fitted.classifier.heads_
-        rows = self._reader.rows(prompted, heads, batch_size=batch_size, progress=progress)
+        """Return rows of the heads in use; NaN above the depth that answers an example, unless `whole`."""
+        heads, exits = self._fitted.classifier.heads_, () if whole else self._fitted.exits
+        rows = self._reader.rows(prompted, heads, exits=exits, batch_size=batch_size, progress=progress)
         warn_of_unlike_inputs(self.shots_, prompted)
         return rows
 

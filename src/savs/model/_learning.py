@@ -15,10 +15,11 @@ from savs._reprs import short_repr
 from savs.classifiers import Estimate, HeadClassifier, Method
 from savs.classifiers._support_set import Shots
 from savs.classifiers._validation import check_finite, encode_labels
+from savs.classifiers.cascade import CascadeClassifier
 from savs.classifiers.cross_validation import estimate_from_shots
 from savs.classifiers.head_sets import stability
 from savs.data import DataWarning, Label
-from savs.layout import Head, HeadLayout
+from savs.layout import EarlyExit, Head, HeadLayout
 from savs.model._support_set import SupportSet
 
 # From a support set to a fitted classifier, and what to expect of it. No forward pass happens here.
@@ -53,6 +54,23 @@ class Learned:
     def restricted(self) -> HeadClassifier:
         """The classifier on rows of the heads in use: a forward pass may end at the deepest of them."""
         return self.classifier.restrict_to(self.classifier.heads_)
+
+    @property
+    def exits(self) -> Sequence[EarlyExit]:
+        """The depths at which a forward pass may end for some examples; most methods have none."""
+        return self.restricted.exits() if isinstance(self.restricted, CascadeClassifier) else ()
+
+    def layers_passed(self, features: NDArray[np.float32]) -> NDArray[np.intp] | None:
+        """Return the layers that each answer needs; None for a method that never answers early.
+
+        Parameters
+        ----------
+        features : ndarray of float32, shape (n_examples, width of the heads in use)
+            Feature rows of the heads in use.
+        """
+        if not isinstance(self.restricted, CascadeClassifier):
+            return None
+        return self.restricted.layers_passed(features) if len(features) else np.empty(0, np.intp)
 
 
 def shots_of(support: SupportSet, layout: HeadLayout) -> tuple[NDArray[Any], Shots]:

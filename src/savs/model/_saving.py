@@ -79,6 +79,7 @@ def given_settings(method: Method) -> dict[str, Any]:
         "scoring": method.scoring,
         "priors": method.priors,
         "heads": method.heads,
+        "exit_early": method.exit_early,
     }
 
 

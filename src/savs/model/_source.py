@@ -22,7 +22,7 @@ from savs.classifiers import Method
 from savs.data import ErrorLedger, Example, Label, as_examples
 from savs.data._unread import UnreadColumns, UnreadMarkers
 from savs.errors import BackboneError, DataError
-from savs.layout import Head, HeadLayout
+from savs.layout import EarlyExit, Head, HeadLayout
 from savs.model._class_names import option_texts
 from savs.model._drift import check_drift, probes_read_once
 from savs.model._rows import read_rows
@@ -410,6 +410,7 @@ class ExampleReader:
         prompted: Sequence[Example],
         heads: Sequence[Head] | None = None,
         *,
+        exits: Sequence[EarlyExit] = (),
         batch_size: BatchSize = None,
         progress: bool = False,
     ) -> NDArray[np.float32]:
@@ -421,6 +422,8 @@ class ExampleReader:
             As `prompted` returns them.
         heads : sequence of Head, optional
             In the order of the columns.
+        exits : sequence of EarlyExit, optional
+            See `read_rows`.
         batch_size : int or "auto", optional
             See `BackboneSource.in_batches`.
         progress : bool, default=False
@@ -428,13 +431,16 @@ class ExampleReader:
         """
         with self.source.in_batches(batch_size) as backbone:
             options = self.options if heads is not None else ()
-            return read_rows(backbone, prompted, heads, options=options, progress=progress).features
+            return read_rows(
+                backbone, prompted, heads, options=options, exits=exits, progress=progress
+            ).features
 
     def rows_or_errors(
         self,
         examples: Sequence[Any],
         heads: Sequence[Head],
         *,
+        exits: Sequence[EarlyExit] = (),
         max_errors: int,
         batch_size: BatchSize = None,
         progress: bool,
@@ -447,6 +453,8 @@ class ExampleReader:
             Anything that `as_examples` takes.
         heads : sequence of Head
             In the order of the columns.
+        exits : sequence of EarlyExit, optional
+            See `read_rows`.
         max_errors : int
             How many examples may fail; -1 for any number.
         batch_size : int or "auto", optional
@@ -462,6 +470,7 @@ class ExampleReader:
                 list(prompted.values()),
                 heads,
                 options=self.options,
+                exits=exits,
                 max_errors=ledger.left,
                 progress=progress,
             )

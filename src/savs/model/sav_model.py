@@ -68,6 +68,11 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
     heads : HeadSet or sequence of (layer, index), optional
         Only these heads may be used, such as another model's `head_set_`: for methods that keep some, but not
         ``"sav"`` (``"votes"`` is the same rule and takes them).
+    exit_early : float, optional
+        Answer from the lower layers where they are sure enough, and run the others only for the rest: the
+        share of answers that may become wrong by that, such as 0.005, estimated on held-out shots. With few
+        shots nothing may be answered early; ``selection_report_["exit_early"]`` says so. Not with `heads`,
+        and not for methods that need the last-layer state or class names.
     store : path, optional
         Folder of a feature store, created if it does not exist: the features of an example are kept in it and
         never computed again, whatever the labels, the method or other settings.
@@ -133,6 +138,7 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
         scoring: str | None = None,
         priors: str | Mapping[Label, float] | None = None,
         heads: HeadSet | Sequence[tuple[int, int]] | None = None,
+        exit_early: float | None = None,
         store: str | os.PathLike[str] | None = None,
     ) -> None:
         self.store = store
@@ -143,6 +149,7 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
         self.scoring = scoring
         self.priors = priors
         self.heads = heads
+        self.exit_early = exit_early
         self._learned: Learned | None = None
         self._fingerprint: dict[str, Any] = {}
         self._canary: Canary | None = None  # of a saved classifier
@@ -159,6 +166,7 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
         scoring: str | None = None,
         priors: str | Mapping[Label, float] | None = None,
         heads: HeadSet | Sequence[tuple[int, int]] | None = None,
+        exit_early: float | None = None,
         lazy: bool = False,
         store: str | os.PathLike[str] | None = None,
         **load_options: Any,
@@ -170,7 +178,7 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
         backbone : str, Path or transformers model
             ``"tiny"`` for the bundled model, a folder in hub layout, a hub id, or a model object (then
             `processor` is needed).
-        prompt, method, n_heads, scoring, priors, heads
+        prompt, method, n_heads, scoring, priors, heads, exit_early
             As for `SAVModel`.
         lazy : bool, default=False
             Load the backbone only when it is first needed: `fit` checks the shots before.
@@ -196,6 +204,7 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
             scoring=scoring,
             priors=priors,
             heads=heads,
+            exit_early=exit_early,
             store=store,
         )
         if not lazy:
@@ -475,12 +484,19 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
             return np.asarray(self._fitted.restricted.predict(features))
         if on_error != "collect":
             raise ValueError(f"on_error must be 'raise' or 'collect', got {on_error!r}")
+        whole = abstention_policy is not None and abstention_policy.detector is not None
         found, read = self._fitted_reader.rows_or_errors(
-            examples, self.heads_, max_errors=max_errors, batch_size=batch_size, progress=progress
+            examples,
+            self.heads_,
+            exits=() if whole else self._fitted.exits,
+            max_errors=max_errors,
+            batch_size=batch_size,
+            progress=progress,
         )
         warn_of_unlike_inputs(self.shots_, read)
         labels, proba = self.predict_features(found.features)
-        answers = Predictions(found.indices, labels, proba, found.errors)
+        n_layers = self._fitted.layers_passed(found.features)
+        answers = Predictions(found.indices, labels, proba, found.errors, n_layers=n_layers)
         if abstention_policy is None:
             return answers
         shares = np.exp(self._log_proba(found.features)) if labels else proba
@@ -551,7 +567,7 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
             If the method's heads do not vote one by one.
         """
         classifier = self._fitted.restricted
-        features = self._kept_features(examples, batch_size=batch_size, progress=progress)
+        features = self._kept_features(examples, batch_size=batch_size, progress=progress, whole=True)
         opinions = head_opinions(classifier, features)
         if opinions is None:
             raise DataError(f"the heads of method {self.method_.name!r} do not vote one by one; see explain")
@@ -702,7 +718,9 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
 
     def _asked(self) -> Method:
         chosen = self.heads.heads if isinstance(self.heads, HeadSet) else self.heads
-        return Method(self.method, self.n_heads, self.scoring, self.priors, chosen)
+        return Method(
+            self.method, self.n_heads, self.scoring, self.priors, chosen, exit_early=self.exit_early
+        )
 
     def _change(self, records: list[Shot], support: SupportSet) -> HeadChange:
         before = set(self.heads_)
