@@ -75,7 +75,7 @@ def check_drift(artifact: Artifact, backbone: Backbone) -> None:
             check(
                 canary,
                 _computing(backbone),
-                _reader(artifact.classifier.heads_),
+                _reader(artifact.classifier.backbone_heads_),
                 kept_widths(artifact.classifier),
                 of="the classifier was fitted on",
                 advice=_ADVICE,

@@ -12,6 +12,7 @@ from savs.artifact import Shot, common_bit_depth, common_sampling
 from savs.backbones._canary import Canary
 from savs.classifiers import Estimate, HeadChange, HeadClassifier, Method
 from savs.classifiers.head_sets import HeadSet
+from savs.classifiers.prompt_ensemble import PromptEnsembleClassifier
 from savs.data import Example
 from savs.errors import DataError
 from savs.layout import Head, HeadLayout
@@ -46,15 +47,16 @@ class FittedModel(BackboneEstimator):
 
     @property
     def heads_(self) -> list[Head]:
-        """The heads in use, best first where the method ranks them; the last-layer state is last."""
-        return list(self.classifier_.heads_)
+        """The heads in use, best first where the method ranks them; the last-layer state is last.
+
+        With several prompts every head that some prompt uses, by layer and index.
+        """
+        return list(self.classifier_.backbone_heads_)
 
     @property
     def head_set_(self) -> HeadSet:
         """The heads in use, as an object that other tasks can take."""
-        return HeadSet(
-            tuple(head for head in self.heads_ if not head.is_state), self.row_layout_.without_state()
-        )
+        return HeadSet(tuple(head for head in self.heads_ if not head.is_state), self.layout)
 
     @property
     def head_scores_(self) -> NDArray[Any] | None:
@@ -90,13 +92,28 @@ class FittedModel(BackboneEstimator):
 
     @property
     def row_layout_(self) -> HeadLayout:
-        """Layout of the rows that the classifier was fitted on: all heads, and the state if it was read."""
+        """Layout of the rows that the classifier was fitted on: all heads, and the state if it was read.
+
+        With several prompts their rows stand side by side (`savs.classifiers.prompt_ensemble.PromptRows`).
+        """
         return self.classifier_.layout_
 
     @property
     def layout(self) -> HeadLayout:
         """All heads of the backbone."""
-        return self.backbone.layout if self._learned is None else self.row_layout_.without_state()
+        return (
+            self.backbone.layout
+            if self._learned is None
+            else self.classifier_.backbone_layout_.without_state()
+        )
+
+    @property
+    def prompt_weights_(self) -> dict[str | None, float]:
+        """How much each prompt counts, sum 1: 1 for a single one, which is None without a prompt."""
+        classifier, prompts = self.classifier_, self._reader.prompts
+        if not isinstance(classifier, PromptEnsembleClassifier):
+            return dict.fromkeys(prompts, 1.0)
+        return dict(zip(prompts, classifier.weights_.tolist(), strict=True))
 
     def __sklearn_is_fitted__(self) -> bool:
         return self._learned is not None
@@ -129,8 +146,7 @@ class FittedModel(BackboneEstimator):
     def _rows(
         self, prompted: Sequence[Example], *, batch_size: BatchSize = None, progress: bool = False
     ) -> NDArray[np.float32]:
-        heads = self._fitted.classifier.heads_
-        rows = self._reader.rows(prompted, heads, batch_size=batch_size, progress=progress)
+        rows = self._reader.rows(prompted, self.heads_, batch_size=batch_size, progress=progress)
         warn_of_unlike_inputs(self.shots_, prompted)
         return rows
 
@@ -138,7 +154,7 @@ class FittedModel(BackboneEstimator):
         rows = self._support.rows
         if rows is None or not len(rows):
             return None
-        return rows[:, self.row_layout_.column_indices(self.heads_)]
+        return rows[:, self.row_layout_.column_indices(self.classifier_.heads_)]
 
     def _log_proba(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         return self._fitted.restricted.decision_log_proba(features)

@@ -7,17 +7,18 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from savs._reprs import short_repr
-from savs.classifiers import Estimate, HeadClassifier, Method
+from savs.classifiers import Estimate, HeadClassifier
 from savs.classifiers._support_set import Shots
 from savs.classifiers._validation import check_finite, encode_labels
 from savs.classifiers.cross_validation import estimate_from_shots
 from savs.classifiers.head_sets import stability
+from savs.classifiers.prompt_ensemble import PromptEnsembleClassifier
 from savs.data import DataWarning, Example, Label, Text, as_examples
 from savs.errors import DataError
 from savs.layout import Head, HeadLayout
@@ -45,6 +46,13 @@ def class_prompts(classes: Sequence[Label], prompt: str | None) -> list[Example]
 
 
 # From a support set to a fitted classifier, and what to expect of it. No forward pass happens here.
+
+
+class Maker(Protocol):
+    """What makes an unfitted estimator: a `Method`, or one for each of several prompts."""
+
+    def make(self, layout: HeadLayout, classes: NDArray[Any], prototypes: Any = None) -> HeadClassifier:
+        """Return it; see `Method.make`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,13 +94,13 @@ def shots_of(support: SupportSet, layout: HeadLayout) -> tuple[NDArray[Any], Sho
 
 
 def learn(
-    method: Method, support: SupportSet, layout: HeadLayout, prototypes: NDArray[np.float32] | None = None
+    method: Maker, support: SupportSet, layout: HeadLayout, prototypes: NDArray[np.float32] | None = None
 ) -> Learned:
     """Fit the method, and again without each fold of shots.
 
     Parameters
     ----------
-    method : Method
+    method : Maker
         What to fit.
     support : SupportSet
         With rows.
@@ -124,6 +132,8 @@ def learn(
 
 def _warn_of_idle_scores(classifier: HeadClassifier, shots: Shots) -> None:
     """Say when the head scores pick nothing."""
+    if isinstance(classifier, PromptEnsembleClassifier):  # all prompts have the same method
+        classifier, shots = classifier.estimators_[0], classifier.shots_of_each(shots)[0]
     wanted = classifier.get_params(deep=False).get("n_heads")
     if isinstance(wanted, int) and wanted > shots.layout.n_heads:
         warnings.warn(
@@ -142,13 +152,13 @@ def _warn_of_idle_scores(classifier: HeadClassifier, shots: Shots) -> None:
 
 
 def learn_class_names(
-    method: Method, layout: HeadLayout, classes: Sequence[Label], prototypes: NDArray[np.float32]
+    method: Maker, layout: HeadLayout, classes: Sequence[Label], prototypes: NDArray[np.float32]
 ) -> Learned:
     """Fit the method on class names alone.
 
     Parameters
     ----------
-    method : Method
+    method : Maker
         Whose estimator `can_fit_class_names`.
     layout : HeadLayout
         Of the backbone.

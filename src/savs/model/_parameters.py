@@ -13,7 +13,8 @@ from savs.cache import Counts
 from savs.classifiers import HeadClassifier, Method
 from savs.classifiers.head_sets import HeadSet
 from savs.data import Label
-from savs.model._source import BackboneSource, as_source
+from savs.model._prompts import checked_prompts, reader_with
+from savs.model._source import BackboneSource, ExampleReader, as_source
 
 if TYPE_CHECKING:
     from typing import Self
@@ -23,6 +24,7 @@ class BackboneEstimator(BaseEstimator):  # type: ignore[misc]
     """Parameters by name, as scikit-learn wants them; no backbone is loaded to read, set or clone them."""
 
     prompt: str | None
+    prompts: Sequence[str] | None
     method: str | HeadClassifier
     n_heads: int | str | None
     scoring: str | None
@@ -64,7 +66,8 @@ class BackboneEstimator(BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            If there is no such parameter, or the method does not take a setting.
+            If there is no such parameter, the method does not take a setting, or there are both `prompt` and
+            `prompts`.
         """
         super().set_params(**params)
         if "store" in params:
@@ -77,6 +80,11 @@ class BackboneEstimator(BaseEstimator):  # type: ignore[misc]
         return type(self)(**params | {"backbone": self._source, "method": clone(self.method, safe=False)})
 
     def _asked(self) -> Method:
-        """Return the method with its settings, checked."""
+        """Return the method with its settings, checked; the prompts are checked too."""
+        checked_prompts(self.prompt, self.prompts)
         chosen = self.heads.heads if isinstance(self.heads, HeadSet) else self.heads
         return Method(self.method, self.n_heads, self.scoring, self.priors, chosen)
+
+    def _new_reader(self) -> ExampleReader:
+        """Return what reads examples with the prompt, or prompts, that are set now."""
+        return reader_with(self._source, checked_prompts(self.prompt, self.prompts))
