@@ -30,6 +30,7 @@ from savs.evaluation.contenders import (
 from savs.evaluation.protocol import draw_rows
 from savs.evaluation.results import Comparison, Trial
 from savs.model._learning import class_prompts
+from savs.model._prompts import checked_prompts, first_prompt, read_side_by_side, with_prompts
 
 __all__ = ["Judge", "check_request", "compare_methods"]
 
@@ -68,7 +69,7 @@ class Judge:
         progress: bool,
     ) -> None:
         self._read = read
-        self._ask = partial(ask, backbone, {row: read.examples[row] for row in asked}, classes)
+        self._ask = partial(ask, backbone, {row: first_prompt(read.examples[row]) for row in asked}, classes)
         self._n_asked, self._progress = len(asked), progress
         self.failure: Exception | None = None
 
@@ -156,6 +157,7 @@ def compare_methods(
     test: Sequence[Example] = (),
     seed: int = 0,
     prompt: str | None = None,
+    prompts: Sequence[str] | None = None,
     zero_shot_items: int = 100,
     max_errors: int = 0,
     progress: bool = False,
@@ -181,6 +183,10 @@ def compare_methods(
         A fixed test set.
     prompt : str, optional
         The template that `examples` had, for methods that put the classes' names to the model.
+    prompts : sequence of str, optional
+        Several templates instead, which `examples` and `test` get here. Every method on heads is fitted once
+        for each prompt, and the probabilities are averaged as by `savs.SAVModel`; ``last_layer`` and
+        ``zero_shot`` have the first prompt alone.
     zero_shot_items : int, default=100
         Largest number of test items that ``zero_shot`` puts to the model itself, classes in turn.
     max_errors : int, default=0
@@ -212,20 +218,24 @@ def compare_methods(
     [0.5, 0.5]
     """
     methods, shots = list(dict.fromkeys(methods)), list(dict.fromkeys(shots))
+    asked = checked_prompts(prompt, prompts)
+    if len(asked) > 1:
+        examples, test = list(map(with_prompts(asked), examples)), list(map(with_prompts(asked), test))
     check_request(examples, methods, shots, fixed_test=bool(test), draws=draws)
     classes = sorted(class_counts(examples))
     given = [*examples, *test]
-    found = backbone.extract(given, max_errors=max_errors, progress=progress, states=True)
+    found = read_side_by_side(backbone, given, len(asked), max_errors=max_errors, progress=progress)
     kept = [given[index] for index in found.indices.tolist()]
     n_pool = int(np.sum(found.indices < len(examples)))
     _check_left(kept, n_pool, classes, shots, fixed_test=bool(test))
-    read = _rows(kept, found.features, found.states, backbone)
+    read = replace(_rows(kept, found.features, found.states, backbone), n_prompts=len(asked))
     if any(make_method(name).needs_prototypes for name in methods if name in available_methods()):
-        names = backbone.extract(class_prompts(classes, prompt)).features
+        of_each = [backbone.extract(class_prompts(classes, one)).features for one in asked]
+        names = np.hstack(of_each)
         read = replace(read, prototypes=dict(zip(classes, names, strict=True)))
     splits = shots_and_tests(read, n_pool, shots, draws, seed, classes, fixed_test=bool(test))
-    asked = items_to_ask(read.labels, [test_rows for _, test_rows in splits.values()], zero_shot_items, seed)
-    judge = Judge(backbone, read, classes, asked, progress)
+    items = items_to_ask(read.labels, [test_rows for _, test_rows in splits.values()], zero_shot_items, seed)
+    judge = Judge(backbone, read, classes, items, progress)
     trials = judge.run(methods, splits, progress)
     return Comparison(
         methods=tuple(methods),

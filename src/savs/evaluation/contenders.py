@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from savs.backbones import Backbone
 from savs.baselines import last_layer, majority_class, zero_shot
-from savs.classifiers import available_methods, make_method
+from savs.classifiers import HeadClassifier, Method, available_methods, make_method
+from savs.classifiers.prompt_ensemble import PromptMethod, PromptRows
 from savs.data import DataWarning, Example, Label, example_hash
 from savs.errors import DataError
 from savs.evaluation.protocol import draw_rows
@@ -219,6 +220,9 @@ class ReadExamples:
         Of `features`.
     prototypes : dict of label to ndarray of float32, shape (width,)
         Row of each class's text prompt, for methods that read names; may be empty.
+    n_prompts : int
+        How many prompts there are. `features`, `states` and `prototypes` hold all of them side by side;
+        `layout` is that of one.
     """
 
     examples: list[Example]
@@ -227,6 +231,7 @@ class ReadExamples:
     states: NDArray[np.float32] | None
     layout: HeadLayout
     prototypes: Mapping[Label, NDArray[np.float32]] = field(default_factory=dict)
+    n_prompts: int = 1
 
     def contender(self, name: str, answers: Callable[[], Answers]) -> Contender:
         """Return a method or baseline on these rows.
@@ -251,14 +256,21 @@ class ReadExamples:
 
     def _on_heads(self, name: str, shots: Rows, test: Rows) -> Turn:
         started = time.perf_counter()
-        names, made = self._names(shots), make_method(name)
+        names = self._names(shots)
+        made: HeadClassifier = make_method(name)
         states = None
         if made.needs_state and not (made.state_is_optional and self.states is None):
             states = self._last_states()
-        made.set_params(layout=self.layout if states is None else self.layout.with_state(states.shape[1]))
+        layout, classes, prototypes = self.layout, np.unique(names), None
+        if states is not None:
+            layout = layout.with_state(states.shape[1] // self.n_prompts)
         if made.needs_prototypes:
-            of_classes = [self.prototypes[label] for label in np.unique(names).tolist()]
-            made.set_params(prototypes=np.stack(of_classes))
+            prototypes = np.stack([self.prototypes[label] for label in classes.tolist()])
+        if self.n_prompts == 1:
+            made = Method(name).make(layout, classes, prototypes)
+        else:
+            rows = PromptRows.of(layout, self.n_prompts)
+            made = PromptMethod(Method(name), rows).make(rows.layout, classes, prototypes)
         fitted = made.fit(self._rows(shots, states), names)
         labels = fitted.predict(self._rows(test, states)).tolist()
         return Turn(test, labels, time.perf_counter() - started, fitted.prediction_bytes())
@@ -274,6 +286,7 @@ class ReadExamples:
     def _last_layer(self, shots: Rows, test: Rows) -> Turn:
         started = time.perf_counter()
         states = self._last_states()
+        states = states[:, : states.shape[1] // self.n_prompts]  # of the first prompt
         labels = last_layer(states[shots], self._names(shots), states[test]).labels
         seconds = time.perf_counter() - started
         classes = np.unique(self._names(shots)).tolist()
