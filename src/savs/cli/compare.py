@@ -293,10 +293,10 @@ def _read(path: Path | str, ledger: ErrorLedger, prompts: list[str], reading: Re
     """Return the examples of a data file with the prompts applied; the ledger takes those that cannot be."""
     from savs.cli._inputs import read_data
     from savs.cli._results import by_position
-    from savs.model._prompts import with_prompts
+    from savs.model._prompts import WithPrompts
 
     examples = by_position(read_data(path, reading, ledger, require_labels=True), ledger)
-    return list(ledger.collect(with_prompts(prompts), examples).values())
+    return list(ledger.collect(WithPrompts(prompts), examples).values())
 
 
 def _test_set(

@@ -30,7 +30,7 @@ from savs.evaluation.contenders import (
 from savs.evaluation.protocol import draw_rows
 from savs.evaluation.results import Comparison, Trial
 from savs.model._learning import class_prompts
-from savs.model._prompts import checked_prompts, first_prompt, read_side_by_side, with_prompts
+from savs.model._prompts import WithPrompts, checked_prompts, first_prompt, read_side_by_side
 
 __all__ = ["Judge", "check_request", "compare_methods"]
 
@@ -220,7 +220,8 @@ def compare_methods(
     methods, shots = list(dict.fromkeys(methods)), list(dict.fromkeys(shots))
     asked = checked_prompts(prompt, prompts)
     if len(asked) > 1:
-        examples, test = list(map(with_prompts(asked), examples)), list(map(with_prompts(asked), test))
+        prompted = WithPrompts(asked)
+        examples, test = list(map(prompted, examples)), list(map(prompted, test))
     check_request(examples, methods, shots, fixed_test=bool(test), draws=draws)
     classes = sorted(class_counts(examples))
     given = [*examples, *test]

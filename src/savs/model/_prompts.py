@@ -27,7 +27,7 @@ from savs.model._rows import read_rows
 from savs.model._source import BackboneSource, BatchSize, ExampleReader
 from savs.model.explanation import Variant, Where
 
-__all__ = ["PromptedExample", "PromptsReader", "checked_prompts", "reader_with"]
+__all__ = ["PromptedExample", "PromptsReader", "WithPrompts", "checked_prompts", "reader_with"]
 
 
 def checked_prompts(prompt: str | None, prompts: Sequence[str] | None) -> tuple[str | None, ...]:
@@ -95,23 +95,29 @@ class PromptedExample(Example):
         )
 
 
-def with_prompts(prompts: Sequence[str | None]) -> Callable[[Example], Example]:
-    """Return what gives an example its prompt, or all of several; one that has them already keeps them.
+class WithPrompts:
+    """Gives an example its prompt, or all of several; one that has several already keeps them.
 
     Parameters
     ----------
     prompts : sequence of str or None
         As `checked_prompts` returns them.
     """
-    templates = [PromptTemplate(prompt) for prompt in prompts if prompt is not None]
 
-    def apply(example: Example) -> Example:
-        if isinstance(example, PromptedExample) or not templates:
+    def __init__(self, prompts: Sequence[str | None]) -> None:
+        self._templates = [PromptTemplate(prompt) for prompt in prompts if prompt is not None]
+
+    @property
+    def placeholders(self) -> list[str]:
+        """Names in braces, in order."""
+        return [name for template in self._templates for name in template.placeholders]
+
+    def __call__(self, example: Example) -> Example:
+        """Return the example with its prompts; `ItemError` if it lacks something that they need."""
+        if isinstance(example, PromptedExample) or not self._templates:
             return example
-        asked = [template.apply(example) for template in templates]
+        asked = [template.apply(example) for template in self._templates]
         return asked[0] if len(asked) == 1 else PromptedExample.of(asked)
-
-    return apply
 
 
 def first_prompt(example: Example) -> Example:
@@ -133,8 +139,8 @@ class PromptsReader(ExampleReader):
     def __init__(self, source: BackboneSource, prompts: Sequence[str]) -> None:
         super().__init__(source, None)
         self.prompts = self._several = tuple(prompts)
-        self._apply_all = with_prompts(self.prompts)
-        self._unread = UnreadColumns([name for p in prompts for name in PromptTemplate(p).placeholders])
+        self._apply_all = WithPrompts(self.prompts)
+        self._unread = UnreadColumns(self._apply_all.placeholders)
 
     @property
     def prompts_or_none(self) -> Sequence[str] | None:
@@ -257,7 +263,7 @@ def read_side_by_side(
     backbone : Backbone
         The frozen model.
     prompted : sequence of Example
-        From `with_prompts`.
+        From `WithPrompts`.
     n_prompts : int
         How many prompts each has.
     max_errors : int, default=0
