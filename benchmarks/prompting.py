@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from benchmarks.findings import Finding, Goal, slower
-from benchmarks.images import QUESTIONS, jpeg
+from benchmarks.images import QUESTION, jpeg
 from benchmarks.plain import plain_pass
 from benchmarks.setting import Setting
 from benchmarks.timing import interleave
@@ -17,7 +17,13 @@ from savs.model import SAVModel
 
 __all__ = ["PROMPTS", "measure_prompts", "tokens_read"]
 
-PROMPTS = QUESTIONS[:5]
+PROMPTS = (
+    QUESTION,
+    "Which class is this picture of? Answer with the class name.",
+    "Name the main object in the image. Answer with one word.",
+    "What does the photo show? Answer with the class name.",
+    "Look at the picture. What is in it? Answer with one word.",
+)
 GOAL = Goal("<=", 1.4)
 
 
@@ -34,7 +40,7 @@ def measure_prompts(setting: Setting) -> list[Finding]:
     ]
     shared, alone, whole = setting.backbone(), setting.backbone(), setting.backbone(prefix_reuse=False)
     five = SAVModel(shared, prompts=PROMPTS)
-    one = SAVModel(alone, prompt=PROMPTS[-1])
+    one = SAVModel(alone, prompt=PROMPTS[0])
     each = SAVModel(whole, prompts=PROMPTS)
     runs: dict[str, Callable[[], object]] = {
         "five prompts": lambda: five.head_vectors(images),
