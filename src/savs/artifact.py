@@ -389,8 +389,8 @@ def _short(value: object) -> str:
 
 # The index of a saved classifier: JSON with its own checksum, and the numbers beside it by name.
 
-SCHEMA_VERSION = 6
-_ONE_PROMPT_SCHEMA = 5  # what has one prompt is written as it was before there could be several
+SCHEMA_VERSION = 5
+_PROMPTS_SCHEMA = 6  # of several prompts alone: all others are written as before there could be several
 _OLDEST_SCHEMA = 3
 
 Tensors = dict[str, NDArray[Any]]
@@ -413,7 +413,7 @@ def tensors_of(artifact: Artifact) -> Tensors:
 def encode_index(artifact: Artifact, tensors_name: str, tensors: bytes) -> bytes:
     """Return the index as JSON; `tensors` is the content of the file `tensors_name`."""
     index: dict[str, Any] = {
-        "schema_version": _ONE_PROMPT_SCHEMA if artifact.prompts is None else SCHEMA_VERSION,
+        "schema_version": SCHEMA_VERSION if artifact.prompts is None else _PROMPTS_SCHEMA,
         "tensors": {
             "file": tensors_name,
             "sha256": sha256(tensors).hexdigest(),
@@ -454,10 +454,10 @@ def decode_index(raw: bytes) -> dict[str, Any]:
         or index["schema_version"] < 1
     ):
         raise ValueError("is not a classifier's index")
-    if index["schema_version"] > SCHEMA_VERSION:
+    if index["schema_version"] > _PROMPTS_SCHEMA:
         raise ArtifactError(
             f"it was written by a newer savs (schema {index['schema_version']}, this one reads up to "
-            f"{SCHEMA_VERSION}): upgrade savs"
+            f"{_PROMPTS_SCHEMA}): upgrade savs"
         )
     if index["schema_version"] < _OLDEST_SCHEMA:
         raise ArtifactError(

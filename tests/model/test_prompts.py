@@ -323,7 +323,7 @@ def test__saved__read_back__same_answers_and_bytes(method, tmp_path) -> None:
         assert (tmp_path / "b" / file.name).read_bytes() == file.read_bytes()
     again.add_shots(["new one"], ["sky"])
     index = json.loads((tmp_path / "a" / "savs.json").read_text())
-    assert (index["schema_version"], index["prompt"], index["prompts"]) == (SCHEMA_VERSION, None, PROMPTS)
+    assert (index["schema_version"], index["prompt"], index["prompts"]) == (SCHEMA_VERSION + 1, None, PROMPTS)
     assert "Prompt 3" in (tmp_path / "a" / "README.md").read_text()
     artifact = load_artifact(tmp_path / "a")
     assert artifact.layout.without_state() == LAYOUT
@@ -335,7 +335,7 @@ def test__saved__one_prompt__written_as_before(tmp_path) -> None:
     SAVModel(fake(), prompt=PROMPTS[0]).fit(TEXTS, LABELS).save_pretrained(tmp_path / "b")
     index = (tmp_path / "a" / "savs.json").read_bytes()
     assert index == (tmp_path / "b" / "savs.json").read_bytes()
-    assert json.loads(index)["schema_version"] == SCHEMA_VERSION - 1
+    assert json.loads(index)["schema_version"] == SCHEMA_VERSION
 
 
 @pytest.mark.parametrize(
