@@ -17,12 +17,13 @@ from savs.model import SAVModel
 
 __all__ = ["PROMPTS", "measure_prompts", "tokens_read"]
 
+# Of words that the models' small vocabulary has (`benchmarks.shapes`), as a checkpoint's has all of them.
 PROMPTS = (
     QUESTION,
-    "Which class is this picture of? Answer with the class name.",
-    "Name the main object in the image. Answer with one word.",
-    "What does the photo show? Answer with the class name.",
-    "Look at the picture. What is in it? Answer with one word.",
+    "Which class is shown in this picture? Answer with the name.",
+    "What is the largest object in this picture? Answer with the class name.",
+    "Answer with the class name. What is shown in this picture?",
+    "Is this a person, animal, vehicle or building? Answer with the class name.",
 )
 GOAL = Goal("<=", 1.4)
 
