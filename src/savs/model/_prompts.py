@@ -197,7 +197,7 @@ class PromptsReader(ExampleReader):
         *,
         progress: bool,
     ) -> Extraction:
-        n = len(self.prompts)
+        n, places = len(self.prompts), list(placed)
         found = read_rows(
             backbone,
             _asked(list(placed.values())),
@@ -207,12 +207,10 @@ class PromptsReader(ExampleReader):
         )
         read, first_errors = _complete(found, len(placed), n)
         for position, error in first_errors.items():
-            index = list(placed)[position]
-            ledger.add(index, placed[index], error)
+            ledger.add(places[position], placed[places[position]], error)
         rows = _side_by_side(found.features[read.ravel()], n, _n_heads_columns(backbone, heads))
-        positions = [position for position in range(len(placed)) if position not in first_errors]
-        indices = np.asarray(list(placed), dtype=np.intp)[np.asarray(positions, dtype=np.intp)]
-        return Extraction(rows, indices, ledger.errors)
+        kept = [index for position, index in enumerate(places) if position not in first_errors]
+        return Extraction(rows, np.asarray(kept, dtype=np.intp), ledger.errors)
 
     def rows_for_fit(
         self, prompted: Sequence[Example], method: Method, *, progress: bool = False
