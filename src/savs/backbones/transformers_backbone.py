@@ -23,6 +23,7 @@ from savs.backbones._memory import BatchSize, check_batch_size
 from savs.backbones._option_reading import OptionPasses, OptionReading
 from savs.backbones._option_tokens import OptionEncoder, OptionTokens
 from savs.backbones._passes import Passes
+from savs.backbones._prefixes import PassedChecks
 from savs.backbones._record import Reading
 from savs.backbones._rendering import placeholders, reads_audio, reads_images, reads_videos
 from savs.backbones._thinking import open_thought
@@ -109,6 +110,7 @@ class TransformersBackbone:
         self._size = BatchSize(self.batch_size, device)
         self._prefix_failure: str | None = None
         self._narrowing = Narrowing()
+        self._passed = PassedChecks(self._state)
         self._fingerprint: tuple[Hashable, Mapping[str, JSONValue]] | None = None
         self._files = dict(files or {})
         self._as_loaded = config_state(model.config), processor_state(processor)
@@ -125,12 +127,16 @@ class TransformersBackbone:
         Training, switching adapters and other settings of the processor are noticed; values that are written
         through ``parameter.data`` are not.
         """
-        now = state(self.model, self.processor)
+        now = self._state()
         if self._fingerprint is None or self._fingerprint[0] != now:
             record = fingerprint(self.model, self.processor, self._anatomy)
             chosen = reading_options(self.processor)
             self._fingerprint = now, self._origin | self._files_in_use() | record | chosen
         return self._fingerprint[1]
+
+    def _state(self) -> Hashable:
+        """Return what shows that the model or its processor has changed."""
+        return state(self.model, self.processor)
 
     def _files_in_use(self) -> dict[str, JSONValue]:
         """Return the digests of the files of what is still as it was loaded."""
@@ -185,6 +191,7 @@ class TransformersBackbone:
         other.report = RunReport()
         other._size = BatchSize(other.batch_size, input_device(self.model).type)
         other._prefix_failure = None
+        other._passed = PassedChecks(other._state)
         return other
 
     def __copy__(self) -> Self:
@@ -445,6 +452,8 @@ class TransformersBackbone:
                 reading.difference,
                 reading.non_finite,
                 advance,
+                passed=self._passed,
+                depth=self._anatomy.n_layers + 1 if layout is None or states else layout.n_layers,
             )
             return self._run(passes, examples, max_errors)
 

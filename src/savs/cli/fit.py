@@ -25,6 +25,8 @@ from savs.cli._options import (
     heads_of,
     method_options,
     output_options,
+    prompt_option,
+    prompt_setting,
 )
 from savs.cli._output import (
     NOT_SCORED,
@@ -34,6 +36,8 @@ from savs.cli._output import (
     hits,
     n_scored,
     print_json,
+    prompt_records,
+    prompt_table,
     scored_heads,
     show,
     table,
@@ -66,11 +70,10 @@ CLASSES_SHOWN = 20
     help="tiny, a model folder, a hub id or a registered name.",
 )
 @click.option("--output", "-o", required=True, type=PathName(), help="Folder for the classifier.")
-@click.option(
-    "--prompt",
-    metavar="TEXT",
-    help="Question for the model. {question} stands for the example's text, {NAME} for a column; without "
-    "either, the prompt follows the text [default: the text alone].",
+@prompt_option(
+    "Question for the model. {question} stands for the example's text, {NAME} for a column; without "
+    "either, the prompt follows the text. Repeatable: each prompt has a classifier, and their probabilities "
+    "are averaged [default: the text alone]."
 )
 @multi_label_option(
     "Each example has any number of labels: a list, or a text with SEP between two of them, such as ';'. "
@@ -96,7 +99,7 @@ def fit(
     train: DataSource,
     backbone: str,
     output: Path,
-    prompt: str | None,
+    prompts: list[str],
     method: str,
     n_heads: int | str | None,
     scoring: str | None,
@@ -120,7 +123,8 @@ def fit(
     With --multi-label, the output is a new folder with a classifier for each label; savs evaluate and
     savs predict take it, too.
 
-    --json prints {"classifier", "classes", "method", "heads": [[layer, index, score], ...], "estimate", ...};
+    --json prints {"classifier", "classes", "method", "heads": [[layer, index, score], ...], "estimate", ...},
+    with several prompts also "prompts": [{"prompt", "weight", "log_loss"}, ...];
     with --multi-label, {"classifier", "labels", "shots_per_label", "estimates", ...}.
     """
     from savs.artifact import check_target
@@ -134,17 +138,19 @@ def fit(
             "--priors": priors,
             "--heads-of": heads_from,
             "--shots": shots,
+            "--exit-early": exit_early,
+            "--keep-shots": keep_shots,
+            "more than one --prompt": len(prompts) > 1,
         }
-        others["--exit-early"] = exit_early
-        _refuse_for_labels([*(name for name in others if others[name]), *["--keep-shots"] * keep_shots])
+        _refuse_for_labels([name for name in others if others[name]])
         chosen = method if _is_given("method") else METHOD
-        settings = {"prompt": prompt, "method": chosen, "n_heads": n_heads}
+        settings = {**prompt_setting(prompts), "method": chosen, "n_heads": n_heads}
         reading = replace(reading, multi_label=multi_label)
         fit_labels(session, train, reading, backbone, output, settings, loading)
         return
     started = time.perf_counter()
     heads = heads_of(heads_from)
-    check_method(method, n_heads, scoring, priors, heads, exit_early)
+    check_method(method, n_heads, scoring, priors, heads, exit_early, len(prompts))
     if "store" in loading and loading["store"].resolve() == output.resolve():
         raise click.BadParameter("it is the output folder; name another one", param_hint="--store")
     check_target(output)
@@ -154,7 +160,7 @@ def fit(
         examples = [examples[position] for position in draw_positions(examples, shots, seed)]
     model = SAVModel.from_backbone(
         backbone,
-        prompt=prompt,
+        **prompt_setting(prompts),
         method=method,
         n_heads=n_heads,
         scoring=scoring,
@@ -205,8 +211,16 @@ def _summary(model: SAVModel, output: Path, seconds: float) -> dict[str, Any]:
         "n_heads": model.layout.n_heads,
         "estimate": None if model.estimate_ is None else asdict(model.estimate_),
         "prompt": model.prompt,
+        **_weighed_prompts(model),
         "seconds": round(seconds, 2),
     }
+
+
+def _weighed_prompts(model: SAVModel) -> dict[str, Any]:
+    """Return how much each of several prompts counts; nothing for one."""
+    return (
+        {} if model.prompts is None else {"prompts": prompt_records(model.prompts, model.selection_report_)}
+    )
 
 
 def _show(summary: dict[str, Any]) -> None:
@@ -219,6 +233,7 @@ def _show(summary: dict[str, Any]) -> None:
         f"method {summary['method']}{chosen_methods(summary['selection_report'])}",
         f"{len(summary['heads'])} of {summary['n_heads']} heads in use{_best(summary)}",
         *exit_lines(summary["selection_report"]),
+        *prompt_table(summary.get("prompts")),
         *estimate_lines(summary["estimate"]),
         f"saved to {summary['classifier']} after {summary['seconds']:.1f} s; next:",
         f"  savs evaluate {folder} TEST",
@@ -227,7 +242,7 @@ def _show(summary: dict[str, Any]) -> None:
 
 
 def _best(summary: dict[str, Any]) -> str:
-    if summary["method"] != "sav":
+    if summary["method"] != "sav" or "prompts" in summary:
         others = {"last_state": "the final state", "class_names": "the likelihood of the class names"}
         return "".join(f", and {words}" for key, words in others.items() if summary[key])
     if not summary["n_scored"]:

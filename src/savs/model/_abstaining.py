@@ -128,4 +128,4 @@ class AbstainingModel(FittedModel):
         rows = self._kept_shot_rows()
         if rows is None:
             raise DataError("out-of-distribution detection needs shots, and the model has none")
-        return OutOfDistributionDetector(quantile, self.row_layout_.select(self.heads_)).fit(rows)
+        return OutOfDistributionDetector(quantile, self.row_layout_.select(self.classifier_.heads_)).fit(rows)
