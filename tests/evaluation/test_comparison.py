@@ -443,3 +443,8 @@ def test__several_prompts__unreadable_example__told_once(tmp_path):
 def test__prompt_and_prompts__refused():
     with pytest.raises(ValueError, match="not both"):
         compare_methods(FakeBackbone(), words(8), methods=["sav"], prompt="a", prompts=["b", "c"])
+
+
+def test__several_prompts__method_of_class_names__is_refused():
+    with pytest.raises(ValueError, match="after one prompt, not several"):
+        compare_methods(FakeBackbone(), words(8), methods=["option_likelihood"], prompts=["b", "c"])

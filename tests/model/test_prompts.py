@@ -453,3 +453,12 @@ def test__with_prompts__example_that_has_them__stays() -> None:
     ]
     assert WithPrompts([None])(example) is example
     assert WithPrompts(["x"])(example).parts == (Text("apple\nx"),)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [({"method": "auto_names"}, "after one prompt"), ({"exit_early": 0.01}, "goes with one prompt")],
+)
+def test__several_prompts__with_what_answers_one__are_refused(settings, said) -> None:
+    with pytest.raises(ValueError, match=said):
+        SAVModel(fake(), prompts=PROMPTS, **settings)
