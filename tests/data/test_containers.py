@@ -97,6 +97,32 @@ def test__loader__rows_and_own_collate_functions__are_the_examples():
     check_same(as_examples(DataLoader(ConcatDataset([TensorDataset(TENSOR)]), batch_size=2)), labels=False)
 
 
+def own_batches(make, collate, batch_size):
+    return as_examples(DataLoader(Endless(make), batch_size=batch_size, collate_fn=collate))
+
+
+def as_fields(items):
+    return tuple(zip(*items, strict=True))
+
+
+@pytest.mark.parametrize(("batch_size", "collate"), [(3, list), (4, list), (3, as_fields)])
+def test__loader__own_collate_function__items_stay_together(batch_size, collate):
+    check_same(own_batches(lambda i: (Image.fromarray(PIXELS[i]), LABELS[i]), collate, batch_size))
+
+
+def test__loader__own_collate_function_of_two_images__not_mixed_between_items():
+    pairs = own_batches(lambda i: [Image.fromarray(PIXELS[i]), Image.fromarray(PIXELS[-i])], list, 3)
+    assert [len(example.images) for example in pairs] == [2] * len(PIXELS)
+    np.testing.assert_array_equal(pairs[1].images[1].source, PIXELS[-1])
+    # Tensors alone are no fields either.
+    check_same(own_batches(lambda i: TENSOR[i], list, 2), labels=False)
+
+
+def test__loader__own_batches_of_as_many_items_as_fields__refused():
+    with pytest.raises(DataError, match=r"may be items or fields of items; hand in loader\.dataset"):
+        own_batches(lambda i: [Image.fromarray(PIXELS[i]), Image.fromarray(PIXELS[-i])], list, 2)
+
+
 LOADERS = {
     "shuffle": {"batch_size": 2, "shuffle": True},
     "random subset": {"sampler": SubsetRandomSampler(range(5))},
