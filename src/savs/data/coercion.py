@@ -21,6 +21,7 @@ from savs.data._containers import inner_datasets, is_number, unpacked, unpacked_
 from savs.data._conversations import as_question
 from savs.data._error_ledger import ErrorLedger
 from savs.data._results import ErrorLimit
+from savs.data._text_files import text_suffix
 from savs.data._unread import UnreadMedia, UnreadSplit
 from savs.data.example import Example, Message, Part, Text, is_trusted, trusted
 from savs.errors import DataError, ExampleError, ItemError
@@ -572,7 +573,7 @@ def _advice(items: Any) -> str:
     if isinstance(items, str | Path):
         path = Path(items)
         with suppress(OSError, ValueError):  # a text that no file can be called
-            if path.is_dir() or path.suffix.lower() in _DATA_FILES:
+            if path.is_dir() or text_suffix(path) in _DATA_FILES:
                 return f"savs.read_examples({str(items)!r}) reads a folder or data file"
     if isinstance(items, Mapping) and items and all(isinstance(v, list | tuple) for v in items.values()):
         return "make a table of columns (pandas.DataFrame), or a list of rows"
