@@ -473,3 +473,24 @@ def test__content_hash__orientation_set_on_an_image__as_it_is_read() -> None:
     as_stored = content_hash(Image.fromarray(pixels))
     assert content_hash(turned) == content_hash(Image.open(buffer)) != as_stored
     assert content_hash(reset) == as_stored
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test__content_hash__opened_jpeg__decoded_once_and_the_image_stays_undecoded(
+    mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = encode(photo(300, 200).convert(mode), "JPEG")
+    expected = content_hash(Image.open(io.BytesIO(data)).copy())
+    decoded: list[bool] = []
+    real = ImageFile.ImageFile.load
+
+    def counting(image: ImageFile.ImageFile) -> object:
+        decoded.extend([True] * bool(image.tile))
+        return real(image)
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", counting)
+    opened = Image.open(io.BytesIO(data))
+    assert content_hash(opened) == expected
+    assert len(decoded) == (2 if mode == "CMYK" else 1)  # for the end of one with black, twice
+    assert opened.tile
+    assert load_image(opened).tobytes() == load_image(data).tobytes()

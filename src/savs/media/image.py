@@ -28,6 +28,7 @@ from savs.media._formats import (
     is_as_opened,
     pillow_at_work,
     size_in_header,
+    whole_jpeg,
 )
 from savs.media._levels import Levels
 from savs.media._modes import Pixels, array_to_pixels, to_rgb
@@ -159,11 +160,12 @@ def content_hash(source: Source, limits: MediaLimits = DEFAULT_LIMITS) -> str:
         return hashlib.sha256(header.encode() + source.tobytes()).hexdigest()
     _check_pil(source, limits)
     file = _file_behind(source, limits)
-    jpeg = _opened_jpeg(source, limits)
-    if jpeg is not None:
-        decode(jpeg, limits)  # which looks at its end
     # Not the hash of the bytes alone: older stores have it for what they read from the file in another way.
-    return _hash_pil(source) if file is None else hashlib.sha256(b"opened " + file).hexdigest()
+    if file is not None:
+        return hashlib.sha256(b"opened " + file).hexdigest()
+    jpeg = _opened_jpeg(source, limits)
+    # The caller's image stays undecoded, so that its pixels come from the file, too.
+    return _hash_pil(source if jpeg is None else whole_jpeg(jpeg, limits))
 
 
 def conversion(source: Source) -> int:
