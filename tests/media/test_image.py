@@ -16,13 +16,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile, ImageOps
 
+from savs.data import as_example
 from savs.errors import ExampleError, MediaError
 from savs.media import DEFAULT_LIMITS, MediaLimits, MediaWarning, content_hash, image_area, load_image
-from savs.media.image import decode, pillow_at_work
+from savs.media.image import decode, decode_image, pillow_at_work
 from savs.media.parts import Image as ImagePart
 
 FORMATS = ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"]
@@ -318,10 +320,28 @@ def test__load_image__no_image_source__media_error(source: object) -> None:
 
 @pytest.mark.parametrize(
     "array",
-    [np.zeros((8, 8)), np.zeros((3, 8, 8), np.uint8), np.zeros(8, np.uint8), np.zeros((8, 8), np.int64)],
+    [np.full((8, 8), 2.5), np.zeros((3, 8, 8), np.uint8), np.zeros(8, np.uint8), np.zeros((8, 8), np.int64)],
 )
 def test__load_image__array_of_wrong_shape_or_type__refused(array: np.ndarray) -> None:
-    assert refused(array).code in {"image_mode", "image_too_small"}
+    with pytest.raises(ExampleError) as caught:
+        load_image(array)
+    assert caught.value.code == "image_array"
+    with pytest.raises(MediaError):
+        decode_image(array)
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        np.linspace(0, 1, 64).reshape(8, 8),
+        np.arange(64, dtype=np.uint8).reshape(8, 8, 1),
+        torch.linspace(0, 1, 192).reshape(3, 8, 8),
+    ],
+    ids=["decimals", "one channel", "tensor"],
+)
+def test__load_image__array_or_tensor__as_in_an_example(pixels: object) -> None:
+    expected = load_image(as_example(pixels).images[0])
+    assert load_image(pixels).tobytes() == expected.tobytes()
 
 
 def test__load_image__bool_array__black_and_white() -> None:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from savs.errors import MediaError
+from savs.media._arrays import is_tensor
 from savs.media._bit_depth import levels_checked
 from savs.media._coercion import a_type, as_image, settled_part
 from savs.media._formats import (
@@ -61,7 +62,7 @@ def load_image(image: Any, limits: MediaLimits = DEFAULT_LIMITS) -> Image.Image:
 
     Parameters
     ----------
-    image : Path, bytes, PIL image, ndarray or savs.Image
+    image : Path, bytes, PIL image, ndarray, tensor or savs.Image
         File, encoded bytes or pixels; never changed.
     limits : MediaLimits
         Checked from the file's length and header before anything is decoded.
@@ -78,7 +79,8 @@ def load_image(image: Any, limits: MediaLimits = DEFAULT_LIMITS) -> Image.Image:
         ``image_too_large``, ``image_too_many_pixels``, ``image_too_small``, ``image_aspect``,
         ``image_format``, ``image_mode``, ``image_undecodable``, ``image_source``.
     ExampleError
-        ``url_refused``, ``image_path`` or ``data_url``, for a `savs.Image` of a text that cannot be one.
+        ``image_array`` for an array or tensor that is none, by the rules of examples; ``url_refused``,
+        ``image_path`` or ``data_url``, for a `savs.Image` of a text that cannot be one.
 
     Warns
     -----
@@ -86,7 +88,7 @@ def load_image(image: Any, limits: MediaLimits = DEFAULT_LIMITS) -> Image.Image:
         If frames or pages behind the first are left out, no pixel is visible, pixels are not square, or a
         file of 16 bits seems to use fewer.
     """
-    if not isinstance(image, ImagePart):
+    if not (isinstance(image, ImagePart | np.ndarray) or is_tensor(image)):
         return decode_image(image, limits)
     part = settled_part(as_image(image), None)
     return decode_image(part.source, limits, part.bit_depth)
