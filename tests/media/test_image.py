@@ -238,6 +238,13 @@ def test__fault_07__values_without_a_clear_scale__refused(mode: str, value: floa
     assert refused(Image.new(mode, (8, 8), value)).code == "image_mode"
 
 
+def test__load_image__decimals_from_zero_to_one__says_so() -> None:
+    ramp = Image.fromarray(np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8))
+    assert "decimals from 0 to 1, and nothing says that 1 is white" in refused(ramp).message
+    below = Image.fromarray(np.linspace(-1, 1, 64, dtype=np.float32).reshape(8, 8))
+    assert "not in 0..255" in refused(below).message
+
+
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test__fault_07__exif_orientation__applied_once(format: str, orientation: int) -> None:
