@@ -575,6 +575,8 @@ def _advice(items: Any) -> str:
         with suppress(OSError, ValueError):  # a text that no file can be called
             if path.is_dir() or text_suffix(path) in _DATA_FILES:
                 return f"savs.read_examples({str(items)!r}) reads a folder or data file"
+    if isinstance(items, Mapping) and items and all(hasattr(v, "column_names") for v in items.values()):
+        return f"it holds the parts of a split: hand in one of them, such as [{next(iter(items))!r}]"
     if isinstance(items, Mapping) and items and all(isinstance(v, list | tuple) for v in items.values()):
         return "make a table of columns (pandas.DataFrame), or a list of rows"
     return "put one example into a list: [example]"
