@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from savs._labels import DataWarning
 from savs.errors import DataError
 from savs.media._arrays import CHANNELS, is_tensor
 from savs.media._coercion import is_image, type_name
@@ -51,6 +53,30 @@ def unpacked_labels(labels: Any) -> Any:
     if columns is not None and len(columns) == 1:
         return [next(iter(row.values())) for row in _rows(labels) or []]  # the index, if named, comes after
     return labels
+
+
+def warn_of_another_order(items: Any, labels: Any) -> None:
+    """Warn if a table and labels of pandas have the same index in another order: positions count alone.
+
+    Warns
+    -----
+    DataWarning
+    """
+    indices = [getattr(part, "index", None) for part in (items, labels)]
+    one, other = (index if callable(getattr(index, "sort_values", None)) else None for index in indices)
+    if one is None or other is None or len(one) != len(other) or one.equals(other):
+        return
+    try:
+        the_same = one.sort_values().equals(other.sort_values())
+    except TypeError:  # of texts and numbers
+        return
+    if the_same:
+        warnings.warn(
+            "examples and labels have the same index in another order, and go together by position; "
+            "if they belong together by the index, use labels.loc[examples.index]",
+            DataWarning,
+            stacklevel=5,
+        )
 
 
 def is_number(value: Any) -> bool:

@@ -17,7 +17,13 @@ from savs._labels import is_missing as is_missing_value
 from savs.data._arrow_files import class_names, classes_of_schema
 from savs.data._chat import as_messages, is_message, place_images, place_in_order
 from savs.data._chat_parts import Place, as_part, as_plain_list
-from savs.data._containers import inner_datasets, is_number, unpacked, unpacked_labels
+from savs.data._containers import (
+    inner_datasets,
+    is_number,
+    unpacked,
+    unpacked_labels,
+    warn_of_another_order,
+)
 from savs.data._conversations import as_question
 from savs.data._error_ledger import ErrorLedger
 from savs.data._results import ErrorLimit
@@ -425,6 +431,7 @@ def example_results(
     ItemError, DataError
         As by `as_examples`.
     """
+    warn_of_another_order(items, labels)
     values = _with_class_names(items, _as_list(items))
     UnreadMedia(media_fields).warn(filter(_is_row, values))
     UnreadSplit().warn(filter(_is_row, values))

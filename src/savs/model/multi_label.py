@@ -20,6 +20,7 @@ from savs.classifiers import HeadClassifier, Method
 from savs.classifiers._validation import check_label_types
 from savs.classifiers.head_scoring import rank_heads
 from savs.data import Example, Label, as_examples
+from savs.data._containers import warn_of_another_order
 from savs.data._label_sets import as_label_sets
 from savs.errors import ArtifactError, DataError, ExampleError
 from savs.layout import Head
@@ -132,6 +133,7 @@ class MultiLabelModel(BackboneEstimator):
             the names of its columns.
         """
         method, reader = self._asked(), ExampleReader(self._source, self.prompt)
+        warn_of_another_order(examples, labels)
         shots = reader.prompted(examples)
         sets, names = _checked(shots, labels, classes)
         marked = [replace(shot, label=names[0] in own) for shot, own in zip(shots, sets, strict=True)]
@@ -231,6 +233,7 @@ class MultiLabelModel(BackboneEstimator):
         DataWarning
             If labels are not among those of the model; the examples count as wrong.
         """
+        warn_of_another_order(examples, labels)
         items = as_examples(examples)
         sets, _ = _label_sets(items, labels, classes)
         if not items:
