@@ -15,7 +15,7 @@ def measure_questions(setting: Setting) -> list[Finding]:
     """Return how many times faster shared beginnings are read than whole prompts.
 
     Whole prompts cost the same each: they are read for the first images only, one of each size, and their
-    time is multiplied. Shared beginnings are read for all, so that their check has its true share.
+    time is multiplied. The check of shared beginnings, one pass at a backbone's first call, is not in it.
     """
     examples = questions(setting.counts.images)
     some = examples[: len(IMAGE_SIZES) * len(QUESTIONS)]

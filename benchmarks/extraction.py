@@ -27,10 +27,12 @@ import torch
 
 from benchmarks.asking import measure_questions
 from benchmarks.batching import measure_batches, measure_equality
+from benchmarks.early_exit import measure_early_exit
 from benchmarks.findings import Finding
 from benchmarks.fitting import measure_agreement, measure_fit
 from benchmarks.memory import measure_memory
 from benchmarks.overhead import measure_overhead
+from benchmarks.prompting import measure_prompts
 from benchmarks.querying import measure_query
 from benchmarks.setting import Counts, Setting
 from benchmarks.shapes import FAMILIES, SIZES, build
@@ -42,7 +44,9 @@ MEASURES: dict[str, Callable[[Setting], list[Finding]]] = {
     "agreement": measure_agreement,
     "fit": measure_fit,
     "query": measure_query,
+    "early": measure_early_exit,
     "questions": measure_questions,
+    "prompts": measure_prompts,
     "memory": measure_memory,
     "equality": measure_equality,
     "batches": measure_batches,
@@ -71,7 +75,9 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--queries", type=_positive, default=defaults.queries, help="images of query, batches, equality"
     )
-    parser.add_argument("--images", type=_positive, default=defaults.images, help="with eight questions each")
+    parser.add_argument(
+        "--images", type=_positive, default=defaults.images, help="with eight questions or five prompts each"
+    )
     parser.add_argument("--repeats", type=_positive, default=defaults.repeats)
     parser.add_argument("--largest-batch", type=_positive, default=defaults.largest_batch)
     parser.add_argument("--threads", type=_positive, default=1, help="of torch")

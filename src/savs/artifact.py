@@ -28,7 +28,7 @@ from savs.backbones._canary import Canary
 from savs.backbones._identity import differing, other_libraries
 from savs.classifiers import Estimate, HeadClassifier, Method, State
 from savs.classifiers._probabilities import is_log_proba_table
-from savs.classifiers.methods import classifier_from_state, is_registered
+from savs.classifiers.prompt_ensemble import PromptEnsembleClassifier, restored, unregistered_part
 from savs.data import Label, as_label
 from savs.errors import ArtifactError, BackboneMismatchError
 from savs.layout import Head, HeadLayout
@@ -113,6 +113,9 @@ class Artifact:
         Fingerprint of the backbone.
     canary : Canary or None
         Vectors of the heads in use for a few made-up inputs; None if an older version of savs kept none.
+    prompts : tuple of str, or None
+        Prompt templates, where they are several; `prompt` is None then. `rows` and the classifier's own hold
+        those of all prompts side by side.
     """
 
     method: Method
@@ -125,6 +128,7 @@ class Artifact:
     report: dict[str, Any] | None
     fingerprint: dict[str, Any]
     canary: Canary | None = None
+    prompts: tuple[str, ...] | None = None
 
     __repr__ = short_repr
 
@@ -135,13 +139,13 @@ class Artifact:
 
     @property
     def layout(self) -> HeadLayout:
-        """All heads of the feature rows."""
-        return self.classifier.layout_
+        """All heads of the backbone, and the last-layer state where it was read."""
+        return self.classifier.backbone_layout_
 
     @property
     def heads(self) -> list[tuple[int, int]]:
-        """The heads in use, best first."""
-        return [(head.layer, head.index) for head in self.classifier.heads_]
+        """The heads in use, best first; with several prompts those of any, by layer and index."""
+        return [(head.layer, head.index) for head in self.classifier.backbone_heads_]
 
     @property
     def head_scores(self) -> list[float] | None:
@@ -185,12 +189,14 @@ def check_artifact(artifact: Artifact, label_type: type) -> None:
         all(isinstance(text, str) for shot in shots for text in (shot.id, shot.digest)),
         all(shot.media is None or shot.media in _MEDIA for shot in shots),
         artifact.prompt is None or _is_template(artifact.prompt),
+        _are_prompts(artifact.prompts, artifact),
         len(artifact.heads) > 0 and len(set(artifact.heads)) == len(artifact.heads),
         artifact.out_of_fold is None
         or (
             len(artifact.out_of_fold) == len(shots) and is_log_proba_table(artifact.out_of_fold, len(classes))
         ),
-        artifact.rows is None or _is_finite(artifact.rows, (len(shots), artifact.layout.width), np.float32),
+        artifact.rows is None
+        or _is_finite(artifact.rows, (len(shots), artifact.classifier.layout_.width), np.float32),
         artifact.estimate is None or _is_estimate(artifact.estimate),
         artifact.report is None or _says_what_it_chose(artifact.report),
         isinstance(artifact.fingerprint, dict),
@@ -203,13 +209,13 @@ def check_artifact(artifact: Artifact, label_type: type) -> None:
 
 def probed_heads(classifier: HeadClassifier) -> list[Head]:
     """Return what a canary looks at: the heads in use and the state, or the deepest head if none is."""
-    kept = [head for head in classifier.heads_ if not head.is_options]
-    return kept or [max(classifier.layout_.heads)]
+    kept = [head for head in classifier.backbone_heads_ if not head.is_options]
+    return kept or [max(classifier.backbone_layout_.heads)]
 
 
 def kept_widths(classifier: HeadClassifier) -> list[int]:
     """Return the number of columns of each of `probed_heads`."""
-    kept = classifier.layout_.select(probed_heads(classifier))
+    kept = classifier.backbone_layout_.select(probed_heads(classifier))
     return [*kept.dims, *([] if kept.state is None else [kept.state[1]])]
 
 
@@ -234,6 +240,24 @@ def common_bit_depth(shots: Iterable[Shot]) -> int | None:
 def _is_template(prompt: Any) -> bool:
     """Return whether a prompt template can be made of this; `ExampleError`, a `ValueError`, says why not."""
     return isinstance(prompt, str) and PromptTemplate(prompt).template == prompt
+
+
+def _are_prompts(prompts: Sequence[Any] | None, artifact: Artifact) -> bool:
+    """Return whether there is a prompt for each part of a classifier of several, and none otherwise."""
+    classifier = artifact.classifier
+    if prompts is None or not isinstance(classifier, PromptEnsembleClassifier):
+        return prompts is None and not isinstance(classifier, PromptEnsembleClassifier)
+    as_many = len(set(prompts)) == len(prompts) == len(classifier.estimators_)
+    told = artifact.report is not None and _are_weighed(artifact.report["prompts"], len(prompts))
+    return as_many and told and artifact.prompt is None and all(map(_is_template, prompts))
+
+
+def _are_weighed(reports: Any, n_prompts: int) -> bool:
+    """Return whether a report says of each prompt what is shown of it."""
+    numbers = (float, int)
+    return len(reports) == n_prompts and all(
+        type(one["weight"]) in numbers and type(one["log_loss"]) in (*numbers, type(None)) for one in reports
+    )
 
 
 def _says_what_it_chose(report: Any) -> bool:
@@ -372,6 +396,7 @@ def _short(value: object) -> str:
 # The index of a saved classifier: JSON with its own checksum, and the numbers beside it by name.
 
 SCHEMA_VERSION = 5
+_PROMPTS_SCHEMA = 6  # of several prompts alone: all others are written as before there could be several
 _OLDEST_SCHEMA = 3
 
 Tensors = dict[str, NDArray[Any]]
@@ -394,7 +419,7 @@ def tensors_of(artifact: Artifact) -> Tensors:
 def encode_index(artifact: Artifact, tensors_name: str, tensors: bytes) -> bytes:
     """Return the index as JSON; `tensors` is the content of the file `tensors_name`."""
     index: dict[str, Any] = {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": SCHEMA_VERSION if artifact.prompts is None else _PROMPTS_SCHEMA,
         "tensors": {
             "file": tensors_name,
             "sha256": sha256(tensors).hexdigest(),
@@ -402,6 +427,7 @@ def encode_index(artifact: Artifact, tensors_name: str, tensors: bytes) -> bytes
         },
         "label_type": type(artifact.classes[0]).__name__,
         "prompt": artifact.prompt,
+        **({} if artifact.prompts is None else {"prompts": list(artifact.prompts)}),
         "method": artifact.method.to_json(),
         "classifier": artifact.classifier.to_state().settings,
         "shots": [_entry(shot) for shot in artifact.shots],
@@ -434,10 +460,10 @@ def decode_index(raw: bytes) -> dict[str, Any]:
         or index["schema_version"] < 1
     ):
         raise ValueError("is not a classifier's index")
-    if index["schema_version"] > SCHEMA_VERSION:
+    if index["schema_version"] > _PROMPTS_SCHEMA:
         raise ArtifactError(
             f"it was written by a newer savs (schema {index['schema_version']}, this one reads up to "
-            f"{SCHEMA_VERSION}): upgrade savs"
+            f"{_PROMPTS_SCHEMA}): upgrade savs"
         )
     if index["schema_version"] < _OLDEST_SCHEMA:
         raise ArtifactError(
@@ -471,7 +497,7 @@ def build_artifact(index: Mapping[str, Any], tensors: Tensors) -> Artifact:
     artifact = Artifact(
         method=Method.from_json(index["method"]),
         prompt=index["prompt"],
-        classifier=classifier_from_state(State(own, index["classifier"])),
+        classifier=restored(State(own, index["classifier"])),
         shots=[_shot(shot) for shot in index["shots"]],
         out_of_fold=tensors.get("out_of_fold"),
         rows=tensors.get("rows"),
@@ -479,6 +505,7 @@ def build_artifact(index: Mapping[str, Any], tensors: Tensors) -> Artifact:
         report=index["report"],
         fingerprint=index["fingerprint"],
         canary=_canary(index.get("canary"), tensors.get(_CANARY)),
+        prompts=_prompts(index.get("prompts")),
     )
     check_artifact(artifact, LABEL_TYPES[index["label_type"]])
     return artifact
@@ -502,6 +529,12 @@ def _canary(entry: Mapping[str, Any] | None, vectors: NDArray[Any] | None) -> Ca
     if entry is None or vectors is None:
         return None
     return Canary(dict(entry["environment"]), tuple(entry["probes"]), vectors)
+
+
+def _prompts(entry: Any) -> tuple[str, ...] | None:
+    if not isinstance(entry, list | None):
+        raise TypeError("prompts are a list")
+    return None if entry is None else tuple(entry)
 
 
 def _shot(entry: Mapping[str, Any]) -> Shot:
@@ -567,8 +600,8 @@ def save_artifact(artifact: Artifact, folder: str | Path, *, card: str) -> None:
 
     folder = Path(folder)
     check_target(folder)
-    kind = type(artifact.classifier)
-    if not is_registered(kind):
+    kind = unregistered_part(artifact.classifier)
+    if kind is not None:
         raise ArtifactError(
             f"a {kind.__name__} could not be read back: give its class a name with "
             "savs.classifiers.register_method before it is saved"

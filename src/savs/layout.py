@@ -8,7 +8,7 @@ labels.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import index
@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Head", "HeadGroup", "HeadLayout"]
+__all__ = ["EarlyExit", "Head", "HeadGroup", "HeadLayout"]
 
 _STATE_INDEX, _OPTIONS_INDEX = -1, -2
 _WIDEST = 2**24  # columns; the widest decoders have a million
@@ -62,6 +62,26 @@ class HeadGroup(NamedTuple):
 
     positions: NDArray[np.intp]
     columns: NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class EarlyExit:
+    """A depth at which some rows are answered, so that nothing deeper has to be computed for them.
+
+    Attributes
+    ----------
+    heads : tuple of Head
+        What the answer is computed from, in column order.
+    n_layers : int
+        Layers up to the deepest of them.
+    is_answered : callable
+        Given finite rows of these heads, float32 of shape (n_rows, width), returns which are answered here,
+        bool of shape (n_rows,).
+    """
+
+    heads: tuple[Head, ...]
+    n_layers: int
+    is_answered: Callable[[NDArray[np.float32]], NDArray[np.bool_]]
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def _summary(artifact: Artifact) -> str:
         "Weights digest": _code(fingerprint.get("weights_digest")),
         "Processor": _code(fingerprint.get("processor_class")),
         "Dtype": _code(fingerprint.get("dtype")),
-        "Prompt": _code(artifact.prompt) if artifact.prompt is not None else "the example's own text",
+        **_prompts(artifact),
         "Heads in use": f"{sum(head >= 0 for _, head in artifact.heads)} of {artifact.layout.n_heads}",
         "Shots": str(len(artifact.shots)),
     }
@@ -56,6 +56,16 @@ def _summary(artifact: Artifact) -> str:
         "A few-shot classifier that reads attention heads of a frozen model. It holds none of its weights."
     )
     return f"# Few-shot classifier: {_listed(artifact.classes)}\n\n{intro}\n\n| | |\n|---|---|\n{table}"
+
+
+def _prompts(artifact: Artifact) -> dict[str, str]:
+    if artifact.prompts is None or artifact.report is None:
+        return {"Prompt": "the example's own text" if artifact.prompt is None else _code(artifact.prompt)}
+    of_each = zip(artifact.prompts, artifact.report["prompts"], strict=True)
+    return {
+        f"Prompt {number}": f"{_code(prompt)}, weight {report['weight']:.2f}"
+        for number, (prompt, report) in enumerate(of_each, start=1)
+    }
 
 
 def _method(artifact: Artifact) -> str:

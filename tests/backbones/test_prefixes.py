@@ -106,6 +106,30 @@ def test__extract__some_heads_and_states__shared_as_in_full(family, ask, image) 
     assert backbone.report.n_reused == 7
 
 
+def test__extract__later_calls__checked_again_only_where_deeper_or_the_model_has_changed(
+    fresh_family, ask, image
+) -> None:
+    built = fresh_family("llava")
+    shown = image(1)
+    examples = [ask(shown, f"a dog {'y' * n}") for n in (1, 5, 2)]
+    backbone = TransformersBackbone(built.model, built.processor)
+
+    def n_whole(**options) -> int:
+        backbone.extract(examples, **options)
+        assert (backbone.report.n_reused, backbone.report.prefix_check) == (3, "passed")
+        return backbone.report.n_forward
+
+    shallow, deep = [Head(0, 1)], [Head(1, 0)]
+    assert [n_whole(heads=heads) for heads in (shallow, shallow, deep, shallow, None)] == [1, 0, 1, 0, 0]
+    assert [n_whole(states=True), n_whole(states=True), n_whole()] == [1, 0, 0]
+    with torch.no_grad():
+        next(built.model.parameters()).mul_(1.01)
+    assert [n_whole(), n_whole()] == [1, 0]
+    other = backbone.in_mode(4, prefix_reuse=True)
+    other.extract(examples)
+    assert other.report.n_forward == 1
+
+
 def _plain(built):
     return TransformersBackbone(built.model, built.processor, prefix_reuse=False)
 

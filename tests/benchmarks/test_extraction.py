@@ -58,6 +58,8 @@ def test__main__quick__writes_every_measure_of_every_family(report):
         "fit:",
         "query,",
         "questions",
+        "five prompts on one image: time",
+        "five prompts on one image: tokens",
         "memory",
         "batches of",
         "extract, batch",

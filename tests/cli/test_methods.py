@@ -59,6 +59,8 @@ def test__fit__numbers_of_heads_scoring_and_priors__reach_the_method(savs, train
         (["--method", "kernel_ridge", "--n-heads", "5"], "takes no n_heads"),
         (["--method", "auto", "--scoring", "in_sample"], "takes no scoring"),
         (["--method", "mean_proba", "--priors", "fair"], "is not uniform, empirical or LABEL=SHARE"),
+        (["--method", "last_state", "--exit-early", "0.01"], "takes no exit_early"),
+        (["--exit-early", "1"], "0<x<1"),
         (["--method", "mean_proba", "--priors", "a=x"], "is not uniform, empirical or LABEL=SHARE"),
     ],
 )
@@ -139,3 +141,24 @@ def test__fit__heads_of_another_classifier__are_the_only_ones(savs, train, backb
     code, _, error = savs(*command)
     assert code == 2
     assert "takes no heads" in error
+
+
+def test__fit__exit_early__is_told_saved_and_counted(savs, train, backbone, tmp_path):
+    command = ["fit", train, "-b", backbone, "--method", "kernel_ridge", "--exit-early", "0.2"]
+    code, text, error = savs(*command, "-o", tmp_path / "c", "--json")
+    assert (code, error) == (0, "")
+    found = json.loads(text)["selection_report"]["exit_early"]
+    assert found["allowed"] == 0.2
+    assert found["layers_expected"] < found["n_layers"]
+    assert "layers per answer expected" in savs(*command, "-o", tmp_path / "c")[1]
+    output = tmp_path / "answers.jsonl"
+    summary = json.loads(savs("predict", tmp_path / "c", train, "-o", output, "--json")[1])
+    rows = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
+    layers = [row["layers"] for row in rows]
+    assert summary["mean_layers"] == pytest.approx(sum(layers) / len(layers), abs=1e-3)
+    assert min(layers) < found["n_layers"]
+    evaluated = json.loads(savs("evaluate", tmp_path / "c", train, "--json")[1])
+    assert evaluated["mean_layers"] == summary["mean_layers"]
+    assert "layers per answer" in savs("evaluate", tmp_path / "c", train)[1]
+    assert "layers" in savs("predict", tmp_path / "c", train, "-o", tmp_path / "a.csv")[2]
+    assert "layers" in (tmp_path / "a.csv").read_text(encoding="utf-8").splitlines()[0].split(",")

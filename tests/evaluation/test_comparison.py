@@ -11,7 +11,7 @@ from savs.backbones import FakeBackbone, PromptTemplate, load_backbone
 from savs.baselines import last_layer
 from savs.classifiers import SAVClassifier, make_method
 from savs.data import DataWarning, as_examples
-from savs.errors import DataError
+from savs.errors import DataError, ItemError
 from savs.evaluation import draw_rows, paired_bootstrap
 from savs.evaluation.comparison import compare_methods
 from savs.evaluation.contenders import ReadExamples, known_contenders
@@ -390,3 +390,61 @@ def test__no_shots__class_of_one_example__is_judged():
     assert found.n_test == {0: [3]}
     assert len(found.accuracies("zero_shot", 0)) == 1
     assert found.over_draws("zero_shot", 0).interval is None
+
+
+# Several prompts.
+
+
+def test__several_prompts__each_draw__is_the_ensemble_of_the_prompts_on_its_rows(tiny):
+    from savs.classifiers import Method
+    from savs.classifiers.prompt_ensemble import PromptMethod, PromptRows
+
+    pictures = [example.images[0].source for example in images(6)]
+    labels = [example.label for example in images(6)]
+    examples, asked = as_examples(pictures, labels), ["Which colour?", "Red or blue?"]
+    names = ["mean_proba", "auto", "last_layer", "majority"]
+    found = compare_methods(tiny, examples, methods=names, shots=[3], draws=2, prompts=asked)
+    one = compare_methods(
+        tiny,
+        [PromptTemplate(asked[0]).apply(example) for example in examples],
+        methods=["last_layer"],
+        shots=[3],
+        draws=2,
+        prompt=asked[0],
+    )
+    assert found.accuracies("last_layer", 3) == one.accuracies("last_layer", 3)
+    features = [
+        tiny.extract([PromptTemplate(prompt).apply(example) for example in examples]).features
+        for prompt in asked
+    ]
+    rows = PromptRows.of(tiny.layout, 2)
+    joined, truth = rows.joined(features), np.array(labels)
+    for draw in range(2):
+        shots, rest = draw_rows(labels, 3, (0, draw))
+        made = PromptMethod(Method("mean_proba"), rows).make(rows.layout, np.unique(truth))
+        right = made.fit(joined[shots], truth[shots]).predict(joined[rest]) == truth[rest]
+        assert found.accuracies("mean_proba", 3)[draw] == right.mean()
+
+
+def test__several_prompts__unreadable_example__told_once(tmp_path):
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"no picture")
+    pictures = [example.images[0].source for example in images(4)]
+    labels = [example.label for example in images(4)]
+    examples = as_examples([*pictures, bad], [*labels, "red"])
+    found = compare_methods(
+        FakeBackbone(), examples, methods=["sav"], shots=[1], draws=1, prompts=["a", "b"], max_errors=1
+    )
+    assert [error.code for error in found.errors] == ["image_undecodable"]
+    with pytest.raises(ItemError):
+        compare_methods(FakeBackbone(), examples, methods=["sav"], shots=[1], draws=1, prompts=["a", "b"])
+
+
+def test__prompt_and_prompts__refused():
+    with pytest.raises(ValueError, match="not both"):
+        compare_methods(FakeBackbone(), words(8), methods=["sav"], prompt="a", prompts=["b", "c"])
+
+
+def test__several_prompts__method_of_class_names__is_refused():
+    with pytest.raises(ValueError, match="after one prompt, not several"):
+        compare_methods(FakeBackbone(), words(8), methods=["option_likelihood"], prompts=["b", "c"])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from training.early_answers import measure as early_answers
 from training.methods import coverage, draws, measure, read, table
 from training.tasks import Item
 
@@ -105,3 +106,17 @@ def test__read__head_vectors_are_those_of_the_library():
         expected = torch.cat([found.vectors[site] for site in anatomy.sites], 1)[0].numpy()
         np.testing.assert_allclose(row, expected, atol=1e-5)
         np.testing.assert_allclose(state, last, atol=1e-5)
+
+
+def test__early_answers__easy_task__fewer_layers_and_nothing_lost(tmp_path):
+    rng, layout = np.random.default_rng(0), HeadLayout.uniform(4, 3, 4)
+    centers = 3 * rng.standard_normal((2, layout.width))
+    arrays = {}
+    for name, count in (("t", 40), ("s0", 60)):
+        y = rng.permutation(np.arange(count) % 2)
+        arrays[f"{name}_y"] = y
+        arrays[f"{name}_heads"] = (centers[y] + rng.standard_normal((count, layout.width))).astype("f4")
+    np.savez(tmp_path / "easy.npz", **arrays)
+    layers, lost = early_answers(tmp_path, layout, "kernel_ridge", 30, 1, 0.05)["easy"]
+    assert layers < 0.7
+    assert lost <= 0.05

@@ -101,6 +101,8 @@ class Anatomy:
         What mixes tokens and is not read.
     named : bool
         Whether the user named the sites.
+    layers : tuple of nn.Module
+        The decoder's layers in running order; empty where one runs several times, or the user named sites.
     """
 
     decoder: nn.Module
@@ -108,6 +110,7 @@ class Anatomy:
     sites: tuple[AttentionSite, ...]
     skipped: tuple[SkippedLayer, ...] = ()
     named: bool = False
+    layers: tuple[nn.Module, ...] = ()
 
     @property
     def layout(self) -> HeadLayout:
@@ -182,7 +185,9 @@ def find_sites(model: Any, paths: Sequence[str] | None = None) -> Anatomy:
     if not sites:
         raise _nothing_found(decoder, prefix)
     outside = skipped_outside(prefix, decoder, set(_stack_paths(prefix, layers)))
-    return Anatomy(decoder, len(layers), _with_calls(sites), (*skipped.values(), *outside))
+    modules = tuple(layer for _, layer in layers)
+    once = modules if len({id(layer) for layer in modules}) == len(modules) else ()
+    return Anatomy(decoder, len(layers), _with_calls(sites), (*skipped.values(), *outside), layers=once)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ what is kept. Whether a model does that rightly is checked on its own vectors (`
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -56,6 +56,33 @@ class SharedBatch:
     def signature(self) -> tuple[bool, tuple[str, ...]]:
         """What kind of prompts these are: the check is made once for each kind."""
         return bool(self.whole.sizes and self.whole.sizes[0]), tuple(sorted(self.prefix))
+
+
+class PassedChecks:
+    """The kinds of prompts whose shared beginning was found right, from one call of a backbone to the next.
+
+    Parameters
+    ----------
+    state : callable
+        Returns what shows that the model or its processor has changed: nothing that was found before holds
+        then.
+    """
+
+    def __init__(self, state: Callable[[], Hashable]) -> None:
+        self._state = state
+        self._known: Hashable = None
+        self._depths: dict[Hashable, int] = {}
+
+    def cover(self, kind: Hashable, depth: int) -> bool:
+        """Return whether vectors of this kind of prompts were right at this depth, or deeper."""
+        state = self._state()
+        if state != self._known:
+            self._known, self._depths = state, {}
+        return self._depths.get(kind, -1) >= depth
+
+    def note(self, kind: Hashable, depth: int) -> None:
+        """Remember that vectors of a kind of prompts were right at a depth; `cover` was asked before."""
+        self._depths[kind] = max(depth, self._depths.get(kind, -1))
 
 
 def encode_family(

@@ -23,6 +23,8 @@ from savs.layout import Head, HeadLayout
 if TYPE_CHECKING:
     from torch import nn
 
+    from savs.backbones._early_exit import Departures
+
 # Largest difference between a row read on top of a shared beginning and the same row read in full, relative
 # to its largest entry: another order of sums; a wrong position or a lost image is off by far more.
 _EXACT = 1e-4
@@ -92,8 +94,11 @@ class Reading:
 
     def read(self, batch: Batch) -> list[NDArray[np.float32]]:
         """Return one row per example of a batch."""
-        with self._recording(batch.attention_mask) as recorded:
-            self._forward(batch.inputs)
+        return self._read_pass(batch.inputs, batch.attention_mask)
+
+    def _read_pass(self, inputs: dict[str, Any], mask: torch.Tensor) -> list[NDArray[np.float32]]:
+        with self._recording(mask) as recorded:
+            self._forward(inputs)
         return list(self._rows(recorded))
 
     def read_shared(self, shared: SharedBatch) -> list[NDArray[np.float32]]:
@@ -116,9 +121,7 @@ class Reading:
         for start in range(0, len(shared.suffixes), size):
             chunk = shared.suffixes[start : start + size]
             inputs, mask = suffix_inputs(cache, chunk, last=start + size >= len(shared.suffixes))
-            with self._recording(mask) as recorded:
-                self._forward(inputs)
-            rows.extend(self._rows(recorded))
+            rows.extend(self._read_pass(inputs, mask))
         return rows
 
     def difference(self, row: NDArray[np.float32], whole: NDArray[np.float32]) -> str | None:
@@ -148,7 +151,7 @@ class Reading:
 
     def _rows(self, recorded: Recorded) -> NDArray[np.float32]:
         """Return the wanted heads' columns side by side, then the state."""
-        columns = [] if self.layout is None else _head_columns(recorded, self.sites, self.layout)
+        columns = [] if self.layout is None else head_columns(recorded, self.sites, self.layout)
         if recorded.states is not None:
             columns.append(recorded.states)
         rows: NDArray[np.float32] = torch.cat(columns, dim=1).numpy()
@@ -164,7 +167,7 @@ def _wanted(site: AttentionSite, layout: HeadLayout) -> bool:
     return any(head.layer == site.layer and head.index in indices for head in layout.heads)
 
 
-def _head_columns(
+def head_columns(
     recorded: Recorded, sites: Sequence[AttentionSite], layout: HeadLayout
 ) -> list[torch.Tensor]:
     by_head: dict[tuple[int, int], torch.Tensor] = {}
@@ -191,10 +194,13 @@ class Recorded:
         float32, on the CPU after the pass, each of shape (n_examples, n_heads * head_dim).
     states : Tensor or None
         float32, on the CPU after the pass, shape (n_examples, hidden_size), the decoder's final hidden state.
+    reader : TokenReader or None
+        What takes the last tokens out of tensors.
     """
 
     vectors: dict[AttentionSite, torch.Tensor] = field(default_factory=dict)
     states: torch.Tensor | None = None
+    reader: TokenReader | None = field(default=None, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.vectors) + (self.states is not None)
@@ -216,7 +222,10 @@ def last_real_tokens(attention_mask: torch.Tensor) -> torch.Tensor:
 
 @contextmanager
 def recording(
-    sites: Sequence[AttentionSite], attention_mask: torch.Tensor, decoder: nn.Module | None = None
+    sites: Sequence[AttentionSite],
+    attention_mask: torch.Tensor,
+    decoder: nn.Module | None = None,
+    departures: Departures | None = None,
 ) -> Iterator[Recorded]:
     """Record the given sites during the forward pass inside the block; end the pass when all have fired.
 
@@ -228,6 +237,8 @@ def recording(
         1 at real tokens.
     decoder : nn.Module, optional
         Record its final hidden state as well.
+    departures : Departures, optional
+        Asked after each site which examples need no more of them; the pass ends when none is left.
 
     Raises
     ------
@@ -235,19 +246,20 @@ def recording(
         If a projection's input is not laid out as (example, token, column) over the same tokens as the mask
         (a wrong token is never read silently), or if the pass ended without everything wanted.
     """
-    recorded = Recorded()
-    reader = _TokenReader(attention_mask)
+    reader = TokenReader(attention_mask)
+    recorded = Recorded(reader=reader)
     n_wanted = len(sites) + (decoder is not None)
     handles = []
     try:
         for projection, shared in _by_projection(sites):
-            hook = _SiteHook(shared, recorded, reader, n_wanted)
+            hook = _SiteHook(shared, recorded, reader, n_wanted, departures)
             handles.append(projection.register_forward_pre_hook(hook, with_kwargs=True))
         if decoder is not None:
             handles.append(decoder.register_forward_hook(_StateHook(recorded, reader, n_wanted)))
         with _until_complete():
             yield recorded
-        _check_complete(recorded, sites, decoder is not None)
+        if departures is None or len(departures.left):
+            _check_complete(recorded, sites, decoder is not None)
         _to_cpu(recorded)
     finally:
         for handle in handles:
@@ -287,44 +299,63 @@ def _by_projection(sites: Sequence[AttentionSite]) -> list[tuple[nn.Module, list
     return list(groups.values())
 
 
-class _TokenReader:
+class TokenReader:
     """Takes the last real token of every example out of a layer's tensor."""
 
     def __init__(self, attention_mask: torch.Tensor) -> None:
         self.shape = tuple(attention_mask.shape)
         self._last = last_real_tokens(attention_mask)
         self._where: dict[torch.device, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._kept: torch.Tensor | None = None
+
+    def narrow(self, rows: NDArray[np.intp]) -> None:
+        """Expect tensors of these examples alone from now on; the others' vectors are NaN.
+
+        Parameters
+        ----------
+        rows : ndarray of int, ascending
+            Of all examples.
+        """
+        self._kept, self._where = torch.as_tensor(rows), {}
 
     def _places(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-        import torch
-
         if device not in self._where:
-            rows = torch.arange(len(self._last), device=device)
-            self._where[device] = rows, self._last.to(device)
+            last = self._last if self._kept is None else self._last[self._kept]
+            self._where[device] = torch.arange(len(last), device=device), last.to(device)
         return self._where[device]
 
     def read(self, tensor: torch.Tensor, where: str, width: int | None = None) -> torch.Tensor:
-        import torch
-
-        n_examples, n_tokens = self.shape
+        n_all, n_tokens = self.shape
+        n_examples = n_all if self._kept is None else len(self._kept)
         shape = tuple(tensor.shape)
         if len(shape) == 2 and n_examples * n_tokens == shape[0]:
             tensor = tensor.view(n_examples, n_tokens, -1)  # some models fold the batch away
-        if tuple(tensor.shape[:2]) != self.shape:
+        if tuple(tensor.shape[:2]) != (n_examples, n_tokens):
             raise BackboneError(
-                f"{where} works on {shape[:-1]} tokens where the prompt has {self.shape}; the last token "
-                "cannot be told, so this architecture is not supported"
+                f"{where} works on {shape[:-1]} tokens where the prompt has {(n_examples, n_tokens)}; the "
+                "last token cannot be told, so this architecture is not supported"
             )
         values = tensor.detach()[self._places(tensor.device)].reshape(n_examples, -1)
         if width is not None and values.shape[1] != width:
             raise BackboneError(f"{where} takes {values.shape[1]} columns, expected {width}")
-        return values.to(dtype=torch.float32, copy=True)
+        vectors = values.to(dtype=torch.float32, copy=True)
+        if self._kept is None:
+            return vectors
+        whole = vectors.new_full((n_all, vectors.shape[1]), torch.nan)
+        whole[self._kept.to(whole.device)] = vectors
+        return whole
 
 
 class _SiteHook:
     def __init__(
-        self, sites: list[AttentionSite], recorded: Recorded, reader: _TokenReader, n_wanted: int
+        self,
+        sites: list[AttentionSite],
+        recorded: Recorded,
+        reader: TokenReader,
+        n_wanted: int,
+        departures: Departures | None,
     ) -> None:
+        self.departures = departures
         self.wanted = {site.call: site for site in sites}
         self.calls = 0
         self.recorded = recorded
@@ -339,12 +370,14 @@ class _SiteHook:
         tensor = args[0] if args else next(iter(kwargs.values()))
         width = site.n_heads * site.head_dim
         self.recorded.vectors[site] = self.reader.read(tensor, site.path, width)
+        if self.departures is not None:
+            self.departures.after_site(self.recorded)
         if len(self.recorded) == self.n_wanted:
             raise RecordingComplete
 
 
 class _StateHook:
-    def __init__(self, recorded: Recorded, reader: _TokenReader, n_wanted: int) -> None:
+    def __init__(self, recorded: Recorded, reader: TokenReader, n_wanted: int) -> None:
         self.recorded = recorded
         self.reader = reader
         self.n_wanted = n_wanted

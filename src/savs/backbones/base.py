@@ -68,7 +68,7 @@ class RunReport:
     prefix_failure : str or None
         Why shared beginnings are no longer used with this model.
     checked : set
-        The kinds of prompts whose shared beginning was compared with the full pass.
+        The kinds of prompts whose shared beginning was compared with the full pass, in this call or before.
     """
 
     n_examples: int = 0

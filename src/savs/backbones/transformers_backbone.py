@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
@@ -15,6 +15,7 @@ from savs.backbones._attention_sites import Anatomy, find_sites
 from savs.backbones._batching import Batch, BatchEncoder
 from savs.backbones._by_reference import Reference, reference_to
 from savs.backbones._checkpoints import unwrapped
+from savs.backbones._early_exit import EarlyReading, Narrowing
 from savs.backbones._fingerprint import config_state, fingerprint, processor_state, state
 from savs.backbones._forward import accepted_inputs, frozen, generate_answers, input_device
 from savs.backbones._known_faults import refuse_known_faults
@@ -22,6 +23,7 @@ from savs.backbones._memory import BatchSize, check_batch_size
 from savs.backbones._option_reading import OptionPasses, OptionReading
 from savs.backbones._option_tokens import OptionEncoder, OptionTokens
 from savs.backbones._passes import Passes
+from savs.backbones._prefixes import PassedChecks
 from savs.backbones._record import Reading
 from savs.backbones._rendering import placeholders, reads_audio, reads_images, reads_videos
 from savs.backbones._thinking import open_thought
@@ -30,7 +32,7 @@ from savs.backbones.base import Extraction, JSONValue, RunReport
 from savs.backbones.option_likelihood import OptionLogLikelihood, check_options
 from savs.data import Example, Results
 from savs.errors import BackboneError
-from savs.layout import Head, HeadLayout
+from savs.layout import EarlyExit, Head, HeadLayout
 
 __all__ = ["TransformersBackbone"]
 
@@ -107,6 +109,8 @@ class TransformersBackbone:
         )
         self._size = BatchSize(self.batch_size, device)
         self._prefix_failure: str | None = None
+        self._narrowing = Narrowing()
+        self._passed = PassedChecks(self._state)
         self._fingerprint: tuple[Hashable, Mapping[str, JSONValue]] | None = None
         self._files = dict(files or {})
         self._as_loaded = config_state(model.config), processor_state(processor)
@@ -123,12 +127,16 @@ class TransformersBackbone:
         Training, switching adapters and other settings of the processor are noticed; values that are written
         through ``parameter.data`` are not.
         """
-        now = state(self.model, self.processor)
+        now = self._state()
         if self._fingerprint is None or self._fingerprint[0] != now:
             record = fingerprint(self.model, self.processor, self._anatomy)
             chosen = reading_options(self.processor)
             self._fingerprint = now, self._origin | self._files_in_use() | record | chosen
         return self._fingerprint[1]
+
+    def _state(self) -> Hashable:
+        """Return what shows that the model or its processor has changed."""
+        return state(self.model, self.processor)
 
     def _files_in_use(self) -> dict[str, JSONValue]:
         """Return the digests of the files of what is still as it was loaded."""
@@ -183,6 +191,7 @@ class TransformersBackbone:
         other.report = RunReport()
         other._size = BatchSize(other.batch_size, input_device(self.model).type)
         other._prefix_failure = None
+        other._passed = PassedChecks(other._state)
         return other
 
     def __copy__(self) -> Self:
@@ -240,14 +249,55 @@ class TransformersBackbone:
         BackboneError
             If the model fails, or one of `heads` does not exist.
         """
+        return self.extract_early(
+            examples, heads, (), max_errors=max_errors, progress=progress, states=states
+        )
+
+    def extract_early(
+        self,
+        examples: Sequence[Example],
+        heads: Sequence[Head] | None,
+        exits: Sequence[EarlyExit],
+        *,
+        max_errors: int = 0,
+        progress: bool = False,
+        states: bool = False,
+    ) -> Extraction:
+        """Return vectors as `extract` does, of each example only as deep as it must be read.
+
+        Parameters
+        ----------
+        examples, heads, max_errors, progress, states
+            As for `extract`.
+        exits : sequence of EarlyExit
+            By depth; their heads are among `heads`.
+
+        Returns
+        -------
+        Extraction
+            Columns of heads above the exit at which an example is answered, and its state, are NaN.
+
+        Raises
+        ------
+        ItemError, BackboneError
+            As by `extract`.
+
+        Notes
+        -----
+        Rows of a batch that are not answered go on without the others where every argument of the layers
+        says which of its dimensions is the batch; compared with the whole batch once per kind of input.
+        Where that fails, the batch stays whole until all its rows are answered.
+        """
         layout = self._select(heads)
-        results = self._results(examples, layout, states=states, max_errors=max_errors, progress=progress)
+        results = self._results(
+            examples, layout, states=states, max_errors=max_errors, progress=progress, exits=exits
+        )
         rows = results.values
         indices = np.asarray(list(rows), dtype=np.intp)
         width = layout.width + (self._hidden_size if states else 0)
         table = np.empty((len(indices), width), dtype=np.float32)
         for place, row in enumerate(rows.values()):
-            table[place] = row
+            table[place] = row[:width]
         final = table[:, layout.width :].copy() if states else None
         features = table[:, : layout.width].copy() if states else table
         return Extraction(features, indices, list(results.errors.values()), final)
@@ -380,10 +430,12 @@ class TransformersBackbone:
         states: bool,
         max_errors: int = 0,
         progress: bool = False,
+        exits: Sequence[EarlyExit] = (),
     ) -> Results[Vector]:
         """Read the wanted heads and states, one row or error per example."""
         with frozen(self.model) as forget, _bar(len(examples), progress) as advance:
-            reading = Reading(
+            kind = partial(EarlyReading, **self._exit_options(exits)) if exits else Reading
+            reading = kind(
                 self.model,
                 self._anatomy,
                 layout,
@@ -400,8 +452,13 @@ class TransformersBackbone:
                 reading.difference,
                 reading.non_finite,
                 advance,
+                passed=self._passed,
+                depth=self._anatomy.n_layers + 1 if layout is None or states else layout.n_layers,
             )
             return self._run(passes, examples, max_errors)
+
+    def _exit_options(self, exits: Sequence[EarlyExit]) -> dict[str, Any]:
+        return {"exits": exits, "layers": self._anatomy.layers, "narrowing": self._narrowing}
 
     def _run(self, passes: Passes[Row], examples: Sequence[Example], max_errors: int = 0) -> Results[Row]:
         self.report = passes.report

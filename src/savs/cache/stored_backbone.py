@@ -25,7 +25,7 @@ from savs.backbones.option_likelihood import OptionLogLikelihood, as_scorer
 from savs.cache._keys import feature_keys, store_identity
 from savs.data import ErrorLimit, Example
 from savs.errors import BackboneError, ItemError
-from savs.layout import Head, HeadLayout
+from savs.layout import EarlyExit, Head, HeadLayout
 from savs.media._hashes import hashed_once
 
 if TYPE_CHECKING:
@@ -250,6 +250,27 @@ class StoredBackbone:
                 self._read(call, part, layout)
                 bar.update(len(part))
         return self._result(call, features)
+
+    def extract_early(
+        self,
+        examples: Sequence[Example],
+        heads: Sequence[Head] | None,
+        exits: Sequence[EarlyExit],  # noqa: ARG002
+        *,
+        max_errors: int = 0,
+        progress: bool = False,
+        states: bool = False,
+    ) -> Extraction:
+        """Return vectors as `extract` does, however early an example is answered: a store keeps whole rows.
+
+        Parameters
+        ----------
+        examples, heads, max_errors, progress, states
+            As for `extract`.
+        exits : sequence of EarlyExit
+            Not used.
+        """
+        return self.extract(examples, heads, max_errors=max_errors, progress=progress, states=states)
 
     @hashed_once()
     def fill(self, examples: Sequence[Example], *, max_errors: int = 0) -> dict[int, ItemError]:

@@ -156,6 +156,16 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return n_heads if isinstance(n_heads, int) else None
 
     @property
+    def backbone_heads_(self) -> list[Head]:
+        """`heads_` as the backbone knows them; rows of several prompts hold each several times."""
+        return self.heads_
+
+    @property
+    def backbone_layout_(self) -> HeadLayout:
+        """The layout of a row of the backbone; `layout_`, unless rows hold several prompts."""
+        return self.layout_
+
+    @property
     def needs_state(self) -> bool:
         """Whether feature rows should hold the last-layer state behind the heads."""
         return False

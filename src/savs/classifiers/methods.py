@@ -14,6 +14,7 @@ from savs._labels import as_label
 from savs._registry import NotRegisteredError, Registry
 from savs.classifiers.auto import AutoClassifier
 from savs.classifiers.base import HeadClassifier, State, estimator_key, plain_parameters
+from savs.classifiers.cascade import CascadeClassifier, check_allowed_loss
 from savs.classifiers.ensemble import BASE_ESTIMATORS, EnsembleClassifier
 from savs.classifiers.named_auto import NamedAutoClassifier
 from savs.classifiers.sav import SAVClassifier
@@ -51,6 +52,7 @@ _BUILT_IN: dict[str, type[HeadClassifier]] = {
     estimator_key(type(_METHODS[name]())): type(_METHODS[name]())
     for name in (*BASE_ESTIMATORS, "sav", "ensemble", "auto", "auto_names", "hec_vt")
 }
+_BUILT_IN[estimator_key(CascadeClassifier)] = CascadeClassifier  # no method of its own, see `Method`
 
 
 def register_method(name: str, factory: MethodFactory, *, replace: bool = False) -> None:
@@ -111,6 +113,9 @@ class Method:
         Only these may be used, such as those found on another task; all of them unless `n_heads` is given.
     parameters : mapping, optional
         Where `name` is that of an estimator's class: its parameters. `to_json` writes them.
+    exit_early : float or None
+        Answer from the lower layers where they are sure enough: the share of all queries that may be answered
+        wrongly because of it, see `savs.classifiers.cascade.CascadeClassifier`.
 
     Attributes
     ----------
@@ -129,6 +134,7 @@ class Method:
     priors: str | Mapping[Any, float] | None
     heads: tuple[tuple[int, int], ...] | None
     parameters: Mapping[str, Any] | None
+    exit_early: float | None
     estimator: HeadClassifier = field(init=False, compare=False, repr=False)
 
     def __init__(
@@ -139,6 +145,7 @@ class Method:
         priors: str | Mapping[Any, float] | None = None,
         heads: Sequence[tuple[int, int]] | None = None,
         parameters: Mapping[str, Any] | None = None,
+        exit_early: float | None = None,
     ) -> None:
         if isinstance(name, HeadClassifier):
             plain = clone(name)
@@ -154,7 +161,10 @@ class Method:
         if heads is not None:
             _check_takes(name, plain, ["heads"])
             heads = tuple((int(layer), int(index)) for layer, index in heads)
-        own = {"name": name, "parameters": parameters, "heads": heads, "estimator": plain}
+        if exit_early is not None:
+            _check_exits(name, plain, exit_early, heads)
+        own: dict[str, Any] = {"name": name, "parameters": parameters, "heads": heads, "estimator": plain}
+        own["exit_early"] = exit_early
         for key, value in {**own, "n_heads": n_heads, "scoring": scoring, "priors": priors}.items():
             object.__setattr__(self, key, value)
 
@@ -202,6 +212,8 @@ class Method:
             made.set_params(prototypes=prototypes)
         if self.heads is not None:
             made.set_params(heads=self.heads, n_heads=self.n_heads or len(self.heads))
+        if self.exit_early is not None:
+            return CascadeClassifier(made, exit_early=self.exit_early, layout=layout)
         return made
 
     def to_json(self) -> dict[str, Any]:
@@ -215,6 +227,8 @@ class Method:
         }
         if isinstance(self.priors, Mapping):
             found["priors"] = [[as_label(label), float(share)] for label, share in self.priors.items()]
+        if self.exit_early is not None:
+            found["exit_early"] = self.exit_early
         return found if self.parameters is None else {**found, "parameters": dict(self.parameters)}
 
     @classmethod
@@ -286,6 +300,12 @@ def is_registered(kind: type[HeadClassifier]) -> bool:
     return kind is _BUILT_IN.get(estimator_key(kind)) or kind in _added_classes()
 
 
+def unregistered_part(classifier: HeadClassifier) -> type[HeadClassifier] | None:
+    """Return the class of a classifier, or of a method inside it, that could not be read back; or None."""
+    parts = classifier.stages_ if isinstance(classifier, CascadeClassifier) else [classifier]
+    return next((type(part) for part in parts if not is_registered(type(part))), None)
+
+
 def _estimator_class(key: str) -> type[HeadClassifier]:
     if key in _BUILT_IN:
         return _BUILT_IN[key]
@@ -325,6 +345,15 @@ def _check_settings(name: str, made: HeadClassifier, n_heads: Any, scoring: Any,
     if n_heads is not None and n_heads not in words and not is_count:
         also = " or ".join(["a positive number", *map(repr, words)])
         raise ValueError(f"n_heads of method {name!r} is {also}, got {n_heads!r}")
+
+
+def _check_exits(name: str, made: HeadClassifier, exit_early: Any, heads: Any) -> None:
+    check_allowed_loss(exit_early)
+    reads_names = made.needs_prototypes or made.needs_options
+    if isinstance(made, CascadeClassifier) or reads_names or not made.state_is_optional:
+        raise ValueError(f"method {name!r} takes no exit_early: it cannot answer from the lower layers alone")
+    if heads is not None:
+        raise ValueError("exit_early chooses heads at several depths; it does not go with heads")
 
 
 def _by_class(priors: Mapping[Any, float], classes: list[Any]) -> list[float]:

@@ -587,6 +587,29 @@ def _recorded_backbone_options() -> Decorator:
     return lambda command: _with_options(command, options)
 
 
+# Prompts. The command receives them as `prompts`.
+
+
+def prompt_option(help: str) -> Option:
+    """Return the option ``--prompt``, which may be given several times; the command gets ``prompts``."""
+    return click.option(
+        "--prompt", "prompts", metavar="TEXT", multiple=True, callback=_different_prompts, help=help
+    )
+
+
+def _different_prompts(
+    _context: click.Context, _option: click.Parameter, prompts: Sequence[str]
+) -> list[str]:
+    if len(set(prompts)) < len(prompts):
+        raise click.BadParameter("the same prompt is given twice")
+    return list(prompts)
+
+
+def prompt_setting(prompts: Sequence[str]) -> dict[str, Any]:
+    """Return the keywords of `savs.SAVModel` for no prompt, one, or several."""
+    return {"prompts": list(prompts)} if len(prompts) > 1 else {"prompt": next(iter(prompts), None)}
+
+
 # How heads become a classifier.
 
 
@@ -641,6 +664,8 @@ def check_method(
     scoring: str | None,
     priors: str | dict[str, float] | None,
     heads: Sequence[tuple[int, int]] | None = None,
+    exit_early: float | None = None,
+    n_prompts: int = 1,
 ) -> None:
     """Raise `click.UsageError` if there is no such method, or it does not take the settings.
 
@@ -648,13 +673,17 @@ def check_method(
     ----------
     name : str
         The method.
-    n_heads, scoring, priors, heads
+    n_heads, scoring, priors, heads, exit_early
         As in `savs.classifiers.Method`.
+    n_prompts : int, default=1
+        How many prompts there are.
     """
     from savs.classifiers import Method
+    from savs.classifiers.prompt_ensemble import check_takes_prompts
 
     try:
-        Method(name, n_heads, scoring, priors, None if heads is None else tuple(heads))
+        chosen = None if heads is None else tuple(heads)
+        check_takes_prompts(Method(name, n_heads, scoring, priors, chosen, exit_early=exit_early), n_prompts)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
 

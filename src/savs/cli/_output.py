@@ -170,6 +170,42 @@ def chosen_methods(report: dict[str, Any] | None) -> str:
     return f": {', '.join(report['chosen'])} ({report['why']})" if report and "chosen" in report else ""
 
 
+def exit_lines(report: dict[str, Any] | None) -> list[str]:
+    """Return where a classifier answers early, as lines of text; none for one that never does."""
+    if not report or "exit_early" not in report:
+        return []
+    found = report["exit_early"]
+    stages = [
+        f"{percent(one['share'])} after {one['n_layers']}"
+        for one in found["stages"]
+        if one["threshold"] is not None
+    ]
+    if not stages:
+        return [found["why"]]
+    expected = f"{found['layers_expected']:.1f} of {found['n_layers']} layers per answer expected"
+    return [f"{expected}: {', '.join(stages)}"]
+
+
+def prompt_records(prompts: Sequence[str], report: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """Return each prompt with its weight and the log loss behind it, for JSON."""
+    of_each = (report or {}).get("prompts", [])
+    return [
+        {"prompt": prompt, "weight": one["weight"], "log_loss": one["log_loss"]}
+        for prompt, one in zip(prompts, of_each, strict=True)
+    ]
+
+
+def prompt_table(records: Sequence[Mapping[str, Any]] | None) -> list[Table]:
+    """Return a table of several prompts and how much each counts; none for one prompt."""
+    if not records:
+        return []
+    rows = [
+        (f"{one['weight']:.2f}", "-" if one["log_loss"] is None else f"{one['log_loss']:.3f}", one["prompt"])
+        for one in records
+    ]
+    return [table(["weight", "log loss", "prompt"], rows, f"{len(rows)} prompts, weighed on held-out shots")]
+
+
 def estimate_lines(estimate: dict[str, Any] | None) -> list[str]:
     """Return the accuracy to expect of a classifier, as lines of text."""
     if estimate is None:

@@ -51,11 +51,14 @@ class Answer(NamedTuple):
         One probability per class.
     abstentions : dict
         Values of ``"set"``, ``"flag"`` and ``"out_of_distribution"``, those that were asked for.
+    n_layers : int or None
+        The layers that the answer needed, of a classifier that answers early.
     """
 
     label: Any
     proba: list[float]
     abstentions: dict[str, Any]
+    n_layers: int | None = None
 
 
 def answer(
@@ -94,7 +97,9 @@ def answer(
     abstentions: Any = [{}] * len(answered)
     if abstention_policy is not None:
         abstentions = _by_row(predictions.abstentions, len(answered))
-    answers = map(Answer, predictions.labels, predictions.proba.tolist(), abstentions)
+    n_layers: Any = getattr(predictions, "n_layers", None)
+    layers = [None] * len(answered) if n_layers is None else n_layers.tolist()
+    answers = map(Answer, predictions.labels, predictions.proba.tolist(), abstentions, layers)
     return dict(zip(answered, answers, strict=True))
 
 
@@ -105,6 +110,12 @@ def _by_row(abstentions: Abstentions, n_rows: int) -> list[dict[str, Any]]:
     columns = {"set": abstentions.sets, "flag": abstentions.flags, "out_of_distribution": out_of_distribution}
     present = {name: values for name, values in columns.items() if values is not None}
     return [{name: values[row] for name, values in present.items()} for row in range(n_rows)]
+
+
+def mean_layers(n_layers: Sequence[int | None]) -> dict[str, float]:
+    """Return the mean number of layers that answers needed, for ``--json``; empty if none is known."""
+    known = [count for count in n_layers if count is not None]
+    return {"mean_layers": round(sum(known) / len(known), 3)} if known else {}
 
 
 def shares_by_name(classes: Sequence[Label], shares: Sequence[float]) -> dict[str, float]:

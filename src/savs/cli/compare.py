@@ -21,6 +21,8 @@ from savs.cli._options import (
     error_options,
     example_help,
     output_options,
+    prompt_option,
+    prompt_setting,
 )
 from savs.cli._output import percent, print_json, show, table
 from savs.cli._results import check_new_file, report_counts
@@ -73,7 +75,10 @@ PLOT_FORMATS = (".png", ".svg")
     type=DATA,
     help="Fixed test set [default: the examples of DATA that are not drawn as shots].",
 )
-@click.option("--prompt", metavar="TEXT", help="Question for the model, as in savs fit.")
+@prompt_option(
+    "Question for the model, as in savs fit. Repeatable: every method then averages the probabilities of all "
+    "prompts; last_layer and zero_shot have the first one alone."
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the draws.")
 @click.option(
     "--zero-shot-items",
@@ -108,7 +113,7 @@ def compare(
     shots: str,
     draws: int,
     test: Path | str | None,
-    prompt: str | None,
+    prompts: list[str],
     seed: int,
     zero_shot_items: int,
     output: Path | None,
@@ -147,8 +152,9 @@ def compare(
     store, left = loading.pop("store", None), max_errors
     sets = []
     for one in data:
-        sets.append(_read_set(one, _beside(test, one, len(data)), prompt, reading, left))
-        check_request(sets[-1].pool, names, counts, fixed_test=test is not None, draws=draws)
+        sets.append(_read_set(one, _beside(test, one, len(data)), prompts, reading, left))
+        fixed, asked = test is not None, len(prompts)
+        check_request(sets[-1].pool, names, counts, fixed_test=fixed, draws=draws, n_prompts=asked)
         left = _left(left, sets[-1].errors)
     model = _with_store(load_backbone(backbone, progress=session.progress, **loading), store)
     comparisons: dict[str, Comparison] = {}
@@ -161,7 +167,7 @@ def compare(
             draws=draws,
             test=one_set.test,
             seed=seed,
-            prompt=prompt,
+            **prompt_setting(prompts),
             zero_shot_items=zero_shot_items,
             max_errors=left,
             progress=session.progress,
@@ -224,14 +230,14 @@ def _check_different(data: Sequence[Path | str]) -> None:
 
 
 def _read_set(
-    data: Path | str, test: Path | str | None, prompt: str | None, reading: ReadOptions, left: int
+    data: Path | str, test: Path | str | None, prompts: list[str], reading: ReadOptions, left: int
 ) -> _Set:
     from savs.data import ErrorLedger
 
     ledger = ErrorLedger(left)
-    pool = _read(data, ledger, prompt, replace(reading, skip_unread=False))
+    pool = _read(data, ledger, prompts, replace(reading, skip_unread=False))
     later = ErrorLedger(ledger.left)
-    items = [] if test is None else _test_set(test, later, prompt, reading, pool)
+    items = [] if test is None else _test_set(test, later, prompts, reading, pool)
     return _Set(data, pool, items, [*ledger.errors, *later.errors])
 
 
@@ -339,26 +345,24 @@ def _check_shots_needed(names: Sequence[str], counts: Sequence[int]) -> None:
         raise click.BadParameter(str(error), param_hint="--shots") from None
 
 
-def _read(path: Path | str, ledger: ErrorLedger, prompt: str | None, reading: ReadOptions) -> list[Example]:
-    """Return the examples of a data file with the prompt applied; the ledger takes those that cannot be."""
-    from savs.backbones import PromptTemplate
+def _read(path: Path | str, ledger: ErrorLedger, prompts: list[str], reading: ReadOptions) -> list[Example]:
+    """Return the examples of a data file with the prompts applied; the ledger takes those that cannot be."""
     from savs.cli._inputs import read_data
     from savs.cli._results import by_position
+    from savs.model._prompts import WithPrompts
 
     examples = by_position(read_data(path, reading, ledger, require_labels=True), ledger)
-    if prompt is None:
-        return list(examples.values())
-    return list(ledger.collect(PromptTemplate(prompt).apply, examples).values())
+    return list(ledger.collect(WithPrompts(prompts), examples).values())
 
 
 def _test_set(
-    path: Path | str, ledger: ErrorLedger, prompt: str | None, reading: ReadOptions, pool: list[Example]
+    path: Path | str, ledger: ErrorLedger, prompts: list[str], reading: ReadOptions, pool: list[Example]
 ) -> list[Example]:
     from savs.data import adopt_label_type
     from savs.errors import DataError
 
     classes = {example.label for example in pool if example.label is not None}
-    items = adopt_label_type(_read(path, ledger, prompt, reading), path, list(classes))
+    items = adopt_label_type(_read(path, ledger, prompts, reading), path, list(classes))
     if not items:
         raise DataError(f"{path}: no test example can be used")
     return items

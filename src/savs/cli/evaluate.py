@@ -20,6 +20,7 @@ from savs.cli._results import (
     check_new_file,
     error_entry,
     finish_evaluation,
+    mean_layers,
     shares_by_name,
 )
 from savs.cli._session import Session
@@ -130,6 +131,7 @@ def _report(
     fresh = [
         key_of(truth[index]) == key_of(one.label) for index, one in answers.items() if index not in leaked
     ]
+    report |= mean_layers([one.n_layers for one in answers.values()])
     report["n_errors"] = len(ledger.errors)
     report["errors"] = [error.record() for error in ledger.errors]
     report["n_leaks"] = len(leaks)
@@ -199,6 +201,8 @@ def _show(report: dict[str, Any], *, brief: bool) -> None:
         )
         names = {"log_loss": "log loss", "ece": "ECE", "brier": "Brier score"}
         show(", ".join(f"{name} {_with_interval(report[key])}" for key, name in names.items()))
+    if "mean_layers" in report:
+        show(f"{report['mean_layers']:.1f} layers per answer")
     if report["n_leaks"]:
         fresh = percent(report["accuracy_without_leaks"])
         show(f"accuracy without the {report['n_leaks']} test examples that are also shots: {fresh}")

@@ -61,7 +61,10 @@ def explain(
     each tile of its images and without each word of its text. Nearest shots need a classifier that was saved
     with savs fit --keep-shots.
 
-    --json prints {"id", "label", "proba", "heads", "nearest", "occlusion", ...}.
+    Of a classifier of several prompts, the answer of each prompt alone is shown in place of its heads.
+
+    --json prints {"id", "label", "proba", "heads", "nearest", "occlusion", ...}, with several prompts the
+    same for each under "prompts".
     """
     from savs.data._sources import expanded
 
@@ -108,6 +111,8 @@ def _show(explanation: Explanation) -> None:
             for one in explanation.heads[:HEADS_SHOWN]
         ]
         show(table(["layer", "head", "vote", f"margin ({explanation.unit})", "nearest shot"], rows))
+    if explanation.prompts:
+        _show_prompts(explanation.prompts)
     if explanation.nearest:
         show(
             f"nearest shots: {', '.join(f'{n.id} ({n.label}, {n.cosine:.3f})' for n in explanation.nearest)}"
@@ -118,6 +123,15 @@ def _show(explanation: Explanation) -> None:
             (_place(one.where), f"{one.drop:+.3f}", one.label) for one in explanation.occlusion[:PIECES_SHOWN]
         ]
         show(table(["without", "drop", "answer"], pieces))
+
+
+def _show_prompts(prompts: list[Any]) -> None:
+    """Show what each of several prompts says alone."""
+    rows = [
+        (f"{one.weight:.2f}", one.alone.label, f"{one.alone.proba[one.alone.label]:.3f}", one.prompt)
+        for one in prompts
+    ]
+    show(table(["weight", "answer alone", "probability", "prompt"], rows))
 
 
 def _near(nearest: list[Any]) -> str:

@@ -25,14 +25,19 @@ from savs.cli._options import (
     heads_of,
     method_options,
     output_options,
+    prompt_option,
+    prompt_setting,
 )
 from savs.cli._output import (
     NOT_SCORED,
     chosen_methods,
     estimate_lines,
+    exit_lines,
     hits,
     n_scored,
     print_json,
+    prompt_records,
+    prompt_table,
     scored_heads,
     show,
     table,
@@ -65,17 +70,23 @@ CLASSES_SHOWN = 20
     help="tiny, a model folder, a hub id or a registered name.",
 )
 @click.option("--output", "-o", required=True, type=PathName(), help="Folder for the classifier.")
-@click.option(
-    "--prompt",
-    metavar="TEXT",
-    help="Question for the model. {question} stands for the example's text, {NAME} for a column; without "
-    "either, the prompt follows the text [default: the text alone].",
+@prompt_option(
+    "Question for the model. {question} stands for the example's text, {NAME} for a column; without "
+    "either, the prompt follows the text. Repeatable: each prompt has a classifier, and their probabilities "
+    "are averaged [default: the text alone]."
 )
 @multi_label_option(
     "Each example has any number of labels: a list, or a text with SEP between two of them, such as ';'. "
     "--method is then mean_proba by default."
 )
 @method_options()
+@click.option(
+    "--exit-early",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    metavar="LOSS",
+    help="Answer from the lower layers where they are sure enough: the share of answers that may become "
+    "wrong by that, such as 0.005 [default: always read all heads in use].",
+)
 @click.option("--shots", type=click.IntRange(1), help="Examples per class, drawn at random [default: all].")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the draw.")
 @data_options()
@@ -88,13 +99,14 @@ def fit(
     train: DataSource,
     backbone: str,
     output: Path,
-    prompt: str | None,
+    prompts: list[str],
     method: str,
     n_heads: int | str | None,
     scoring: str | None,
     priors: dict[str, float] | str | None,
     heads_from: Path | None,
     keep_shots: bool,
+    exit_early: float | None,
     multi_label: str | None,
     shots: int | None,
     seed: int,
@@ -111,7 +123,8 @@ def fit(
     With --multi-label, the output is a new folder with a classifier for each label; savs evaluate and
     savs predict take it, too.
 
-    --json prints {"classifier", "classes", "method", "heads": [[layer, index, score], ...], "estimate", ...};
+    --json prints {"classifier", "classes", "method", "heads": [[layer, index, score], ...], "estimate", ...},
+    with several prompts also "prompts": [{"prompt", "weight", "log_loss"}, ...];
     with --multi-label, {"classifier", "labels", "shots_per_label", "estimates", ...}.
     """
     from savs.artifact import check_target
@@ -120,16 +133,24 @@ def fit(
     from savs.model import SAVModel
 
     if multi_label is not None:
-        others = {"--scoring": scoring, "--priors": priors, "--heads-of": heads_from, "--shots": shots}
-        _refuse_for_labels([*(name for name in others if others[name]), *["--keep-shots"] * keep_shots])
+        others: dict[str, Any] = {
+            "--scoring": scoring,
+            "--priors": priors,
+            "--heads-of": heads_from,
+            "--shots": shots,
+            "--exit-early": exit_early,
+            "--keep-shots": keep_shots,
+            "more than one --prompt": len(prompts) > 1,
+        }
+        _refuse_for_labels([name for name in others if others[name]])
         chosen = method if _is_given("method") else METHOD
-        settings = {"prompt": prompt, "method": chosen, "n_heads": n_heads}
+        settings = {**prompt_setting(prompts), "method": chosen, "n_heads": n_heads}
         reading = replace(reading, multi_label=multi_label)
         fit_labels(session, train, reading, backbone, output, settings, loading)
         return
     started = time.perf_counter()
     heads = heads_of(heads_from)
-    check_method(method, n_heads, scoring, priors, heads)
+    check_method(method, n_heads, scoring, priors, heads, exit_early, len(prompts))
     if "store" in loading and loading["store"].resolve() == output.resolve():
         raise click.BadParameter("it is the output folder; name another one", param_hint="--store")
     check_target(output)
@@ -139,12 +160,13 @@ def fit(
         examples = [examples[position] for position in draw_positions(examples, shots, seed)]
     model = SAVModel.from_backbone(
         backbone,
-        prompt=prompt,
+        **prompt_setting(prompts),
         method=method,
         n_heads=n_heads,
         scoring=scoring,
         priors=by_label(priors, examples),
         heads=heads,
+        exit_early=exit_early,
         lazy=True,
         progress=session.progress,
         **loading,
@@ -189,8 +211,16 @@ def _summary(model: SAVModel, output: Path, seconds: float) -> dict[str, Any]:
         "n_heads": model.layout.n_heads,
         "estimate": None if model.estimate_ is None else asdict(model.estimate_),
         "prompt": model.prompt,
+        **_weighed_prompts(model),
         "seconds": round(seconds, 2),
     }
+
+
+def _weighed_prompts(model: SAVModel) -> dict[str, Any]:
+    """Return how much each of several prompts counts; nothing for one."""
+    return (
+        {} if model.prompts is None else {"prompts": prompt_records(model.prompts, model.selection_report_)}
+    )
 
 
 def _show(summary: dict[str, Any]) -> None:
@@ -202,6 +232,8 @@ def _show(summary: dict[str, Any]) -> None:
     show(
         f"method {summary['method']}{chosen_methods(summary['selection_report'])}",
         f"{len(summary['heads'])} of {summary['n_heads']} heads in use{_best(summary)}",
+        *exit_lines(summary["selection_report"]),
+        *prompt_table(summary.get("prompts")),
         *estimate_lines(summary["estimate"]),
         f"saved to {summary['classifier']} after {summary['seconds']:.1f} s; next:",
         f"  savs evaluate {folder} TEST",
@@ -210,7 +242,7 @@ def _show(summary: dict[str, Any]) -> None:
 
 
 def _best(summary: dict[str, Any]) -> str:
-    if summary["method"] != "sav":
+    if summary["method"] != "sav" or "prompts" in summary:
         others = {"last_state": "the final state", "class_names": "the likelihood of the class names"}
         return "".join(f", and {words}" for key, words in others.items() if summary[key])
     if not summary["n_scored"]:

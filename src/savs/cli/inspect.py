@@ -19,6 +19,8 @@ from savs.cli._output import (
     n_scored,
     percent,
     print_json,
+    prompt_records,
+    prompt_table,
     scored_heads,
     show,
     stdout_is_unicode,
@@ -80,6 +82,7 @@ def _summary(artifact: Artifact) -> dict[str, Any]:
         "head_map": head_map(layout, hits_or_none) if hits_or_none else None,
         "classes": artifact.classes,
         "prompt": artifact.prompt,
+        **_prompts(artifact),
         "video_sampling": None if artifact.video_sampling is None else asdict(artifact.video_sampling),
         "bit_depth": artifact.bit_depth,
         "n_shots": len(artifact.shots),
@@ -89,6 +92,11 @@ def _summary(artifact: Artifact) -> dict[str, Any]:
         "selection_report": artifact.report,
         "backbone": artifact.fingerprint,
     }
+
+
+def _prompts(artifact: Artifact) -> dict[str, Any]:
+    several = artifact.prompts
+    return {} if several is None else {"prompts": prompt_records(several, artifact.report)}
 
 
 def _label_issues(classifier: Path) -> list[dict[str, Any]]:
@@ -108,7 +116,9 @@ def _show_label_issues(issues: list[dict[str, Any]], n_shots: int) -> None:
 
 def _show_facts(artifact: Artifact) -> None:
     fingerprint = artifact.fingerprint
+    several = _prompts(artifact).get("prompts")
     prompt = "(the text of the example)" if artifact.prompt is None else artifact.prompt
+    prompt = f"{len(several)}, see below" if several else prompt
     counts = [f"{label} ({count})" for label, count in artifact.shots_per_class.items()]
     more = f" and {len(counts) - CLASSES_SHOWN} more" if len(counts) > CLASSES_SHOWN else ""
     show(
@@ -122,6 +132,7 @@ def _show_facts(artifact: Artifact) -> None:
         *([] if artifact.video_sampling is None else [f"videos    {artifact.video_sampling.in_words}"]),
         *([] if artifact.bit_depth is None else [f"images    read as {artifact.bit_depth} bits"]),
         *estimate_lines(artifact.estimate),
+        *prompt_table(several),
     )
 
 

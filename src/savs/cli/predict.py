@@ -32,6 +32,7 @@ from savs.cli._results import (
     check_new_file,
     error_entry,
     filling_parts,
+    mean_layers,
     report_store,
     resumable,
     shares_by_name,
@@ -107,7 +108,8 @@ def predict(
     In CSV and Parquet, nested names have dots: proba.red, error.code. The file of --output appears when it is
     complete. A run that ends early keeps its rows in FILE.partial, and the same command continues from there,
     whatever the format. With --output, --json prints {"output", "n", "n_errors"}, and
-    "store" with --store.
+    "store" with --store. A classifier that was fitted with --exit-early adds "layers" to each row, the layers
+    that the answer needed, and "mean_layers" to the summary.
     """
     from savs.data import ErrorLedger
     from savs.data._sources import expanded
@@ -123,13 +125,17 @@ def predict(
     ledger = ErrorLedger(max_errors)
     abstaining = {"sets": sets, "flags": flags, "out_of_distribution": out_of_distribution}
     made_from = partial(_made_from, classifier, source, abstaining)
+    layers: list[int | None] = []
     with _target(output, made_from, _columns(model, abstaining), resume) as target:
-        done = _write(model, source, ledger, target, n_rows, policy, progress=session.progress)
+        done = _write(model, source, ledger, target, n_rows, policy, layers, progress=session.progress)
+    passed = mean_layers(layers)
     counts = report_store(model, session)
     if output is not None and session.as_json:
-        print_json({"output": str(output), "n": done, "n_errors": ledger.n_errors, **counts})
+        print_json({"output": str(output), "n": done, "n_errors": ledger.n_errors, **passed, **counts})
     elif output is not None and not session.quiet:
         remark(f"{done} rows in {output}" + (f", {ledger.n_errors} with errors" if ledger.n_errors else ""))
+        if passed:
+            remark(f"{passed['mean_layers']:.1f} layers per answer")
     return ITEM_ERRORS if ledger.n_errors else 0
 
 
@@ -180,6 +186,8 @@ def _columns(model: SAVModel | MultiLabelModel, abstaining: dict[str, Any]) -> C
     answers: Any = kind if name == "label" else list[kind]  # type: ignore[valid-type]
     columns: dict[str, Any] = {"id": str, name: answers}
     columns |= {f"proba.{label}": float for label in labels}
+    if _answers_early(model):
+        columns["layers"] = int
     if abstaining["sets"] is not None:
         columns["set"] = list[kind]  # type: ignore[valid-type]
     if abstaining["flags"]:
@@ -187,6 +195,12 @@ def _columns(model: SAVModel | MultiLabelModel, abstaining: dict[str, Any]) -> C
     if abstaining["out_of_distribution"] is not None:
         columns["out_of_distribution"] = bool
     return {**columns, **ERROR_COLUMNS}
+
+
+def _answers_early(model: SAVModel | MultiLabelModel) -> bool:
+    from savs.model import SAVModel
+
+    return isinstance(model, SAVModel) and model.method_.exit_early is not None
 
 
 def _made_from(classifier: SavedClassifier, source: Source, abstaining: dict[str, Any]) -> dict[str, Any]:
@@ -233,10 +247,11 @@ def _write(
     target: Target,
     n_rows: int | None,
     policy: AbstentionPolicy | None,
+    layers: list[int | None],
     *,
     progress: bool,
 ) -> int:
-    """Write one row per row of the data, chunk by chunk, and return how many there are."""
+    """Write one row per row of the data, chunk by chunk, and return how many; adds to `layers`."""
     from savs.cli._progress import Progress
 
     unfinished, stream = (target, target.stream) if isinstance(target, Partial) else (None, target)
@@ -246,7 +261,8 @@ def _write(
         remark(f"continuing after {done} rows in {unfinished.path}")
     with filling_parts(model.backbone), Progress(n_rows, shown=progress, done=done) as shown:
         for chunk in chunks:
-            rows = _rows(model, chunk, ledger, policy)
+            rows = list(_rows(model, chunk, ledger, policy))
+            layers += [row.get("layers") for row in rows]
             stream.writelines(json.dumps(row, allow_nan=False) + "\n" for row in rows)
             stream.flush()
             shown.advance(len(chunk))
@@ -285,10 +301,11 @@ def _rows(
     classes, name = model.classes_.tolist(), _answer_name(model)
     for index, item in chunk.items():
         if index in answers:
-            label, shares, abstentions = answers[index]
+            label, shares, abstentions, n_layers = answers[index]
             proba = shares_by_name(classes, shares)
             label_or_none = None if abstentions.get("out_of_distribution") else label
-            yield {"id": item.id, name: label_or_none, "proba": proba, **abstentions}
+            passed = {} if n_layers is None else {"layers": n_layers}
+            yield {"id": item.id, name: label_or_none, "proba": proba, **passed, **abstentions}
         else:
             error = errors[index]
             yield {"id": error.record()["id"], name: None, "proba": None, "error": error_entry(error)}

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from savs.backbones import Backbone
-from savs.classifiers import available_methods, make_method
+from savs.classifiers import Method, available_methods, make_method
+from savs.classifiers.prompt_ensemble import check_takes_prompts
 from savs.data import Example, Label
 from savs.data.checks import class_counts
 from savs.errors import DataError, ItemError, SAVsError
@@ -34,6 +35,7 @@ from savs.evaluation.probabilities import score_items
 from savs.evaluation.protocol import draw_rows
 from savs.evaluation.results import Comparison, Trial
 from savs.model._class_names import class_prompts, option_texts
+from savs.model._prompts import WithPrompts, checked_prompts, first_prompt, read_side_by_side
 from savs.model._rows import option_columns
 
 __all__ = ["Judge", "check_request", "compare_methods"]
@@ -73,7 +75,7 @@ class Judge:
         progress: bool,
     ) -> None:
         self._read = read
-        self._ask = partial(ask, backbone, {row: read.examples[row] for row in asked}, classes)
+        self._ask = partial(ask, backbone, {row: first_prompt(read.examples[row]) for row in asked}, classes)
         self._n_asked, self._progress = len(asked), progress
         self.failure: Exception | None = None
 
@@ -165,6 +167,7 @@ def compare_methods(
     test: Sequence[Example] = (),
     seed: int = 0,
     prompt: str | None = None,
+    prompts: Sequence[str] | None = None,
     zero_shot_items: int = 100,
     max_errors: int = 0,
     progress: bool = False,
@@ -192,6 +195,10 @@ def compare_methods(
         A fixed test set.
     prompt : str, optional
         The template that `examples` had, for methods that put the classes' names to the model.
+    prompts : sequence of str, optional
+        Several templates instead, which `examples` and `test` get here. Every method on heads is fitted once
+        for each prompt, and the probabilities are averaged as by `savs.SAVModel`; ``last_layer`` and
+        ``zero_shot`` have the first prompt alone.
     zero_shot_items : int, default=100
         Largest number of test items that ``zero_shot`` puts to the model itself, classes in turn.
     max_errors : int, default=0
@@ -223,22 +230,27 @@ def compare_methods(
     [0.5, 0.5]
     """
     methods, shots = list(dict.fromkeys(methods)), list(dict.fromkeys(shots))
-    check_request(examples, methods, shots, fixed_test=bool(test), draws=draws)
+    asked = checked_prompts(prompt, prompts)
+    if len(asked) > 1:
+        prompted = WithPrompts(asked)
+        examples, test = list(map(prompted, examples)), list(map(prompted, test))
+    check_request(examples, methods, shots, fixed_test=bool(test), draws=draws, n_prompts=len(asked))
     classes = sorted(class_counts(examples))
     given = [*examples, *test]
-    found = backbone.extract(given, max_errors=max_errors, progress=progress, states=True)
+    found = read_side_by_side(backbone, given, len(asked), max_errors=max_errors, progress=progress)
     kept = [given[index] for index in found.indices.tolist()]
     n_pool = int(np.sum(found.indices < len(examples)))
     _check_left(kept, n_pool, classes, shots, fixed_test=bool(test))
-    read = _rows(kept, found.features, found.states, backbone)
+    read = replace(_rows(kept, found.features, found.states, backbone), n_prompts=len(asked))
     likelihoods = partial(option_columns, backbone, kept, option_texts(classes), progress=progress)
     read = replace(read, classes=tuple(classes), likelihoods=_once(lambda: likelihoods().features))
     if any(make_method(name).needs_prototypes for name in methods if name in available_methods()):
-        names = backbone.extract(class_prompts(classes, prompt)).features
+        of_each = [backbone.extract(class_prompts(classes, one)).features for one in asked]
+        names = np.hstack(of_each)
         read = replace(read, prototypes=dict(zip(classes, names, strict=True)))
     splits = shots_and_tests(read, n_pool, shots, draws, seed, classes, fixed_test=bool(test))
-    asked = items_to_ask(read.labels, [test_rows for _, test_rows in splits.values()], zero_shot_items, seed)
-    judge = Judge(backbone, read, classes, asked, progress)
+    items = items_to_ask(read.labels, [test_rows for _, test_rows in splits.values()], zero_shot_items, seed)
+    judge = Judge(backbone, read, classes, items, progress)
     trials = judge.run(methods, splits, progress)
     return Comparison(
         methods=tuple(methods),
@@ -279,6 +291,7 @@ def check_request(
     *,
     fixed_test: bool = False,
     draws: int = 1,
+    n_prompts: int = 1,
 ) -> None:
     """Refuse a comparison that cannot be run, before any model is loaded; see `compare_methods`.
 
@@ -294,11 +307,14 @@ def check_request(
         Whether there is a separate test set. Otherwise each class needs one example more than its shots.
     draws : int, default=1
         Number of draws.
+    n_prompts : int, default=1
+        Number of prompts.
 
     Raises
     ------
     ValueError
-        If a method is unknown, there is no method, or a number is out of range.
+        If a method is unknown, there is no method, a number is out of range, or a method takes one prompt
+        only.
     DataError
         If there are fewer than two classes, or too few examples of one for the shots.
     """
@@ -308,6 +324,9 @@ def check_request(
         raise ValueError(f"no method is named {unknown[0]!r}; available are {', '.join(known)}")
     if not methods or not shots or min(shots) < 0 or draws < 1:
         raise ValueError("a comparison needs a method, a number of shots from 0 on and at least one draw")
+    for name in methods:
+        if name in available_methods():
+            check_takes_prompts(Method(name), n_prompts)
     counts = class_counts(examples)
     if len(counts) < 2:
         only = ", ".join(f"{label!r} has {count}" for label, count in counts.items())

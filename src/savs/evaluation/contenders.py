@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from savs.backbones import Backbone
 from savs.baselines import last_layer, majority_class, zero_shot
-from savs.classifiers import available_methods, make_method
+from savs.classifiers import HeadClassifier, Method, available_methods, make_method
+from savs.classifiers.prompt_ensemble import PromptMethod, PromptRows
 from savs.data import DataWarning, Example, Label, example_hash
 from savs.errors import DataError
 from savs.evaluation.probabilities import ClassProbabilities
@@ -264,6 +265,9 @@ class ReadExamples:
         the order of the sorted classes.
     classes : tuple of label
         The classes of the shots, sorted.
+    n_prompts : int
+        How many prompts there are. `features`, `states` and `prototypes` hold all of them side by side;
+        `layout` is that of one.
     """
 
     examples: list[Example]
@@ -274,6 +278,7 @@ class ReadExamples:
     prototypes: Mapping[Label, NDArray[np.float32]] = field(default_factory=dict)
     likelihoods: Callable[[], NDArray[np.float32]] = field(default=_no_likelihoods, repr=False)
     classes: tuple[Label, ...] = ()
+    n_prompts: int = 1
 
     def contender(self, name: str, answers: Callable[[], Answers]) -> Contender:
         """Return a method or baseline on these rows.
@@ -298,18 +303,24 @@ class ReadExamples:
 
     def _on_heads(self, name: str, shots: Rows, test: Rows) -> Turn:
         started = time.perf_counter()
-        names, made = self._names(shots), make_method(name)
+        names = self._names(shots)
+        made: HeadClassifier = make_method(name)
         states = None
         if made.needs_state and not (made.state_is_optional and self.states is None):
             states = self._last_states()
-        layout = self.layout if states is None else self.layout.with_state(states.shape[1])
+        layout, classes, prototypes = self.layout, np.unique(names), None
+        if states is not None:
+            layout = layout.with_state(states.shape[1] // self.n_prompts)
         likelihoods = self.likelihoods() if made.needs_options else None
         if likelihoods is not None:
             layout = layout.with_options(likelihoods.shape[1])
-        made.set_params(layout=layout)
         if made.needs_prototypes:
-            of_classes = [self.prototypes[label] for label in np.unique(names).tolist()]
-            made.set_params(prototypes=np.stack(of_classes))
+            prototypes = np.stack([self.prototypes[label] for label in classes.tolist()])
+        if self.n_prompts == 1:
+            made = Method(name).make(layout, classes, prototypes)
+        else:
+            rows = PromptRows.of(layout, self.n_prompts)
+            made = PromptMethod(Method(name), rows).make(rows.layout, classes, prototypes)
         if len(shots):
             fitted = made.fit(self._rows(shots, states, likelihoods), names)
         else:
@@ -332,6 +343,7 @@ class ReadExamples:
     def _last_layer(self, shots: Rows, test: Rows) -> Turn:
         started = time.perf_counter()
         states = self._last_states()
+        states = states[:, : states.shape[1] // self.n_prompts]  # of the first prompt
         labels = last_layer(states[shots], self._names(shots), states[test]).labels
         seconds = time.perf_counter() - started
         classes = np.unique(self._names(shots)).tolist()

@@ -14,7 +14,7 @@ from savs._lazy import attach
 if TYPE_CHECKING:
     from savs.model._shared_pass import predict_together
     from savs.model._support_set import LabelIssue
-    from savs.model.explanation import Explanation, HeadEvidence, NearShot, Occlusion
+    from savs.model.explanation import Explanation, HeadEvidence, NearShot, Occlusion, PromptEvidence
     from savs.model.multi_label import MultiLabelModel
     from savs.model.predictions import AbstentionPolicy, Abstentions, MultiLabelPredictions, Predictions
     from savs.model.sav_model import SAVModel
@@ -29,6 +29,7 @@ __all__ = [
     "Occlusion",
     "MultiLabelPredictions",
     "Predictions",
+    "PromptEvidence",
     "SAVModel",
     "LabelIssue",
     "predict_together",
@@ -39,7 +40,7 @@ __getattr__, __dir__ = attach(
     {
         "savs.model._shared_pass": ["predict_together"],
         "savs.model._support_set": ["LabelIssue"],
-        "savs.model.explanation": ["Explanation", "HeadEvidence", "NearShot", "Occlusion"],
+        "savs.model.explanation": ["Explanation", "HeadEvidence", "NearShot", "Occlusion", "PromptEvidence"],
         "savs.model.multi_label": ["MultiLabelModel"],
         "savs.model.predictions": ["AbstentionPolicy", "Abstentions", "MultiLabelPredictions", "Predictions"],
         "savs.model.sav_model": ["SAVModel"],

@@ -121,11 +121,11 @@ class AbstainingModel(FittedModel):
         DataError
             If the shots are too few for the quantile, or their rows were not saved.
         """
-        return self._detector(quantile).is_out_of_distribution(self._kept_features(examples))
+        return self._detector(quantile).is_out_of_distribution(self._kept_features(examples, whole=True))
 
     def _detector(self, quantile: float) -> OutOfDistributionDetector:
         self._shots_with_rows()
         rows = self._kept_shot_rows()
         if rows is None:
             raise DataError("out-of-distribution detection needs shots, and the model has none")
-        return OutOfDistributionDetector(quantile, self.row_layout_.select(self.heads_)).fit(rows)
+        return OutOfDistributionDetector(quantile, self.row_layout_.select(self.classifier_.heads_)).fit(rows)

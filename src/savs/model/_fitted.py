@@ -12,6 +12,7 @@ from savs.artifact import Shot, common_bit_depth, common_sampling
 from savs.backbones._canary import Canary
 from savs.classifiers import Estimate, HeadChange, HeadClassifier, Method
 from savs.classifiers.head_sets import HeadSet
+from savs.classifiers.prompt_ensemble import PromptEnsembleClassifier
 from savs.data import Example
 from savs.errors import DataError
 from savs.layout import Head, HeadLayout
@@ -19,6 +20,7 @@ from savs.media import Sampling
 from savs.model._class_names import option_texts
 from savs.model._learning import Learned
 from savs.model._parameters import BackboneEstimator
+from savs.model._prompts import checked_prompts, reader_with
 from savs.model._source import BatchSize, ExampleReader
 from savs.model._support_set import SupportSet, warn_of_unlike_inputs
 
@@ -32,6 +34,7 @@ class FittedModel(BackboneEstimator):
     _learned: Learned | None
     _support: SupportSet  # in canonical order, as the rows of `out_of_fold_log_proba_`
     _reader: ExampleReader  # of the last fit
+    prompts: Sequence[str] | None
     _fingerprint: dict[str, Any]
     _canary: Canary | None
 
@@ -47,15 +50,16 @@ class FittedModel(BackboneEstimator):
 
     @property
     def heads_(self) -> list[Head]:
-        """The heads in use, best first where the method ranks them; then last-layer state and options."""
-        return list(self.classifier_.heads_)
+        """The heads in use, best first where the method ranks them; then last-layer state and options.
+
+        With several prompts every head that some prompt uses, by layer and index.
+        """
+        return list(self.classifier_.backbone_heads_)
 
     @property
     def head_set_(self) -> HeadSet:
         """The heads in use, as an object that other tasks can take."""
-        return HeadSet(
-            tuple(head for head in self.heads_ if head.index >= 0), self.row_layout_.without_state()
-        )
+        return HeadSet(tuple(head for head in self.heads_ if head.index >= 0), self.layout)
 
     @property
     def head_scores_(self) -> NDArray[Any] | None:
@@ -89,15 +93,34 @@ class FittedModel(BackboneEstimator):
         """Log probabilities of held-out shots, sorted by content digest, shape (n_shots, n_classes)."""
         return self._fitted.out_of_fold
 
+    def _new_reader(self) -> ExampleReader:
+        """Return what reads examples with the prompt, or prompts, that are set now."""
+        return reader_with(self._source, checked_prompts(self.prompt, self.prompts))
+
     @property
     def row_layout_(self) -> HeadLayout:
-        """Layout of the rows that the classifier was fitted on: all heads, and the state if it was read."""
+        """Layout of the rows that the classifier was fitted on: all heads, and the state if it was read.
+
+        With several prompts their rows stand side by side (`savs.classifiers.prompt_ensemble.PromptRows`).
+        """
         return self.classifier_.layout_
 
     @property
     def layout(self) -> HeadLayout:
         """All heads of the backbone."""
-        return self.backbone.layout if self._learned is None else self.row_layout_.without_state()
+        return (
+            self.backbone.layout
+            if self._learned is None
+            else self.classifier_.backbone_layout_.without_state()
+        )
+
+    @property
+    def prompt_weights_(self) -> dict[str | None, float]:
+        """How much each prompt counts, sum 1: 1 for a single one, which is None without a prompt."""
+        classifier, prompts = self.classifier_, self._reader.prompts
+        if not isinstance(classifier, PromptEnsembleClassifier):
+            return dict.fromkeys(prompts, 1.0)
+        return dict(zip(prompts, classifier.weights_.tolist(), strict=True))
 
     def __sklearn_is_fitted__(self) -> bool:
         return self._learned is not None
@@ -120,18 +143,29 @@ class FittedModel(BackboneEstimator):
         return self._support
 
     def _kept_features(
-        self, examples: Sequence[Any], *, batch_size: BatchSize = None, progress: bool = False
+        self,
+        examples: Sequence[Any],
+        *,
+        batch_size: BatchSize = None,
+        progress: bool = False,
+        whole: bool = False,
     ) -> NDArray[np.float32]:
         prompted = self._fitted_reader.prompted(examples)
         if not prompted:
             raise DataError("at least one example is required, got 0")
-        return self._rows(prompted, batch_size=batch_size, progress=progress)
+        return self._rows(prompted, batch_size=batch_size, progress=progress, whole=whole)
 
     def _rows(
-        self, prompted: Sequence[Example], *, batch_size: BatchSize = None, progress: bool = False
+        self,
+        prompted: Sequence[Example],
+        *,
+        batch_size: BatchSize = None,
+        progress: bool = False,
+        whole: bool = False,
     ) -> NDArray[np.float32]:
-        heads = self._fitted.classifier.heads_
-        rows = self._reader.rows(prompted, heads, batch_size=batch_size, progress=progress)
+        """Return rows of the heads in use; NaN above the depth that answers an example, unless `whole`."""
+        exits = () if whole else self._fitted.exits
+        rows = self._reader.rows(prompted, self.heads_, exits=exits, batch_size=batch_size, progress=progress)
         warn_of_unlike_inputs(self.shots_, prompted)
         return rows
 
@@ -139,7 +173,7 @@ class FittedModel(BackboneEstimator):
         rows = self._support.rows
         if rows is None or not len(rows):
             return None
-        return rows[:, self.row_layout_.column_indices(self.heads_)]
+        return rows[:, self.row_layout_.column_indices(self.classifier_.heads_)]
 
     def _log_proba(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         return self._fitted.restricted.decision_log_proba(features)

@@ -6,22 +6,31 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from savs._reprs import short_repr
-from savs.classifiers import Estimate, HeadClassifier, Method
+from savs.classifiers import Estimate, HeadClassifier
 from savs.classifiers._support_set import Shots
 from savs.classifiers._validation import check_finite, encode_labels
+from savs.classifiers.cascade import CascadeClassifier
 from savs.classifiers.cross_validation import estimate_from_shots
 from savs.classifiers.head_sets import stability
+from savs.classifiers.prompt_ensemble import PromptEnsembleClassifier
 from savs.data import DataWarning, Label
-from savs.layout import Head, HeadLayout
+from savs.layout import EarlyExit, Head, HeadLayout
 from savs.model._support_set import SupportSet
 
 # From a support set to a fitted classifier, and what to expect of it. No forward pass happens here.
+
+
+class Maker(Protocol):
+    """What makes an unfitted estimator: a `Method`, or one for each of several prompts."""
+
+    def make(self, layout: HeadLayout, classes: NDArray[Any], prototypes: Any = None) -> HeadClassifier:
+        """Return it; see `Method.make`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +63,23 @@ class Learned:
         """The classifier on rows of the heads in use: a forward pass may end at the deepest of them."""
         return self.classifier.restrict_to(self.classifier.heads_)
 
+    @property
+    def exits(self) -> Sequence[EarlyExit]:
+        """The depths at which a forward pass may end for some examples; most methods have none."""
+        return self.restricted.exits() if isinstance(self.restricted, CascadeClassifier) else ()
+
+    def layers_passed(self, features: NDArray[np.float32]) -> NDArray[np.intp] | None:
+        """Return the layers that each answer needs; None for a method that never answers early.
+
+        Parameters
+        ----------
+        features : ndarray of float32, shape (n_examples, width of the heads in use)
+            Feature rows of the heads in use.
+        """
+        if not isinstance(self.restricted, CascadeClassifier):
+            return None
+        return self.restricted.layers_passed(features) if len(features) else np.empty(0, np.intp)
+
 
 def shots_of(support: SupportSet, layout: HeadLayout) -> tuple[NDArray[Any], Shots]:
     """Return the classes, sorted, and the shots as the numerics take them."""
@@ -63,13 +89,13 @@ def shots_of(support: SupportSet, layout: HeadLayout) -> tuple[NDArray[Any], Sho
 
 
 def learn(
-    method: Method, support: SupportSet, layout: HeadLayout, prototypes: NDArray[np.float32] | None = None
+    method: Maker, support: SupportSet, layout: HeadLayout, prototypes: NDArray[np.float32] | None = None
 ) -> Learned:
     """Fit the method, and again without each fold of shots.
 
     Parameters
     ----------
-    method : Method
+    method : Maker
         What to fit.
     support : SupportSet
         With rows.
@@ -101,6 +127,8 @@ def learn(
 
 def _warn_of_idle_scores(classifier: HeadClassifier, shots: Shots) -> None:
     """Say when the head scores pick nothing."""
+    if isinstance(classifier, PromptEnsembleClassifier):  # all prompts have the same method
+        classifier, shots = classifier.estimators_[0], classifier.shots_of_each(shots)[0]
     wanted = classifier.get_params(deep=False).get("n_heads")
     if isinstance(wanted, int) and wanted > shots.layout.n_heads:
         warnings.warn(
@@ -119,7 +147,7 @@ def _warn_of_idle_scores(classifier: HeadClassifier, shots: Shots) -> None:
 
 
 def learn_class_names(
-    method: Method,
+    method: Maker,
     layout: HeadLayout,
     classes: Sequence[Label],
     prototypes: NDArray[np.float32] | None = None,
@@ -128,7 +156,7 @@ def learn_class_names(
 
     Parameters
     ----------
-    method : Method
+    method : Maker
         Whose estimator `can_fit_class_names`.
     layout : HeadLayout
         Of the rows.

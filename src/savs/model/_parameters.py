@@ -58,7 +58,8 @@ class BackboneEstimator(BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            If there is no such parameter, or the method does not take a setting.
+            If there is no such parameter, the method does not take a setting, or there are both `prompt` and
+            `prompts`.
         """
         super().set_params(**params)
         if "store" in params:

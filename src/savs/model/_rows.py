@@ -16,7 +16,7 @@ from savs.backbones import Backbone, Extraction
 from savs.backbones.option_likelihood import as_scorer
 from savs.data import ErrorLimit, Example
 from savs.errors import BackboneError, ItemError
-from savs.layout import Head
+from savs.layout import EarlyExit, Head
 
 
 def read_rows(
@@ -27,6 +27,7 @@ def read_rows(
     state: bool = False,
     state_is_optional: bool = False,
     options: Sequence[str] = (),
+    exits: Sequence[EarlyExit] = (),
     max_errors: int = 0,
     progress: bool = False,
 ) -> Extraction:
@@ -48,6 +49,9 @@ def read_rows(
     options : sequence of str, optional
         Texts of the classes, whose log likelihoods are appended to the rows of all heads, or where `heads`
         ask for them.
+    exits : sequence of EarlyExit, optional
+        By depth: what lies above the one that answers an example is not read but NaN, where the backbone can
+        end a pass for some examples before others. One with a store reads and keeps whole rows.
     max_errors, progress
         As for `Backbone.extract`.
 
@@ -68,9 +72,12 @@ def read_rows(
         heads, state = heads[:-1], True
     alone = heads is not None and not len(heads)
     asked = [backbone.layout.heads[0]] if alone else heads
+    extract = backbone.extract
+    if exits and hasattr(backbone, "extract_early"):
+        extract = partial(backbone.extract_early, exits=exits)
     if not state:
-        return backbone.extract(examples, asked, max_errors=max_errors, progress=progress)
-    found = backbone.extract(examples, asked, max_errors=max_errors, progress=progress, states=True)
+        return extract(examples, asked, max_errors=max_errors, progress=progress)
+    found = extract(examples, asked, max_errors=max_errors, progress=progress, states=True)
     if found.states is None and state_is_optional and not alone:
         return found
     if found.states is None:

@@ -23,7 +23,7 @@ from savs.errors import ArtifactError
 from savs.model._drift import record_canary, same_versions
 from savs.model._fitted import FittedModel
 from savs.model._learning import Learned
-from savs.model._source import BackboneSource, ExampleReader, Saved
+from savs.model._source import BackboneSource, Saved
 from savs.model._support_set import SupportSet
 from savs.model_card import render_card
 
@@ -79,6 +79,7 @@ def given_settings(method: Method) -> dict[str, Any]:
         "scoring": method.scoring,
         "priors": method.priors,
         "heads": method.heads,
+        "exit_early": method.exit_early,
     }
 
 
@@ -98,6 +99,7 @@ def as_artifact(
     support: SupportSet,
     rows: NDArray[np.float32] | None,
     fingerprint: dict[str, Any],
+    prompts: Sequence[str] | None = None,
 ) -> Artifact:
     """Return what is saved of a fitted model.
 
@@ -113,6 +115,8 @@ def as_artifact(
         The shots' rows, if they are kept.
     fingerprint : dict
         The backbone's.
+    prompts : sequence of str, optional
+        Of the fit, where they are several; `prompt` is None then.
     """
     return Artifact(
         method=method,
@@ -124,6 +128,7 @@ def as_artifact(
         estimate=None if learned.estimate is None else asdict(learned.estimate),
         report=learned.report,
         fingerprint=fingerprint,
+        prompts=None if prompts is None else tuple(prompts),
     )
 
 
@@ -342,8 +347,9 @@ class HubModel(ModelHubMixin, FittedModel):
         artifact = load_artifact(folder)
         saved = Saved(artifact, backbone, tuple(allow_mismatch), load_options, accept_drift)
         source = BackboneSource(saved, store)
-        model = cls(source, prompt=artifact.prompt, store=store, **given_settings(artifact.method))
-        reader = ExampleReader(source, artifact.prompt)
+        settings = given_settings(artifact.method)
+        model = cls(source, prompt=artifact.prompt, prompts=artifact.prompts, store=store, **settings)
+        reader = model._new_reader()
         support = SupportSet(tuple(artifact.shots), artifact.rows)
         model._keep(
             artifact.method,
@@ -361,6 +367,12 @@ class HubModel(ModelHubMixin, FittedModel):
     def _to_artifact(self, keep_shots: bool) -> Artifact:
         learned, rows = self._fitted, self._support.known_rows() if keep_shots else None
         found = as_artifact(
-            self.method_, self._reader.prompt, learned, self._support, rows, self._fingerprint
+            self.method_,
+            self._reader.prompt,
+            learned,
+            self._support,
+            rows,
+            self._fingerprint,
+            self._reader.prompts_or_none,
         )
         return replace(found, canary=self._canary)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from savs.backbones import Extraction, PromptTemplate
+from savs.classifiers.prompt_ensemble import PromptRows
 from savs.data import ErrorLedger, Example, as_examples
 from savs.errors import BackboneError, ItemError
 from savs.layout import HeadLayout
@@ -56,8 +57,8 @@ def predict_together(
     ledger = ErrorLedger(max_errors)
     given = as_examples(examples, ledger=ledger)
     placed = dict(zip(ledger.kept(len(given)), given, strict=True))
-    prompts = list(dict.fromkeys(model.prompt for model in models))
-    asked = [(prompt, index) for prompt in prompts for index in placed]
+    prompts = list(dict.fromkeys(prompt for model in models for prompt in model._fitted_reader.prompts))
+    asked = [(prompt, index) for index in placed for prompt in prompts]
     prompted, errors = _prompted(asked, placed)
     for model in models:
         warn_of_unlike_inputs(model.shots_, prompted.values())
@@ -69,7 +70,8 @@ def predict_together(
         if index not in ledger.by_index:
             ledger.add(index, placed[index], error)
     left = [index for index in placed if index not in ledger.by_index]
-    layout = next((m.row_layout_ for m in models if m.row_layout_.state is not None), models[0].row_layout_)
+    layouts = [model.classifier_.backbone_layout_ for model in models]
+    layout = next((one for one in layouts if one.state is not None), layouts[0])
     return [_answered(model, layout.select(heads), rows, left, ledger) for model in models]
 
 
@@ -122,8 +124,10 @@ def _answered(
     indices: list[int],
     ledger: ErrorLedger,
 ) -> Predictions:
-    columns = layout.column_indices(model.heads_)
-    features = np.empty((len(indices), len(columns)), np.float32)
-    for position, index in enumerate(indices):
-        features[position] = rows[model.prompt, index][columns]
-    return Predictions(np.asarray(indices, dtype=np.intp), *model.predict_features(features), ledger.errors)
+    columns, prompts = layout.column_indices(model.heads_), model._fitted_reader.prompts
+    of_each = [np.empty((len(indices), len(columns)), np.float32) for _ in prompts]
+    for features, prompt in zip(of_each, prompts, strict=True):
+        for position, index in enumerate(indices):
+            features[position] = rows[prompt, index][columns]
+    joined = PromptRows.of(layout.select(model.heads_), len(prompts)).joined(of_each)
+    return Predictions(np.asarray(indices, dtype=np.intp), *model.predict_features(joined), ledger.errors)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,11 +22,13 @@ from savs.classifiers import Method
 from savs.data import ErrorLedger, Example, Label, as_examples
 from savs.data._unread import UnreadColumns, UnreadMarkers
 from savs.errors import BackboneError, DataError
-from savs.layout import Head, HeadLayout
-from savs.model._class_names import option_texts
+from savs.layout import EarlyExit, Head, HeadLayout
+from savs.model._class_names import class_prompts, option_texts
 from savs.model._drift import check_drift, probes_read_once
+from savs.model._learning import Maker
 from savs.model._rows import read_rows
 from savs.model._support_set import as_shot, canonical_order
+from savs.model.explanation import Variant, Where
 
 
 @dataclass(frozen=True)
@@ -375,10 +377,16 @@ class ExampleReader:
     def __init__(self, source: BackboneSource, prompt: str | None) -> None:
         self.source = source
         self.prompt = prompt
+        self.prompts: tuple[str | None, ...] = (prompt,)
         self.options: tuple[str, ...] = ()
         self._template = None if prompt is None else PromptTemplate(prompt)
         self._unread = UnreadColumns(() if self._template is None else self._template.placeholders)
         self._markers = UnreadMarkers()
+
+    @property
+    def prompts_or_none(self) -> Sequence[str] | None:
+        """The prompts where they are several, else None: `prompt` is the only one then."""
+        return None
 
     def prompted(self, examples: Sequence[Any], labels: Sequence[Label] | None = None) -> list[Example]:
         """Return examples with their prompt; the first one that cannot be used raises its `ItemError`.
@@ -392,7 +400,7 @@ class ExampleReader:
         """
         made = as_examples(examples, labels)
         self._unread.warn(made)
-        prompted = made if self._template is None else list(map(self._template.apply, made))
+        prompted = list(map(self._apply, made))
         self._markers.warn(prompted)
         return prompted
 
@@ -401,7 +409,7 @@ class ExampleReader:
         made = as_examples(examples, ledger=ledger)
         self._unread.warn(made)
         placed = dict(zip(ledger.kept(len(made)), made, strict=True))
-        prompted = placed if self._template is None else ledger.collect(self._template.apply, placed)
+        prompted = ledger.collect(self._apply, placed)
         self._markers.warn(prompted.values())
         return prompted
 
@@ -410,6 +418,7 @@ class ExampleReader:
         prompted: Sequence[Example],
         heads: Sequence[Head] | None = None,
         *,
+        exits: Sequence[EarlyExit] = (),
         batch_size: BatchSize = None,
         progress: bool = False,
     ) -> NDArray[np.float32]:
@@ -421,6 +430,8 @@ class ExampleReader:
             As `prompted` returns them.
         heads : sequence of Head, optional
             In the order of the columns.
+        exits : sequence of EarlyExit, optional
+            See `read_rows`.
         batch_size : int or "auto", optional
             See `BackboneSource.in_batches`.
         progress : bool, default=False
@@ -428,13 +439,16 @@ class ExampleReader:
         """
         with self.source.in_batches(batch_size) as backbone:
             options = self.options if heads is not None else ()
-            return read_rows(backbone, prompted, heads, options=options, progress=progress).features
+            return read_rows(
+                backbone, prompted, heads, options=options, exits=exits, progress=progress
+            ).features
 
     def rows_or_errors(
         self,
         examples: Sequence[Any],
         heads: Sequence[Head],
         *,
+        exits: Sequence[EarlyExit] = (),
         max_errors: int,
         batch_size: BatchSize = None,
         progress: bool,
@@ -447,6 +461,8 @@ class ExampleReader:
             Anything that `as_examples` takes.
         heads : sequence of Head
             In the order of the columns.
+        exits : sequence of EarlyExit, optional
+            See `read_rows`.
         max_errors : int
             How many examples may fail; -1 for any number.
         batch_size : int or "auto", optional
@@ -457,18 +473,51 @@ class ExampleReader:
         ledger = ErrorLedger(max_errors)
         prompted = self.readable(examples, ledger)
         with self.source.in_batches(batch_size) as backbone:
-            found = read_rows(
-                backbone,
-                list(prompted.values()),
-                heads,
-                options=self.options,
-                max_errors=ledger.left,
-                progress=progress,
-            )
-        indices = np.asarray(list(prompted), dtype=np.intp)[found.indices]
-        ledger.note_rest(prompted, set(indices.tolist()), found.errors)
-        read = [prompted[index] for index in indices.tolist()]
-        return Extraction(found.features, indices, ledger.errors), read
+            found = self._extracted(backbone, prompted, heads, ledger, exits=exits, progress=progress)
+        return found, [prompted[index] for index in found.indices.tolist()]
+
+    def without_pieces(
+        self, example: Any, pieces: Callable[[Example], Iterable[Variant]]
+    ) -> tuple[list[Example], list[Where]]:
+        """Return an example with its prompt, and without each of some pieces; and what these are.
+
+        Parameters
+        ----------
+        example : object
+            Anything that `as_example` takes.
+        pieces : callable
+            From the example to itself without each piece.
+        """
+        [whole] = self.prompted([example])
+        variants = list(pieces(whole))
+        return [whole, *(one.example for one in variants)], [one.where for one in variants]
+
+    def _apply(self, example: Example) -> Example:
+        return example if self._template is None else self._template.apply(example)
+
+    def _extracted(
+        self,
+        backbone: Backbone,
+        placed: Mapping[int, Example],
+        heads: Sequence[Head],
+        ledger: ErrorLedger,
+        *,
+        exits: Sequence[EarlyExit],
+        progress: bool,
+    ) -> Extraction:
+        """Return the rows that can be read, by position among all; the ledger takes the other errors."""
+        found = read_rows(
+            backbone,
+            list(placed.values()),
+            heads,
+            options=self.options,
+            exits=exits,
+            max_errors=ledger.left,
+            progress=progress,
+        )
+        indices = np.asarray(list(placed), dtype=np.intp)[found.indices]
+        ledger.note_rest(placed, set(indices.tolist()), found.errors)
+        return Extraction(found.features, indices, ledger.errors)
 
     def rows_for_fit(
         self, prompted: Sequence[Example], method: Method, *, progress: bool = False
@@ -520,6 +569,25 @@ class ExampleReader:
         rows = np.empty_like(found)
         rows[order] = found
         return records, rows
+
+    def class_rows(self, classes: Sequence[Label], method: Method) -> NDArray[np.float32]:
+        """Return a row for each class: of its name, put to the model as text before the prompt.
+
+        Parameters
+        ----------
+        classes : sequence of label
+            The classes, sorted.
+        method : Method
+            What is fitted on the rows.
+        """
+        return self.rows_for_fit(self._class_examples(classes), method)
+
+    def _class_examples(self, classes: Sequence[Label]) -> list[Example]:
+        return class_prompts(classes, self.prompt)
+
+    def made_by(self, method: Method, width: int) -> Maker:  # noqa: ARG002
+        """Return what makes the estimator for rows of this many columns: the method itself."""
+        return method
 
     def layout_of(self, width: int) -> HeadLayout:
         """Return the layout of rows of this many columns."""

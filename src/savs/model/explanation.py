@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -32,6 +32,7 @@ __all__ = [
     "HeadEvidence",
     "NearShot",
     "Occlusion",
+    "PromptEvidence",
     "explain_rows",
 ]
 
@@ -216,6 +217,8 @@ class Explanation:
         The shots nearest over all heads in use, by mean cosine.
     occlusion : list of Occlusion
         What matters most first.
+    prompts : list of PromptEvidence
+        With several prompts, what each of them says; ``heads`` and ``agreement_entropy`` are told there.
     """
 
     label: Label
@@ -225,6 +228,7 @@ class Explanation:
     unit: str | None
     nearest: list[NearShot]
     occlusion: list[Occlusion]
+    prompts: list[PromptEvidence] = field(default_factory=list)
 
     __repr__ = short_repr
 
@@ -241,11 +245,35 @@ class Explanation:
             "heads": heads,
             "nearest": [near._asdict() for near in self.nearest],
             "occlusion": occlusion,
+            "prompts": [
+                {"prompt": one.prompt, "weight": one.weight, **one.alone.record()} for one in self.prompts
+            ],
         }
 
     def votes(self) -> dict[Label, int]:
         """Return how many heads are for each class, most first."""
         return dict(Counter(one.vote for one in self.heads).most_common())
+
+
+@dataclass(frozen=True)
+class PromptEvidence:
+    """What one of several prompts says.
+
+    Attributes
+    ----------
+    prompt : str
+        The prompt template.
+    weight : float
+        How much it counts for the answer to all; the weights' sum is 1.
+    alone : Explanation
+        Of the answer that its classifier gives alone.
+    """
+
+    prompt: str
+    weight: float
+    alone: Explanation
+
+    __repr__ = short_repr
 
 
 def explain_rows(
@@ -271,6 +299,8 @@ def explain_rows(
         Their rows, if they are at hand.
     """
     labels: list[Label] = classifier.classes_.tolist()
+    if not classifier.layout_.heads:
+        kept_rows = None  # of the last-layer state alone: no head can be asked
     shots = None if kept_rows is None else _shots(support, kept_rows, classifier)
     opinions = head_opinions(classifier, rows[:1], shots)
     near = None if kept_rows is None else shot_cosines(rows[:1], kept_rows, classifier.layout_)[:, 0]
@@ -282,8 +312,8 @@ def explain_rows(
         agreement_entropy=None if opinions is None else _entropy(opinions, len(labels)),
         heads=[] if opinions is None else _heads(classifier, opinions, near, support.shots),
         unit=None if opinions is None else opinions.unit,
-        nearest=[] if near is None else _nearest(near.mean(axis=0), support.shots),
-        occlusion=_occlusion(logs, answer, labels, wheres),
+        nearest=[] if near is None else nearest_shots(near.mean(axis=0), support.shots),
+        occlusion=occlusions(logs, answer, labels, wheres),
     )
 
 
@@ -308,20 +338,34 @@ def _heads(
             head,
             labels[int(opinions.votes[place, 0])],
             float(opinions.margins[place, 0]),
-            [] if near is None else _nearest(near[place], shots),
+            [] if near is None else nearest_shots(near[place], shots),
         )
         for place, head in enumerate(classifier.layout_.heads)  # the final state, if in use, is none
     ]
 
 
-def _nearest(cosines: NDArray[np.float64], shots: Sequence[Shot]) -> list[NearShot]:
+def nearest_shots(cosines: NDArray[np.float64], shots: Sequence[Shot]) -> list[NearShot]:
+    """Return the shots with the largest cosines, shape (n_shots,)."""
     best = np.argsort(-cosines, kind="stable")[:_NEAREST]
     return [NearShot(shots[i].id, shots[i].label, float(cosines[i])) for i in best.tolist()]
 
 
-def _occlusion(
+def occlusions(
     logs: NDArray[np.float64], answer: int, labels: Sequence[Label], wheres: Sequence[Where]
 ) -> list[Occlusion]:
+    """Return how much the answer hangs on what each variant lacks, what matters most first.
+
+    Parameters
+    ----------
+    logs : ndarray of float64, shape (1 + n_variants, n_classes)
+        Log probabilities of the example, then of each variant.
+    answer : int
+        Index of the example's class.
+    labels : sequence of label
+        The classes.
+    wheres : sequence of Where
+        What each variant lacks.
+    """
     found = [
         Occlusion(where, float(logs[0, answer] - row[answer]), labels[int(row.argmax())])
         for where, row in zip(wheres, logs[1:], strict=True)

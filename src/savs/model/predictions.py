@@ -53,6 +53,8 @@ class Predictions:
         One per example that could not be read, with its id.
     abstentions : Abstentions
         Reasons to abstain from some of the answers, as far as they were asked for.
+    n_layers : ndarray of int, shape (n_ok,), or None
+        How many layers of the decoder each answer needs, of a model that answers early (``exit_early``).
     """
 
     indices: NDArray[np.intp]
@@ -60,6 +62,7 @@ class Predictions:
     proba: NDArray[np.float64]
     errors: list[ItemError]
     abstentions: Abstentions = field(default_factory=Abstentions)
+    n_layers: NDArray[np.intp] | None = None
 
     __repr__ = short_repr
 

@@ -19,14 +19,17 @@ from savs.backbones.option_likelihood import as_scorer
 from savs.classifiers import HeadChange, HeadClassifier, Method
 from savs.classifiers.evidence import find_label_issues, head_opinions, held_out_votes
 from savs.classifiers.head_sets import HeadSet
+from savs.classifiers.prompt_ensemble import PromptEnsembleClassifier, check_takes_prompts
 from savs.data import ErrorLedger, Label, check_labels, check_support, find_test_leakage
 from savs.data.checks import true_labels
 from savs.errors import DataError
 from savs.layout import Head
 from savs.media._hashes import hashed_once
 from savs.model._abstaining import AbstainingModel
-from savs.model._class_names import check_same_names, checked_names, class_prompts
-from savs.model._learning import Learned, learn, learn_class_names, shots_of
+from savs.model._class_names import check_same_names, checked_names
+from savs.model._learning import Learned, Maker, learn, learn_class_names, shots_of
+from savs.model._prompt_evidence import explain_prompts
+from savs.model._prompts import checked_prompts
 from savs.model._saving import HubModel
 from savs.model._source import BackboneSource, BatchSize, ExampleReader, Named
 from savs.model._support_set import LabelIssue, SupportSet, read_alike, warn_of_unlike_inputs
@@ -53,6 +56,11 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
         Prompt template. ``{question}`` stands for the example's own text, any other name in braces for a
         column of its row; without any placeholder the prompt follows the example's own text. By default the
         own text is all.
+    prompts : sequence of str, optional
+        Several prompt templates in its place. Each example is read with every one, its media once where they
+        come first; each prompt has a classifier of its own, and their probabilities are averaged with
+        weights from held-out shots (`savs.classifiers.prompt_ensemble`). A prompt that is clearly worse
+        hardly counts.
     method : str or HeadClassifier, default="sav"
         How heads become a classifier: a name of `savs.classifiers.available_methods` or an
         unfitted estimator.
@@ -68,6 +76,11 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
     heads : HeadSet or sequence of (layer, index), optional
         Only these heads may be used, such as another model's `head_set_`: for methods that keep some, but not
         ``"sav"`` (``"votes"`` is the same rule and takes them).
+    exit_early : float, optional
+        Answer from the lower layers where they are sure enough, and run the others only for the rest: the
+        share of answers that may become wrong by that, such as 0.005, estimated on held-out shots. With few
+        shots nothing may be answered early; ``selection_report_["exit_early"]`` says so. Not with `heads`,
+        and not for methods that need the last-layer state or class names.
     store : path, optional
         Folder of a feature store, created if it does not exist: the features of an example are kept in it and
         never computed again, whatever the labels, the method or other settings.
@@ -81,14 +94,18 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
     classes_ : ndarray of shape (n_classes,)
         The labels, sorted.
     heads_ : list of Head
-        The heads in use, best first where the method ranks them.
+        The heads in use, best first where the method ranks them; with several prompts those of any.
     head_scores_ : ndarray, shape (layout.n_heads,), or None
-        Score of every head in layout order, hits on the shots for ``"sav"``; None where heads are not ranked.
+        Score of every head in layout order, hits on the shots for ``"sav"``; None where heads are not ranked,
+        and with several prompts.
+    prompt_weights_ : dict of str to float
+        How much each prompt counts.
     estimate_ : Estimate or None
         Accuracy to expect on new examples: cross-validated over the shots, every choice repeated.
     selection_report_ : dict
         ``head_stability``, the mean overlap (Jaccard) of the heads in use between fits without some shots;
-        for ``"auto"`` also what it compared, what it chose and why.
+        for ``"auto"`` also what it compared, what it chose and why; with several prompts that of each one
+        under ``prompts``, with its ``weight`` and its ``log_loss`` on held-out shots.
     out_of_fold_log_proba_ : ndarray of float64, shape (n_shots, n_classes)
         Log probabilities behind the estimate, rows as ``shots_`` sorted by content digest; NaN rows could not
         be left out.
@@ -128,21 +145,25 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
         backbone: Backbone | BackboneSource | str | os.PathLike[str],
         *,
         prompt: str | None = None,
+        prompts: Sequence[str] | None = None,
         method: str | HeadClassifier = "sav",
         n_heads: int | str | None = None,
         scoring: str | None = None,
         priors: str | Mapping[Label, float] | None = None,
         heads: HeadSet | Sequence[tuple[int, int]] | None = None,
+        exit_early: float | None = None,
         store: str | os.PathLike[str] | None = None,
     ) -> None:
         self.store = store
         self.backbone = backbone
         self.prompt = prompt
+        self.prompts = prompts
         self.method = method
         self.n_heads = n_heads
         self.scoring = scoring
         self.priors = priors
         self.heads = heads
+        self.exit_early = exit_early
         self._learned: Learned | None = None
         self._fingerprint: dict[str, Any] = {}
         self._canary: Canary | None = None  # of a saved classifier
@@ -154,11 +175,13 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
         backbone: Any,
         *,
         prompt: str | None = None,
+        prompts: Sequence[str] | None = None,
         method: str | HeadClassifier = "sav",
         n_heads: int | str | None = None,
         scoring: str | None = None,
         priors: str | Mapping[Label, float] | None = None,
         heads: HeadSet | Sequence[tuple[int, int]] | None = None,
+        exit_early: float | None = None,
         lazy: bool = False,
         store: str | os.PathLike[str] | None = None,
         **load_options: Any,
@@ -170,7 +193,7 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
         backbone : str, Path or transformers model
             ``"tiny"`` for the bundled model, a folder in hub layout, a hub id, or a model object (then
             `processor` is needed).
-        prompt, method, n_heads, scoring, priors, heads
+        prompt, prompts, method, n_heads, scoring, priors, heads, exit_early
             As for `SAVModel`.
         lazy : bool, default=False
             Load the backbone only when it is first needed: `fit` checks the shots before.
@@ -191,11 +214,13 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
         model = cls(
             source,
             prompt=prompt,
+            prompts=prompts,
             method=method,
             n_heads=n_heads,
             scoring=scoring,
             priors=priors,
             heads=heads,
+            exit_early=exit_early,
             store=store,
         )
         if not lazy:
@@ -214,7 +239,8 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
         state = "not fitted"
         if self._learned is not None:
             state = f"{len(self.classes_)} classes, {len(self.heads_)} heads"
-        return f"{type(self).__name__}({backbone}, {self._asked().name}, {state}, prompt={self.prompt!r})"
+        asked = f"prompt={self.prompt!r}" if self.prompts is None else f"prompts={list(self.prompts)!r}"
+        return f"{type(self).__name__}({backbone}, {self._asked().name}, {state}, {asked})"
 
     @hashed_once()
     def fit(
@@ -256,7 +282,7 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
         The order of the examples does not matter: they are read in the order of their content's digests, and
         a classifier saved from them holds the same bytes.
         """
-        method, reader = self._asked(), ExampleReader(self._source, self.prompt)
+        method, reader = self._asked(), self._new_reader()
         shots = reader.prompted(examples, labels)
         check_support(shots)
         records, rows = reader.read_shots(shots, method, progress=progress)
@@ -282,15 +308,17 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
         ----------
         [HEC] arXiv:2603.24181, HEC-T.
         """
-        method, reader = self._asked(), ExampleReader(self._source, self.prompt)
+        method, reader = self._asked(), self._new_reader()
         names = checked_names(method, classes)
-        layout, prompts = self.backbone.layout, None
+        layout, prototypes = self.backbone.layout, None
+        maker: Maker = method
         if method.needs_options:
             as_scorer(self.backbone)
             layout = layout.with_options(len(names))
         if method.needs_prototypes:
-            prompts = reader.rows_for_fit(class_prompts(names, self.prompt), method)
-        learned = learn_class_names(method, layout, names, prompts)
+            prototypes = reader.class_rows(names, method)
+            maker, layout = reader.made_by(method, prototypes.shape[1]), reader.layout_of(prototypes.shape[1])
+        learned = learn_class_names(maker, layout, names, prototypes)
         none = SupportSet((), np.empty((0, layout.width), np.float32))
         self._keep(method, reader, learned, [], none)
         return self
@@ -475,12 +503,19 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
             return np.asarray(self._fitted.restricted.predict(features))
         if on_error != "collect":
             raise ValueError(f"on_error must be 'raise' or 'collect', got {on_error!r}")
+        whole = abstention_policy is not None and abstention_policy.detector is not None
         found, read = self._fitted_reader.rows_or_errors(
-            examples, self.heads_, max_errors=max_errors, batch_size=batch_size, progress=progress
+            examples,
+            self.heads_,
+            exits=() if whole else self._fitted.exits,
+            max_errors=max_errors,
+            batch_size=batch_size,
+            progress=progress,
         )
         warn_of_unlike_inputs(self.shots_, read)
         labels, proba = self.predict_features(found.features)
-        answers = Predictions(found.indices, labels, proba, found.errors)
+        n_layers = self._fitted.layers_passed(found.features)
+        answers = Predictions(found.indices, labels, proba, found.errors, n_layers=n_layers)
         if abstention_policy is None:
             return answers
         shares = np.exp(self._log_proba(found.features)) if labels else proba
@@ -540,6 +575,8 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
     ) -> NDArray[Any]:
         """Return the label that each head votes for, shape (n_examples, n_kept_heads), best head first.
 
+        With several prompts: first those of the heads that the first prompt uses, then of the next one.
+
         Parameters
         ----------
         examples, batch_size, progress
@@ -551,7 +588,7 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
             If the method's heads do not vote one by one.
         """
         classifier = self._fitted.restricted
-        features = self._kept_features(examples, batch_size=batch_size, progress=progress)
+        features = self._kept_features(examples, batch_size=batch_size, progress=progress, whole=True)
         opinions = head_opinions(classifier, features)
         if opinions is None:
             raise DataError(f"the heads of method {self.method_.name!r} do not vote one by one; see explain")
@@ -594,6 +631,7 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
         right = [key_of(one) == key_of(other) for one, other in zip(truth, answers, strict=True)]
         return float(np.average(right, weights=sample_weight))
 
+    @hashed_once()
     def find_test_leakage(self, examples: Sequence[Any]) -> list[int]:
         """Return the indices of examples whose prompted content, text and media bytes, is that of a shot.
 
@@ -646,20 +684,21 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
 
         Notes
         -----
-        One forward pass per tile and word, in batches. Nearest shots, and votes of heads for methods whose
-        heads do not vote one by one, need the shots' rows: those of a saved classifier if it was saved with
-        ``keep_shots=True``.
+        With several prompts the text is the example's own, and ``prompts`` of the answer has the evidence of
+        each prompt alone. One forward pass per tile and word, in batches. Nearest shots, and votes of heads
+        for methods whose heads do not vote one by one, need the shots' rows: those of a saved classifier if
+        it was saved with ``keep_shots=True``.
         """
         if isinstance(tiles, bool) or not isinstance(tiles, int) or tiles < 0:
             raise ValueError(f"tiles must be 0 or more, got {tiles!r}")
         classifier = self._fitted.restricted
-        [whole] = self._fitted_reader.prompted([example])
-        warn_of_unlike_inputs(self.shots_, [whole])
-        variants = list(occluded(whole, tiles))
-        asked = [whole, *(variant.example for variant in variants)]
+        asked, wheres = self._fitted_reader.without_pieces(example, lambda whole: occluded(whole, tiles))
+        warn_of_unlike_inputs(self.shots_, asked[:1])
         rows = self._fitted_reader.rows(asked, self.heads_, progress=progress)
-        wheres = [variant.where for variant in variants]
-        return explain_rows(classifier, rows, wheres, self._support, self._kept_shot_rows())
+        kept = self._kept_shot_rows()
+        if isinstance(classifier, PromptEnsembleClassifier):
+            return explain_prompts(classifier, self._reader.prompts, rows, wheres, self._support, kept)
+        return explain_rows(classifier, rows, wheres, self._support, kept)
 
     def head_vectors(
         self,
@@ -683,8 +722,10 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
         Returns
         -------
         ndarray of float32, shape (n_examples, width)
+            With several prompts the rows of each stand side by side, heads first, last-layer states behind
+            those of all prompts.
         """
-        reader = ExampleReader(self._source, self.prompt) if self._learned is None else self._reader
+        reader = self._new_reader() if self._learned is None else self._reader
         prompted = reader.prompted(examples)
         rows = reader.rows(prompted, heads, batch_size=batch_size, progress=progress)
         warn_of_unlike_inputs([] if self._learned is None else self.shots_, prompted)
@@ -696,13 +737,18 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
             check_same_names(reader.options, support.labels)
         if method.needs_prototypes:
             names = np.unique(np.asarray(support.labels)).tolist()
-            prototypes = reader.rows_for_fit(class_prompts(names, reader.prompt), method)
-        layout = reader.layout_of(support.known_rows().shape[1])
-        self._keep(method, reader, learn(method, support, layout, prototypes), records, support)
+            prototypes = reader.class_rows(names, method)
+        width = support.known_rows().shape[1]
+        maker, layout = reader.made_by(method, width), reader.layout_of(width)
+        self._keep(method, reader, learn(maker, support, layout, prototypes), records, support)
 
     def _asked(self) -> Method:
         chosen = self.heads.heads if isinstance(self.heads, HeadSet) else self.heads
-        return Method(self.method, self.n_heads, self.scoring, self.priors, chosen)
+        method = Method(
+            self.method, self.n_heads, self.scoring, self.priors, chosen, exit_early=self.exit_early
+        )
+        check_takes_prompts(method, len(checked_prompts(self.prompt, self.prompts)))
+        return method
 
     def _change(self, records: list[Shot], support: SupportSet) -> HeadChange:
         before = set(self.heads_)
