@@ -23,6 +23,7 @@ from savs.errors import DataError
 from savs.layout import HeadLayout
 
 LAYOUT = HeadLayout.uniform(2, 3, 4)
+STATE = LAYOUT.with_state(5)
 FEW = ("hec_v_loo", "kernel_ridge", "lda")
 
 
@@ -225,3 +226,88 @@ def test__auto__large_table__two_folds_experts_only(monkeypatch):
     assert set(fitted.selection_report_["candidates"]) == {*DEFAULT_ESTIMATORS, "ensemble"}
     assert "not compared" in fitted.skipped_["hec_v"]
     assert estimate_of(fitted, rows, codes).n == 24
+
+
+# Few shots.
+
+
+@pytest.mark.parametrize(
+    ("counts", "names"),
+    [
+        ((1, 1, 1), ["hec_v_loo", "kernel_ridge", "last_state"]),
+        ((1, 20, 20), ["lda", "last_state"]),
+        ((2, 2, 2), ["lda", "last_state"]),
+        ((3, 3, 4), [*DEFAULT_ESTIMATORS, "last_state"]),
+    ],
+)
+@pytest.mark.parametrize("kind", [EnsembleClassifier, AutoClassifier])
+def test__few_shots__base_estimators_that_can_use_them(kind, counts, names):
+    rng = np.random.default_rng(0)
+    codes = np.repeat(np.arange(3), counts)
+    rows = rng.standard_normal((len(codes), STATE.width)) + 0.2 * rng.standard_normal((3, STATE.width))[codes]
+    fitted = kind(layout=STATE).fit(rows, codes)
+    assert list(fitted.estimators_) == names
+    assert sum(fitted.weights_.values()) == pytest.approx(1)
+    if min(counts) == max(counts) == 1:
+        assert fitted.weights_ == {"hec_v_loo": 0.25, "kernel_ridge": 0.25, "last_state": 0.5}
+        assert fitted.temperature_ == 1
+
+
+@pytest.mark.parametrize("kind", [EnsembleClassifier, AutoClassifier])
+def test__few_shots__named_estimators__count_alike(kind):
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((3, STATE.width))
+    names = ["hec_v_loo", "lda", "last_state"]
+    fitted = kind(names, layout=STATE).fit(rows, [0, 1, 2])
+    assert fitted.weights_ == pytest.approx(dict.fromkeys(names, 1 / 3))
+
+
+def test__two_shots__weights_by_the_losses_of_refits_and_nothing_left_out():
+    rng = np.random.default_rng(1)
+    codes = np.repeat(np.arange(3), 2)
+    rows = rng.standard_normal((6, STATE.width)) + 3 * np.eye(3)[codes] @ rng.standard_normal(
+        (3, STATE.width)
+    )
+    rows[:, LAYOUT.width :] = rng.standard_normal((6, 5))  # the state knows nothing
+    fitted = AutoClassifier(layout=STATE).fit(rows, codes)
+    losses = np.zeros(2)
+    for fold in nested_folds(codes, 5):
+        rest = np.setdiff1d(np.arange(6), fold)
+        for place, name in enumerate(("lda", "last_state")):
+            refitted = make_base_estimator(name, STATE).fit(rows[rest], codes[rest])
+            losses[place] -= (
+                refitted.predict_log_proba(rows[fold])[np.arange(len(fold)), codes[fold]].sum() / 6
+            )
+    wanted = np.exp(-4 * losses) / np.exp(-4 * losses).sum()
+    assert list(fitted.weights_.values()) == pytest.approx(wanted)
+    assert fitted.weights_["lda"] > 0.8
+    assert "fewer than three shots" in fitted.selection_report_["why"]
+    assert fitted.skipped_.keys() == {"votes", "hec_v"}
+
+
+def test__one_class_of_one_shot__is_answered():
+    """Twenty shots of the others must not leave it without an answer."""
+    rng = np.random.default_rng(2)
+    layout = HeadLayout.uniform(4, 6, 8)
+    means = 0.6 * rng.standard_normal((2, layout.width))
+    recalls = []
+    for _ in range(10):
+        codes = np.repeat([0, 1], [1, 20])
+        rows = means[codes] + rng.standard_normal((21, layout.width))
+        queries = means[0] + rng.standard_normal((50, layout.width))
+        fitted = AutoClassifier(layout=layout).fit(rows, codes)
+        recalls.append((fitted.predict(queries) == 0).mean())
+    assert np.mean(recalls) > 0.8
+    assert min(recalls) > 0.4
+
+
+@pytest.mark.parametrize("name", ["hec_v", "hec_v_loo", "mean_proba", "calm"])
+def test__one_shot_per_class__heads_that_tell_the_shots_apart_are_first(name):
+    rng = np.random.default_rng(3)
+    layout = HeadLayout.uniform(4, 6, 8)
+    rows = 1.0 + 0.05 * rng.standard_normal((3, layout.width))
+    told = layout.heads[15:20]
+    for head in told:
+        rows[:, layout.columns(head)] = 3 * rng.standard_normal((3, 8))
+    fitted = make_method(name, layout, n_heads=5).fit(rows, [0, 1, 2])
+    assert set(fitted.heads_) == set(told)

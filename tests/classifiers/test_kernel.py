@@ -115,32 +115,52 @@ def test__discriminant_left_out__refit_without_the_shot__equal(counts, ridge):
     ((scores, parameters),) = leave_one_out_gaussian_scores(coordinates, shots, np.array([ridge]))
     d = coordinates.shape[1]
 
-    def gaussian(points, codes, query):
+    def parts(points, codes):
         means = np.array([points[codes == k].mean(axis=0) for k in range(3)])
         scatter = sum(np.outer(p - means[c], p - means[c]) for p, c in zip(points, codes, strict=True))
         precision = np.linalg.inv(scatter / d + ridge * np.trace(scatter) / (len(codes) - 1) / d * np.eye(d))
-        return np.array([-0.5 * (query - m) @ precision @ (query - m) for m in means])
+        return means, precision
 
+    def gaussian(points, codes, query, noise):
+        means, precision = parts(points, codes)
+        scores = [-0.5 * (query - m) @ precision @ (query - m) for m in means]
+        return np.array(scores) + 0.5 * noise / np.bincount(codes)
+
+    deviations = []
+    for shot, code in enumerate(shots.codes):
+        rest = np.arange(len(shots.codes)) != shot
+        means, precision = parts(coordinates[rest], shots.codes[rest])
+        off, n = coordinates[shot] - means[code], counts[code]
+        deviations.append(off @ precision @ off * (n - 1) / n)
+    deviations = np.array(deviations)
     for shot in range(len(shots.codes)):
         rest = np.arange(len(shots.codes)) != shot
-        wanted = gaussian(coordinates[rest], shots.codes[rest], coordinates[shot])
+        noise = deviations[rest].mean()
+        wanted = gaussian(coordinates[rest], shots.codes[rest], coordinates[shot], noise)
         assert scores[shot] == pytest.approx(wanted, rel=1e-6, abs=1e-7)
-    whole = np.array([gaussian(coordinates, shots.codes, one) for one in coordinates])
+    noise = deviations.mean()
+    whole = np.array([gaussian(coordinates, shots.codes, one, noise) for one in coordinates])
     linear = coordinates @ parameters["weights"].T + parameters["offsets"]
     assert linear - linear[:, :1] == pytest.approx(whole - whole[:, :1], abs=1e-7)
 
 
-def test__head_losses__plain_loop__equal():
+@pytest.mark.parametrize("counts", [(5, 4, 6), (1, 4, 6), (1, 1, 1)])
+def test__head_losses__plain_loop__equal(counts):
     from savs.classifiers import GaussianRule
 
-    shots = make()
+    shots, rule = make(counts), GaussianRule(unbiased=True)
+    weights = [1 / (3 * counts[code]) for code in shots.codes]
     logs, errors = [], []
     for block in shots.blocks():
         for vectors in block.vectors:
-            scores = GaussianRule().held_out_scores(vectors[None], shots)[0]
+            scores = rule.held_out_scores(vectors[None].copy(), shots)[0]
+            own = rule.scores(vectors[None], rule.fit(vectors[None].copy(), shots), shots.codes)[0]
+            sole = np.array(counts)[shots.codes] == 1
+            scores[sole] = own[sole]
             true = [softmax(row / 10)[code] for row, code in zip(scores, shots.codes, strict=True)]
-            logs.append(-np.mean(np.log(true)))
-            errors.append(np.mean([r.argmax() != c for r, c in zip(scores, shots.codes, strict=True)]))
+            logs.append(-np.dot(weights, np.log(true)))
+            wrong = [row.argmax() != code for row, code in zip(scores, shots.codes, strict=True)]
+            errors.append(np.dot(weights, wrong))
     assert head_losses(shots, "log_loss") == pytest.approx(logs)
     assert head_losses(shots, "error") == pytest.approx(errors)
 

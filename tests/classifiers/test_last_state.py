@@ -17,7 +17,7 @@ from savs.classifiers import (
 )
 from savs.classifiers._support_set import Shots
 from savs.classifiers.cross_validation import estimate_classifier
-from savs.classifiers.ensemble import DEFAULT_ESTIMATORS, default_estimators, make_base_estimator
+from savs.classifiers.ensemble import DEFAULT_ESTIMATORS, make_base_estimator
 from savs.classifiers.last_state import LastStateClassifier
 from savs.errors import ActivationError
 from savs.layout import HeadLayout
@@ -96,7 +96,6 @@ def test__state_readers__through_json__same_bits(kind):
 
 def test__mixture__rows_with_and_without_state__its_experts():
     rows, codes, _ = make()
-    assert default_estimators(HEADS) == DEFAULT_ESTIMATORS
     assert list(EnsembleClassifier(layout=LAYOUT).fit(rows, codes).estimators_) == [
         *DEFAULT_ESTIMATORS,
         "last_state",

@@ -152,9 +152,9 @@ def test__methods_of_heads__likelihoods_behind_them__same_answers_as_without(nam
 
 
 def test__ensembles__rows_with_likelihoods__one_base_estimator_more():
-    assert default_estimators(LAYOUT) == (*DEFAULT_ESTIMATORS, "last_state", "option_likelihood")
-    assert default_estimators(HEADS.with_options(3)) == (*DEFAULT_ESTIMATORS, "option_likelihood")
     rows, codes, queries, truth = make()
+    expected = (*DEFAULT_ESTIMATORS, "last_state", "option_likelihood")
+    assert default_estimators(Shots(rows, codes, 3, LAYOUT)) == expected
     whole = make_method("ensemble", LAYOUT).fit(rows, codes)
     blind = make_method("ensemble", HEADS).fit(rows[:, : HEADS.width], codes)
     assert whole.heads_[-2:] == [(3, -1), (3, -2)]

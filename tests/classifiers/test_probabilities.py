@@ -10,6 +10,7 @@ from savs.classifiers._probabilities import (
     log_losses,
     log_softmax,
     softmax,
+    untested_temperature,
 )
 
 
@@ -45,6 +46,23 @@ def test__temperature__all_right__not_certain():
 def test__temperature__nothing_to_fit__one():
     assert fit_temperature(np.zeros((4, 2)), np.array([0, 1, 0, 1])) == 1
     assert fit_temperature(np.empty((0, 2)), np.empty(0, dtype=int)) == 1
+
+
+def test__untested_temperature__log_odds_of_the_shots_are_4_on_average():
+    scores, codes = np.random.default_rng(0).standard_normal((5, 3)), np.array([0, 2, 1, 1, 0])
+    scores[np.arange(5), codes] += 3
+    scaled = scores / untested_temperature(scores, codes)
+    odds = [
+        scaled[i, code] - scaled[i, other]
+        for i, code in enumerate(codes)
+        for other in {0, 1, 2} - {int(code)}
+    ]
+    assert np.mean(odds) == pytest.approx(4)
+    assert untested_temperature(1000 * scores, codes) == pytest.approx(
+        1000 * untested_temperature(scores, codes)
+    )
+    assert untested_temperature(-scores, codes) == 1
+    assert untested_temperature(np.zeros((2, 2)), np.array([0, 1])) == 1
 
 
 def test__softmax__huge_scores__finite():

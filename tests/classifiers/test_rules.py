@@ -41,11 +41,10 @@ def cosine_oracle(vectors, codes, query):
     ]
 
 
-def gaussian_oracle(vectors, codes, query, oas=False, prior=False):
-    """[HEC] equations in plain numpy, one head, one query."""
+def gaussian_parts(vectors, codes, oas=False):
+    """[HEC] means and precision in plain numpy, one head."""
     unit = [v / np.linalg.norm(v) for v in vectors]
-    x = query / np.linalg.norm(query)
-    n_classes, n, d = max(codes) + 1, len(codes), len(query)
+    n_classes, n, d = max(codes) + 1, len(codes), len(vectors[0])
     means = [
         np.mean([u for u, c in zip(unit, codes, strict=True) if c == k], axis=0) for k in range(n_classes)
     ]
@@ -59,9 +58,37 @@ def gaussian_oracle(vectors, codes, query, oas=False, prior=False):
     else:
         s = scatter / (n - 1)
         precision = d * np.linalg.pinv((n - 1) * s + np.trace(s) * np.eye(d))
+    return means, precision
+
+
+def gaussian_oracle(vectors, codes, query, oas=False, prior=False):
+    means, precision = gaussian_parts(vectors, codes, oas)
+    x = query / np.linalg.norm(query)
     scores = [-0.5 * (x - mean) @ precision @ (x - mean) for mean in means]
-    shares = [np.mean([c == k for c in codes]) for k in range(n_classes)]
+    shares = [np.mean([c == k for c in codes]) for k in range(len(means))]
     return np.array(scores) + (np.log(shares) if prior else 0)
+
+
+def deviations(vectors, codes):
+    """Squared deviation of each shot from its class as the others see it, without the others' own noise."""
+    found = {}
+    for shot, code in enumerate(codes):
+        n = codes.count(code)
+        if n == 1:
+            continue
+        rest = [i for i in range(len(codes)) if i != shot]
+        means, precision = gaussian_parts([vectors[i] for i in rest], [codes[i] for i in rest])
+        off = vectors[shot] / np.linalg.norm(vectors[shot]) - means[code]
+        found[shot] = off @ precision @ off * (n - 1) / n
+    return found
+
+
+def noise_of_means(vectors, codes, held_out=None):
+    """What the scores of the classes lack for the noise of their means."""
+    others = [value for shot, value in deviations(vectors, codes).items() if shot != held_out]
+    left = [code for shot, code in enumerate(codes) if shot != held_out]
+    noise = np.mean(others) if others else 0.0
+    return np.array([0.5 * noise / left.count(k) for k in range(max(codes) + 1)])
 
 
 def nearest_oracle(vectors, codes, query, center, beta):
@@ -93,6 +120,8 @@ def test__scores__plain_loop__equal(name):
         center = vectors[head].mean(axis=0)
         for row, query in enumerate(queries[:, head]):
             wanted = oracle(name, vectors[head], shots.codes.tolist(), query, center)
+            if name == "gaussian":
+                wanted = wanted + noise_of_means(vectors[head], shots.codes.tolist())
             assert up_to_constant(found[head, row]) == pytest.approx(up_to_constant(wanted), abs=1e-9)
 
 
@@ -110,6 +139,8 @@ def test__left_out__refit_without_the_shot__equal(name, counts):
         for head in range(3):
             center = vectors[head].mean(axis=0)  # the center knows no labels and stays
             wanted = oracle(name, vectors[head][rest], codes, vectors[head][shot], center)
+            if name == "gaussian":
+                wanted = wanted + noise_of_means(vectors[head], shots.codes.tolist(), shot)
             assert up_to_constant(found[head, shot]) == pytest.approx(up_to_constant(wanted), abs=1e-8)
 
 
@@ -178,6 +209,40 @@ def test__gaussian__larger_ridge__nearer_to_centroids():
                 for k in range(3)
             ]
             assert wide[head, shot].argmax() == np.argmin(far)
+
+
+def test__unbiased__class_of_one_shot_among_many__is_answered_as_often():
+    """In many dimensions, one shot lies farther from the others of its class than their mean does."""
+    dim, n_many = 64, 40
+    layout, rng = HeadLayout.uniform(1, 1, dim), np.random.default_rng(0)
+    centers = np.zeros((2, dim))
+    centers[:, 0] = -2.0, 2.0
+
+    def draw(code, n):
+        return centers[code] + rng.standard_normal((n, dim)) / 2
+
+    hits = {True: [], False: []}
+    for _ in range(20):
+        shots = Shots(
+            np.concatenate([draw(0, 1), draw(1, n_many)]), np.repeat([0, 1], [1, n_many]), 2, layout
+        )
+        queries = np.concatenate([draw(0, 50), draw(1, 50)])[None]
+        for unbiased, found in hits.items():
+            rule = GaussianRule(unbiased=unbiased)
+            scores = rule.scores(queries, rule.fit(vectors_of(shots), shots), shots.codes)[0]
+            answers = scores.argmax(axis=1)
+            found.append([(answers[:50] == 0).mean(), (answers[50:] == 1).mean()])
+    sole, many = np.mean(hits[True], axis=0)
+    assert abs(sole - many) < 0.1
+    assert min(sole, many) > 0.75
+    assert np.mean(hits[False], axis=0)[0] < sole - 0.2
+
+
+def test__unbiased__as_many_shots_of_each_class__fit_unchanged():
+    shots = make((4, 4, 4))
+    vectors = vectors_of(shots)
+    plain, unbiased = (GaussianRule(unbiased=way).fit(vectors.copy(), shots) for way in (False, True))
+    assert np.array_equal(plain["offsets"], unbiased["offsets"])
 
 
 def test__nearest__far_class__no_underflow():

@@ -251,6 +251,10 @@ def test__fault_13__every_class_has_one_shot__warning_that_no_head_was_scored():
     with pytest.warns(DataWarning, match="every class has one shot: no head can be scored"):
         SAVModel(FakeBackbone(layout=LAYOUT), n_heads=5).fit(TEXTS[:3], LABELS[:3])
     SAVModel(FakeBackbone(layout=LAYOUT), n_heads=5).fit(TEXTS[:4], LABELS[:4])
+    for method in ("hec_v", "hec_v_loo", "mean_proba", "auto"):  # these rank heads by single shots, too
+        SAVModel(FakeBackbone(layout=LAYOUT), method=method, n_heads=None if method == "auto" else 5).fit(
+            TEXTS[:3], LABELS[:3]
+        )
 
 
 class OrderedBackbone(FakeBackbone):

@@ -119,6 +119,34 @@ def fit_temperature(scores: NDArray[np.float64], codes: NDArray[np.intp]) -> flo
     return spread * _best(scores / spread, codes, coarse * _FINE_STEPS)
 
 
+_UNTESTED_LOG_ODDS = 4.0
+"""Log odds that shots get on average where none can be held out; docs/LOG.md has the measurements."""
+
+
+def untested_temperature(scores: NDArray[np.float64], codes: NDArray[np.intp]) -> float:
+    """Return a temperature from the scores of the shots that they were fitted on.
+
+    Such scores say nothing of errors, so the temperature is one that gives the shots themselves log odds of 4
+    against another class, on average over shots and classes.
+
+    Parameters
+    ----------
+    scores : ndarray of float64, shape (n_shots, n_classes)
+        Scores of the shots.
+    codes : ndarray of int, shape (n_shots,)
+        Their classes.
+
+    Returns
+    -------
+    float
+        1 where the scores of the shots do not favor their classes.
+    """
+    n_classes = scores.shape[1]
+    true = np.take_along_axis(scores, codes[:, None], axis=1)
+    margin = float((true - scores).sum(axis=1).mean()) / (n_classes - 1)
+    return margin / _UNTESTED_LOG_ODDS if margin > 0 else 1.0
+
+
 def is_log_proba_table(array: NDArray[Any], n_classes: int) -> bool:
     """Return whether an array holds finite float64 log probabilities of held-out shots, or NaN in whole rows.
 

@@ -16,6 +16,7 @@ from savs.classifiers._support_set import Shots, nested_folds
 from savs.classifiers.base import FittedScores
 from savs.classifiers.ensemble import (
     EnsembleClassifier,
+    are_few,
     ensemble_weights,
     fit_base_estimators,
     mix,
@@ -40,7 +41,8 @@ class AutoClassifier(EnsembleClassifier):
     """Ensemble of methods, or one method, as the shots decide by nested leave-one-out.
 
     The base estimators' probabilities are averaged with weights ``exp(-4 loss)`` of their log losses on
-    held-out shots, with two exceptions. A base estimator that does worse than that ensemble by more than two
+    held-out shots, times `shares_before_losses`. From three shots of every class on, there are two
+    exceptions. A base estimator that does worse than that ensemble by more than two
     standard errors of the paired losses leaves it. A single candidate that is as good (no held-out shot
     wrong, and no larger loss) replaces it; of several the simplest. A candidate that is only better than the
     ensemble does not:
@@ -87,7 +89,8 @@ class AutoClassifier(EnsembleClassifier):
         names, mixed, self.skipped_ = self._candidates(shots)
         folds = self.cross_validation_folds(shots)
         logs = _nested_logs(names, shots, folds)
-        choice = _choose(logs, shots.codes, mixed)
+        pool = self._pool(names, mixed, shots)
+        choice = _choose(logs, shots.codes, pool)
         self.chosen_ = [names[position] for position in choice.places]
         self.weights_ = dict(zip(self.chosen_, choice.weights.tolist(), strict=True))
         self.selection_report_ = {
@@ -96,7 +99,7 @@ class AutoClassifier(EnsembleClassifier):
             "why": choice.why,
             "skipped": self.skipped_,
             "n_folds": len(folds),
-            **_compared(names, logs, shots.codes, mixed),
+            **_compared(names, logs, shots.codes, pool),
         }
         self.estimators_ = fit_base_estimators(self.chosen_, shots)
         return self._mixed_scores(shots)
@@ -104,11 +107,16 @@ class AutoClassifier(EnsembleClassifier):
     def _candidates(self, shots: Shots) -> tuple[list[str], list[int], dict[str, str]]:
         """Return names, the places of the base estimators among them, and what is skipped for what reason."""
         estimators, skipped = usable_estimators(self.estimators, shots)
-        simple = () if shots.is_large else _SIMPLE
+        simple = () if shots.is_large or are_few(shots) else _SIMPLE
         names = list(dict.fromkeys((*simple, *estimators)))
         for name in set(_SIMPLE) - set(names):
-            skipped[name] = "not compared on so many shots and classes"
+            few = "not compared where some class has fewer than three shots"
+            skipped[name] = few if are_few(shots) else "not compared on so many shots and classes"
         return names, [names.index(name) for name in estimators], skipped
+
+    def _pool(self, names: Sequence[str], mixed: list[int], shots: Shots) -> _Pool:
+        shares = self._shares([names[place] for place in mixed], shots)
+        return _Pool(mixed, shares, by_losses=not are_few(shots))
 
     def cross_validation_folds(self, shots: Shots) -> list[NDArray[np.intp]]:
         """Return the folds that candidates are compared on; two for large tables of shots by classes."""
@@ -141,7 +149,8 @@ class AutoClassifier(EnsembleClassifier):
             NaN for shots that no fold leaves out.
         """
         names, mixed, _ = self._candidates(shots)
-        return _nested_choice(_nested_logs(names, shots, folds), shots.codes, mixed, folds)
+        pool = self._pool(names, mixed, shots)
+        return _nested_choice(_nested_logs(names, shots, folds), shots.codes, pool, folds)
 
     def _state_settings(self) -> dict[str, Any]:
         return {**super()._state_settings(), "selection_report": self.selection_report_}
@@ -173,6 +182,14 @@ def _refitted_logs(
     return logs
 
 
+class _Pool(NamedTuple):
+    """Places of the base estimators among the candidates, and how they are weighed."""
+
+    places: list[int]
+    shares: NDArray[np.float64]
+    by_losses: bool  # whether losses may take one out, or put one candidate in the place of all
+
+
 class _Choice(NamedTuple):
     """Places of the candidates in use, their weights, and why."""
 
@@ -181,39 +198,45 @@ class _Choice(NamedTuple):
     why: str
 
 
-def _choose(logs: NDArray[np.float64], codes: NDArray[np.intp], mixed: Sequence[int]) -> _Choice:
+def _choose(logs: NDArray[np.float64], codes: NDArray[np.intp], pool: _Pool) -> _Choice:
     """Return which candidates are used from the log probabilities of held-out shots."""
     tested = np.isfinite(logs[0]).all(axis=1)
     if tested.sum() < 2:
         why = "no class has two shots, so nothing could be compared: all base estimators are mixed"
-        return _Choice(list(mixed), np.full(len(mixed), 1 / len(mixed)), why)
+        return _Choice(pool.places, pool.shares, why)
     logs, codes = logs[:, tested], codes[tested]
     losses = _losses(logs, codes)
-    of_whole = _losses(_whole(logs, losses, mixed)[None], codes)[0]
+    if not pool.by_losses:
+        why = (
+            "some class has fewer than three shots: held-out shots do no more than weigh the base estimators"
+        )
+        return _Choice(pool.places, ensemble_weights(losses[pool.places].mean(axis=1), pool.shares), why)
+    of_whole = _losses(_whole(logs, losses, pool)[None], codes)[0]
     hits = (logs.argmax(axis=2) == codes).sum(axis=1)
     as_good = (hits == len(codes)) & (losses.mean(axis=1) <= of_whole.mean() + 1e-12)
     if as_good.any():
         why = "it is right on every held-out shot and no less sure than the ensemble"
         return _Choice([int(as_good.argmax())], np.ones(1), why)
     difference, error = _paired(losses, of_whole)
-    kept = [p for p in mixed if difference[p] <= _SAFE * error[p]] or list(mixed)
+    safe = difference[pool.places] <= _SAFE * error[pool.places]
+    safe |= not safe.any()
+    kept = np.array(pool.places)[safe]
     why = "no single method is right on every held-out shot, so base estimators are mixed"
-    if len(kept) < len(mixed):
+    if not safe.all():
         why += "; the others are worse than the ensemble by more than two standard errors"
-    return _Choice(kept, ensemble_weights(losses[kept].mean(axis=1)), why)
+    return _Choice(kept.tolist(), ensemble_weights(losses[kept].mean(axis=1), pool.shares[safe]), why)
 
 
-def _whole(
-    logs: NDArray[np.float64], losses: NDArray[np.float64], mixed: Sequence[int]
-) -> NDArray[np.float64]:
+def _whole(logs: NDArray[np.float64], losses: NDArray[np.float64], pool: _Pool) -> NDArray[np.float64]:
     """Return log probabilities of the ensemble of all base estimators."""
-    return mix(list(logs[list(mixed)]), ensemble_weights(losses[list(mixed)].mean(axis=1)))
+    weights = ensemble_weights(losses[pool.places].mean(axis=1), pool.shares)
+    return mix(list(logs[pool.places]), weights)
 
 
 def _nested_choice(
     logs: NDArray[np.float64],
     codes: NDArray[np.intp],
-    mixed: Sequence[int],
+    pool: _Pool,
     folds: Sequence[NDArray[np.intp]],
 ) -> NDArray[np.float64]:
     """Return log probabilities of held-out shots under the choice that the other folds make."""
@@ -221,7 +244,7 @@ def _nested_choice(
     for fold in folds:
         others = logs.copy()
         others[:, fold] = np.nan
-        choice = _choose(others, codes, mixed)
+        choice = _choose(others, codes, pool)
         found[fold] = mix(list(logs[choice.places][:, fold]), choice.weights)
     return found
 
@@ -238,13 +261,13 @@ def _paired(
 
 
 def _compared(
-    names: Sequence[str], logs: NDArray[np.float64], codes: NDArray[np.intp], mixed: Sequence[int]
+    names: Sequence[str], logs: NDArray[np.float64], codes: NDArray[np.intp], pool: _Pool
 ) -> dict[str, Any]:
     tested = np.isfinite(logs[0]).all(axis=1)
     candidates: dict[str, Any] = {}
     if tested.sum() > 1:
         kept, truth = logs[:, tested], codes[tested]
-        whole = _whole(kept, _losses(kept, truth), mixed)
+        whole = _whole(kept, _losses(kept, truth), pool)
         everything = np.concatenate([kept, whole[None]])
         losses = _losses(everything, truth)
         difference, error = _paired(losses, losses[-1])

@@ -15,7 +15,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from savs._labels import warn_of_unknown_labels
 from savs.classifiers._numerics import nearest_classes
-from savs.classifiers._probabilities import class_priors, fit_temperature, is_log_proba_table, log_softmax
+from savs.classifiers._probabilities import (
+    class_priors,
+    fit_temperature,
+    is_log_proba_table,
+    log_softmax,
+    untested_temperature,
+)
 from savs.classifiers._support_set import Shots, nested_folds
 from savs.classifiers._validation import (
     check_finite,
@@ -492,7 +498,11 @@ class CalibratedHeadClassifier(HeadClassifier):
         self.classes_, self.layout_, self.n_features_in_ = classes, shots.layout, shots.layout.width
         self.heads_, self.arrays_ = fitted.heads, fitted.arrays
         self.log_priors_ = np.log(priors)
-        self.temperature_ = self._temperature(fitted.out_of_fold[kept], shots.codes[kept])
+        self.temperature_ = 1.0
+        if kept.any():
+            self.temperature_ = self._temperature(fitted.out_of_fold[kept], shots.codes[kept])
+        else:
+            self.temperature_ = self._untested_temperature(shots)
         out_of_fold = np.full(fitted.out_of_fold.shape, np.nan)
         if kept.any():
             out_of_fold[kept] = self._calibrated(fitted.out_of_fold[kept])
@@ -513,6 +523,13 @@ class CalibratedHeadClassifier(HeadClassifier):
 
     def _temperature(self, scores: NDArray[np.float64], codes: NDArray[np.intp]) -> float:
         return fit_temperature(scores, codes)
+
+    def _untested_temperature(self, shots: Shots) -> float:
+        """Return the temperature where no shot can be held out: from the scores of the shots themselves."""
+        own = shots if self.needs_state else shots.heads_only
+        layout = own.layout.select(self.heads_)
+        scores = self._raw_scores(own.rows[:, own.layout.column_indices(self.heads_)], layout)
+        return untested_temperature(scores, shots.codes)
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return calibrated probabilities, shape (n_examples, n_classes)."""

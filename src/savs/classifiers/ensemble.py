@@ -25,8 +25,12 @@ __all__ = [
     "DEFAULT_ESTIMATORS",
     "BASE_ESTIMATORS",
     "OPTION_ESTIMATORS",
+    "ONE_SHOT_ESTIMATORS",
+    "FEW_SHOT_ESTIMATORS",
     "STATE_ESTIMATORS",
+    "are_few",
     "default_estimators",
+    "shares_before_losses",
     "make_base_estimator",
     "EnsembleClassifier",
     "ensemble_weights",
@@ -73,7 +77,17 @@ BASE_ESTIMATORS: dict[str, Callable[..., CalibratedHeadClassifier]] = {
 """Makers by name, each called with ``layout`` and optionally ``priors``; from simple to complex."""
 
 DEFAULT_ESTIMATORS = ("hec_v_loo", "kernel_ridge", "lda_scaled")
-"""What ensembles are made of; docs/methods.md has the measurements behind the choice."""
+"""What ensembles are made of from three shots of every class on; docs/methods.md has the measurements."""
+
+ONE_SHOT_ESTIMATORS = ("hec_v_loo", "kernel_ridge")
+"""What ensembles are made of where every class has one shot, so that nothing can be held out."""
+
+FEW_SHOT_ESTIMATORS = ("lda",)
+"""What ensembles are made of where some class has one or two shots.
+
+Regression of labels and scaled heads lose classes of fewer shots than others."""
+
+_ENOUGH_SHOTS = 3
 
 STATE_ESTIMATORS = ("last_state",)
 """What reads the last-layer state, and joins ensembles where rows hold it."""
@@ -83,10 +97,36 @@ OPTION_ESTIMATORS = ("option_likelihood",)
 """What reads the likelihoods of the class names, and joins ensembles where rows hold them."""
 
 
-def default_estimators(layout: HeadLayout) -> tuple[str, ...]:
-    """Return what ensembles are made of for rows of this layout."""
-    of_state = () if layout.state is None else STATE_ESTIMATORS
-    return (*DEFAULT_ESTIMATORS, *of_state, *(() if layout.options is None else OPTION_ESTIMATORS))
+def are_few(shots: Shots) -> bool:
+    """Return whether some class has fewer than three shots: losses of held-out shots say little then."""
+    return bool(shots.counts.min() < _ENOUGH_SHOTS)
+
+
+def default_estimators(shots: Shots) -> tuple[str, ...]:
+    """Return what ensembles are made of for these shots and rows of their layout."""
+    of_heads: tuple[str, ...] = FEW_SHOT_ESTIMATORS if are_few(shots) else DEFAULT_ESTIMATORS
+    if not shots.can_be_held_out.any():
+        of_heads = ONE_SHOT_ESTIMATORS
+    of_state = () if shots.layout.state is None else STATE_ESTIMATORS
+    return (*of_heads, *of_state, *(() if shots.layout.options is None else OPTION_ESTIMATORS))
+
+
+def shares_before_losses(names: Sequence[str], shots: Shots) -> NDArray[np.float64]:
+    """Return how much default estimators count before their losses are looked at, shape (n_names,), sum 1.
+
+    All count alike from three shots of every class on. With fewer, losses say little, and what they read
+    counts alike: all on heads together, the last-layer state, and the likelihoods of the class names.
+
+    Parameters
+    ----------
+    names : sequence of str
+        As `usable_estimators` returns them.
+    shots : Shots
+        The shots.
+    """
+    kinds = [name if name in STATE_ESTIMATORS + OPTION_ESTIMATORS else "heads" for name in names]
+    shares = np.array([1 / kinds.count(kind) if are_few(shots) else 1.0 for kind in kinds])
+    return np.asarray(shares / shares.sum())
 
 
 def make_base_estimator(
@@ -129,10 +169,11 @@ class EnsembleClassifier(CalibratedHeadClassifier):
     Parameters
     ----------
     estimators : sequence of str or None, default=None
-        Names from `BASE_ESTIMATORS`. None: the `default_estimators` of the layout, without those that
-        cannot use this many shots.
+        Names from `BASE_ESTIMATORS`. None: the `default_estimators`, without those that cannot use this many
+        shots.
     weighting : {"likelihood", "uniform"}, default="likelihood"
-        "likelihood": proportional to ``exp(-4 loss)``, the loss being the mean log loss of held-out shots.
+        "likelihood": proportional to ``exp(-4 loss)``, the loss being the mean log loss of held-out shots,
+        times the `shares_before_losses` of default estimators.
         "uniform": all equal.
     layout, priors
         As for `HeadVoteClassifier`.
@@ -184,11 +225,23 @@ class EnsembleClassifier(CalibratedHeadClassifier):
             raise ValueError(f"weighting must be 'uniform' or 'likelihood', got {self.weighting!r}")
         names, self.skipped_ = usable_estimators(self.estimators, shots)
         self.estimators_ = fit_base_estimators(names, shots)
-        weights = np.full(len(self.estimators_), 1 / len(self.estimators_))
-        if self.weighting == "likelihood" and shots.can_be_held_out.any():
-            weights = ensemble_weights(_losses(self.estimators_, shots))
+        weights = np.full(len(names), 1 / len(names))
+        if self.weighting == "likelihood":
+            weights = self._shares(names, shots)
+            if shots.can_be_held_out.any():
+                weights = ensemble_weights(_losses(self.estimators_, shots), weights)
         self.weights_ = dict(zip(self.estimators_, weights.tolist(), strict=True))
         return self._mixed_scores(shots)
+
+    def _shares(self, names: Sequence[str], shots: Shots) -> NDArray[np.float64]:
+        """Return what weights are before losses: equal for estimators that were named."""
+        if self.estimators is not None:
+            return np.full(len(names), 1 / len(names))
+        return shares_before_losses(names, shots)
+
+    def _untested_temperature(self, shots: Shots) -> float:  # noqa: ARG002
+        """Return 1: the probabilities that are mixed have temperatures already."""
+        return 1.0
 
     def _mixed_scores(self, shots: Shots) -> FittedScores:
         weights = np.array(list(self.weights_.values()))
@@ -245,8 +298,8 @@ def usable_estimators(names: Sequence[str] | None, shots: Shots) -> tuple[list[s
     Parameters
     ----------
     names : sequence of str or None
-        Names from `BASE_ESTIMATORS`, all of which are used. None: the `default_estimators` of the layout,
-        without those that cannot use this many shots.
+        Names from `BASE_ESTIMATORS`, all of which are used. None: the `default_estimators`, without those
+        that cannot use this many shots.
     shots : Shots
         The shots.
 
@@ -265,14 +318,14 @@ def usable_estimators(names: Sequence[str] | None, shots: Shots) -> tuple[list[s
     if names is not None:
         _check_names(names)
         return list(names), {}
-    wanted = {name: make_base_estimator(name).max_shots for name in default_estimators(shots.layout)}
+    wanted = {name: make_base_estimator(name).max_shots for name in default_estimators(shots)}
     n_shots = len(shots.codes)
     skipped = {
         name: f"takes at most {most} shots, there are {n_shots}"
         for name, most in wanted.items()
         if most is not None and n_shots > most
     }
-    return [name for name in wanted if name not in skipped], skipped
+    return [name for name in wanted if name not in skipped] or [DEFAULT_ESTIMATORS[0]], skipped
 
 
 def fit_base_estimators(names: Sequence[str], shots: Shots) -> dict[str, CalibratedHeadClassifier]:
@@ -301,9 +354,22 @@ def fit_base_estimators(names: Sequence[str], shots: Shots) -> dict[str, Calibra
     return {name: make_base_estimator(name, shots.layout).fit_shots(classes, shots) for name in names}
 
 
-def ensemble_weights(losses: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return weights ``exp(-4 loss)``, sum 1, from the estimators' mean log losses of held-out shots."""
-    return soft_weights(losses, _SHARPNESS)
+def ensemble_weights(
+    losses: NDArray[np.float64], shares: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
+    """Return weights ``share exp(-4 loss)``, sum 1, from the estimators' mean log losses of held-out shots.
+
+    Parameters
+    ----------
+    losses : ndarray of float64, shape (n_estimators,)
+        Mean log losses of held-out shots.
+    shares : ndarray of float64, shape (n_estimators,), optional
+        What weights are where losses are equal; equal by default.
+    """
+    weights = soft_weights(losses, _SHARPNESS)
+    if shares is None:
+        return weights
+    return np.asarray(weights * shares / (weights * shares).sum())
 
 
 def mix(logs: Sequence[NDArray[np.float64]], weights: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -62,6 +62,11 @@ class GaussianRule(HeadRule):
         Whether vectors are scaled to length 1 first, as in HEC-V.
     class_prior : bool, default=False
         Whether the log share of the class among the shots is added, as in HEC-V.
+    unbiased : bool, default=False
+        Whether half of ``s / n_k`` is added to the score of a class of n_k shots: by so much
+        ``<mu_k, P mu_k> / 2`` of their mean is too large on average. s, the squared deviation of one shot, is
+        taken from held-out shots: ``(x - mu)' P (x - mu) (n - 1) / n`` with mean and P of the others.
+        Without it, classes of few shots lose, and so do the classes of held-out shots.
 
     Notes
     -----
@@ -74,6 +79,7 @@ class GaussianRule(HeadRule):
     ridge: float = 1.0
     unit: bool = True
     class_prior: bool = False
+    unbiased: bool = False
 
     @property
     def default_temperature(self) -> float | None:  # type: ignore[override]
@@ -108,6 +114,8 @@ class GaussianRule(HeadRule):
         precision = reciprocal(scale[:, None] * scatter.values + floor[:, None])
         weighted = scatter.means * precision[:, None]
         offsets = -0.5 * (scatter.means * weighted).sum(axis=2)
+        if self.unbiased:
+            offsets += self._noise_of_means(scatter, shots)
         if self.class_prior:
             offsets += np.log(shots.counts / len(shots.codes))
         return {"weights": weighted @ scatter.basis.transpose(0, 2, 1), "offsets": offsets}
@@ -157,6 +165,20 @@ class GaussianRule(HeadRule):
             ``shots.is_large``; see `HeadRule.held_out_scorer`.
         """
         scatter = _scatter(self._prepared(vectors), shots)
+        found = self._left_out(scatter, shots).in_the_precision_for(shots)
+        noise = _noise_of_one(found, shots) if self.unbiased else None
+
+        def score(rows: slice) -> NDArray[np.floating]:
+            scores = _held_out_quadratic(found, shots, rows, noise)
+            if self.class_prior:
+                others = shots.counts - (shots.codes[rows, None] == np.arange(shots.n_classes))
+                scores += np.log(np.maximum(others, 1) / max(len(shots.codes) - 1, 1)).astype(scores.dtype)
+            return scores
+
+        return score
+
+    def _left_out(self, scatter: _Scatter, shots: Shots) -> _LeftOut:
+        """Return what scores of held-out shots are made of."""
         counts = shots.counts[shots.codes]
         share = counts / np.maximum(counts - 1, 1)
         residuals = scatter.vectors - scatter.means[:, shots.codes]
@@ -167,18 +189,17 @@ class GaussianRule(HeadRule):
         scale, floor = self._precision_terms(
             trace, np.maximum(squares, 0.0), shots, scatter.values.shape[1], fewer=1
         )
-        found = _LeftOut(
-            scatter.values, scatter.means, scatter.vectors, residuals, scale, floor, share
-        ).in_the_precision_for(shots)
+        return _LeftOut(scatter.values, scatter.means, scatter.vectors, residuals, scale, floor, share)
 
-        def score(rows: slice) -> NDArray[np.floating]:
-            scores = _held_out_quadratic(found, shots.codes, rows)
-            if self.class_prior:
-                others = shots.counts - (shots.codes[rows, None] == np.arange(shots.n_classes))
-                scores += np.log(np.maximum(others, 1) / max(len(shots.codes) - 1, 1)).astype(scores.dtype)
-            return scores
+    def _noise_of_means(self, scatter: _Scatter, shots: Shots) -> NDArray[np.float64]:
+        """Return by how much ``<mu_k, P mu_k> / 2`` is too large on average, (n_block_heads, n_classes).
 
-        return score
+        Zeros where all classes have as many shots: it would be the same for all.
+        """
+        if (shots.counts == shots.counts[0]).all():
+            return np.zeros((len(scatter.values), shots.n_classes))
+        noise = _noise_of_one(self._left_out(scatter, shots), shots)
+        return np.asarray(0.5 * noise.mean(axis=1, keepdims=True) / shots.counts)
 
     def _prepared(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
         return unit_vectors(vectors) if self.unit else vectors
@@ -223,24 +244,18 @@ def leave_one_out_gaussian_scores(
         Scores (n_shots, n_classes); ``weights`` (n_classes, n_coordinates) and ``offsets`` (n_classes,).
     """
     scatter = _scatter(vectors[None], shots)
-    residuals = scatter.vectors - scatter.means[:, shots.codes]
-    counts = shots.counts[shots.codes]
-    share = counts / np.maximum(counts - 1, 1)
     trace = scatter.values.sum(axis=1)
-    left = np.maximum(trace[:, None] - share * (residuals**2).sum(axis=2), 0.0)
     found = []
     for ridge in ridges:
-        rule = GaussianRule(ridge=float(ridge), unit=False)
-        dim = vectors.shape[1]
-        scale, floor = rule._precision_terms(left, left, shots, dim, fewer=1)
-        terms = _LeftOut(
-            scatter.values, scatter.means, scatter.vectors, residuals, scale, floor, share
-        ).in_the_precision_for(shots)
-        scores = _held_out_quadratic(terms, shots.codes, slice(None))[0].astype(np.float64)
-        scale, floor = rule._precision_terms(trace, trace, shots, dim)
+        rule = GaussianRule(ridge=float(ridge), unit=False, unbiased=True)
+        terms = rule._left_out(scatter, shots).in_the_precision_for(shots)
+        noise = _noise_of_one(terms, shots)
+        scores = _held_out_quadratic(terms, shots, slice(None), noise)[0].astype(np.float64)
+        scale, floor = rule._precision_terms(trace, trace, shots, vectors.shape[1])
         precision = reciprocal(scale[:, None] * scatter.values + floor[:, None])
         weighted = (scatter.means * precision[:, None])[0]
         offsets = -0.5 * (scatter.means[0] * weighted).sum(axis=1)
+        offsets += rule._noise_of_means(scatter, shots)[0]
         found.append((scores, {"weights": weighted @ scatter.basis[0].T, "offsets": offsets}))
     return found
 
@@ -253,12 +268,33 @@ def _scatter(vectors: NDArray[np.float64], shots: Shots) -> _Scatter:
     return _Scatter(values, basis, means @ basis, vectors @ basis)
 
 
-def _held_out_quadratic(terms: _LeftOut, codes: NDArray[np.intp], rows: slice) -> NDArray[np.floating]:
+def _noise_of_one(terms: _LeftOut, shots: Shots) -> NDArray[np.float64]:
+    """Return the squared deviation of one shot from its class mean, as the others see it, (heads, shots).
+
+    Of shot i it is the mean over the other shots that can be held out, by means and precision of the rest.
+    """
+    usable = shots.can_be_held_out
+    own = np.empty(terms.residuals.shape[:2])
+    for place in range(len(own)):  # head by head: the precisions of all at once are as large as the vectors
+        precision = reciprocal(
+            terms.scale[place, :, None] * terms.values[place] + terms.floor[place, :, None]
+        )
+        through = (terms.residuals[place] ** 2 * precision).sum(axis=1)
+        own[place] = terms.share * through / np.maximum(1 - terms.scale[place] * terms.share * through, _TINY)
+    own[:, ~usable] = 0.0
+    n_others = usable.sum() - usable
+    return np.asarray((own.sum(axis=1, keepdims=True) - own) / np.maximum(n_others, 1))
+
+
+def _held_out_quadratic(
+    terms: _LeftOut, shots: Shots, rows: slice, noise: NDArray[np.float64] | None
+) -> NDArray[np.floating]:
     """Return ``-1/2 (x - mu)' (a W' + b I)^-1 (x - mu)`` with W' and the own mean without the shot.
 
     ``W' = W - n/(n-1) r r'`` and ``x - mu' = n/(n-1) r`` with r the shot's residual. a, b: (heads, shots).
+    `noise`, from `_noise_of_one`, over the shots of a class is taken off.
     """
-    vectors, residuals, codes = terms.vectors[:, rows], terms.residuals[:, rows], codes[rows]
+    vectors, residuals, codes = terms.vectors[:, rows], terms.residuals[:, rows], shots.codes[rows]
     scale, share, places = terms.scale[:, rows], terms.share[rows], np.arange(len(codes))
     precision = reciprocal(scale[..., None] * terms.values[:, None] + terms.floor[:, rows, None])
     means = terms.means.transpose(0, 2, 1)
@@ -276,6 +312,9 @@ def _held_out_quadratic(terms: _LeftOut, codes: NDArray[np.intp], rows: slice) -
     cross *= cross
     cross *= (factor / np.maximum(1 - factor * own, _TINY))[..., None]
     quadratic += cross
+    if noise is not None:
+        others = shots.counts - (codes[:, None] == np.arange(shots.n_classes))
+        quadratic -= (noise[:, rows, None] / np.maximum(others, 1)).astype(quadratic.dtype)
     quadratic *= -0.5
     return np.asarray(quadratic)
 

@@ -120,13 +120,13 @@ def score_heads(
     scored_heads = HeadScores(shots.layout.n_heads, shots.n_classes)
     for positions, vectors in shots.blocks(allowed):
         scores = _scores_of_shots(head_scoring.scoring, rule, vectors, shots)
-        scores = scores if len(usable) == len(shots.codes) else scores[:, usable]
         fixed = rule.default_temperature if head_scoring.temperature == "auto" else head_scoring.temperature
         if fixed is None:
-            scored_heads.temperatures[positions] = fit_head_temperatures(scores, shots.codes[usable])
+            held_out = scores if len(usable) == len(shots.codes) else scores[:, usable]
+            scored_heads.temperatures[positions] = fit_head_temperatures(held_out, shots.codes[usable])
         else:
             scored_heads.temperatures[positions] = float(fixed)
-        _rate_block(scored_heads, positions, scores, shots.codes[usable], head_scoring)
+        _rate_block(scored_heads, positions, scores, shots, head_scoring)
     order = rank_heads(
         np.where(np.isnan(scored_heads.scores), -np.inf, scored_heads.scores)[:, None], shots.layout
     )
@@ -138,9 +138,10 @@ def _rate_block(
     scored_heads: HeadScores,
     positions: NDArray[np.intp],
     scores: NDArray[Any],
-    codes: NDArray[np.intp],
+    shots: Shots,
     head_scoring: HeadScoring,
 ) -> None:
+    codes = shots.codes
     values, losses = np.zeros((2, len(positions), len(codes)))
     gained = np.zeros((len(positions), len(codes)))
     temperatures = scored_heads.temperatures[positions, None, None].astype(scores.dtype)
@@ -151,8 +152,9 @@ def _rate_block(
         losses[:, rows] = -np.log(np.maximum(true, _LEAST))
         if head_scoring.by_class:
             gained[:, rows] = np.maximum(margins(shares, codes[rows]), 0.0)
-    scored_heads.scores[positions] = values.mean(axis=1) if len(codes) else 0.0
-    scored_heads.losses[positions] = losses.mean(axis=1) if len(codes) else 0.0
+    weights = shot_weights(shots) if head_scoring.scoring != "in_sample" else None
+    scored_heads.scores[positions] = np.average(values, axis=1, weights=weights)
+    scored_heads.losses[positions] = np.average(losses, axis=1, weights=weights)
     if head_scoring.by_class:
         scored_heads.reliability[positions] = _by_class(gained, codes, scored_heads.reliability.shape[1])
 
@@ -199,7 +201,7 @@ def _scores_of_shots(
     scoring: str, rule: HeadRule, vectors: NDArray[np.float64], shots: Shots
 ) -> NDArray[Any]:
     if scoring == "leave_one_out":
-        return rule.held_out_scores(vectors, shots)
+        return with_sole_shots_in_sample(rule.held_out_scores(vectors, shots), rule, vectors, shots)
     shape = (len(vectors), len(shots.codes), shots.n_classes)
     scores = np.zeros(shape, dtype=np.float32 if shots.is_large else np.float64)
     if scoring == "in_sample":
@@ -212,7 +214,42 @@ def _scores_of_shots(
         kept = np.ones(len(shots.codes), dtype=bool)
         kept[fold] = False
         scores[:, fold] = rule.scores(vectors[:, fold], rule.fit(vectors[:, kept], rest), rest.codes)
+    return with_sole_shots_in_sample(scores, rule, vectors, shots)
+
+
+def with_sole_shots_in_sample(
+    scores: NDArray[Any], rule: HeadRule, vectors: NDArray[np.float64], shots: Shots
+) -> NDArray[Any]:
+    """Return scores of held-out shots, and those of sole shots of a class from the fit on all shots.
+
+    A sole shot cannot be held out. How far it lies from the other classes is what it shows of a head, and
+    that is what its score in the fit on all shots measures.
+
+    Parameters
+    ----------
+    scores : ndarray of float, shape (n_block_heads, n_shots, n_classes)
+        From `HeadRule.held_out_scores`; overwritten.
+    rule : HeadRule
+        The rule.
+    vectors : ndarray of float64, shape (n_block_heads, n_shots, head_dim)
+        Vectors of the same heads.
+    shots : Shots
+        The shots.
+
+    Returns
+    -------
+    ndarray of float, shape (n_block_heads, n_shots, n_classes)
+        `scores`.
+    """
+    sole = np.flatnonzero(~shots.can_be_held_out)
+    if len(sole):
+        scores[:, sole] = rule.scores(vectors[:, sole], rule.fit(vectors, shots), shots.codes)
     return scores
+
+
+def shot_weights(shots: Shots) -> NDArray[np.float64]:
+    """Return a weight for each shot by which all classes count alike, shape (n_shots,), sum 1."""
+    return np.asarray(1 / (shots.counts[shots.codes] * shots.n_classes))
 
 
 def _merge(folds: list[NDArray[np.intp]], counts: NDArray[np.intp]) -> list[NDArray[np.intp]]:

@@ -20,7 +20,7 @@ from savs.classifiers._probabilities import fit_temperature, log_losses, softmax
 from savs.classifiers._support_set import HeadBlock, Shots, head_blocks, unit_vectors
 from savs.classifiers.base import CalibratedHeadClassifier, FittedScores
 from savs.classifiers.gaussian_rule import GaussianRule, leave_one_out_gaussian_scores
-from savs.classifiers.head_scoring import soft_weights
+from savs.classifiers.head_scoring import shot_weights, soft_weights, with_sole_shots_in_sample
 from savs.errors import DataError
 from savs.layout import HeadLayout
 
@@ -54,6 +54,9 @@ _NOTHING = 1e-24
 def head_losses(shots: Shots, weighting: str) -> NDArray[np.float64]:
     """Return the loss of each head alone on held-out shots, by the Gaussian rule of [HEC].
 
+    All classes count alike. A sole shot of its class, which cannot be held out, is scored by the fit on all
+    shots.
+
     Parameters
     ----------
     shots : Shots
@@ -64,7 +67,7 @@ def head_losses(shots: Shots, weighting: str) -> NDArray[np.float64]:
     Returns
     -------
     ndarray of float64, shape (n_heads,)
-        Zeros where no shot can be left out.
+        The losses.
     """
     if weighting not in ("log_loss", "error"):
         raise ValueError(f"weighting must be 'log_loss' or 'error', got {weighting!r}")
@@ -74,14 +77,13 @@ def head_losses(shots: Shots, weighting: str) -> NDArray[np.float64]:
 
 
 def _remember_losses(shots: Shots) -> None:
-    rule, usable = GaussianRule(), shots.can_be_held_out
-    codes = shots.codes[usable]
+    rule, codes, weights = GaussianRule(unbiased=True), shots.codes, shot_weights(shots)
     losses, errors = np.zeros((2, shots.layout.n_heads))
-    for positions, vectors in shots.blocks() if len(codes) else ():
-        scores = rule.held_out_scores(vectors, shots)[:, usable]
-        errors[positions] = (scores.argmax(axis=2) != codes).mean(axis=1)
+    for positions, vectors in shots.blocks():
+        scores = with_sole_shots_in_sample(rule.held_out_scores(vectors, shots), rule, vectors, shots)
+        errors[positions] = (scores.argmax(axis=2) != codes) @ weights
         true = softmax(scores / _TAU)[:, np.arange(len(codes)), codes]
-        losses[positions] = -np.log(np.maximum(true, _LOSS_FLOOR)).mean(axis=1)
+        losses[positions] = -np.log(np.maximum(true, _LOSS_FLOOR)) @ weights
     shots.memo["losses", "log_loss"], shots.memo["losses", "error"] = losses, errors
 
 

@@ -116,6 +116,10 @@ class OptionLikelihoodClassifier(CalibratedHeadClassifier):
             out_of_fold[fold] = scale * logs[fold] + bias
         return FittedScores(out_of_fold, [_options_head(shots.layout, shots.n_classes)], self.arrays_)
 
+    def _untested_temperature(self, shots: Shots) -> float:  # noqa: ARG002
+        """Return 1: the scale has been fitted."""
+        return 1.0
+
     def _keep(self, scale: float, bias: NDArray[np.float64]) -> None:
         self.scale_, self.bias_ = scale, bias
         self.arrays_ = {"scale": np.array(scale), "bias": bias}

@@ -259,7 +259,7 @@ _RULES: Registry[HeadRule] = Registry("rule", "savs.rules")
 
 for _name, _rule in (
     ("cosine", CosineRule()),  # to the centroid
-    ("gaussian", GaussianRule("ridge")),  # HEC-V with equal class priors
+    ("gaussian", GaussianRule("ridge", unbiased=True)),  # HEC-V with equal class priors
     ("hec_v", GaussianRule("ridge", class_prior=True)),  # as published
     ("oas", GaussianRule("oas")),  # with OAS shrinkage
     ("nearest", NearestShotRule()),  # the nearest shot

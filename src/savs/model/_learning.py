@@ -137,10 +137,11 @@ def _warn_of_idle_scores(classifier: HeadClassifier, shots: Shots) -> None:
             DataWarning,
             stacklevel=4,
         )
-    if classifier.head_scores_ is not None and shots.counts.max() == 1:
+    scores = classifier.head_scores_
+    if scores is not None and shots.counts.max() == 1 and not np.ptp(scores):
         warnings.warn(
             "every class has one shot: no head can be scored, so the first ones vote, whatever they see; "
-            "give two shots per class or more",
+            "give two shots per class or more, or use another method, such as auto",
             DataWarning,
             stacklevel=4,
         )
