@@ -445,6 +445,23 @@ def example_results(
     return results
 
 
+def with_labels_apart(items: Iterable[Any]) -> tuple[list[Any], list[Any] | None]:
+    """Return items, and the labels of rows whose label is a list, which are taken out; None if none is one.
+
+    Parameters
+    ----------
+    items : iterable
+        As in `as_examples`.
+    """
+    values = _with_class_names(items, _as_list(items))
+    names = [label_field(item) if _is_row(item) else None for item in values]
+    labels = [None if name is None else item[name] for name, item in zip(names, values, strict=True)]
+    if not any(isinstance(label, list | tuple | set | frozenset | np.ndarray) for label in labels):
+        return values, None
+    rows = [item if name is None else {**item, name: None} for name, item in zip(names, values, strict=True)]
+    return rows, labels
+
+
 def _is_row(item: Any) -> bool:
     named = isinstance(item, Mapping) and all(isinstance(name, str) for name in item)
     return named and "type" not in item and not is_medium(item)
