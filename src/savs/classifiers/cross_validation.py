@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_array
 
-from savs.classifiers._probabilities import brier_score, expected_calibration_error, log_loss
+from savs.classifiers._item_scores import ItemScores
 from savs.classifiers._support_set import Shots, leave_one_out_folds, nested_folds
 from savs.classifiers._validation import check_finite, encode_labels, label_array, resolve_layout
 from savs.classifiers.base import HeadClassifier
@@ -201,15 +201,14 @@ def summarize_out_of_fold(
         class.
     """
     correct, counts = int(np.count_nonzero(truth == answers)), np.bincount(codes)
+    figures = {} if probabilities is None else ItemScores.of(probabilities, truth, answers).figures()
     return Estimate(
         accuracy=correct / len(truth),
         macro_f1=float(np.mean([_f1(truth == code, answers == code) for code in np.unique(truth)])),
         n=len(truth),
         interval=cross_validated_interval(correct, len(truth), max(2, min(max_folds, int(counts.max())))),
         note=_note(truth, counts),
-        ece=None if probabilities is None else expected_calibration_error(probabilities, truth),
-        brier=None if probabilities is None else brier_score(probabilities, truth),
-        log_loss=None if probabilities is None else log_loss(probabilities, truth),
+        **figures,
         n_shots=len(codes),
         n_untested_classes=int(np.count_nonzero(counts == 1)),
     )
