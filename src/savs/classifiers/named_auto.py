@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Self
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from savs.classifiers._support_set import Shots
 from savs.classifiers.auto import AutoClassifier
-from savs.classifiers.base import FittedScores
-from savs.classifiers.ensemble import OPTION_ESTIMATORS, make_base_estimator
+from savs.classifiers.ensemble import OPTION_ESTIMATORS, are_few, make_base_estimator
 from savs.classifiers.option_likelihood import names_information
 
 __all__ = ["NamedAutoClassifier"]
@@ -27,8 +28,9 @@ class NamedAutoClassifier(AutoClassifier):
 
     Notes
     -----
-    Without shots (`fit_class_names`) it answers as `OptionLikelihoodClassifier` does. With one shot of each
-    class, the names' weight is `names_information`, that of all other base estimators together the rest.
+    Without shots (`fit_class_names`) it answers as `OptionLikelihoodClassifier` does. Where some class has
+    fewer than three shots, the names count `names_information` before losses are looked at, and all other
+    base estimators together the rest.
     """
 
     @property
@@ -41,16 +43,15 @@ class NamedAutoClassifier(AutoClassifier):
         """Whether `fit_class_names` works: always."""
         return True
 
-    def _learn(self, shots: Shots) -> FittedScores:
-        fitted = super()._learn(shots)
-        others = {name: weight for name, weight in self.weights_.items() if name != _NAMES}
-        if shots.can_be_held_out.any() or not others or _NAMES not in self.weights_:
-            return fitted
+    def _shares(self, names: Sequence[str], shots: Shots) -> NDArray[np.float64]:
+        found = super()._shares(names, shots)
+        if not are_few(shots) or _NAMES not in names or len(names) == 1:
+            return found
+        place = list(names).index(_NAMES)
         share = names_information(shots)
-        rest = (1 - share) / sum(others.values())
-        self.weights_ = {name: rest * weight for name, weight in others.items()} | {_NAMES: share}
-        self.selection_report_["weights"] = self.weights_
-        return self._mixed_scores(shots)
+        found *= (1 - share) / (found.sum() - found[place])
+        found[place] = share
+        return found
 
     def fit_class_names(self, classes: ArrayLike) -> Self:
         """Learn from the class names alone; see `OptionLikelihoodClassifier.fit_class_names`.
