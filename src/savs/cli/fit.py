@@ -235,7 +235,7 @@ def fit(
 def _for_proposing(
     train: DataSource | None, classes: list[str] | None, unlabelled: Path | str | None
 ) -> tuple[Path | str, list[str]]:
-    """Return the items and class names; refuse half of what proposing needs, and labeled examples beside it."""
+    """Return the items and class names; refuse one without the other, and labeled examples beside them."""
     if train is not None:
         raise click.UsageError("--classes is for proposing labels without TRAIN; with TRAIN its labels count")
     if classes is None and unlabelled is None:
