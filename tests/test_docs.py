@@ -48,7 +48,7 @@ def folder(tmp_path, monkeypatch):
 def test__python_of_the_page__runs(page, folder, warm_python):
     code = "\n".join(blocks(page, "python"))
     done = warm_python.run(["-W", "error::UserWarning:savs", "-c", code], cwd=folder)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, f"exit code {done.returncode}\n{done.stderr}"
 
 
 @pytest.mark.parametrize("page", with_code("bash"))
@@ -58,7 +58,7 @@ def test__savs_lines_of_the_page__run(page, folder, warm_python):
     ]
     for line in lines:
         done = warm_python.run(["-m", "savs", *shlex.split(line, comments=True)[1:]], cwd=folder)
-        assert done.returncode == 0, f"{line}\n{done.stderr}"
+        assert done.returncode == 0, f"{line}\nexit code {done.returncode}\n{done.stderr}"
 
 
 @pytest.mark.parametrize("page", [pytest.param(page, id=page.name) for page in PAGES])

@@ -247,6 +247,26 @@ def test__pairs_with_labels__are_asked_about(tmp_path) -> None:
             use(pairs)
 
 
+def test__rows_without_labels__columns_are_named_and_no_talk_of_pairs() -> None:
+    rows = [{"image": np.zeros((8, 8), np.uint8) + i, "text": "ab"[i], "target": i} for i in range(2)]
+    with pytest.raises(DataError) as caught:
+        SAVModel(FakeBackbone()).fit(rows)
+    assert str(caught.value) == (
+        "2 of 2 examples have no label, the first is 0; call the column of the labels 'label', or give them "
+        "as labels=[...]; columns: 'image', 'text', 'target'"
+    )
+    with pytest.raises(DataError, match=r"1 of 2 examples have no label, the first is 1$"):
+        SAVModel(FakeBackbone()).fit([{"text": "a", "label": "x"}, {"text": "b", "label": None}])
+
+
+def test__parts_of_a_split__instead_of_examples__named() -> None:
+    part = datasets.Dataset.from_dict({"text": TEXTS, "label": ["x", "y"] * 2})
+    parts = datasets.DatasetDict(train=part, test=part)
+    with pytest.raises(DataError, match=r"the parts of a split: hand in one of them, such as \['train'\]$"):
+        SAVModel(FakeBackbone()).fit(parts)
+    assert SAVModel(FakeBackbone(), n_heads=4).fit(parts["train"]).classes_.tolist() == ["x", "y"]
+
+
 def test__examples_without_labels__of_text__no_talk_of_pairs() -> None:
     with pytest.raises(DataError) as caught:
         check_support(as_examples(TEXTS))

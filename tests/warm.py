@@ -43,7 +43,8 @@ class WarmProcess:
     def _note_end(self) -> None:
         line = self._status.readline()
         self._status.close()
-        self.returncode = int(line)
+        # Nothing where the process that waits for the fork was killed itself, as where memory runs out.
+        self.returncode = int(line) if line else -signal.SIGKILL
 
     def poll(self) -> int | None:
         return self.returncode

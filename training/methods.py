@@ -2,9 +2,9 @@
 
 Head vectors and last-layer states are read once and kept in `--cache`; then every method is fitted on the
 same draws and judged on the same test items. Writes the table of docs/methods.md with `--write`. `--coverage`
-asks instead how often the interval of a method's own estimate holds its accuracy on the test items. The 20
-tasks are those of `training.abilities`, the other five those of the demo; test items never share a photo with
-the shots.
+asks instead how often the interval of a method's own estimate holds its accuracy on the test items, and
+`--uneven N` how often a class of N shots is recognized beside classes of 20. The 20 tasks are those of
+`training.abilities`, the other five those of the demo; test items never share a photo with the shots.
 """
 
 from __future__ import annotations
@@ -213,6 +213,42 @@ def _run(classifier: Any, draw: tuple[Rows, Labels, Rows, Labels]) -> tuple[floa
     return held, apart, plain[0] <= accuracy <= plain[1], high - low, estimate.accuracy - accuracy
 
 
+def uneven(cache: Path, layout: HeadLayout, methods: Sequence[str], n_few: int, n_draws: int) -> str:
+    """Return how a class of few shots is recognized beside classes of 20, as a table.
+
+    "recall": of that class, mean over tasks and draws; each draw takes the next class. "balanced": mean of
+    the recalls of all classes. "below 5 %": of how many draws the class is recognized less often.
+    """
+    lines = ["| method | recall | balanced | below 5 % |", "|---" * 4 + "|"]
+    for name in methods:
+        runs = np.array(
+            [
+                _recalls(make_method(name, layout), draw, n_few, turn)
+                for task in _tasks(cache)
+                for turn, draw in enumerate(draws(cache, task, MOST_SHOTS, n_draws, _parts(layout)))
+            ]
+        )
+        own, balanced = 100 * runs.mean(axis=0)
+        lines.append(
+            f"| `{name}` | {own:.1f} | {balanced:.1f} | {(runs[:, 0] < 0.05).sum()} of {len(runs)} |"
+        )
+        print(lines[-1], flush=True)
+    return "\n".join(lines)
+
+
+def _recalls(
+    classifier: Any, draw: tuple[Rows, Labels, Rows, Labels], n_few: int, turn: int
+) -> tuple[float, float]:
+    support, labels, test, truth = draw
+    classes = np.unique(labels)
+    few = classes[turn % len(classes)]
+    kept = np.ones(len(labels), dtype=bool)
+    kept[np.flatnonzero(labels == few)[n_few:]] = False
+    right = classifier.fit(support[kept], labels[kept]).predict(test) == truth
+    recalls = {label: float(right[truth == label].mean()) for label in classes}
+    return recalls[few], float(np.mean(list(recalls.values())))
+
+
 def table(results: dict[str, dict[str, dict[str, list[float]]]], methods: Sequence[str]) -> str:
     """Return the means over tasks, and each method's largest loss to the published rule on one task."""
     counts = list(results)
@@ -241,6 +277,7 @@ def main() -> None:
         "--heads-only", action="store_true", help="leave the last-layer state out of the rows"
     )
     parser.add_argument("--coverage", action="store_true", help="judge the methods' estimates instead")
+    parser.add_argument("--uneven", type=int, metavar="N", help="give one class N shots, the others 20")
     parser.add_argument("--shots", default="5,10,20")
     parser.add_argument("--draws", type=int, default=N_DRAWS)
     parser.add_argument("--json", type=Path)
@@ -256,6 +293,9 @@ def main() -> None:
     methods = (options.methods or (ESTIMATED if options.coverage else METHODS)).split(",")
     if options.coverage:
         print(coverage(options.cache, layout, methods, shots, options.draws))
+        return
+    if options.uneven is not None:
+        print(uneven(options.cache, layout, methods, options.uneven, options.draws))
         return
     results = measure(options.cache, layout, methods, shots, options.draws)
     if options.json is not None:

@@ -117,7 +117,8 @@ def _advice(value: Any) -> str:
     if isinstance(value, Enum):
         return "; use its value or its name"
     if isinstance(value, list | tuple | set | frozenset | dict) or np.ndim(value):
-        return "; several labels of an example are for MultiLabelModel (savs fit --multi-label)"
+        several = "several labels of an example are for MultiLabelModel, as its labels=[...]"
+        return f"; {several} (savs fit --multi-label)"
     return ""
 
 

@@ -76,6 +76,12 @@ def test__template__not_a_plain_name__error(template) -> None:
         PromptTemplate(template)
 
 
+@pytest.mark.parametrize("template", ["", " ", "\n"])
+def test__template__blank__error(template) -> None:
+    with pytest.raises(ExampleError, match="the prompt template is blank; leave it out"):
+        PromptTemplate(template)
+
+
 def test__template__not_a_string__error() -> None:
     with pytest.raises(ExampleError, match="not int"):
         PromptTemplate(3)

@@ -9,7 +9,7 @@ import pytest
 from sklearn.base import clone
 
 from savs.classifiers import AutoClassifier, EnsembleClassifier, make_method
-from savs.classifiers._probabilities import brier_score, expected_calibration_error
+from savs.classifiers._item_scores import ItemScores
 from savs.classifiers._support_set import Shots
 from savs.classifiers.cross_validation import (
     cross_val_log_proba,
@@ -86,8 +86,9 @@ def test__estimate__fields_by_hand():
     )
     estimate = estimate_from_shots(logs, codes)
     assert estimate.accuracy == np.mean(logs.argmax(axis=1) == codes)
-    assert estimate.brier == brier_score(np.exp(logs), codes)
-    assert estimate.ece == expected_calibration_error(np.exp(logs), codes)
+    figures = ItemScores.of(np.exp(logs), codes, logs.argmax(axis=1)).figures()
+    assert {name: getattr(estimate, name) for name in figures} == figures
+    assert estimate.brier == pytest.approx(((np.exp(logs) - np.eye(3)[codes]) ** 2).sum(axis=1).mean())
     assert estimate.n == 24
     assert "too few to support a claim" in estimate.note
     assert estimate_from_shots(np.full((4, 2), np.nan), np.array([0, 1, 0, 1])) is None

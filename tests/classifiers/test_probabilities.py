@@ -1,16 +1,12 @@
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from savs.classifiers._probabilities import (
-    expected_calibration_error,
     fit_temperature,
-    log_loss,
     log_losses,
     log_softmax,
     softmax,
@@ -78,24 +74,3 @@ def test__log_losses__by_hand():
     assert log_losses(np.log([[0.2, 0.8], [0.5, 0.5]]), np.array([0, 1])) == pytest.approx(
         -np.log([0.2, 0.5])
     )
-
-
-def test__calibration_error__by_hand_and_calibrated():
-    shares = np.array([[0.9, 0.1], [0.9, 0.1], [0.4, 0.6], [0.35, 0.65]])
-    # bin of 0.9: confidence 0.9, accuracy 0.5; bin of 0.6: confidence 0.625, accuracy 1
-    wanted = (2 * 0.4 + 2 * 0.375) / 4
-    assert expected_calibration_error(shares, np.array([0, 1, 1, 1])) == pytest.approx(wanted)
-    scores, codes = draw(n=20_000)
-    assert expected_calibration_error(softmax(scores), codes) < 0.02
-
-
-def test__log_loss__loop_by_hand_and_floor_at_one_billionth():
-    shares = np.array([[0.25, 0.75], [1.0, 0.0], [1.0, 0.0]])
-    codes = [1, 0, 1]
-    total = 0.0
-    for row, code in zip(shares.tolist(), codes, strict=True):
-        total += -math.log(max(row[code], 1e-9))
-    assert log_loss(shares, np.array(codes)) == pytest.approx(total / 3, rel=1e-12)
-    assert log_loss(np.array([[1.0, 0.0]]), np.array([1])) == pytest.approx(20.7233, abs=1e-4)
-    scores, codes = draw(n=50)
-    assert log_loss(softmax(scores), codes) == pytest.approx(log_losses(scores, codes).mean(), rel=1e-12)

@@ -40,6 +40,19 @@ def test__json__holds_votes_nearest_shots_and_occlusion(data, classifier, savs):
     assert sum(found["proba"].values()) == pytest.approx(1)
 
 
+def test__several_sources_and_patterns__are_one_dataset(data, classifier, savs):
+    files = [data / "train" / "blue" / "0.png", data / "train" / "red" / "*.png"]
+    code, text, error = savs("explain", classifier, *files, "--id", "red/2.png", "--tiles", 0, "--json")
+    assert (code, error) == (0, "")
+    assert (json.loads(text)["id"], json.loads(text)["label"]) == ("red/2.png", "red")
+    code, _, error = savs("explain", classifier, *files, "--id", "nobody")
+    assert (code, error.count("\n")) == (1, 1)
+    assert "the 2 sources have no example with id 'nobody'" in error
+    code, _, error = savs("explain", classifier, *files, "--plot", files[0])
+    assert code == 2
+    assert "is the data itself" in error
+
+
 def test__table_and_image__are_made(data, classifier, savs):
     code, text, _ = savs("explain", classifier, data / "train/blue/0.png", "--plot", data / "why.png")
     assert code == 0

@@ -168,7 +168,10 @@ def test__multi_label__mistakes__one_line(data, fitted, classifier, backbone, sa
     assert "is not empty" in error
     code, _, error = savs("fit", data / "list.jsonl", "-b", backbone, "-o", tmp_path / "one")
     assert code == 1
-    assert "several labels of an example are for MultiLabelModel (savs fit --multi-label)" in error
+    assert (
+        "several labels of an example are for MultiLabelModel, as its labels=[...] (savs fit --multi-label)"
+        in error
+    )
     rows = [{"image": "0.png", "label": ["a"]}, {"image": "1.png", "label": None}]
     (data / "gap.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     code, _, error = savs(

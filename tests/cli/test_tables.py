@@ -90,7 +90,7 @@ def test__compare__one_row_per_method_and_number_of_shots(ending, train, backbon
     assert found["mean"].tolist() == pytest.approx(by_hand)
 
 
-@pytest.mark.parametrize("name", ["rows.xlsx", "rows.npz", "rows.feather"])
+@pytest.mark.parametrize("name", ["rows.xlsx", "rows.npz", "rows.feather", "rows.jsonl.gz", "rows.csv.GZ"])
 def test__format_that_is_not_written__wrong_usage_before_the_model(name, data, classifier, savs, tmp_path):
     code, _, error = savs("predict", classifier, data, "-o", tmp_path / name)
     assert code == 2

@@ -25,7 +25,7 @@ from torch.utils.data import (
     WeightedRandomSampler,
 )
 
-from savs import SAVModel
+from savs import MultiLabelModel, SAVModel
 from savs.backbones.fake import FakeBackbone
 from savs.classifiers._validation import label_array
 from savs.data import DataWarning, as_example, as_examples, read_examples
@@ -95,6 +95,32 @@ def test__loader__rows_and_own_collate_functions__are_the_examples():
     check_same(as_examples(DataLoader(rows, batch_size=2, collate_fn=lambda batch: batch)))
     check_same(as_examples(DataLoader(TENSOR, batch_size=2)), labels=False)
     check_same(as_examples(DataLoader(ConcatDataset([TensorDataset(TENSOR)]), batch_size=2)), labels=False)
+
+
+def own_batches(make, collate, batch_size):
+    return as_examples(DataLoader(Endless(make), batch_size=batch_size, collate_fn=collate))
+
+
+def as_fields(items):
+    return tuple(zip(*items, strict=True))
+
+
+@pytest.mark.parametrize(("batch_size", "collate"), [(3, list), (4, list), (3, as_fields)])
+def test__loader__own_collate_function__items_stay_together(batch_size, collate):
+    check_same(own_batches(lambda i: (Image.fromarray(PIXELS[i]), LABELS[i]), collate, batch_size))
+
+
+def test__loader__own_collate_function_of_two_images__not_mixed_between_items():
+    pairs = own_batches(lambda i: [Image.fromarray(PIXELS[i]), Image.fromarray(PIXELS[-i])], list, 3)
+    assert [len(example.images) for example in pairs] == [2] * len(PIXELS)
+    np.testing.assert_array_equal(pairs[1].images[1].source, PIXELS[-1])
+    # Tensors alone are no fields either.
+    check_same(own_batches(lambda i: TENSOR[i], list, 2), labels=False)
+
+
+def test__loader__own_batches_of_as_many_items_as_fields__refused():
+    with pytest.raises(DataError, match=r"may be items or fields of items; hand in loader\.dataset"):
+        own_batches(lambda i: [Image.fromarray(PIXELS[i]), Image.fromarray(PIXELS[-i])], list, 2)
 
 
 LOADERS = {
@@ -203,6 +229,23 @@ def test__pandas__whole_numbers_with_gaps_in_a_prompt__warned_of_once(by_path, t
     whole = table.astype({"year": "Int64"})
     model.head_vectors(whole)
     assert [example.fields["year"] for example in as_examples(whole)] == [2020, 2021, None]
+
+
+@pytest.mark.parametrize("index", [["a", "b", "c", "d"], [7, 3, 5, 1]])
+def test__pandas__labels_in_another_order_than_the_table__warned_of(index):
+    table = pd.DataFrame({"text": list("wxyz")}, index=index)
+    labels = pd.Series([0, 0, 1, 1], index=index)
+    assert [example.label for example in as_examples(table, labels)] == [0, 0, 1, 1]
+    assert [example.label for example in as_examples(table, labels.reset_index(drop=True))] == [0, 0, 1, 1]
+    assert [example.label for example in as_examples(list("wxyz"), labels[::-1])] == [1, 1, 0, 0]
+    turned = labels[::-1]
+    with pytest.warns(DataWarning, match=r"same index in another order.*labels\.loc\[examples\.index\]"):
+        assert [example.label for example in as_examples(table, turned)] == [1, 1, 0, 0]
+    matrix = pd.DataFrame({"a": [1, 1, 0, 0], "b": [0, 1, 1, 0]}, index=index)[::-1]
+    with pytest.warns(DataWarning, match="same index in another order"):
+        model = MultiLabelModel(FakeBackbone(), n_heads=4).fit(table, matrix)
+    with pytest.warns(DataWarning, match="same index in another order"):
+        model.score(table, matrix)
 
 
 def test__pandas__named_index__is_a_column_as_in_parquet(tmp_path):

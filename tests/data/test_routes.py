@@ -19,7 +19,7 @@ from tests.data.hub_server import HubServer, serving
 from tests.data.tables import png, quietly, write_jsonl
 
 from savs.backbones.prompts import PromptTemplate
-from savs.data import Example, Text, as_examples, read_examples
+from savs.data import DataWarning, Example, Text, as_examples, read_examples
 
 pytestmark = pytest.mark.slow
 
@@ -74,20 +74,16 @@ def told(examples: list[Example]) -> list[Any]:
     prompt = PromptTemplate("Hint: {hint}\n{question}")
     rows = []
     for example in examples:
-        turns = [
-            [
-                message.role,
-                [part.text if isinstance(part, Text) else str(part.source) for part in message.parts],
-            ]
-            for message in example.messages
-        ]
+        turns = [[message.role, [_told(part) for part in message.parts]] for message in example.messages]
         prompted = prompt.apply(example).text if "hint" in example.fields else None
         rows.append([turns, example.label, [example.fields.get(name) for name in COLUMNS], prompted])
     return rows
 
 
 def _told(part: Any) -> str:
-    return part.text if isinstance(part, Text) else str(part.source)
+    if isinstance(part, Text):
+        return part.text
+    return str(part.source.read_bytes() if isinstance(part.source, Path) else part.source)
 
 
 def library_set(rows: list[dict[str, Any]]) -> Any:
@@ -320,15 +316,82 @@ def test__hub__csv_with_settings_of_its_own__read_by_the_library_with_a_warning(
     assert "its description sets skiprows" in warning
 
 
-def test__hub__metadata_csv_beside_images__warning_by_hub_text_by_path(tmp_path: Path) -> None:
-    folder = tmp_path / "set"
-    folder.mkdir()
-    for number in (1, 2):
-        (folder / f"{number}.png").write_bytes(png(number))
-    (folder / "metadata.csv").write_text("file_name,label\n1.png,007\n2.png,08\n")
-    ((found, warned),) = reading(tmp_path / "home", [("hf://./set", {})], HF_HUB_OFFLINE="1")
-    assert len(found[0]) == 2
-    # The library itself leaves files open.
-    (warning,) = (message for message in warned if "unclosed file" not in message)
-    assert "its metadata.csv is read by the datasets library" in warning
-    assert [example.label for example in read_examples(folder)] == ["007", "08"]
+METADATA = b"file_name,label,question,day\n1.png,007,NA,2020-01-01\n./deep/2.png,08,,\n"
+
+
+def metadata_files(metadata: bytes, name: str = "metadata.csv") -> dict[str, bytes]:
+    images = {"train/1.png": png(1), "train/deep/2.png": png(2), "train/3.png": png(3)}
+    return {**images, f"train/{name}": metadata}
+
+
+def write_files(folder: Path, files: dict[str, bytes]) -> None:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+
+
+def test__hub__metadata_beside_images__read_as_by_path(tmp_path: Path) -> None:
+    files = metadata_files(METADATA)
+    write_files(tmp_path / "set", files)
+    with pytest.warns(
+        DataWarning, match=r"are left out, as it does not name them \(1, the first is 3\.png\)"
+    ):
+        expected = told(read_examples(tmp_path / "set" / "train"))
+    commit = "8" * 40
+    with serving(HubServer({commit: {"README.md": b"# x\n", **files}}, {"main": commit})) as server:
+        of_folder, of_hub = reading(
+            tmp_path / "home", [("hf://./set", {}), ("hf://owner/name", {})], HF_ENDPOINT=server.url
+        )
+    offline, of_main = reading(
+        tmp_path / "home",
+        [("hf://owner/name", {"revision": commit}), ("hf://owner/name", {})],
+        HF_ENDPOINT=server.url,
+        HF_HUB_OFFLINE="1",
+    )
+    for name, (found, warned) in (("set", of_folder), ("owner/name", of_hub), ("owner/name", offline)):
+        assert found[0] == expected
+        assert [row[1] for row in found[0]] == ["007", "08"]
+        assert found[1] == [f"{name}/train:1", f"{name}/train:2"]
+        (warning,) = warned
+        assert warning == (
+            f"{name}/train: 1 files beside its metadata are left out, as it does not name them, the first is "
+            f"{name}/train/3.png; add rows for them"
+        )
+    assert of_main[0] == offline[0]
+    assert "of the cache is read" in of_main[1][0]
+
+
+@pytest.mark.parametrize(
+    ("name", "metadata", "message"),
+    [
+        (
+            "metadata.csv",
+            b"file_name,label\n1.png,a\nnope.png,b\n",
+            "3: the metadata names 'nope.png', and there is",
+        ),
+        ("metadata.csv", b"file_name,label\n../test/1.png,a\n", "2: the metadata names '../test/1.png', and"),
+        (
+            "metadata.csv",
+            b"name,label\n1.png,a\n",
+            "2: the metadata names no file: there is no column file_name",
+        ),
+        ("metadata.jsonl", b'{"file_name": "1.png", "n": 1e400}\n', "1: 1e400 is too large"),
+    ],
+)
+def test__hub__metadata_that_does_not_fit__error_with_file_and_line(
+    tmp_path: Path, name: str, metadata: bytes, message: str
+) -> None:
+    write_files(tmp_path / "set", {"test/1.png": png(1), **metadata_files(metadata, name)})
+    ((found, _),) = reading(tmp_path / "home", [("hf://./set#train", {})], HF_HUB_OFFLINE="1")
+    assert found.startswith(f"DataError set/train/{name}:{message}")
+
+
+def test__hub__metadata_lines_with_several_images__each_in_its_column(tmp_path: Path) -> None:
+    rows = [
+        {"file_names": ["1.png", "3.png"], "label": "2020-01-01"},
+        {"file_name": None, "question": "no image", "label": "12345678901234567890123"},
+    ]
+    lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    write_files(tmp_path / "set", metadata_files(lines, "metadata.jsonl"))
+    ((found, _),) = reading(tmp_path / "home", [("hf://./set", {})], HF_HUB_OFFLINE="1")
+    assert [row[1] for row in found[0]] == ["2020-01-01", "12345678901234567890123"]

@@ -150,6 +150,15 @@ def test__aiff__number_of_samples_that_its_chunk_does_not_hold__item_error() -> 
     np.testing.assert_array_equal(read(patched(data, place, ">I", 0)), read(data))
 
 
+def test__aiff__fewer_samples_stated_than_there_are__item_error_unless_few_or_zeros() -> None:
+    data = encoded(noise(), "AIFF")
+    place = data.index(b"COMM") + 10
+    assert code_of(patched(data, place, ">I", 6000)) == "audio_length"
+    np.testing.assert_array_equal(read(patched(data, place, ">I", 7800)), read(data))
+    filled = encoded(np.concatenate([noise(6000), np.zeros(2000)]), "AIFF")
+    np.testing.assert_array_equal(read(patched(filled, place, ">I", 6000)), read(filled))
+
+
 @pytest.mark.parametrize("kind", ["WAV", "RF64", "AIFF", "AU", "FLAC"])
 def test__files_one_behind_the_other__item_error(kind: str) -> None:
     for n_samples in (7999, 8000):

@@ -6,6 +6,7 @@ import io
 import struct
 import warnings
 
+import av
 import numpy as np
 import pillow_heif
 import pytest
@@ -214,6 +215,49 @@ def with_another_image(data: bytes) -> bytes:
     for index in range(place + 1, place + 1 + new[place]):
         new[index] += 1  # the numbers of its properties
     return bytes(new)
+
+
+def hdr_avif(transfer: int, *, pixel_format: str = "yuv420p10le") -> bytes:
+    """A file of FFmpeg: its sequence header is that of a video, not a reduced one."""
+    if "libsvtav1" not in av.codecs_available:
+        pytest.skip("this PyAV cannot write AV1")
+    file = io.BytesIO()
+    with av.open(file, "w", format="avif") as container:
+        stream = container.add_stream("libsvtav1", rate=1)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, pixel_format
+        context = stream.codec_context
+        context.color_primaries, context.color_trc, context.colorspace = 9, transfer, 9
+        frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 150, np.uint8), format="rgb24")
+        container.mux(stream.encode(frame.reformat(format=pixel_format)))
+        container.mux(stream.encode(None))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("transfer", "pixel_format"), [(16, "yuv420p10le"), (18, "yuv420p10le"), (16, "yuv420p")]
+)
+def test__fault_07__high_dynamic_range_that_the_stream_alone_states__as_by_the_container(
+    transfer, pixel_format
+):
+    data = hdr_avif(transfer, pixel_format=pixel_format)
+    alone = data.replace(b"colrnclx", b"freenclx")
+    assert data.count(b"colrnclx") == 1
+    assert coded_colors(alone) == coded_colors(data) == (9, transfer)
+    expected = np.asarray(load_image(data))
+    assert close(load_image(alone), expected, 0)
+    assert abs(int(expected[32, 32, 0]) - 150) > 10
+    # With a profile of colors (ICC) in its place, that one counts; it is not applied.
+    assert coded_colors(data.replace(b"colrnclx", b"colrprof")) is None
+    for end in range(len(data)):
+        coded_colors(alone[:end])
+
+
+@pytest.mark.parametrize("subsampling", ["4:2:0", "4:4:4", "4:0:0"])
+def test__sequence_header_of_pillow__reduced__states_the_colors_of_its_container(subsampling):
+    file = io.BytesIO()
+    Image.fromarray(CORNERS).save(file, "AVIF", subsampling=subsampling)
+    data = file.getvalue()
+    assert coded_colors(data.replace(b"colrnclx", b"freenclx")) == coded_colors(data)
 
 
 @pytest.mark.parametrize("encode", FORMATS)

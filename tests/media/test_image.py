@@ -16,13 +16,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile, ImageOps
 
+from savs.data import as_example
 from savs.errors import ExampleError, MediaError
 from savs.media import DEFAULT_LIMITS, MediaLimits, MediaWarning, content_hash, image_area, load_image
-from savs.media.image import decode, pillow_at_work
+from savs.media.image import decode, decode_image, pillow_at_work
 from savs.media.parts import Image as ImagePart
 
 FORMATS = ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"]
@@ -236,6 +238,13 @@ def test__fault_07__values_without_a_clear_scale__refused(mode: str, value: floa
     assert refused(Image.new(mode, (8, 8), value)).code == "image_mode"
 
 
+def test__load_image__decimals_from_zero_to_one__says_so() -> None:
+    ramp = Image.fromarray(np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8))
+    assert "decimals from 0 to 1, and nothing says that 1 is white" in refused(ramp).message
+    below = Image.fromarray(np.linspace(-1, 1, 64, dtype=np.float32).reshape(8, 8))
+    assert "not in 0..255" in refused(below).message
+
+
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test__fault_07__exif_orientation__applied_once(format: str, orientation: int) -> None:
@@ -318,10 +327,28 @@ def test__load_image__no_image_source__media_error(source: object) -> None:
 
 @pytest.mark.parametrize(
     "array",
-    [np.zeros((8, 8)), np.zeros((3, 8, 8), np.uint8), np.zeros(8, np.uint8), np.zeros((8, 8), np.int64)],
+    [np.full((8, 8), 2.5), np.zeros((3, 8, 8), np.uint8), np.zeros(8, np.uint8), np.zeros((8, 8), np.int64)],
 )
 def test__load_image__array_of_wrong_shape_or_type__refused(array: np.ndarray) -> None:
-    assert refused(array).code in {"image_mode", "image_too_small"}
+    with pytest.raises(ExampleError) as caught:
+        load_image(array)
+    assert caught.value.code == "image_array"
+    with pytest.raises(MediaError):
+        decode_image(array)
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        np.linspace(0, 1, 64).reshape(8, 8),
+        np.arange(64, dtype=np.uint8).reshape(8, 8, 1),
+        torch.linspace(0, 1, 192).reshape(3, 8, 8),
+    ],
+    ids=["decimals", "one channel", "tensor"],
+)
+def test__load_image__array_or_tensor__as_in_an_example(pixels: object) -> None:
+    expected = load_image(as_example(pixels).images[0])
+    assert load_image(pixels).tobytes() == expected.tobytes()
 
 
 def test__load_image__bool_array__black_and_white() -> None:
@@ -473,3 +500,24 @@ def test__content_hash__orientation_set_on_an_image__as_it_is_read() -> None:
     as_stored = content_hash(Image.fromarray(pixels))
     assert content_hash(turned) == content_hash(Image.open(buffer)) != as_stored
     assert content_hash(reset) == as_stored
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test__content_hash__opened_jpeg__decoded_once_and_the_image_stays_undecoded(
+    mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = encode(photo(300, 200).convert(mode), "JPEG")
+    expected = content_hash(Image.open(io.BytesIO(data)).copy())
+    decoded: list[bool] = []
+    real = ImageFile.ImageFile.load
+
+    def counting(image: ImageFile.ImageFile) -> object:
+        decoded.extend([True] * bool(image.tile))
+        return real(image)
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", counting)
+    opened = Image.open(io.BytesIO(data))
+    assert content_hash(opened) == expected
+    assert len(decoded) == (2 if mode == "CMYK" else 1)  # for the end of one with black, twice
+    assert opened.tile
+    assert load_image(opened).tobytes() == load_image(data).tobytes()

@@ -103,6 +103,16 @@ def test__learning__loaded_without_its_shots__says_what_to_do(tmp_path):
     assert loaded.predict(TEXTS[:3]).shape == (3,)
 
 
+@pytest.mark.parametrize("attempt", [lambda m: m.relabel("1", "stone"), lambda m: m.remove_shots(["2", "1"])])
+def test__learning__id_that_is_also_a_position__refused(attempt):
+    model = new().fit([{"text": TEXTS[0], "id": "1"}, *TEXTS[1:]], LABELS)
+    records = list(model.shots_)
+    assert [shot.id for shot in records[:3]] == ["1", "1", "2"]
+    with pytest.raises(DataError, match=r"^2 shots have the id '1', .*; fit again with an id of its own"):
+        attempt(model)
+    assert model.shots_ == records
+
+
 @pytest.mark.parametrize(
     ("attempt", "message"),
     [

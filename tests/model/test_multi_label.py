@@ -1,6 +1,8 @@
 import json
 
+import datasets
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.exceptions import NotFittedError
 from tests.model.colors import PROMPT, image, shots, tiny
@@ -8,7 +10,7 @@ from tests.model.colors import PROMPT, image, shots, tiny
 from savs.backbones import FakeBackbone, PromptTemplate
 from savs.classifiers import make_method
 from savs.classifiers.head_scoring import rank_heads
-from savs.errors import ArtifactError, DataError, ItemError
+from savs.errors import ArtifactError, DataError, ExampleError, ItemError
 from savs.model import MultiLabelModel, SAVModel
 
 pytestmark = pytest.mark.slow
@@ -119,6 +121,27 @@ def test__labels_that_cannot_be_learnt__are_refused(labels, message):
 def test__same_content_with_other_labels__is_refused():
     with pytest.raises(DataError, match="the same content has different labels: 0 and 2"):
         MultiLabelModel(FakeBackbone()).fit(["x", "y", "x"], [{"a"}, {"b"}, {"b"}])
+
+
+def test__rows_with_lists_of_labels__are_labeled_and_their_own_labels_do_not_answer():
+    sets = [["sky", "day"], ["sky"], ["day"], [], ["sky"], ["day"]]
+    texts = [f"text {number}" for number in range(6)]
+    expected = MultiLabelModel(FakeBackbone(), n_heads=4).fit(texts, sets)
+    rows = [{"text": text, "label": labels} for text, labels in zip(texts, sets, strict=True)]
+    names = ["day", "sky"]
+    kind = datasets.List(datasets.ClassLabel(names=names))
+    coded = {"text": texts, "label": [[names.index(label) for label in labels] for labels in sets]}
+    table = datasets.Dataset.from_dict(
+        coded, features=datasets.Features({"text": datasets.Value("string"), "label": kind})
+    )
+    for examples in (rows, pd.DataFrame(rows), table):
+        model = MultiLabelModel(FakeBackbone(), n_heads=4).fit(examples)
+        assert model.labels_ == ["day", "sky"]
+        np.testing.assert_array_equal(model.predict_proba(examples), expected.predict_proba(texts))
+        assert model.predict(examples, on_error="collect").labels == expected.predict(texts)
+        assert model.score(examples) == expected.score(texts, sets)
+    with pytest.raises(ExampleError, match="1: its labels are missing"):
+        model.fit([rows[0], {**rows[1], "label": None}])
 
 
 def test__methods_without_probabilities_of_a_label__are_refused():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from training.early_answers import measure as early_answers
-from training.methods import coverage, draws, measure, read, table
+from training.methods import coverage, draws, measure, read, table, uneven
 from training.tasks import Item
 
 from savs.backbones._record import recording
@@ -120,3 +120,18 @@ def test__early_answers__easy_task__fewer_layers_and_nothing_lost(tmp_path):
     layers, lost = early_answers(tmp_path, layout, "kernel_ridge", 30, 1, 0.05)["easy"]
     assert layers < 0.7
     assert lost <= 0.05
+
+
+def test__uneven__recall_of_the_class_of_few_shots_by_hand(cache):
+    from savs.classifiers import make_method
+
+    recalls, balanced = [], []
+    for task in ("easy", "hard"):
+        for few, (x, y, test, truth) in enumerate(draws(cache, task, 20, 2, ["heads"])):
+            kept = np.concatenate([np.flatnonzero(y == few)[:1], np.flatnonzero(y != few)])
+            right = make_method("hec_v", LAYOUT).fit(x[kept], y[kept]).predict(test) == truth
+            recalls.append(right[truth == few].mean())
+            balanced.append((right[truth == 0].mean() + right[truth == 1].mean()) / 2)
+    seldom = f"{np.sum(np.array(recalls) < 0.05)} of 4"
+    wanted = f"{100 * np.mean(recalls):.1f} | {100 * np.mean(balanced):.1f} | {seldom}"
+    assert wanted in uneven(cache, LAYOUT, ["hec_v"], 1, 2)

@@ -32,7 +32,8 @@ class PromptTemplate:
     Raises
     ------
     ExampleError
-        With code ``prompt_template``, for a single brace or a placeholder that is not a plain name.
+        With code ``prompt_template``, for a single brace, a placeholder that is not a plain name, or blanks
+        alone, which would only add them to every text.
 
     Examples
     --------
@@ -50,6 +51,11 @@ class PromptTemplate:
         if not isinstance(self.template, str):
             raise ExampleError(
                 f"a prompt template is a string, not {type(self.template).__name__}", code="prompt_template"
+            )
+        if not self.template.strip():
+            raise ExampleError(
+                "the prompt template is blank; leave it out where the examples' own text is enough",
+                code="prompt_template",
             )
         _ = self._pieces
 

@@ -1,4 +1,4 @@
-"""Scores to probabilities: class priors, softmax, temperature, calibration error."""
+"""Scores to probabilities: class priors, softmax, temperature."""
 
 from __future__ import annotations
 
@@ -43,8 +43,7 @@ def class_priors(priors: object, counts: NDArray[np.intp]) -> NDArray[np.float64
     return np.asarray(given / given.sum())
 
 
-# Scores to probabilities: softmax, the temperature fitted on leave-one-out scores, and how good
-# probabilities are: log loss, ECE and Brier score.
+# Scores to probabilities: softmax, and the temperature fitted on leave-one-out scores.
 
 _RELATIVE_TEMPERATURES = np.geomspace(1e-3, 1e2, 21)
 _FINE_STEPS = np.geomspace(0.6, 1.7, 9)
@@ -146,53 +145,6 @@ def untested_temperature(scores: NDArray[np.float64], codes: NDArray[np.intp]) -
     true = np.take_along_axis(scores, codes[:, None], axis=1)
     margin = float((true - scores).sum(axis=1).mean()) / (n_classes - 1)
     return margin / _UNTESTED_LOG_ODDS if margin > 0 else 1.0
-
-
-def expected_calibration_error(
-    probabilities: NDArray[np.float64], codes: NDArray[np.intp], n_bins: int = 10
-) -> float:
-    """Return the mean gap between confidence and accuracy (Naeini et al., AAAI 2015), bins of equal width.
-
-    Parameters
-    ----------
-    probabilities : ndarray of float64, shape (n_examples, n_classes)
-        Predicted probabilities.
-    codes : ndarray of int, shape (n_examples,)
-        True classes.
-    n_bins : int, default=10
-        Number of bins of the largest probability.
-    """
-    confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == codes
-    bins = np.minimum((confidence * n_bins).astype(int), n_bins - 1)
-    gaps = np.bincount(bins, weights=right - confidence, minlength=n_bins)
-    return float(np.abs(gaps).sum() / len(codes))
-
-
-def brier_score(probabilities: NDArray[np.float64], codes: NDArray[np.intp]) -> float:
-    """Return the mean squared distance to the one-hot truth, from 0 to 2 (Brier 1950).
-
-    Examples
-    --------
-    >>> brier_score(np.array([[1.0, 0.0], [0.5, 0.5]]), np.array([0, 0]))
-    0.25
-    """
-    truth = np.eye(probabilities.shape[1])[codes]
-    return float(((probabilities - truth) ** 2).sum(axis=1).mean())
-
-
-def log_loss(probabilities: NDArray[np.float64], codes: NDArray[np.intp]) -> float:
-    """Return the mean of minus the log probability of the true class, from 0 to 20.7.
-
-    A probability below `PROBABILITY_FLOOR` counts as that.
-
-    Examples
-    --------
-    >>> round(log_loss(np.array([[0.5, 0.5], [1.0, 0.0]]), np.array([0, 1])), 3)
-    10.708
-    """
-    of_truth = np.take_along_axis(probabilities, codes[:, None], axis=1)[:, 0]
-    return float(-np.log(np.maximum(of_truth, PROBABILITY_FLOOR)).mean())
 
 
 def is_log_proba_table(array: NDArray[Any], n_classes: int) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_array
 
-from savs.classifiers._probabilities import brier_score, expected_calibration_error, log_loss
+from savs.classifiers._item_scores import ItemScores
 from savs.classifiers._support_set import Shots, leave_one_out_folds, nested_folds
 from savs.classifiers._validation import check_finite, encode_labels, label_array, resolve_layout
 from savs.classifiers.base import HeadClassifier
@@ -72,8 +72,9 @@ def cross_validated_interval(correct: int, n: int, n_folds: int) -> tuple[float,
     - The fits share shots, so their errors go together. The variance of a mean over k folds is not p(1-p)/n
       but larger by 1 + k * n_test / n_train = 1 + k / (k - 1) (Nadeau and Bengio, Machine Learning 2003,
       section 4); the Wilson interval is taken for n divided by that.
-    - Each fit has only (k - 1) / k of the shots. Errors shrink with the shots, at best in proportion: the
-      upper end allows for an error of (k - 1) / k of its own.
+    - Each fit has only (k - 1) / k of the shots. Of a large error e, the shots that are left out may take
+      their share: (k - 1) / k of e is left. Small errors may fall exponentially with the shots, so that
+      e to the power of k / (k - 1) is left. The upper end allows for the smaller of the two.
 
     Parameters
     ----------
@@ -93,7 +94,7 @@ def cross_validated_interval(correct: int, n: int, n_folds: int) -> tuple[float,
     --------
     >>> low, high = cross_validated_interval(36, 40, 5)
     >>> round(low, 3), round(high, 3)
-    (0.684, 0.979)
+    (0.684, 0.99)
     """
     if not 0 <= correct <= n or n_folds < 2:
         raise ValueError(f"{correct} correct of {n} in {n_folds} folds is not a share")
@@ -101,7 +102,7 @@ def cross_validated_interval(correct: int, n: int, n_folds: int) -> tuple[float,
         return 0.0, 1.0
     rest = (n_folds - 1) / n_folds
     low, high = _wilson(correct / n, n / (1 + 1 / rest))
-    return low, 1 - rest * (1 - high)
+    return low, 1 - min(rest * (1 - high), (1 - high) ** (1 / rest))
 
 
 def _wilson(share: float, n: float) -> tuple[float, float]:
@@ -200,15 +201,14 @@ def summarize_out_of_fold(
         class.
     """
     correct, counts = int(np.count_nonzero(truth == answers)), np.bincount(codes)
+    figures = {} if probabilities is None else ItemScores.of(probabilities, truth, answers).figures()
     return Estimate(
         accuracy=correct / len(truth),
         macro_f1=float(np.mean([_f1(truth == code, answers == code) for code in np.unique(truth)])),
         n=len(truth),
         interval=cross_validated_interval(correct, len(truth), max(2, min(max_folds, int(counts.max())))),
         note=_note(truth, counts),
-        ece=None if probabilities is None else expected_calibration_error(probabilities, truth),
-        brier=None if probabilities is None else brier_score(probabilities, truth),
-        log_loss=None if probabilities is None else log_loss(probabilities, truth),
+        **figures,
         n_shots=len(codes),
         n_untested_classes=int(np.count_nonzero(counts == 1)),
     )

@@ -27,7 +27,8 @@ ERROR_COLUMNS: Columns = {"error.stage": str, "error.code": str, "error.message"
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _PARQUET = ".parquet"
-_OTHERS = {".xlsx", ".xls", ".npz", ".npy", ".feather", ".arrow", ".pkl", ".h5", ".pq"}
+_PACKED = {".gz", ".bz2", ".xz", ".zst", ".zip"}
+_OTHERS = {".xlsx", ".xls", ".npz", ".npy", ".feather", ".arrow", ".pkl", ".h5", ".pq"} | _PACKED
 _ROWS_PER_GROUP = 2**14
 
 
@@ -42,7 +43,7 @@ def check_table_name(path: Path, option: str = "--output") -> None:
     Raises
     ------
     click.BadParameter
-        If it ends like a spreadsheet, an array or the like.
+        If it ends like a spreadsheet, an array, a packed file or the like.
     """
     if path.suffix.lower() in _OTHERS:
         raise click.BadParameter(

@@ -133,9 +133,9 @@ def compare(
     The tables have accuracy, log loss, expected calibration error and Brier score. With 0 shots, only
     methods that read class names are judged.
 
-    Several DATA are compared one after the other, with a table of means at the end; --test is then the name
-    of a file beside each. --output writes one row per dataset, number of shots and method. --plot draws the
-    means over all DATA.
+    Several DATA are compared one after the other, with a table of means at the end; --test is then the
+    name of a file beside each. 'parts/*.jsonl' in quotes is one dataset of several files. --output writes
+    one row per dataset, number of shots and method. --plot draws the means over all DATA.
 
     --json prints the figures of each under "datasets" and the means under "overall".
     """

@@ -9,13 +9,13 @@ import click
 
 from savs._optional import import_optional
 from savs.cli._inputs import with_sampling_of
-from savs.cli._options import DATA, PathName, SavedClassifier, classifier_options, example_help
+from savs.cli._options import PathName, SavedClassifier, classifier_options, data_argument, example_help
 from savs.cli._output import print_json, show, table
 from savs.cli._results import check_new_file
 from savs.cli._session import Session, remark
 
 if TYPE_CHECKING:
-    from savs.data import Example, ReadOptions
+    from savs.data import DataSource, Example, ReadOptions
     from savs.model import Explanation
 
 __all__ = ["explain"]
@@ -29,7 +29,7 @@ PIECES_SHOWN = 8
     epilog=example_help("savs explain my-classifier image.jpg --plot why.png"),
 )
 @click.argument("classifier", type=PathName())
-@click.argument("data", type=DATA)
+@data_argument("data")
 @click.option("--id", "wanted", metavar="ID", help="Id of the example in DATA [default: the first one].")
 @click.option(
     "--tiles",
@@ -48,7 +48,7 @@ def explain(
     session: Session,
     /,
     classifier: SavedClassifier,
-    data: Path | str,
+    data: DataSource,
     wanted: str | None,
     tiles: int,
     plot: Path | None,
@@ -66,10 +66,12 @@ def explain(
     --json prints {"id", "label", "proba", "heads", "nearest", "occlusion", ...}, with several prompts the
     same for each under "prompts".
     """
+    from savs.data._sources import expanded
+
     model = classifier.load()
     if plot is not None:
         import_optional("matplotlib")
-        check_new_file(plot, data, option="--plot", outside=classifier.folders)
+        check_new_file(plot, *expanded(data), option="--plot", outside=classifier.folders)
     example = _read_one(data, wanted, max_errors, with_sampling_of(model, reading))
     explanation = model.explain(example, tiles=tiles, progress=session.progress)
     if plot is not None:
@@ -84,7 +86,7 @@ def explain(
             remark(f"plot in {plot}")
 
 
-def _read_one(data: Path | str, wanted: str | None, max_errors: int, reading: ReadOptions) -> Example:
+def _read_one(data: DataSource, wanted: str | None, max_errors: int, reading: ReadOptions) -> Example:
     """Return the example to explain; rows before it that are not examples count as errors."""
     from savs.data import ErrorLedger, iter_examples
     from savs.errors import DataError
@@ -92,7 +94,8 @@ def _read_one(data: Path | str, wanted: str | None, max_errors: int, reading: Re
     for _, example in iter_examples(data, ledger=ErrorLedger(max_errors), **vars(reading)):
         if wanted is None or example.id == wanted:
             return example
-    raise DataError(f"{data} has no example" + ("" if wanted is None else f" with id {wanted!r}"))
+    where = f"{data} has" if isinstance(data, Path | str) else f"the {len(data)} sources have"
+    raise DataError(f"{where} no example" + ("" if wanted is None else f" with id {wanted!r}"))
 
 
 def _show(explanation: Explanation) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from savs._labels import DataWarning
 from savs.errors import DataError
 from savs.media._arrays import CHANNELS, is_tensor
 from savs.media._coercion import is_image, type_name
@@ -51,6 +53,30 @@ def unpacked_labels(labels: Any) -> Any:
     if columns is not None and len(columns) == 1:
         return [next(iter(row.values())) for row in _rows(labels) or []]  # the index, if named, comes after
     return labels
+
+
+def warn_of_another_order(items: Any, labels: Any) -> None:
+    """Warn if a table and labels of pandas have the same index in another order: positions count alone.
+
+    Warns
+    -----
+    DataWarning
+    """
+    indices = [getattr(part, "index", None) for part in (items, labels)]
+    one, other = (index if callable(getattr(index, "sort_values", None)) else None for index in indices)
+    if one is None or other is None or len(one) != len(other) or one.equals(other):
+        return
+    try:
+        the_same = one.sort_values().equals(other.sort_values())
+    except TypeError:  # of texts and numbers
+        return
+    if the_same:
+        warnings.warn(
+            "examples and labels have the same index in another order, and go together by position; "
+            "if they belong together by the index, use labels.loc[examples.index]",
+            DataWarning,
+            stacklevel=5,
+        )
 
 
 def is_number(value: Any) -> bool:
@@ -113,11 +139,36 @@ def _from_loader(loader: Any) -> Iterator[Any]:
             "nobody could tell which answer or label belongs to which example; hand in its dataset "
             "(loader.dataset), or one with shuffle=False"
         )
+    holds_fields = None if _has_own_collate(loader) else True
     for batch in loader:
         if loader.batch_sampler is None:  # batch_size=None: single items, their tuples as lists
             yield tuple(batch) if isinstance(batch, list) and batch and is_number(batch[-1]) else batch
-        else:
-            yield from _items(batch)
+            continue
+        if holds_fields is None and _is_list_of_lists(batch):
+            holds_fields = _holds_fields(batch, _n_items(loader))
+        yield from _items(batch, holds_fields=bool(holds_fields))
+
+
+def _has_own_collate(loader: Any) -> bool:
+    usual = sys.modules["torch"].utils.data.default_collate
+    return loader.collate_fn is not usual
+
+
+def _n_items(loader: Any) -> int:
+    """Return how many items the first batch has; of a stream, how many it would have."""
+    size: int = loader.batch_size
+    return min(size, len(loader.dataset)) if hasattr(loader.dataset, "__len__") else size
+
+
+def _holds_fields(batch: Sequence[Any], n_items: int) -> bool:
+    """Return whether a batch that its user put together is a list of fields, not of items."""
+    fields, items = all(len(field) == n_items for field in batch), len(batch) == n_items
+    if fields == items:
+        raise DataError(
+            "the DataLoader's collate_fn gives lists of lists, which may be items or fields of items; "
+            "hand in loader.dataset"
+        )
+    return fields
 
 
 def _keeps_items(loader: Any) -> bool:
@@ -137,12 +188,12 @@ def _keeps_items(loader: Any) -> bool:
     return type(sampler) in (sequential,) and len(sampler) == len(loader.dataset)
 
 
-def _items(batch: Any) -> Iterator[Any]:
-    """Yield the items of a batch as torch puts them together: fields of lists and tensors."""
+def _items(batch: Any, *, holds_fields: bool) -> Iterator[Any]:
+    """Yield the items of a batch; torch puts them together as fields of lists and tensors."""
     if isinstance(batch, Mapping):
         names = list(batch)
         yield from (dict(zip(names, values, strict=True)) for values in _by_item(list(batch.values())))
-    elif isinstance(batch, tuple | list) and batch and all(_is_field(field) for field in batch):
+    elif holds_fields and _is_list_of_lists(batch):
         yield from _by_item(list(batch))
     elif isinstance(batch, Iterable) and not isinstance(batch, str):
         yield from _values(batch)
@@ -153,8 +204,10 @@ def _items(batch: Any) -> Iterator[Any]:
         )
 
 
-def _is_field(field: Any) -> bool:
-    return is_tensor(field) or isinstance(field, tuple | list)
+def _is_list_of_lists(batch: Any) -> bool:
+    if not isinstance(batch, tuple | list) or not batch:
+        return False
+    return all(is_tensor(field) or isinstance(field, tuple | list) for field in batch)
 
 
 def _by_item(fields: Sequence[Any]) -> Iterator[tuple[Any, ...]]:

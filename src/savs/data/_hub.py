@@ -2,9 +2,9 @@
 
 The ``datasets`` library finds their files and splits and fetches them into its own cache (``HF_HOME``). They
 are the only sources for which anything is fetched or stored: writing ``hf://`` is asking for that. Text files
-(CSV, TSV, JSON, JSONL) are then read like any other text file, so that the same file gives the same examples
-by path and by ``hf://``; the library would change what they say (see `savs.data._text_files`). Everything
-else is read as the library shows it.
+(CSV, TSV, JSON, JSONL), also those beside media, are then read like any other text file, so that the same
+file gives the same examples by path and by ``hf://``; the library would change what they say (see
+`savs.data._text_files`). Everything else is read as the library shows it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from posixpath import normpath
 from typing import TYPE_CHECKING, Any
 
 from savs._labels import DataWarning
@@ -125,9 +126,14 @@ def open_hub(address: HubAddress, config: str | None) -> tuple[ArrowData | HubTe
 # Text files: fetched by the library, read by the readers of text files.
 
 _TEXT_BUILDERS = {"csv": ".csv", "json": ".json"}
+# Folders of media, and what the library calls the column of those that a metadata file names as file_name.
+_FOLDER_BUILDERS = {"imagefolder": "image", "audiofolder": "audio", "videofolder": "video"}
+_METADATA = {"metadata.csv", "metadata.jsonl"}
 _PACKED = {".gz", ".bz2", ".xz", ".zst", ".lz4"}
 # Entries of a dataset's description that say where its files are, or that are kept here.
 _UNDERSTOOD = {"name", "version", "data_dir", "data_files", "description", "features", "sep", "delimiter"}
+
+_NAMES_FILES = re.compile(r"(?:(?P<own>.+)_)?file_name(?P<several>s)?")
 
 _File = tuple[str, str, str]  # its name in messages, its path, its suffix
 
@@ -146,12 +152,18 @@ class HubText:
         Of CSV files, if the dataset says so.
     classes : mapping
         `class_names`.
+    medium : str or None
+        Of metadata files beside media: the column of what they name as ``file_name``.
+    media : mapping of str to str
+        The media's paths on this machine, by their names in messages.
     """
 
     name: str
     files: Sequence[_File]
     delimiter: str | None = None
     classes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    medium: str | None = None
+    media: Mapping[str, str] = field(default_factory=dict)
 
     def count(self) -> int | None:
         """Return None: only reading all rows would tell."""
@@ -163,16 +175,51 @@ class HubText:
         Raises
         ------
         DataError
-            As `text_rows`, and if a cell is none of the classes of its column.
+            As `text_rows`, and if a cell is none of the classes of its column, or a metadata file names a
+            file that is not there.
         """
-        number = 0
+        number, named = 0, set[str]()
         for name, path, suffix in self.files:
             for row in text_rows(Path(path), self.delimiter, name=name, suffix=suffix):
                 number += 1
-                cells = {column: self._cell(row, column, value) for column, value in row.cells.items()}
+                known = row.cells
+                if self.medium is not None:
+                    known = self._with_media(row, name.rpartition("/")[0], self.medium, named)
+                cells = {column: self._cell(row, column, value) for column, value in known.items()}
                 yield Row(f"{self.name}:{number}", row.where, cells, row.is_typed)
         if not number:
             raise no_rows(self.name)
+        left = [name for name, path in self.media.items() if path not in named]
+        if left:
+            _warn(
+                f"{self.name}: {len(left)} files beside its metadata are left out, as it does not name "
+                f"them, the first is {min(left)}; add rows for them"
+            )
+
+    def _with_media(self, row: Row, folder: str, medium: str, named: set[str]) -> dict[str, Any]:
+        """Return the cells of a row of a metadata file, its files in the columns that the library has."""
+        cells: dict[str, Any] = {}
+        for column, value in row.cells.items():
+            match = _NAMES_FILES.fullmatch(column)
+            if match is None:
+                cells[column] = value
+                continue
+            own = match["own"] or medium + ("s" if match["several"] else "")
+            several = value if isinstance(value, list) else [value]
+            paths = [one if one in (None, "") else self._medium(row, folder, one) for one in several]
+            named.update(path for path in paths if path)
+            cells[own] = paths if isinstance(value, list) else paths[0]
+        if cells.keys() == row.cells.keys():
+            raise DataError(f"{row.where}: the metadata names no file: there is no column file_name")
+        return cells
+
+    def _medium(self, row: Row, folder: str, value: Any) -> str:
+        found = self.media.get(f"{folder}/{normpath(str(value))}")
+        if found is None:
+            raise DataError(
+                f"{row.where}: the metadata names {str(value)[:100]!r}, and there is no such file beside it"
+            )
+        return found
 
     def _cell(self, row: Row, column: str, value: Any) -> Any:
         if column not in self.classes:
@@ -200,10 +247,19 @@ class _TextSplits:
     files: Mapping[str, Sequence[_File]]
     delimiter: str | None
     classes: Mapping[str, Sequence[str]]
+    medium: str | None = None
+    media: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def of(self, split: str) -> HubText:
         """Return the files of one split."""
-        return HubText(f"{self.name}/{split}", self.files[split], self.delimiter, self.classes)
+        return HubText(
+            f"{self.name}/{split}",
+            self.files[split],
+            self.delimiter,
+            self.classes,
+            self.medium,
+            self.media.get(split, {}),
+        )
 
 
 def _text_splits(address: HubAddress, config: str | None) -> tuple[_TextSplits | None, Any]:
@@ -222,8 +278,16 @@ def _text_splits(address: HubAddress, config: str | None) -> tuple[_TextSplits |
         )
     if not _is_plain_text(address, builder):
         return None, builder
+    medium = _FOLDER_BUILDERS.get(_kind(builder))
+    tables, others = _urls(builder), {}
+    if medium is not None:
+        tables = {split: [url for url in urls if _is_metadata(url)] for split, urls in tables.items()}
+        others = {
+            split: [url for url in urls if not _is_metadata(url)] for split, urls in _urls(builder).items()
+        }
     try:
-        files = {str(split): _fetched(address, builder, urls) for split, urls in _urls(builder).items()}
+        files = {str(split): _fetched(address, builder, urls) for split, urls in tables.items()}
+        media = {str(split): _fetched_media(address, builder, urls) for split, urls in others.items()}
     except Exception as error:
         raise _failed(address, error) from None
     delimiter = getattr(builder.config, "sep", ",")
@@ -235,6 +299,8 @@ def _text_splits(address: HubAddress, config: str | None) -> tuple[_TextSplits |
         files,
         None if delimiter == "," else delimiter,
         class_names(features),
+        medium,
+        media,
     )
     if address.folder is None:
         _note(splits)
@@ -245,14 +311,20 @@ def _urls(builder: DatasetBuilder) -> Mapping[Any, Sequence[str]]:
     return getattr(builder.config, "data_files", None) or {}
 
 
+def _kind(builder: DatasetBuilder) -> str:
+    """Return what the library calls the format of a dataset."""
+    return str(builder.__module__).rpartition(".")[2]
+
+
+def _is_metadata(url: str) -> bool:
+    return url.rpartition("/")[2] in _METADATA
+
+
 def _is_plain_text(address: HubAddress, builder: DatasetBuilder) -> bool:
-    """Return whether a dataset is text files that its description leaves as they are."""
-    if builder.__module__.rpartition(".")[2] not in _TEXT_BUILDERS or not _urls(builder):
-        if any(Path(url).name == "metadata.csv" for urls in _urls(builder).values() for url in urls):
-            _warn(
-                f"{address.name}: its metadata.csv is read by the datasets library; that changes values such "
-                "as NA, 007 and dates (download the dataset and give its folder to keep them)"
-            )
+    """Return whether a dataset is text files, or media beside such, and its description changes no value."""
+    listed = [url for urls in _urls(builder).values() for url in urls]
+    of_media = _kind(builder) in _FOLDER_BUILDERS and any(map(_is_metadata, listed))
+    if not listed or not (of_media or _kind(builder) in _TEXT_BUILDERS):
         return False
     usual, given = type(builder.config)(), builder.config
     changed = [
@@ -263,7 +335,7 @@ def _is_plain_text(address: HubAddress, builder: DatasetBuilder) -> bool:
     changed = [name for name in changed if name not in {"names", "column_names"} or getattr(given, name)]
     if len(getattr(given, "sep", ",") or "") != 1:
         changed.append("sep")
-    packed = [url for urls in _urls(builder).values() for url in urls if Path(url).suffix.lower() == ".zip"]
+    packed = [url for url in listed if Path(url).suffix.lower() == ".zip"]
     if changed or packed:
         reason = f"its description sets {', '.join(changed)}" if changed else "they are packed as .zip"
         _warn(
@@ -278,16 +350,36 @@ def _fetched(address: HubAddress, builder: Any, urls: Sequence[str]) -> list[_Fi
     from datasets.utils.file_utils import cached_path
 
     options = DownloadConfig(token=builder.token, extract_compressed_file=True)
-    default = _TEXT_BUILDERS[builder.__module__.rpartition(".")[2]]
+    default = _TEXT_BUILDERS.get(_kind(builder), ".jsonl")
     files = []
     for url in urls:
-        inside = url.partition("@")[2].partition("/")[2] if url.startswith(HUB_PREFIX) else Path(url).name
+        inside = _inside(address, builder, url)
         suffixes = [suffix.lower() for suffix in Path(inside).suffixes if suffix.lower() not in _PACKED]
         suffix = suffixes[-1] if suffixes and suffixes[-1] in TEXT_SUFFIXES else default
-        if (suffix in CSV_SUFFIXES) != (default == ".csv"):
+        if (suffix in CSV_SUFFIXES) != (default == ".csv") and not _is_metadata(url):
             suffix = default
         files.append((f"{address.name}/{inside}", str(cached_path(url, options)), suffix))
     return files
+
+
+def _inside(address: HubAddress, builder: DatasetBuilder, url: str) -> str:
+    """Return the path of a file inside its dataset."""
+    if url.startswith(HUB_PREFIX):
+        return url.partition("@")[2].partition("/")[2]
+    # Of a folder on this machine, text files have always been called by their name alone.
+    if address.folder is None or _kind(builder) not in _FOLDER_BUILDERS:
+        return Path(url).name
+    return Path(url).relative_to(address.folder).as_posix()
+
+
+def _fetched_media(address: HubAddress, builder: Any, urls: Sequence[str]) -> dict[str, str]:
+    """Return where the media of a split are on this machine, by their names in messages."""
+    from datasets import DownloadConfig, DownloadManager
+
+    manager = DownloadManager(download_config=DownloadConfig(token=builder.token), record_checksums=False)
+    paths = manager.download(list(urls))
+    names = (f"{address.name}/{_inside(address, builder, url)}" for url in urls)
+    return dict(zip(names, map(str, paths), strict=True))
 
 
 def _notes(address: HubAddress) -> Path:

@@ -20,7 +20,7 @@ Reader = Callable[[Any], Iterable[Mapping[str, Any]]]
 """Gives the rows of a path or an address: mappings of column names to values, in a fixed order."""
 
 _READERS: Registry[Reader] = Registry("reader", "savs.readers")
-_READ_BY_SAVS = frozenset({*TEXT_SUFFIXES, ".parquet", "hf"})
+_READ_BY_SAVS = frozenset({*TEXT_SUFFIXES, *(f"{suffix}.gz" for suffix in TEXT_SUFFIXES), ".parquet", "hf"})
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 
 

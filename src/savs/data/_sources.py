@@ -29,6 +29,7 @@ from savs.data._text_files import (
     name_of,
     spelled,
     text_rows,
+    text_suffix,
 )
 from savs.data.coercion import label_field, media_fields
 from savs.data.example import Example, Label
@@ -114,7 +115,7 @@ class _TextFile:
         return text_rows(self.path, self.delimiter, name=self.name)
 
     def count(self) -> int | None:
-        if self.path.suffix.lower() not in {".jsonl", ".ndjson"}:
+        if text_suffix(self.path) not in {".jsonl", ".ndjson"}:
             return None
         return sum(not line.isspace() for line in decoded_lines(self.path))
 
@@ -272,7 +273,7 @@ def _path(path: Path, options: ReadOptions, name: str | None) -> Source:
 def _file(path: Path, options: ReadOptions, name: str | None) -> Source | None:
     """Return what a file of a format that savs reads itself is, or None."""
     suffix = path.suffix.lower()
-    if suffix in TEXT_SUFFIXES:
+    if text_suffix(path) in TEXT_SUFFIXES:
         _refuse_split(path.name, options.split)
         check_file(path)
         data = _TextFile(path, options.delimiter, name)
@@ -305,7 +306,7 @@ def _is_untyped(source: Path | str) -> bool:
         if is_saved(path) or _parts(path) or registered_suffix(path) is not None:
             return False
         return not any(table.suffix.lower() not in CSV_SUFFIXES for table in _tables(path))
-    return path.suffix.lower() in {".csv", ".tsv"}
+    return text_suffix(path) in CSV_SUFFIXES
 
 
 def _hub(address: HubAddress, config: str | None, root: Path | str | None) -> Rows:

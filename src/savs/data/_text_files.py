@@ -11,21 +11,26 @@ from __future__ import annotations
 
 import codecs
 import csv
+import gzip
 import json
 import re
 import stat
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from math import isfinite
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, NoReturn
+from typing import Any, BinaryIO, NamedTuple, NoReturn, cast
 
 from savs._labels import check_text, has_surrogate
 from savs.errors import DataError, ExampleError
 
 LONGEST_LINE = 2**28
 """Bytes of the longest line that is read: an image of 64 MB as base64 takes a third of it."""
+
+_PACKED = ".gz"
+_LARGEST_UNPACKED = 2**30  # bytes of a packed file that is read as a whole, which its size does not bound
 
 
 def name_of(path: Path) -> str:
@@ -73,8 +78,15 @@ def decoded_lines(path: Path) -> Iterator[str]:
 
 def decoded_text(path: Path) -> str:
     """Return a whole file; `DataError` as in `decoded_lines`."""
+    packed = is_packed(path)
     with _open(path) as file:
-        data = file.read().removeprefix(codecs.BOM_UTF8)
+        try:
+            data = file.read(_LARGEST_UNPACKED + 1 if packed else -1)
+        except _UNREADABLE:
+            raise _unreadable(path) from None
+    if packed and len(data) > _LARGEST_UNPACKED:
+        raise DataError(f"{name_of(path)} holds more than {_LARGEST_UNPACKED} bytes; write it as .jsonl.gz")
+    data = data.removeprefix(codecs.BOM_UTF8)
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -84,7 +96,7 @@ def decoded_text(path: Path) -> str:
 def _open(path: Path) -> BinaryIO:
     check_file(path)
     try:
-        return path.open("rb")
+        return cast(BinaryIO, gzip.open(path)) if is_packed(path) else path.open("rb")
     except OSError:
         raise _unreadable(path) from None
 
@@ -92,7 +104,7 @@ def _open(path: Path) -> BinaryIO:
 def _read_line(path: Path, file: BinaryIO, number: int) -> bytes:
     try:
         line = file.readline(LONGEST_LINE + 1)
-    except OSError:
+    except _UNREADABLE:
         raise _unreadable(path) from None
     if len(line) > LONGEST_LINE:
         raise DataError(f"{name_of(path)}:{number}: the line is longer than {LONGEST_LINE} bytes")
@@ -110,14 +122,30 @@ def _not_utf8(path: Path, number: int) -> DataError:
     return DataError(f"{name_of(path)}:{number}: not UTF-8; save the file as UTF-8")
 
 
+_UNREADABLE = (OSError, EOFError, zlib.error)  # the last two where gzip is cut short or damaged
+
+
 def _unreadable(path: Path) -> DataError:
+    if is_packed(path):
+        return DataError(f"{path.name[:100]!r} cannot be unpacked: it is damaged, cut short or not gzip")
     return DataError(f"{path.name[:100]!r} cannot be read; check the path and its permissions")
 
 
 # `Row`, and text files to rows: JSONL, JSON, CSV and TSV in UTF-8, each row with its place in the file.
 
 TEXT_SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
-"""Endings of the text files that are read."""
+"""Endings of the text files that are read, as they are or packed by gzip, with ``.gz`` behind them."""
+
+
+def is_packed(path: Path) -> bool:
+    """Return whether a file is packed by gzip, as its name says."""
+    return path.suffix.lower() == _PACKED
+
+
+def text_suffix(path: Path) -> str:
+    """Return the ending of a file's name in lower case, of a packed one what stands before ``.gz``."""
+    return Path(path.stem if is_packed(path) else path.name).suffix.lower()
+
 
 # Marks of byte order and zero width, which copied headers begin with.
 _INVISIBLE = re.compile("[\ufeff\u200b-\u200f\u2060]")
@@ -170,7 +198,7 @@ def text_rows(
         there is no row at all.
     """
     name = name_of(path) if name is None else name
-    suffix = path.suffix.lower() if suffix is None else suffix
+    suffix = text_suffix(path) if suffix is None else suffix
     if suffix in CSV_SUFFIXES:
         rows = _table(path, name, csv_dialect(path, suffix, delimiter))
     else:

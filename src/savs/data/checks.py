@@ -252,9 +252,20 @@ def true_labels(examples: Sequence[Example]) -> list[Label]:
     if missing:
         raise DataError(
             f"{len(missing)} of {len(examples)} examples have no label, the first is {missing[0].id}"
-            f"{_questions_or_labels(missing)}"
+            f"{_advice(missing, n_examples=len(examples))}"
         )
     return [example.label for example in examples if example.label is not None]
+
+
+def _advice(examples: Sequence[Example], n_examples: int) -> str:
+    """Return what to do about examples without labels, where that can be told."""
+    if not all(example.fields for example in examples):
+        return _questions_or_labels(examples)
+    if len(examples) < n_examples:
+        return ""
+    names = list(dict.fromkeys(repr(name) for example in examples for name in example.fields))
+    listed = ", ".join(names[:_MOST_LISTED])
+    return f"; call the column of the labels 'label', or give them as labels=[...]; columns: {listed}"
 
 
 def _questions_or_labels(examples: Sequence[Example]) -> str:

@@ -17,10 +17,17 @@ from savs._labels import is_missing as is_missing_value
 from savs.data._arrow_files import class_names, classes_of_schema
 from savs.data._chat import as_messages, is_message, place_images, place_in_order
 from savs.data._chat_parts import Place, as_part, as_plain_list
-from savs.data._containers import inner_datasets, is_number, unpacked, unpacked_labels
+from savs.data._containers import (
+    inner_datasets,
+    is_number,
+    unpacked,
+    unpacked_labels,
+    warn_of_another_order,
+)
 from savs.data._conversations import as_question
 from savs.data._error_ledger import ErrorLedger
 from savs.data._results import ErrorLimit
+from savs.data._text_files import text_suffix
 from savs.data._unread import UnreadMedia, UnreadSplit
 from savs.data.example import Example, Message, Part, Text, is_trusted, trusted
 from savs.errors import DataError, ExampleError, ItemError
@@ -424,6 +431,7 @@ def example_results(
     ItemError, DataError
         As by `as_examples`.
     """
+    warn_of_another_order(items, labels)
     values = _with_class_names(items, _as_list(items))
     UnreadMedia(media_fields).warn(filter(_is_row, values))
     UnreadSplit().warn(filter(_is_row, values))
@@ -435,6 +443,23 @@ def example_results(
     ]
     check_labels([result.label for result in results if isinstance(result, Example)])
     return results
+
+
+def with_labels_apart(items: Iterable[Any]) -> tuple[list[Any], list[Any] | None]:
+    """Return items, and the labels of rows whose label is a list, which are taken out; None if none is one.
+
+    Parameters
+    ----------
+    items : iterable
+        As in `as_examples`.
+    """
+    values = _with_class_names(items, _as_list(items))
+    names = [label_field(item) if _is_row(item) else None for item in values]
+    labels = [None if name is None else item[name] for name, item in zip(names, values, strict=True)]
+    if not any(isinstance(label, list | tuple | set | frozenset | np.ndarray) for label in labels):
+        return values, None
+    rows = [item if name is None else {**item, name: None} for name, item in zip(names, values, strict=True)]
+    return rows, labels
 
 
 def _is_row(item: Any) -> bool:
@@ -572,8 +597,10 @@ def _advice(items: Any) -> str:
     if isinstance(items, str | Path):
         path = Path(items)
         with suppress(OSError, ValueError):  # a text that no file can be called
-            if path.is_dir() or path.suffix.lower() in _DATA_FILES:
+            if path.is_dir() or text_suffix(path) in _DATA_FILES:
                 return f"savs.read_examples({str(items)!r}) reads a folder or data file"
+    if isinstance(items, Mapping) and items and all(hasattr(v, "column_names") for v in items.values()):
+        return f"it holds the parts of a split: hand in one of them, such as [{next(iter(items))!r}]"
     if isinstance(items, Mapping) and items and all(isinstance(v, list | tuple) for v in items.values()):
         return "make a table of columns (pandas.DataFrame), or a list of rows"
     return "put one example into a list: [example]"

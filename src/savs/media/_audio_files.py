@@ -212,8 +212,10 @@ def _check_chunks(data: bytes) -> None:
     if not samples.start or samples.size >= _UNKNOWN or (data[:4] == b"FORM" and samples.size == 0):
         return
     end = samples.start + samples.size
-    if end > len(data) or (data[:4] == b"FORM" and _aiff_promises_more(data, samples, form)):
+    if end > len(data):
         raise cut_short()
+    if data[:4] == b"FORM":
+        _check_aiff(data, samples, form)
     rests = {end, end + samples.size % 2 if samples.order else end}
     if any(data[place : place + 4] in _HEADS for place in rests):
         raise several()
@@ -260,16 +262,22 @@ def _long_size(data: bytes) -> int:
     return _UNKNOWN if size >= 2**63 else size
 
 
-def _aiff_promises_more(data: bytes, samples: _Samples, form: bytes) -> bool:
-    """Return whether the number of samples in an AIFF header needs more bytes than the samples have.
+def _check_aiff(data: bytes, samples: _Samples, form: bytes) -> None:
+    """Raise `MediaError` if an AIFF header states more samples than there are, or much fewer.
 
     `form` is the content of the chunk COMM: channels, samples, bits, sampling rate; in AIFC, the coding.
     """
     if form[18:22] not in (b"", b"NONE"):
-        return False
+        return
     channels, n_samples, bits = (int.from_bytes(form[i:j], "big") for i, j in ((0, 2), (2, 6), (6, 8)))
     offset = int.from_bytes(data[samples.start : samples.start + 4], "big")
-    return n_samples * channels * -(-bits // 8) > samples.size - 8 - offset
+    stated, there = n_samples * channels * -(-bits // 8), samples.size - 8 - offset
+    if stated > there:
+        raise cut_short()
+    end = samples.start + samples.size
+    # Zero stands where the number is not known; a block may be filled up with zeros.
+    if stated and there - stated >= _SMALL_REST and data[end - there + stated : end].strip(b"\0"):
+        raise has_later_end()
 
 
 def _is_explained(data: bytes, place: int, order: str) -> bool:

@@ -226,7 +226,8 @@ def kind_of_path(text: str, root: Path | None = None) -> str | None:
     """
     if _SEPARATORS.search(text) and names_folder(text, root):
         return "folder"
-    if Path(text[-_LONGEST_PATH:]).suffix.lower() in _DATA_SUFFIXES and _is(text, root, Path.is_file):
+    ending = Path(text[-_LONGEST_PATH:].lower().removesuffix(".gz")).suffix
+    if ending in _DATA_SUFFIXES and _is(text, root, Path.is_file):
         return "data file"
     return "medium" if looks_like_path(text) else None
 

@@ -256,6 +256,15 @@ def is_as_opened(data: bytes, opened: Image.Image, limits: MediaLimits) -> bool:
         return (image.size, image.mode) == (opened.size, opened.mode) and len(set(orientations)) == 1
 
 
+def whole_jpeg(data: bytes, limits: MediaLimits) -> Image.Image:
+    """Return the image of a JPEG file, decoded as it is stored; `MediaError` if the file ends early."""
+    with pillow_at_work():
+        image = _open(data, limits)
+        image.load()
+        _check_jpeg_end(image, data, limits)
+    return image
+
+
 _ORIENTATION = 0x0112
 
 

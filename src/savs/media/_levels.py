@@ -98,7 +98,11 @@ def decimals_to_8_bit(
     white = 255.0 if said is None else said
     # 0..1 read as 0..255 would turn an image black without a word.
     unit_range = said is None and high <= 1 and bool((values != np.rint(values)).any())
-    if not (low >= 0 and high <= white) or unit_range:
+    if low >= 0 and unit_range:
+        raise mode_error(
+            "the image holds decimals from 0 to 1, and nothing says that 1 is white; scale them to 0..255"
+        )
+    if not (low >= 0 and high <= white):
         raise mode_error(f"the image holds decimals that are not in 0..{white:g}; scale its values to 0..255")
     kept = white - values.astype(np.float64) if levels.inverted else values.astype(np.float64)
     rounded: NDArray[np.uint8] = np.rint(kept * (255.0 / white)).astype(np.uint8)

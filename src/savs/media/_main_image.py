@@ -9,6 +9,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
+from savs.media._av1 import colors_of_stream
+
 __all__ = ["coded_colors"]
 
 _COLORS = b"colrnclx"
@@ -24,21 +26,21 @@ def coded_colors(data: bytes) -> tuple[int, int] | None:
         A file, or its beginning.
     """
     try:
-        found = _of_main_image(data)
+        return _of_main_image(data)
     except (struct.error, IndexError):  # cut short, or damaged
         return None
-    if found is None or len(found) < 8:
-        return None
-    primaries, transfer = struct.unpack_from(">HH", found, 4)
+
+
+def _of_box(content: bytes) -> tuple[int, int]:
+    primaries, transfer = struct.unpack_from(">HH", content, 4)  # behind its kind
     return primaries, transfer
 
 
-def _of_main_image(data: bytes) -> bytes | None:
-    """Return the content of the box that says them: its kind, and what follows."""
+def _of_main_image(data: bytes) -> tuple[int, int] | None:
     meta = _child(data, b"meta")
     if meta is None:  # a sequence without a still image
         place = data.find(_COLORS)
-        return None if place < 0 else data[place + 4 : place + 15]
+        return None if place < 0 else _of_box(data[place + 4 : place + 15])
     meta = meta[4:]  # behind version and flags, as below
     main, properties = _child(meta, b"pitm"), _child(meta, b"iprp")
     if main is None or properties is None:
@@ -51,7 +53,43 @@ def _of_main_image(data: bytes) -> bytes | None:
         colors = list({content for kind, content in all_boxes if kind == b"colr"})
         if len(colors) > 1:
             return None
-    return next((content for content in colors if content[:4] == b"nclx"), None)
+    stated = next((content for content in colors if content[:4] == b"nclx"), None)
+    if stated is not None:
+        return _of_box(stated)
+    codec = next((content for kind, content in own if kind == b"av1C"), None)
+    if colors or codec is None:
+        return None
+    return colors_of_stream(codec[4:]) or colors_of_stream(_content(data, meta, item))
+
+
+def _content(data: bytes, meta: bytes, item: int) -> bytes:
+    """Return the encoded pixels of an item, as far as they are there (ISO/IEC 14496-12, section 8.11.3)."""
+    places = _child(meta, b"iloc") or b""
+    version = places[0]
+    id_bytes = 4 if version == 2 else 2
+    sizes = [places[4] >> 4, places[4] & 15, places[5] >> 4, places[5] & 15 if version else 0]
+    offset_bytes, length_bytes, base_bytes, index_bytes = sizes
+    at = 6
+
+    def number(n_bytes: int) -> int:
+        nonlocal at
+        at += n_bytes
+        if at > len(places):
+            raise IndexError
+        return int.from_bytes(places[at - n_bytes : at], "big")
+
+    for _ in range(min(number(id_bytes), _MOST_BOXES)):
+        other = number(id_bytes)
+        inside = number(2) & 15 if version else 0
+        number(2)
+        base, n_extents = number(base_bytes), number(2)
+        for _ in range(n_extents):
+            number(index_bytes)
+            start, length = base + number(offset_bytes), number(length_bytes)
+            if other == item:
+                source = (_child(meta, b"idat") or b"") if inside == 1 else data
+                return source[start : start + length] if length else source[start:]
+    return b""
 
 
 def _indices(properties: bytes, item: int) -> Iterator[int]:

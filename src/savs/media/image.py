@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from savs.errors import MediaError
+from savs.media._arrays import is_tensor
 from savs.media._bit_depth import levels_checked
 from savs.media._coercion import a_type, as_image, settled_part
 from savs.media._formats import (
@@ -28,6 +29,7 @@ from savs.media._formats import (
     is_as_opened,
     pillow_at_work,
     size_in_header,
+    whole_jpeg,
 )
 from savs.media._levels import Levels
 from savs.media._modes import Pixels, array_to_pixels, to_rgb
@@ -60,7 +62,7 @@ def load_image(image: Any, limits: MediaLimits = DEFAULT_LIMITS) -> Image.Image:
 
     Parameters
     ----------
-    image : Path, bytes, PIL image, ndarray or savs.Image
+    image : Path, bytes, PIL image, ndarray, tensor or savs.Image
         File, encoded bytes or pixels; never changed.
     limits : MediaLimits
         Checked from the file's length and header before anything is decoded.
@@ -77,7 +79,8 @@ def load_image(image: Any, limits: MediaLimits = DEFAULT_LIMITS) -> Image.Image:
         ``image_too_large``, ``image_too_many_pixels``, ``image_too_small``, ``image_aspect``,
         ``image_format``, ``image_mode``, ``image_undecodable``, ``image_source``.
     ExampleError
-        ``url_refused``, ``image_path`` or ``data_url``, for a `savs.Image` of a text that cannot be one.
+        ``image_array`` for an array or tensor that is none, by the rules of examples; ``url_refused``,
+        ``image_path`` or ``data_url``, for a `savs.Image` of a text that cannot be one.
 
     Warns
     -----
@@ -85,7 +88,7 @@ def load_image(image: Any, limits: MediaLimits = DEFAULT_LIMITS) -> Image.Image:
         If frames or pages behind the first are left out, no pixel is visible, pixels are not square, or a
         file of 16 bits seems to use fewer.
     """
-    if not isinstance(image, ImagePart):
+    if not (isinstance(image, ImagePart | np.ndarray) or is_tensor(image)):
         return decode_image(image, limits)
     part = settled_part(as_image(image), None)
     return decode_image(part.source, limits, part.bit_depth)
@@ -159,11 +162,12 @@ def content_hash(source: Source, limits: MediaLimits = DEFAULT_LIMITS) -> str:
         return hashlib.sha256(header.encode() + source.tobytes()).hexdigest()
     _check_pil(source, limits)
     file = _file_behind(source, limits)
-    jpeg = _opened_jpeg(source, limits)
-    if jpeg is not None:
-        decode(jpeg, limits)  # which looks at its end
     # Not the hash of the bytes alone: older stores have it for what they read from the file in another way.
-    return _hash_pil(source) if file is None else hashlib.sha256(b"opened " + file).hexdigest()
+    if file is not None:
+        return hashlib.sha256(b"opened " + file).hexdigest()
+    jpeg = _opened_jpeg(source, limits)
+    # The caller's image stays undecoded, so that its pixels come from the file, too.
+    return _hash_pil(source if jpeg is None else whole_jpeg(jpeg, limits))
 
 
 def conversion(source: Source) -> int:

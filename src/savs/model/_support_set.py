@@ -139,9 +139,13 @@ class SupportSet:
 
     def _place(self, id: str) -> int:
         places = [i for i, shot in enumerate(self.shots) if shot.id == id]
-        if len(places) != 1:
-            many = f"{len(places)} shots have" if places else "no shot has"
-            raise DataError(f"{many} the id {id!r}; ids of shots are in shots_")
+        if not places:
+            raise DataError(f"no shot has the id {id!r}; ids of shots are in shots_")
+        if len(places) > 1:
+            raise DataError(
+                f"{len(places)} shots have the id {id!r}, so it does not tell which one is meant; fit again "
+                "with an id of its own for each (an example without one is named by its position)"
+            )
         return places[0]
 
 

@@ -20,7 +20,9 @@ from savs.classifiers import HeadClassifier, Method
 from savs.classifiers._validation import check_label_types
 from savs.classifiers.head_scoring import rank_heads
 from savs.data import Example, Label, as_examples
+from savs.data._containers import warn_of_another_order
 from savs.data._label_sets import as_label_sets
+from savs.data.coercion import with_labels_apart
 from savs.errors import ArtifactError, DataError, ExampleError
 from savs.layout import Head
 from savs.media import Sampling
@@ -116,7 +118,8 @@ class MultiLabelModel(BackboneEstimator):
         labels : sequence of collection of label, or indicator matrix, optional
             The labels of each example; may be empty for some. Or 0 and 1 for each example and label, shape
             (n_examples, n_labels): an array or sparse matrix with `classes`, or a DataFrame, whose columns
-            are the labels. By default the examples' own (`Example.labels`).
+            are the labels. By default the examples' own: `Example.labels`, or the lists in the column
+            ``label`` of rows.
         classes : sequence of label, optional
             All labels; of a matrix the labels of its columns, in order.
         progress : bool, default=False
@@ -132,8 +135,10 @@ class MultiLabelModel(BackboneEstimator):
             the names of its columns.
         """
         method, reader = self._asked(), ExampleReader(self._source, self.prompt)
-        shots = reader.prompted(examples)
-        sets, names = _checked(shots, labels, classes)
+        warn_of_another_order(examples, labels)
+        items, own = with_labels_apart(examples)
+        shots = reader.prompted(items)
+        sets, names = _checked(shots, own if labels is None else labels, classes)
         marked = [replace(shot, label=names[0] in own) for shot, own in zip(shots, sets, strict=True)]
         records, rows = reader.read_shots(marked, method, progress=progress)
         _check_contents(records, sets)
@@ -163,7 +168,7 @@ class MultiLabelModel(BackboneEstimator):
         """
         models = self._models
         reader = models[0]._reader
-        prompted = reader.prompted(examples)
+        prompted = reader.prompted(with_labels_apart(examples)[0])
         if not prompted:
             raise DataError("at least one example is required, got 0")
         warn_of_unlike_inputs(models[0].shots_, prompted)
@@ -210,7 +215,7 @@ class MultiLabelModel(BackboneEstimator):
             raise ValueError(f"on_error must be 'raise' or 'collect', got {on_error!r}")
         models, heads = self._models, self._heads
         found, read = models[0]._reader.rows_or_errors(
-            examples, heads, max_errors=max_errors, progress=progress
+            with_labels_apart(examples)[0], heads, max_errors=max_errors, progress=progress
         )
         warn_of_unlike_inputs(models[0].shots_, read)
         shares = self._shares(found.features)
@@ -231,8 +236,10 @@ class MultiLabelModel(BackboneEstimator):
         DataWarning
             If labels are not among those of the model; the examples count as wrong.
         """
-        items = as_examples(examples)
-        sets, _ = _label_sets(items, labels, classes)
+        warn_of_another_order(examples, labels)
+        rows, own = with_labels_apart(examples)
+        items = as_examples(rows)
+        sets, _ = _label_sets(items, own if labels is None else labels, classes)
         if not items:
             raise DataError("at least one example is required, got 0")
         warn_of_unknown_labels([label for own in sets for label in own], self.labels_, several=True)
