@@ -3,27 +3,34 @@
 Reads the features that `training.methods` keeps. The unlabelled items of a draw are at random of the other
 draws' shots and of those of its own that are not in use, never of the test items; the same features as a shot
 are left out. "skewed": of every second class a third of them. `--design` draws other shots, on which
-choices were made.
+choices were made. `--tasks DIR`, what `training.task_files` wrote, judges the labels that
+are proposed without any shot instead.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from savs import SAVModel
+from savs.backbones import load_backbone
 from savs.classifiers import CalibratedHeadClassifier, make_method
+from savs.classifiers._probabilities import log_softmax
 from savs.classifiers._support_set import Shots
-from savs.classifiers.semi_supervised import use_unlabelled
+from savs.classifiers.semi_supervised import class_offsets, use_unlabelled
+from savs.data import read_examples
 from savs.layout import HeadLayout
 from training.methods import N_DRAWS, _tasks
 
 Rows = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.intp]
+N_PROPOSED = 80
 _SAME = 64  # columns that tell items apart
 
 
@@ -97,6 +104,31 @@ def _skewed(hidden: Labels) -> Labels:
     return np.sort(np.concatenate(kept))
 
 
+def proposals(tasks: Path) -> None:
+    """Print how many proposed labels are right, of all and by confidence, without and with offsets."""
+    backbone, rng = load_backbone("tiny"), np.random.default_rng(0)
+    found: dict[str, list[npt.NDArray[np.float64]]] = {"likelihood of the names": [], "with offsets": []}
+    for file in sorted(tasks.glob("*/train.jsonl")):
+        examples = read_examples(file)
+        examples = [examples[i] for i in rng.permutation(len(examples))[:N_PROPOSED]]
+        classes = sorted({str(example.label) for example in examples})
+        truth = np.array([classes.index(str(example.label)) for example in examples])
+        plain = [replace(example, label=None) for example in examples]
+        model = SAVModel(backbone, method="option_likelihood").fit_class_names(classes)
+        logs = np.log(np.maximum(model.predict_proba(plain), 1e-12))
+        moved = log_softmax(logs + class_offsets(logs, np.full(len(classes), 1 / len(classes))))
+        for name, table in zip(found, (logs, moved), strict=True):
+            found[name].append(np.column_stack([np.exp(table.max(axis=1)), table.argmax(axis=1) == truth]))
+        print(file.parent.name, {name: f"{100 * v[-1][:, 1].mean():.1f}" for name, v in found.items()})
+    for name, of_tasks in found.items():
+        pooled = np.concatenate(of_tasks)
+        line = f"{name}: mean of the tasks {100 * np.mean([one[:, 1].mean() for one in of_tasks]):.1f}"
+        for level in (0.5, 0.8, 0.9, 0.95, 0.99):
+            sure = pooled[:, 0] >= level
+            line += f"; {100 * sure.mean():.0f} % at {level}, {100 * pooled[sure, 1].mean():.1f} right"
+        print(line)
+
+
 def main() -> None:
     """Print mean accuracy, log loss and the largest loss on one task, by shots and unlabelled items."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -106,7 +138,11 @@ def main() -> None:
     parser.add_argument("--items", default="50,200")
     parser.add_argument("--draws", type=int, default=N_DRAWS)
     parser.add_argument("--design", action="store_true", help="other draws of shots")
+    parser.add_argument("--tasks", type=Path, help="judge proposed labels on these files instead")
     options = parser.parse_args()
+    if options.tasks is not None:
+        proposals(options.tasks)
+        return
     counts = [int(count) for count in options.items.split(",")]
     print("| shots | unlabelled items | accuracy | log loss | worst task | best task |\n" + "|---" * 6 + "|")
     for n_shots in map(int, options.shots.split(",")):
