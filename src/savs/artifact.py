@@ -265,8 +265,16 @@ def _says_what_it_chose(report: Any) -> bool:
     if not isinstance(report, dict) or type(report.get("head_stability")) not in (float, int, type(None)):
         return False
     chosen, why = report.get("chosen", []), report.get("why", "")
-    told = ("chosen" in report) == ("why" in report)
+    told = ("chosen" in report) == ("why" in report) and _tells_of_unlabelled(report.get("unlabelled"))
     return told and isinstance(chosen, list) and all(isinstance(text, str) for text in (*chosen, why))
+
+
+def _tells_of_unlabelled(found: Any) -> bool:
+    """Return whether a report holds what is shown of unlabelled items, or has none."""
+    if found is None:
+        return True
+    numbers = [found["strength"], *found["offsets"]]
+    return type(found["n"]) is int and bool(found["offsets"]) and all(type(n) is float for n in numbers)
 
 
 def _is_estimate(content: Any) -> bool:

@@ -170,6 +170,18 @@ def chosen_methods(report: dict[str, Any] | None) -> str:
     return f": {', '.join(report['chosen'])} ({report['why']})" if report and "chosen" in report else ""
 
 
+def unlabelled_lines(report: dict[str, Any] | None) -> list[str]:
+    """Return how a fit used unlabelled items, as lines of text; none for one without them."""
+    if not report or "unlabelled" not in report:
+        return []
+    found = report["unlabelled"]
+    most = max(map(abs, found["offsets"]))
+    return [
+        f"{found['n']} unlabelled items shift the classes by at most {most:.2f} in log probability (strength "
+        f"{percent(found['strength'])})"
+    ]
+
+
 def exit_lines(report: dict[str, Any] | None) -> list[str]:
     """Return where a classifier answers early, as lines of text; none for one that never does."""
     if not report or "exit_early" not in report:

@@ -15,6 +15,7 @@ from click.core import ParameterSource
 
 from savs.cli._multi_label import METHOD, fit_labels, multi_label_option
 from savs.cli._options import (
+    DATA,
     PathName,
     backbone_options,
     by_label,
@@ -41,8 +42,11 @@ from savs.cli._output import (
     scored_heads,
     show,
     table,
+    unlabelled_lines,
 )
 from savs.cli._results import check_writable, report_store
+from savs.cli._review import METHOD as PROPOSING
+from savs.cli._review import propose_labels
 from savs.cli._session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -61,7 +65,7 @@ CLASSES_SHOWN = 20
         'savs fit train/ -b tiny --prompt "What is in this picture?" --shots 20 -o my-classifier'
     ),
 )
-@data_argument("train")
+@data_argument("train", required=False)
 @click.option(
     "--backbone",
     "-b",
@@ -69,7 +73,13 @@ CLASSES_SHOWN = 20
     metavar="NAME",
     help="tiny, a model folder, a hub id or a registered name.",
 )
-@click.option("--output", "-o", required=True, type=PathName(), help="Folder for the classifier.")
+@click.option(
+    "--output",
+    "-o",
+    required=True,
+    type=PathName(),
+    help="Folder for the classifier; with --classes, the file for the proposed labels.",
+)
 @prompt_option(
     "Question for the model. {question} stands for the example's text, {NAME} for a column; without "
     "either, the prompt follows the text. Repeatable: each prompt has a classifier, and their probabilities "
@@ -87,6 +97,20 @@ CLASSES_SHOWN = 20
     help="Answer from the lower layers where they are sure enough: the share of answers that may become "
     "wrong by that, such as 0.005 [default: always read all heads in use].",
 )
+@click.option(
+    "--unlabelled",
+    type=DATA,
+    metavar="DATA",
+    help="Further examples whose labels are not known, such as those to be answered later, in about the "
+    "proportions of --priors: they shift how readily each class is answered. Not for sav.",
+)
+@click.option(
+    "--classes",
+    metavar="A,B,...",
+    callback=lambda _context, _option, names: None if names is None else names.split(","),
+    help="In place of TRAIN: propose one of these labels for each of the --unlabelled examples, in a file "
+    "for review. Nothing is fitted.",
+)
 @click.option("--shots", type=click.IntRange(1), help="Examples per class, drawn at random [default: all].")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the draw.")
 @data_options()
@@ -96,7 +120,7 @@ CLASSES_SHOWN = 20
 def fit(
     session: Session,
     /,
-    train: DataSource,
+    train: DataSource | None,
     backbone: str,
     output: Path,
     prompts: list[str],
@@ -108,6 +132,8 @@ def fit(
     keep_shots: bool,
     exit_early: float | None,
     multi_label: str | None,
+    unlabelled: Path | str | None,
+    classes: list[str] | None,
     shots: int | None,
     seed: int,
     reading: ReadOptions,
@@ -123,15 +149,36 @@ def fit(
     With --multi-label, the output is a new folder with a classifier for each label; savs evaluate and
     savs predict take it, too.
 
+    With --classes and --unlabelled and without TRAIN, the model's own answers are written to the file of
+    --output, with their confidence, unsure ones first. Correct the file and give it to savs fit as TRAIN.
+
     --json prints {"classifier", "classes", "method", "heads": [[layer, index, score], ...], "estimate", ...},
     with several prompts also "prompts": [{"prompt", "weight", "log_loss"}, ...];
-    with --multi-label, {"classifier", "labels", "shots_per_label", "estimates", ...}.
+    with --multi-label, {"classifier", "labels", "shots_per_label", "estimates", ...};
+    with --classes, {"review", "n", "proposed_per_class", "confidence": {level: number of labels}, ...}.
     """
     from savs.artifact import check_target
     from savs.cli._inputs import read_data
     from savs.data import draw_positions
     from savs.model import SAVModel
 
+    if classes is not None or train is None:
+        source, names = _for_proposing(train, classes, unlabelled)
+        idle = {
+            "--multi-label": multi_label,
+            "--n-heads": n_heads,
+            "--scoring": scoring,
+            "--priors": priors,
+            "--heads-of": heads_from,
+            "--keep-shots": keep_shots,
+            "--exit-early": exit_early,
+            "--shots": shots,
+            "more than one --prompt": len(prompts) > 1,
+        }
+        _refuse([name for name in idle if idle[name]], "is not for proposing labels (--classes)")
+        asked = {**prompt_setting(prompts), "method": method if _is_given("method") else PROPOSING}
+        propose_labels(session, source, reading, backbone, output, names, asked, loading)
+        return
     if multi_label is not None:
         others: dict[str, Any] = {
             "--scoring": scoring,
@@ -140,9 +187,13 @@ def fit(
             "--shots": shots,
             "--exit-early": exit_early,
             "--keep-shots": keep_shots,
+            "--unlabelled": unlabelled,
             "more than one --prompt": len(prompts) > 1,
         }
-        _refuse_for_labels([name for name in others if others[name]])
+        _refuse(
+            [name for name in others if others[name]],
+            "is not for several labels per example (--multi-label)",
+        )
         chosen = method if _is_given("method") else METHOD
         settings = {**prompt_setting(prompts), "method": chosen, "n_heads": n_heads}
         reading = replace(reading, multi_label=multi_label)
@@ -156,6 +207,7 @@ def fit(
     check_target(output)
     check_writable(output)
     examples = read_data(train, replace(reading, skip_unread=False), require_labels=True)
+    more = None if unlabelled is None else read_data(unlabelled, replace(reading, skip_unread=False))
     if shots is not None:
         examples = [examples[position] for position in draw_positions(examples, shots, seed)]
     model = SAVModel.from_backbone(
@@ -171,7 +223,7 @@ def fit(
         progress=session.progress,
         **loading,
     )
-    model.fit(examples, progress=session.progress)
+    model.fit(examples, unlabelled=more, progress=session.progress)
     model.save_pretrained(output, keep_shots=keep_shots)
     summary = _summary(model, output, time.perf_counter() - started) | report_store(model, session)
     if session.as_json:
@@ -180,15 +232,29 @@ def fit(
         _show(summary)
 
 
+def _for_proposing(
+    train: DataSource | None, classes: list[str] | None, unlabelled: Path | str | None
+) -> tuple[Path | str, list[str]]:
+    """Return the items and class names; refuse one without the other, and labeled examples beside them."""
+    if train is not None:
+        raise click.UsageError("--classes is for proposing labels without TRAIN; with TRAIN its labels count")
+    if classes is None and unlabelled is None:
+        raise click.UsageError("Missing argument 'TRAIN...'.")
+    if classes is None or unlabelled is None:
+        missing = "--classes A,B" if classes is None else "--unlabelled DATA"
+        raise click.UsageError(f"without TRAIN, {missing} is needed too: labels are proposed for review")
+    return unlabelled, classes
+
+
 def _is_given(name: str) -> bool:
     """Return whether an option stands on the command line."""
     source = click.get_current_context().get_parameter_source(name)
     return source is not None and source is not ParameterSource.DEFAULT
 
 
-def _refuse_for_labels(options: Sequence[str]) -> None:
+def _refuse(options: Sequence[str], why: str) -> None:
     if options:
-        raise click.UsageError(f"{options[0]} is not for several labels per example (--multi-label)")
+        raise click.UsageError(f"{options[0]} {why}")
 
 
 def _summary(model: SAVModel, output: Path, seconds: float) -> dict[str, Any]:
@@ -233,6 +299,7 @@ def _show(summary: dict[str, Any]) -> None:
         f"method {summary['method']}{chosen_methods(summary['selection_report'])}",
         f"{len(summary['heads'])} of {summary['n_heads']} heads in use{_best(summary)}",
         *exit_lines(summary["selection_report"]),
+        *unlabelled_lines(summary["selection_report"]),
         *prompt_table(summary.get("prompts")),
         *estimate_lines(summary["estimate"]),
         f"saved to {summary['classifier']} after {summary['seconds']:.1f} s; next:",

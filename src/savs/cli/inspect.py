@@ -25,6 +25,7 @@ from savs.cli._output import (
     show,
     stdout_is_unicode,
     table,
+    unlabelled_lines,
     wanted_heads,
 )
 from savs.cli._session import Session, pass_session
@@ -132,6 +133,7 @@ def _show_facts(artifact: Artifact) -> None:
         *([] if artifact.video_sampling is None else [f"videos    {artifact.video_sampling.in_words}"]),
         *([] if artifact.bit_depth is None else [f"images    read as {artifact.bit_depth} bits"]),
         *estimate_lines(artifact.estimate),
+        *unlabelled_lines(artifact.report),
         *prompt_table(several),
     )
 

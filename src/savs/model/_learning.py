@@ -19,6 +19,7 @@ from savs.classifiers.cascade import CascadeClassifier
 from savs.classifiers.cross_validation import estimate_from_shots
 from savs.classifiers.head_sets import stability
 from savs.classifiers.prompt_ensemble import PromptEnsembleClassifier
+from savs.classifiers.semi_supervised import checked_for_unlabelled, use_unlabelled
 from savs.data import DataWarning, Label
 from savs.layout import EarlyExit, Head, HeadLayout
 from savs.model._support_set import SupportSet
@@ -89,7 +90,11 @@ def shots_of(support: SupportSet, layout: HeadLayout) -> tuple[NDArray[Any], Sho
 
 
 def learn(
-    method: Maker, support: SupportSet, layout: HeadLayout, prototypes: NDArray[np.float32] | None = None
+    method: Maker,
+    support: SupportSet,
+    layout: HeadLayout,
+    prototypes: NDArray[np.float32] | None = None,
+    unlabelled: NDArray[np.float32] | None = None,
 ) -> Learned:
     """Fit the method, and again without each fold of shots.
 
@@ -103,11 +108,13 @@ def learn(
         Of the rows.
     prototypes : ndarray of float32, shape (n_classes, width), optional
         Rows of the classes' text prompts, for methods that read them.
+    unlabelled : ndarray of float32, shape (n_items, width), optional
+        Rows of unlabelled items, see `savs.classifiers.semi_supervised`.
 
     Raises
     ------
     DataError
-        If the labels cannot be used.
+        If the labels cannot be used, or the method cannot use unlabelled items.
     ActivationError
         If a row holds NaN or an infinite value.
     ValueError
@@ -120,6 +127,11 @@ def learn(
     kept: list[list[Head]] = []
     out_of_fold = classifier.out_of_fold_log_proba(shots, folds, kept)
     _warn_of_idle_scores(classifier, shots)
+    if unlabelled is not None:
+        check_finite(unlabelled, layout)
+        classifier, out_of_fold, _ = use_unlabelled(
+            checked_for_unlabelled(classifier), unlabelled, out_of_fold, shots.codes, folds
+        )
     estimate = estimate_from_shots(out_of_fold, shots.codes, len(folds))
     report = {"head_stability": stability(kept), **classifier.selection_report_}
     return Learned(classifier, out_of_fold, estimate, report)

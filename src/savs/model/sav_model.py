@@ -33,6 +33,7 @@ from savs.model._prompts import checked_prompts
 from savs.model._saving import HubModel
 from savs.model._source import BackboneSource, BatchSize, ExampleReader, Named
 from savs.model._support_set import LabelIssue, SupportSet, read_alike, warn_of_unlike_inputs
+from savs.model._unlabelled import unlabelled_items
 from savs.model.explanation import Explanation, explain_rows, occluded
 from savs.model.predictions import AbstentionPolicy, Predictions
 
@@ -165,6 +166,7 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
         self.heads = heads
         self.exit_early = exit_early
         self._learned: Learned | None = None
+        self._unlabelled: NDArray[np.float32] | None = None  # rows of the last fit's unlabelled items
         self._fingerprint: dict[str, Any] = {}
         self._canary: Canary | None = None  # of a saved classifier
         self._asked()  # a setting that the method does not take is refused before a model is loaded
@@ -244,7 +246,12 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
 
     @hashed_once()
     def fit(
-        self, examples: Sequence[Any], labels: Sequence[Label] | None = None, *, progress: bool = False
+        self,
+        examples: Sequence[Any],
+        labels: Sequence[Label] | None = None,
+        *,
+        unlabelled: Sequence[Any] | None = None,
+        progress: bool = False,
     ) -> Self:
         """Learn from labeled examples; one forward pass per example in total.
 
@@ -254,6 +261,11 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
             Anything that `as_examples` takes.
         labels : sequence of label, optional
             By default the examples' own.
+        unlabelled : sequence, optional
+            Further examples without labels, such as those to be answered later, in about the proportions of
+            ``priors``. They shift the classes' log probabilities, nothing else
+            (`savs.classifiers.semi_supervised`); ``selection_report_["unlabelled"]`` says by how much. Not
+            for ``"sav"``, and not with `prompts` or `exit_early`. Labels that they have are not read.
         progress : bool, default=False
             Show a progress bar.
 
@@ -267,15 +279,16 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
         ItemError
             If an example cannot be read.
         DataError
-            If the labels cannot be used: missing, mixed types, one class, contradictions.
+            If the labels cannot be used: missing, mixed types, one class, contradictions; or the method
+            cannot use unlabelled items.
         ValueError
             If the method's settings do not fit the shots.
 
         Warns
         -----
         DataWarning
-            If the backbone has fewer heads than `n_heads`, so that all are kept, or every class has one
-            shot, so that no head can be scored.
+            If unlabelled items have labels, the backbone has fewer heads than `n_heads`, so that all are
+            kept, or every class has one shot, so that no head can be scored.
 
         Notes
         -----
@@ -285,8 +298,10 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
         method, reader = self._asked(), self._new_reader()
         shots = reader.prompted(examples, labels)
         check_support(shots)
+        items = unlabelled_items(reader, unlabelled, method)
         records, rows = reader.read_shots(shots, method, progress=progress)
-        self._learn(method, reader, records, SupportSet.of(records, rows))
+        more = reader.rows_for_fit(items, method, progress=progress) if items else None
+        self._learn(method, reader, records, SupportSet.of(records, rows), more)
         return self
 
     def fit_class_names(self, classes: Sequence[Label]) -> Self:
@@ -321,6 +336,7 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
         learned = learn_class_names(maker, layout, names, prototypes)
         none = SupportSet((), np.empty((0, layout.width), np.float32))
         self._keep(method, reader, learned, [], none)
+        self._unlabelled = None
         return self
 
     def partial_fit(
@@ -731,7 +747,14 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
         warn_of_unlike_inputs([] if self._learned is None else self.shots_, prompted)
         return rows
 
-    def _learn(self, method: Method, reader: ExampleReader, records: list[Shot], support: SupportSet) -> None:
+    def _learn(
+        self,
+        method: Method,
+        reader: ExampleReader,
+        records: list[Shot],
+        support: SupportSet,
+        unlabelled: NDArray[np.float32] | None = None,
+    ) -> None:
         prototypes = None
         if method.needs_options:
             check_same_names(reader.options, support.labels)
@@ -740,7 +763,8 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
             prototypes = reader.class_rows(names, method)
         width = support.known_rows().shape[1]
         maker, layout = reader.made_by(method, width), reader.layout_of(width)
-        self._keep(method, reader, learn(maker, support, layout, prototypes), records, support)
+        self._keep(method, reader, learn(maker, support, layout, prototypes, unlabelled), records, support)
+        self._unlabelled = unlabelled
 
     def _asked(self) -> Method:
         chosen = self.heads.heads if isinstance(self.heads, HeadSet) else self.heads
@@ -752,7 +776,12 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
 
     def _change(self, records: list[Shot], support: SupportSet) -> HeadChange:
         before = set(self.heads_)
-        self._learn(self.method_, self._reader, records, support)
+        if self._unlabelled is None and "unlabelled" in self.selection_report_:
+            raise DataError(
+                "the classifier was fitted with unlabelled items, and their feature rows are not saved: fit "
+                "again with all shots and the items"
+            )
+        self._learn(self.method_, self._reader, records, support, self._unlabelled)
         after = set(self.heads_)
         self.head_change_ = HeadChange(sorted(after - before), sorted(before - after))
         return self.head_change_
