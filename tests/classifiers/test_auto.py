@@ -18,7 +18,7 @@ from savs.classifiers.cross_validation import (
     leave_one_out_folds,
     nested_folds,
 )
-from savs.classifiers.ensemble import DEFAULT_ESTIMATORS, make_base_estimator
+from savs.classifiers.ensemble import DEFAULT_ESTIMATORS, make_base_estimator, mix, mixture_temperature
 from savs.errors import DataError
 from savs.layout import HeadLayout
 
@@ -112,6 +112,53 @@ def test__auto__report_says_what_and_why():
     assert fitted.predict_proba(queries) == pytest.approx(by_hand)
 
 
+def exponent_by_search(shares, codes):
+    """Exponent of the largest likelihood of the shots, with 1.25 believed as by a precision of 30."""
+    best, least = None, np.inf
+    for log_exponent in np.linspace(-1, 1, 2001):
+        loss = 15 * (log_exponent - np.log(1.25)) ** 2
+        for row, code in zip(shares, codes, strict=True):
+            powers = row ** np.exp(log_exponent)
+            loss -= np.log(powers[code] / powers.sum())
+        if loss < least:
+            best, least = np.exp(log_exponent), loss
+    return best
+
+
+@pytest.mark.parametrize("n", [4, 40, 400])
+def test__mixture_temperature__plain_search__equal(n):
+    rng = np.random.default_rng(n)
+    codes = rng.integers(0, 3, n)
+    shares = rng.dirichlet([1, 1, 1], n) / 2 + np.eye(3)[codes] / 2 * rng.random((n, 1))
+    shares /= shares.sum(axis=1, keepdims=True)
+    found = 1 / mixture_temperature(np.log(shares), codes)
+    assert found == pytest.approx(exponent_by_search(shares, codes), rel=2e-3)
+
+
+def test__mixture__is_as_sure_as_its_answers_are_right():
+    """The mean of calibrated opinions that differ is less sure than right; the ensemble makes up for it."""
+    rng = np.random.default_rng(0)
+    layout = HeadLayout.uniform(3, 8, 8)
+    means = 0.35 * rng.standard_normal((4, layout.width))
+    gaps = []
+    for _ in range(6):
+        codes = np.repeat(np.arange(4), 5)
+        rows = means[codes] + rng.standard_normal((20, layout.width))
+        truth = np.arange(400) % 4
+        queries = means[truth] + rng.standard_normal((400, layout.width))
+        fitted = EnsembleClassifier(layout=layout).fit(rows, codes)
+        sure = fitted.predict_proba(queries).max(axis=1).mean()
+        plain = mix(
+            [one.predict_log_proba(queries) for one in fitted.estimators_.values()],
+            np.array(list(fitted.weights_.values())),
+        )
+        right = (fitted.predict(queries) == truth).mean()
+        gaps.append((sure - right, np.exp(plain).max(axis=1).mean() - right))
+    now, before = np.mean(gaps, axis=0)
+    assert before < -0.03
+    assert abs(now) < abs(before) - 0.02
+
+
 def test__auto__nested_left_out__by_hand_from_the_other_folds_alone():
     rows, codes, _ = make(noise=2.5)
     fitted = AutoClassifier(FEW, max_folds=3, layout=LAYOUT).fit(rows, codes)
@@ -129,9 +176,10 @@ def test__auto__nested_left_out__by_hand_from_the_other_folds_alone():
         gaps = {name: loss[name] + np.log(whole[rest, codes[rest]]) for name in FEW}
         error = {name: gap.std(ddof=1) / np.sqrt(len(rest)) for name, gap in gaps.items()}
         kept = [name for name in FEW if gaps[name].mean() <= 2 * error[name]]
-        pooled = sum(weights[name] * np.exp(logs[name][fold]) for name in kept)
-        found = np.exp(nested[fold])
-        assert found == pytest.approx(pooled / pooled.sum(axis=1, keepdims=True))
+        pooled = sum(weights[name] * np.exp(logs[name]) for name in kept)
+        pooled /= pooled.sum(axis=1, keepdims=True)
+        sharp = pooled[fold] ** exponent_by_search(pooled[rest], codes[rest])
+        assert np.exp(nested[fold]) == pytest.approx(sharp / sharp.sum(axis=1, keepdims=True), rel=1e-3)
     again = cross_val_log_proba(clone(fitted).set_params(max_folds=9), shots, 3)
     assert again == pytest.approx(nested)
 
