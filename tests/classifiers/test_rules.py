@@ -249,7 +249,7 @@ def test__unbiased__as_many_shots_of_each_class__fit_unchanged():
 @pytest.mark.parametrize("spread", [0.0, 1e-5])
 @pytest.mark.parametrize("covariance", ["ridge", "oas"])
 def test__scatter_of_one_class_of_two__no_other_class_lost_or_favored(counts, spread, covariance):
-    """Without one of the two shots nothing is left of the scatter but rounding, or what near copies differ."""
+    """Without one of the two shots, only rounding or what near copies differ by is left of the scatter."""
     dim, n_heads, rng = 16, 40, np.random.default_rng(2)
     layout, codes = HeadLayout.uniform(1, n_heads, dim), np.repeat(np.arange(len(counts)), counts)
     means = 2 * rng.standard_normal((len(counts), layout.width))
@@ -275,7 +275,7 @@ def test__left_out__all_scatter_was_the_shots__as_one_shot_per_class(counts, unb
         for head in range(3):
             unit = [v / np.linalg.norm(v) for v in vectors[head]]
             nearest = [
-                [u for i, u in enumerate(unit) if shots.codes[i] == k and i != shot][0]
+                next(u for i, u in enumerate(unit) if shots.codes[i] == k and i != shot)
                 for k in range(len(counts))
             ]
             wanted = [-0.5 * DIM * np.sum((unit[shot] - one) ** 2) for one in nearest]

@@ -72,7 +72,8 @@ class GaussianRule(HeadRule):
         taken from held-out shots: ``(x - mu)' P (x - mu) (n - 1) / n`` with mean and P of the others.
         It is at most twice ``v / b``, with v the squared deviation by the scatter (its trace over N - C) and
         b the ridge of P: where one shot makes nearly all the scatter, as with near copies in all other
-        classes, P without it has no bound. Without `unbiased`, classes of few shots lose, and so do the classes of held-out shots.
+        classes, P without it has no bound. Without `unbiased`, classes of few shots
+        lose, and so do the classes of held-out shots.
 
     Notes
     -----
