@@ -195,11 +195,12 @@ def _spelled(head: Head) -> str:
     return "the last-layer state" if head.is_state else f"layer {head.layer}, head {head.index}"
 
 
-def check_finite_from(rows: NDArray[np.floating], layout: HeadLayout, start: int) -> None:
-    """As `check_finite` for rows that begin at `start` of what the caller handed in."""
+def check_finite_from(rows: NDArray[np.floating], layout: HeadLayout, places: int | NDArray[np.intp]) -> None:
+    """As `check_finite` for some of the caller's rows: those from a place on, or those at several places."""
     try:
         check_finite(rows, layout)
     except ActivationError as error:
         first = int(str(error).split()[1])
-        message = str(error).replace(f"row {first} ", f"row {first + start} ", 1)
+        place = places + first if isinstance(places, int) else places[first]
+        message = str(error).replace(f"row {first} ", f"row {place} ", 1)
         raise ActivationError(message, code=error.code) from None
