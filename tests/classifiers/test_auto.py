@@ -19,6 +19,7 @@ from savs.classifiers.cross_validation import (
     nested_folds,
 )
 from savs.classifiers.ensemble import DEFAULT_ESTIMATORS, make_base_estimator
+from savs.classifiers.named_auto import NamedAutoClassifier
 from savs.errors import DataError
 from savs.layout import HeadLayout
 
@@ -216,6 +217,19 @@ def test__auto_and_mixture__too_many_shots_for_kernels__go_on_and_say_so(monkeyp
     assert fitted.selection_report_["skipped"] == fitted.skipped_
     with pytest.raises(DataError, match="24 shots are too many for a kernel method"):
         make_base_estimator("kernel_ridge", LAYOUT).fit(rows, codes)
+
+
+@pytest.mark.parametrize("with_names", [False, True])
+def test__too_many_shots_for_kernels_and_a_class_of_one__heads_are_read(with_names):
+    layout = HeadLayout.uniform(1, 2, 2).with_state(2)
+    layout = layout.with_options(2) if with_names else layout
+    codes = np.repeat([0, 1], [6000, 1])
+    rows = np.random.default_rng(0).standard_normal((len(codes), layout.width))
+    kind = NamedAutoClassifier if with_names else AutoClassifier
+    fitted = kind(layout=layout).fit(rows, codes)
+    assert list(fitted.estimators_) == ["hec_v_loo"] + ["option_likelihood"] * with_names
+    assert {"lda", "last_state"} < set(fitted.skipped_)
+    assert fitted.weights_["hec_v_loo"] > 0.5
 
 
 def test__auto__large_table__two_folds_experts_only(monkeypatch):

@@ -87,6 +87,9 @@ FEW_SHOT_ESTIMATORS = ("lda",)
 
 Regression of labels and scaled heads lose classes of fewer shots than others."""
 
+_FOR_ANY_NUMBER = "hec_v_loo"
+"""What reads the heads where nothing else can use so many shots."""
+
 _ENOUGH_SHOTS = 3
 
 STATE_ESTIMATORS = ("last_state",)
@@ -299,7 +302,7 @@ def usable_estimators(names: Sequence[str] | None, shots: Shots) -> tuple[list[s
     ----------
     names : sequence of str or None
         Names from `BASE_ESTIMATORS`, all of which are used. None: the `default_estimators`, without those
-        that cannot use this many shots.
+        that cannot use this many shots; ``hec_v_loo`` in their place if none of them reads the heads.
     shots : Shots
         The shots.
 
@@ -325,7 +328,9 @@ def usable_estimators(names: Sequence[str] | None, shots: Shots) -> tuple[list[s
         for name, most in wanted.items()
         if most is not None and n_shots > most
     }
-    return [name for name in wanted if name not in skipped] or [DEFAULT_ESTIMATORS[0]], skipped
+    kept = [name for name in wanted if name not in skipped]
+    reads_heads = set(kept) - set(STATE_ESTIMATORS + OPTION_ESTIMATORS)
+    return kept if reads_heads else [_FOR_ANY_NUMBER, *kept], skipped
 
 
 def fit_base_estimators(names: Sequence[str], shots: Shots) -> dict[str, CalibratedHeadClassifier]:
