@@ -150,6 +150,13 @@ def test__fault_13__one_shot_per_class__fits(name):
     assert np.isfinite(fitted.predict_proba(queries)).all()
 
 
+@pytest.mark.parametrize("labels", [range(25), [f"class {code}" for code in range(25)]])
+def test__one_shot_of_many_classes__is_nothing_to_warn_of(labels):
+    rows = np.random.default_rng(0).standard_normal((25, 8))
+    fitted = AutoClassifier(layout=(1, 2, 4)).fit(rows, list(labels))
+    assert len(fitted.classes_) == 25
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test__fault_13_15_19__bad_input__errors(name):
     rows, labels, queries = make()

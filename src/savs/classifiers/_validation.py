@@ -119,7 +119,8 @@ def encode_labels(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]
         check_label_types(labels)
     boxed = labels.dtype == object and not isinstance(labels[0], str)
     natural = np.asarray(labels.tolist()) if boxed else labels
-    check_classification_targets(natural)
+    if natural.dtype.kind == "f":  # of others it only says that so many classes of one shot are unusual
+        check_classification_targets(natural)
     classes, codes = np.unique(natural, return_inverse=True)
     if len(classes) < 2:
         raise DataError(f"at least 2 classes are needed, got one class: {count_classes(classes, codes)}")
