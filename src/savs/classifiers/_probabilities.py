@@ -122,6 +122,9 @@ def fit_temperature(scores: NDArray[np.float64], codes: NDArray[np.intp]) -> flo
 _UNTESTED_LOG_ODDS = 4.0
 """Log odds that shots get on average where none can be held out; docs/LOG.md has the measurements."""
 
+_ROUNDING = 1e-12
+"""A mean of scores that is this much smaller than they are is rounding."""
+
 
 def untested_temperature(scores: NDArray[np.float64], codes: NDArray[np.intp]) -> float:
     """Return a temperature from the scores of the shots that they were fitted on.
@@ -144,7 +147,8 @@ def untested_temperature(scores: NDArray[np.float64], codes: NDArray[np.intp]) -
     n_classes = scores.shape[1]
     true = np.take_along_axis(scores, codes[:, None], axis=1)
     margin = float((true - scores).sum(axis=1).mean()) / (n_classes - 1)
-    return margin / _UNTESTED_LOG_ODDS if margin > 0 else 1.0
+    rounding = _ROUNDING * float(np.abs(scores).max())
+    return margin / _UNTESTED_LOG_ODDS if margin > rounding else 1.0
 
 
 def is_log_proba_table(array: NDArray[Any], n_classes: int) -> bool:
