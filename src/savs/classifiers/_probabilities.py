@@ -48,6 +48,8 @@ def class_priors(priors: object, counts: NDArray[np.intp]) -> NDArray[np.float64
 _RELATIVE_TEMPERATURES = np.geomspace(1e-3, 1e2, 21)
 _FINE_STEPS = np.geomspace(0.6, 1.7, 9)
 
+_NO_SPREAD = 1e-13
+
 _LARGE = 1 << 22
 """More scores than this are read some examples at a time."""
 
@@ -103,7 +105,8 @@ def fit_temperature(scores: NDArray[np.float64], codes: NDArray[np.intp]) -> flo
     -------
     float
         From a grid of a thousandth to a hundred times the scores' own spread, so that scaling all scores
-        scales it alike; the larger of two that fit equally well. 1 where there is nothing to fit.
+        scales it alike; the larger of two that fit equally well. 1 where there is nothing to fit: no shot, or
+        scores that differ by no more than rounding, as where all shots are the same.
 
     Notes
     -----
@@ -112,7 +115,7 @@ def fit_temperature(scores: NDArray[np.float64], codes: NDArray[np.intp]) -> flo
     """
     scores = scores - scores.mean(axis=1, keepdims=True)
     spread = float(scores.std()) if len(scores) else 0.0
-    if not spread > 0:
+    if not spread > _NO_SPREAD:
         return 1.0
     grid = _RELATIVE_TEMPERATURES
     coarse = _best(scores / spread, codes, grid)

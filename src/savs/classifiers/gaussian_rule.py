@@ -20,6 +20,9 @@ __all__ = ["GaussianRule", "leave_one_out_gaussian_scores"]
 
 _TINY = 1e-12
 
+_ROUNDING = 1e-12
+"""Shots that differ from their class mean by so little of their length are the same."""
+
 _MOST_NOISE = 2.0
 """The squared deviation of one shot is at most this many times what the ridge alone would make of it."""
 
@@ -278,7 +281,8 @@ def _scatter(vectors: NDArray[np.float64], shots: Shots) -> _Scatter:
     means = shots.class_sums(vectors) / shots.counts[:, None]
     residuals = vectors - means[:, shots.codes]
     values, basis = np.linalg.eigh(residuals.transpose(0, 2, 1) @ residuals)
-    values = np.where(values > _TINY * values[:, -1:], values, 0.0)
+    rounding = _ROUNDING**2 * np.einsum("hnd,hnd->h", vectors, vectors)[:, None]
+    values = np.where(values > np.maximum(_TINY * values[:, -1:], rounding), values, 0.0)
     return _Scatter(values, basis, means @ basis, vectors @ basis)
 
 
