@@ -450,7 +450,8 @@ class CalibratedHeadClassifier(HeadClassifier):
     Attributes
     ----------
     temperature_ : float
-        What scores are divided by, fitted on leave-one-out scores.
+        What scores are divided by, fitted on leave-one-out scores; where no class has two shots, it gives the
+        shots themselves log odds of 4.
     out_of_fold_log_proba_ : ndarray of float64, shape (n_shots, n_classes)
         Calibrated log probabilities of each shot from the other shots; rows of sole shots of
         their class are NaN. Heads, weights and temperature were chosen with the shot: see

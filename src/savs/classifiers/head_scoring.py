@@ -72,9 +72,10 @@ class HeadScores:
     Attributes
     ----------
     scores : ndarray of float64, shape (n_heads,)
-        Mean value of the shots; NaN for heads that were not rated.
+        Mean value of the shots, all classes counting alike unless "in_sample"; NaN for heads that were not
+        rated.
     losses : ndarray of float64, shape (n_heads,)
-        Mean log loss of the shots.
+        Mean log loss of the shots, likewise.
     temperatures : ndarray of float64, shape (n_heads,)
         What the head's scores are divided by.
     reliability : ndarray of float64, shape (n_heads, n_classes)
