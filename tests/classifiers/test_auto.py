@@ -18,7 +18,7 @@ from savs.classifiers.cross_validation import (
     leave_one_out_folds,
     nested_folds,
 )
-from savs.classifiers.ensemble import DEFAULT_ESTIMATORS, make_base_estimator
+from savs.classifiers.ensemble import DEFAULT_ESTIMATORS, ensemble_weights, make_base_estimator
 from savs.classifiers.named_auto import NamedAutoClassifier
 from savs.errors import DataError
 from savs.layout import HeadLayout
@@ -243,6 +243,14 @@ def test__auto__large_table__two_folds_experts_only(monkeypatch):
 
 
 # Few shots.
+
+
+def test__ensemble_weights__share_of_0_beside_a_very_large_loss__numbers():
+    """Names that tell nothing, beside heads that are sure and wrong on every held-out shot."""
+    assert ensemble_weights(np.array([800.0, 0.5]), np.array([1.0, 0.0])).tolist() == [1.0, 0.0]
+    found = ensemble_weights(np.array([0.5, 0.25, 9.0]), np.array([0.2, 0.3, 0.5]))
+    wanted = np.array([0.2 * np.exp(-2), 0.3 * np.exp(-1), 0.5 * np.exp(-36)])
+    assert found == pytest.approx(wanted / wanted.sum())
 
 
 @pytest.mark.parametrize(

@@ -371,10 +371,11 @@ def ensemble_weights(
     shares : ndarray of float64, shape (n_estimators,), optional
         What weights are where losses are equal; equal by default.
     """
-    weights = soft_weights(losses, _SHARPNESS)
-    if shares is None:
-        return weights
-    return np.asarray(weights * shares / (weights * shares).sum())
+    shares = np.ones(len(losses)) if shares is None else shares
+    counts = shares > 0  # the smallest loss must be of one that counts: far from it weights are 0
+    weights = np.zeros(len(losses))
+    weights[counts] = soft_weights(losses[counts], _SHARPNESS) * shares[counts]
+    return np.asarray(weights / weights.sum())
 
 
 def mix(logs: Sequence[NDArray[np.float64]], weights: NDArray[np.float64]) -> NDArray[np.float64]:
