@@ -18,7 +18,14 @@ from savs.classifiers.cross_validation import (
     leave_one_out_folds,
     nested_folds,
 )
-from savs.classifiers.ensemble import DEFAULT_ESTIMATORS, make_base_estimator, mix, mixture_temperature
+from savs.classifiers.ensemble import (
+    DEFAULT_ESTIMATORS,
+    ensemble_weights,
+    make_base_estimator,
+    mix,
+    mixture_temperature,
+)
+from savs.classifiers.named_auto import NamedAutoClassifier
 from savs.errors import DataError
 from savs.layout import HeadLayout
 
@@ -266,6 +273,19 @@ def test__auto_and_mixture__too_many_shots_for_kernels__go_on_and_say_so(monkeyp
         make_base_estimator("kernel_ridge", LAYOUT).fit(rows, codes)
 
 
+@pytest.mark.parametrize("with_names", [False, True])
+def test__too_many_shots_for_kernels_and_a_class_of_one__heads_are_read(with_names):
+    layout = HeadLayout.uniform(1, 2, 2).with_state(2)
+    layout = layout.with_options(2) if with_names else layout
+    codes = np.repeat([0, 1], [6000, 1])
+    rows = np.random.default_rng(0).standard_normal((len(codes), layout.width))
+    kind = NamedAutoClassifier if with_names else AutoClassifier
+    fitted = kind(layout=layout).fit(rows, codes)
+    assert list(fitted.estimators_) == ["hec_v_loo"] + ["option_likelihood"] * with_names
+    assert {"lda", "last_state"} < set(fitted.skipped_)
+    assert fitted.weights_["hec_v_loo"] > 0.5
+
+
 def test__auto__large_table__two_folds_experts_only(monkeypatch):
     rows, codes, _ = make()
     monkeypatch.setattr("savs.classifiers._support_set._LARGE_TABLE", 8)
@@ -277,6 +297,14 @@ def test__auto__large_table__two_folds_experts_only(monkeypatch):
 
 
 # Few shots.
+
+
+def test__ensemble_weights__share_of_0_beside_a_very_large_loss__numbers():
+    """Names that tell nothing, beside heads that are sure and wrong on every held-out shot."""
+    assert ensemble_weights(np.array([800.0, 0.5]), np.array([1.0, 0.0])).tolist() == [1.0, 0.0]
+    found = ensemble_weights(np.array([0.5, 0.25, 9.0]), np.array([0.2, 0.3, 0.5]))
+    wanted = np.array([0.2 * np.exp(-2), 0.3 * np.exp(-1), 0.5 * np.exp(-36)])
+    assert found == pytest.approx(wanted / wanted.sum())
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,9 @@ FEW_SHOT_ESTIMATORS = ("lda",)
 
 Regression of labels and scaled heads lose classes of fewer shots than others."""
 
+_FOR_ANY_NUMBER = "hec_v_loo"
+"""What reads the heads where nothing else can use so many shots."""
+
 _ENOUGH_SHOTS = 3
 
 STATE_ESTIMATORS = ("last_state",)
@@ -308,7 +311,7 @@ def usable_estimators(names: Sequence[str] | None, shots: Shots) -> tuple[list[s
     ----------
     names : sequence of str or None
         Names from `BASE_ESTIMATORS`, all of which are used. None: the `default_estimators`, without those
-        that cannot use this many shots.
+        that cannot use this many shots; ``hec_v_loo`` in their place if none of them reads the heads.
     shots : Shots
         The shots.
 
@@ -334,7 +337,9 @@ def usable_estimators(names: Sequence[str] | None, shots: Shots) -> tuple[list[s
         for name, most in wanted.items()
         if most is not None and n_shots > most
     }
-    return [name for name in wanted if name not in skipped] or [DEFAULT_ESTIMATORS[0]], skipped
+    kept = [name for name in wanted if name not in skipped]
+    reads_heads = set(kept) - set(STATE_ESTIMATORS + OPTION_ESTIMATORS)
+    return kept if reads_heads else [_FOR_ANY_NUMBER, *kept], skipped
 
 
 def fit_base_estimators(names: Sequence[str], shots: Shots) -> dict[str, CalibratedHeadClassifier]:
@@ -375,10 +380,11 @@ def ensemble_weights(
     shares : ndarray of float64, shape (n_estimators,), optional
         What weights are where losses are equal; equal by default.
     """
-    weights = soft_weights(losses, _SHARPNESS)
-    if shares is None:
-        return weights
-    return np.asarray(weights * shares / (weights * shares).sum())
+    shares = np.ones(len(losses)) if shares is None else shares
+    counts = shares > 0  # the smallest loss must be of one that counts: far from it weights are 0
+    weights = np.zeros(len(losses))
+    weights[counts] = soft_weights(losses[counts], _SHARPNESS) * shares[counts]
+    return np.asarray(weights / weights.sum())
 
 
 def mixture_temperature(logs: NDArray[np.float64], codes: NDArray[np.intp]) -> float:
