@@ -83,12 +83,13 @@ DATA = DataSource()
 """The type of an argument that names data."""
 
 
+def one_or_all(_context: click.Context, _option: click.Parameter, sources: Sequence[Any]) -> Any:
+    """Return the one source of data that was named, a list of several, or None."""
+    return (sources[0] if sources else None) if len(sources) < 2 else list(sources)
+
+
 def data_argument(name: str, *, required: bool = True) -> Option:
     """Add an argument that names data: a path, pattern or address, or several of them, which are a list."""
-
-    def one_or_all(_context: click.Context, _option: click.Parameter, sources: Sequence[Any]) -> Any:
-        return (sources[0] if sources else None) if len(sources) < 2 else list(sources)
-
     return click.argument(
         name,
         type=DATA,
