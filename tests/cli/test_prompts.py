@@ -149,3 +149,13 @@ def test__fit_and_inspect__one_shot_per_class__prompts_are_not_said_to_be_weighe
 
 def test__inspect__published_rule_on_several_prompts__not_said_to_score_no_heads(classifier, savs):
     assert "does not score heads" not in savs("inspect", classifier)[1]
+
+
+@pytest.mark.parametrize("command", ["extract", "export"])
+def test__prompt_twice__command_that_takes_one__wrong_usage(command, train, backbone, savs, tmp_path):
+    place = () if command == "extract" else (tmp_path / "store",)
+    asked = ("--prompt", "a", "--prompt", "b", "-o", tmp_path / "s.npz")
+    code, _, error = savs(command, *place, train, "-b", backbone, *asked)
+    assert code == 2
+    assert "give one prompt, and run the command once for each" in " ".join(error.split())
+    assert not (tmp_path / "s.npz").exists()

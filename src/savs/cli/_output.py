@@ -175,6 +175,8 @@ def unlabelled_lines(report: dict[str, Any] | None) -> list[str]:
     if not report or "unlabelled" not in report:
         return []
     found = report["unlabelled"]
+    if not found["strength"]:
+        return [f"{found['n']} unlabelled items change nothing: held-out shots are surer without them"]
     most = max(map(abs, found["offsets"]))
     return [
         f"{found['n']} unlabelled items shift the classes by at most {most:.2f} in log probability (strength "

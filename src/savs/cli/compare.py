@@ -22,10 +22,9 @@ from savs.cli._options import (
     error_options,
     example_help,
     output_options,
-    prompt_option,
-    prompt_setting,
 )
 from savs.cli._output import percent, print_json, show, table
+from savs.cli._prompt_options import prompt_option, prompt_setting
 from savs.cli._results import check_new_file, report_counts
 from savs.cli._session import ITEM_ERRORS, Session, pass_session
 from savs.cli._tables import Columns, check_table_name, write_rows

@@ -27,8 +27,6 @@ from savs.cli._options import (
     method_options,
     one_or_all,
     output_options,
-    prompt_option,
-    prompt_setting,
 )
 from savs.cli._output import (
     NOT_SCORED,
@@ -45,6 +43,7 @@ from savs.cli._output import (
     table,
     unlabelled_lines,
 )
+from savs.cli._prompt_options import prompt_option, prompt_setting
 from savs.cli._results import check_writable, report_store
 from savs.cli._review import METHOD as PROPOSING
 from savs.cli._review import propose_labels
