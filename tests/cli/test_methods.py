@@ -151,6 +151,7 @@ def test__fit__exit_early__is_told_saved_and_counted(savs, train, backbone, tmp_
     assert found["allowed"] == 0.2
     assert found["layers_expected"] < found["n_layers"]
     assert "layers per answer expected" in savs(*command, "-o", tmp_path / "c")[1]
+    assert "layers per answer expected" in savs("inspect", tmp_path / "c")[1]
     output = tmp_path / "answers.jsonl"
     summary = json.loads(savs("predict", tmp_path / "c", train, "-o", output, "--json")[1])
     rows = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]

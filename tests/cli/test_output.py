@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from savs.cli._output import percent, percents, print_json, printable, show, table
+from savs.cli._output import percent, percents, print_json, printable, show, table, unlabelled_lines
 
 
 def test__print_json__any_script_is_ascii_and_one_line(capsys):
@@ -38,3 +38,10 @@ def test__printable__control_characters__are_spelled_out(text, shown):
 
 def test__percent__one_decimal_or_a_dash():
     assert (percent(0.6666), percent(None), percents((0.5, 1))) == ("66.7 %", "-", "50.0 to 100.0 %")
+
+
+def test__unlabelled_lines__no_part_of_the_offsets_used__said_so():
+    report = {"unlabelled": {"n": 14, "strength": 0.0, "offsets": [0.0, 0.0]}}
+    assert unlabelled_lines(report) == [
+        "14 unlabelled items change nothing: held-out shots are surer without them"
+    ]

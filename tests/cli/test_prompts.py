@@ -118,3 +118,44 @@ def test__compare__column_that_a_row_lacks__told_with_max_errors(backbone, savs,
     assert code == 3
     assert [error["code"] for error in json.loads(text)["errors"]] == ["prompt_column"]
     assert savs(*arguments)[0] == 1
+
+
+def test__compare__several_prompts_and_no_methods_named__default_without_likelihoods_of_names(
+    train, backbone, savs
+):
+    few = ("--shots", 1, "--draws", 1, "--zero-shot-items", 1, "--json")
+    code, text, error = savs("compare", train, "-b", backbone, *ASKED, *few)
+    assert code == 0, error
+    one = json.loads(savs("compare", train, "-b", backbone, *ASKED[:2], *few)[1])
+    assert set(one["methods"]) - set(json.loads(text)["methods"]) == {"option_likelihood"}
+
+
+def test__compare__several_prompts_and_likelihoods_of_names__wrong_usage(train, backbone, savs):
+    code, _, error = savs("compare", train, "-b", backbone, *ASKED, "--methods", "sav,auto_names")
+    assert code == 2
+    assert "method 'auto_names' reads the likelihoods of class names after one prompt" in " ".join(
+        error.split()
+    )
+
+
+def test__fit_and_inspect__one_shot_per_class__prompts_are_not_said_to_be_weighed(
+    train, backbone, savs, tmp_path
+):
+    arguments = ("--shots", 1, "--method", "auto", "-o", tmp_path / "c")
+    _, text, _ = savs("fit", train, "-b", backbone, *ASKED, *arguments)
+    for shown in (text, savs("inspect", tmp_path / "c")[1]):
+        assert "3 prompts, which count alike" in shown
+
+
+def test__inspect__published_rule_on_several_prompts__not_said_to_score_no_heads(classifier, savs):
+    assert "does not score heads" not in savs("inspect", classifier)[1]
+
+
+@pytest.mark.parametrize("command", ["extract", "export"])
+def test__prompt_twice__command_that_takes_one__wrong_usage(command, train, backbone, savs, tmp_path):
+    place = () if command == "extract" else (tmp_path / "store",)
+    asked = ("--prompt", "a", "--prompt", "b", "-o", tmp_path / "s.npz")
+    code, _, error = savs(command, *place, train, "-b", backbone, *asked)
+    assert code == 2
+    assert "give one prompt, and run the command once for each" in " ".join(error.split())
+    assert not (tmp_path / "s.npz").exists()

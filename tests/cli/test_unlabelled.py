@@ -87,6 +87,7 @@ def test__fit__classes_alone__unsure_ones_first_and_json(loose, backbone, savs, 
     assert sure == sorted(sure)
     assert {row["image"] for row in rows} == {f"{number}.png" for number in range(8)}
     assert found["confidence"]["0.5"] == int(np.sum(np.array(sure) >= 0.5))
+    Path(found["review"]).unlink()
     code, text, _ = savs("fit", *asked)
     assert f"--root {loose}" in text
 
@@ -98,7 +99,17 @@ def test__fit__classes_alone__unsure_ones_first_and_json(loose, backbone, savs, 
         (["--classes", "a,b"], "--unlabelled DATA is needed too"),
         (["TRAIN", "--classes", "a,b"], "--classes is for proposing labels without TRAIN"),
         (["--unlabelled", "LOOSE", "--classes", "a"], "at least 2 classes"),
-        (["--unlabelled", "LOOSE", "--classes", "a,a"], "named twice"),
+        (["--unlabelled", "LOOSE", "--classes", "a,b, a"], "'a' is named twice"),
+        (["--unlabelled", "LOOSE", "--classes", "a,,b"], "a name is empty"),
+        (["--unlabelled", "LOOSE", "--unlabelled", "TRAIN", "--classes", "a,b"], "give one --unlabelled"),
+        (
+            ["TRAIN", "--unlabelled", "LOOSE", "--exit-early", 0.1],
+            "--exit-early does not go with --unlabelled",
+        ),
+        (
+            ["TRAIN", "--unlabelled", "LOOSE", "--prompt", "a", "--prompt", "b"],
+            "more than one --prompt does not go with --unlabelled",
+        ),
         (["--unlabelled", "LOOSE", "--classes", "a,b", "--method", "auto"], "learns from shots"),
         (["--unlabelled", "missing.csv", "--classes", "a,b"], "missing.csv"),
         (["TRAIN", "--unlabelled", "LOOSE"], "method 'sav' cannot use unlabelled items"),
@@ -132,3 +143,53 @@ def test__fit__classes_alone__output_that_is_a_folder_or_the_data__refused(loose
     assert savs(*asked, "-o", tmp_path / "r.jsonl")[0] == 0
     rows = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
     assert {row["text"] for row in rows} == {"one", "two"}
+
+
+def test__fit__unlabelled_or_method_that_do_not_go_together__wrong_usage(
+    train, loose, backbone, savs, tmp_path
+):
+    code, _, error = savs("fit", train, "--unlabelled", loose, "-b", backbone, "-o", tmp_path / "c")
+    assert (code, "method 'sav' cannot use unlabelled items" in " ".join(error.split())) == (2, True)
+
+
+def test__fit__unlabelled_twice__both_are_used(train, loose, test_folder, backbone, savs, tmp_path):
+    given = ("--shots", 1, "-b", backbone, "--method", "auto", "-o", tmp_path / "c", "--json")
+    code, text, _ = savs("fit", train, *given, "--unlabelled", loose, "--unlabelled", test_folder)
+    assert (code, json.loads(text)["selection_report"]["unlabelled"]["n"]) == (0, 8 + 6)
+
+
+def test__fit__classes_alone__corrected_file_is_not_overwritten(loose, backbone, savs, tmp_path):
+    review = tmp_path / "r.csv"
+    review.write_text("corrected")
+    code, _, error = savs("fit", "--unlabelled", loose, "--classes", "a,b", "-b", backbone, "-o", review)
+    assert (code, "perhaps with labels that you have corrected" in " ".join(error.split())) == (2, True)
+    assert review.read_text() == "corrected"
+
+
+@pytest.mark.parametrize("name", ["review", "review.txt", "review.jsonl.gz"])
+def test__fit__classes_alone__file_that_fit_would_not_read__refused(loose, backbone, savs, tmp_path, name):
+    code, _, error = savs(
+        "fit", "--unlabelled", loose, "--classes", "a,b", "-b", backbone, "-o", tmp_path / name
+    )
+    assert (code, "written as .jsonl, .csv, .tsv, .parquet" in " ".join(error.split())) == (2, True)
+
+
+def test__fit__classes_alone__blanks_around_names_are_not_part_of_them(loose, backbone, savs, tmp_path):
+    asked = ("--unlabelled", loose, "--classes", " blue, red", "-b", backbone, *ASKED)
+    code, text, _ = savs("fit", *asked, "-o", tmp_path / "r.csv", "--json")
+    assert (code, json.loads(text)["classes"]) == (0, ["blue", "red"])
+
+
+def test__fit__classes_alone__labels_that_are_there_are_told(test_folder, backbone, savs, tmp_path):
+    asked = ("--unlabelled", test_folder, "--classes", "blue,red", "-b", backbone, *ASKED)
+    code, _, error = savs("fit", *asked, "-o", tmp_path / "r.csv")
+    assert (code, error.count("6 of 6 items have labels, which are not read")) == (0, 1)
+
+
+def test__place__video_or_audio_file_of_a_folder__named_in_its_column():
+    from savs.cli._review import _place
+    from savs.data import Audio, Text, Video, as_examples
+
+    for kind, part in (("video", Video("a/b.mp4")), ("audio", Audio("a/b.wav"))):
+        [example] = as_examples([[part, Text("")]])
+        assert list(_place(example)) == ["id", kind]

@@ -9,7 +9,7 @@ import pytest
 from tests.model.colors import PROMPT, image, shots
 
 from savs import SAVModel
-from savs.backbones import load_backbone
+from savs.backbones import FakeBackbone, load_backbone
 from savs.cache import with_store
 from savs.classifiers.cascade import CascadeClassifier
 from savs.errors import DataError
@@ -144,3 +144,9 @@ def test__few_shots__nothing_is_answered_early(backbone, queries):
 def test__model__impossible_loss__is_refused_before_a_backbone_is_loaded(wrong):
     with pytest.raises(ValueError, match="exit_early"):
         SAVModel("nowhere", exit_early=wrong)
+
+
+def test__votes__early_answers__refusal_names_the_setting():
+    early = SAVModel(FakeBackbone(), exit_early=0.1).fit(["red", "rose", "navy", "sea"], ["w", "w", "c", "c"])
+    with pytest.raises(DataError, match="heads of method 'sav' with exit_early do not vote one by one"):
+        early.votes(["red"])

@@ -462,3 +462,16 @@ def test__with_prompts__example_that_has_them__stays() -> None:
 def test__several_prompts__with_what_answers_one__are_refused(settings, said) -> None:
     with pytest.raises(ValueError, match=said):
         SAVModel(fake(), prompts=PROMPTS, **settings)
+
+
+@pytest.mark.parametrize("prompts", [{"a", "b"}, {"a": 1, "b": 2}, iter(["a", "b"])])
+def test__prompts__without_an_order_or_read_once__refused_by_type(prompts):
+    with pytest.raises(
+        ValueError, match=f"must be a list of one or more texts, got a {type(prompts).__name__}$"
+    ):
+        SAVModel(FakeBackbone(), prompts=prompts)
+
+
+def test__prompt__list__refused_with_the_parameter_for_several():
+    with pytest.raises(ValueError, match=r"prompt must be one text, got \['a', 'b'\]; several are prompts="):
+        SAVModel(FakeBackbone(), prompt=["a", "b"])

@@ -9,6 +9,7 @@ import pytest
 
 from savs import SAVModel
 from savs.backbones.fake import FakeBackbone
+from savs.classifiers.semi_supervised import use_unlabelled
 from savs.data import DataWarning, as_examples
 from savs.errors import DataError
 
@@ -109,3 +110,19 @@ def test__fit__unlabelled_with_what_cannot_use_it__refused_and_the_model_stays(s
 def test__fit__unlabelled_item_that_cannot_be_used__named():
     with pytest.raises(ValueError, match=r"^1: an object is not an example"):
         fitted(["crimson", object()])
+
+
+def test__fit__iterator_of_unlabelled_items__as_a_list_of_them():
+    found = fitted(item for item in ITEMS)
+    assert found.classifier_.log_priors_.tobytes() == fitted().classifier_.log_priors_.tobytes()
+
+
+def test__report__no_part_of_the_offsets_used__zeros_without_a_sign():
+    logs = np.log(np.array([[0.9, 0.1], [0.1, 0.9]]))
+    plain = model(method="kernel_ridge").fit(SHOTS, LABELS).classifier_
+    rows = model(method="kernel_ridge").head_vectors(ITEMS)
+    skewed = np.array([0.0, 8.0])  # certain of one class, so that any shift costs held-out shots
+    plain.log_priors_ = plain.log_priors_ + skewed
+    report = use_unlabelled(plain, rows, logs, np.array([0, 1]), [np.array([0]), np.array([1])]).report
+    assert report["strength"] == 0
+    assert not np.signbit(report["offsets"]).any()

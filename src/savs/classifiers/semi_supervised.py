@@ -171,7 +171,7 @@ def use_unlabelled(
     report = {
         "n": len(rows),
         "strength": strength,
-        "offsets": (strength * offsets).tolist(),
+        "offsets": (strength * offsets + 0.0).tolist(),  # 0.0, not -0.0
         "log_loss_before": _loss(out_of_fold[known], codes[known]),
         "log_loss": _loss(moved[known], codes[known]),
     }

@@ -83,12 +83,13 @@ DATA = DataSource()
 """The type of an argument that names data."""
 
 
+def one_or_all(_context: click.Context, _option: click.Parameter, sources: Sequence[Any]) -> Any:
+    """Return the one source of data that was named, a list of several, or None."""
+    return (sources[0] if sources else None) if len(sources) < 2 else list(sources)
+
+
 def data_argument(name: str, *, required: bool = True) -> Option:
     """Add an argument that names data: a path, pattern or address, or several of them, which are a list."""
-
-    def one_or_all(_context: click.Context, _option: click.Parameter, sources: Sequence[Any]) -> Any:
-        return (sources[0] if sources else None) if len(sources) < 2 else list(sources)
-
     return click.argument(
         name,
         type=DATA,
@@ -585,29 +586,6 @@ def _recorded_backbone_options() -> Decorator:
         ),
     ]
     return lambda command: _with_options(command, options)
-
-
-# Prompts. The command receives them as `prompts`.
-
-
-def prompt_option(help: str) -> Option:
-    """Return the option ``--prompt``, which may be given several times; the command gets ``prompts``."""
-    return click.option(
-        "--prompt", "prompts", metavar="TEXT", multiple=True, callback=_different_prompts, help=help
-    )
-
-
-def _different_prompts(
-    _context: click.Context, _option: click.Parameter, prompts: Sequence[str]
-) -> list[str]:
-    if len(set(prompts)) < len(prompts):
-        raise click.BadParameter("the same prompt is given twice")
-    return list(prompts)
-
-
-def prompt_setting(prompts: Sequence[str]) -> dict[str, Any]:
-    """Return the keywords of `savs.SAVModel` for no prompt, one, or several."""
-    return {"prompts": list(prompts)} if len(prompts) > 1 else {"prompt": next(iter(prompts), None)}
 
 
 # How heads become a classifier.

@@ -175,6 +175,8 @@ def unlabelled_lines(report: dict[str, Any] | None) -> list[str]:
     if not report or "unlabelled" not in report:
         return []
     found = report["unlabelled"]
+    if not found["strength"]:
+        return [f"{found['n']} unlabelled items change nothing: held-out shots are surer without them"]
     most = max(map(abs, found["offsets"]))
     return [
         f"{found['n']} unlabelled items shift the classes by at most {most:.2f} in log probability (strength "
@@ -215,7 +217,9 @@ def prompt_table(records: Sequence[Mapping[str, Any]] | None) -> list[Table]:
         (f"{one['weight']:.2f}", "-" if one["log_loss"] is None else f"{one['log_loss']:.3f}", one["prompt"])
         for one in records
     ]
-    return [table(["weight", "log loss", "prompt"], rows, f"{len(rows)} prompts, weighed on held-out shots")]
+    weighed = any(one["log_loss"] is not None for one in records)
+    how = "weighed on held-out shots" if weighed else "which count alike"
+    return [table(["weight", "log loss", "prompt"], rows, f"{len(rows)} prompts, {how}")]
 
 
 def estimate_lines(estimate: dict[str, Any] | None) -> list[str]:

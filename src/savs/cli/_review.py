@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ import click
 from savs.cli._output import percent, print_json, show, table
 from savs.cli._results import check_new_file, report_store
 from savs.cli._session import Session
-from savs.cli._tables import check_table_name, write_rows
+from savs.cli._tables import write_rows
 from savs.errors import DataError
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["propose_labels"]
 
 METHOD = "option_likelihood"
+_FORMATS = (".jsonl", ".csv", ".tsv", ".parquet")  # which `savs fit` reads
 _LEVELS = (0.5, 0.8, 0.95)
 _FLOOR = 1e-12
 
@@ -67,6 +69,8 @@ def propose_labels(
     ------
     DataError
         If an item has media without a file, which the file could not name.
+    click.BadParameter
+        If the file cannot be written, `savs fit` would not read it, or it exists.
     """
     from dataclasses import replace
 
@@ -80,11 +84,20 @@ def propose_labels(
             "review.csv",
             param_hint="--output",
         )
-    check_table_name(output)
+    if output.suffix.lower() not in _FORMATS:
+        raise click.BadParameter(
+            f"{output.name}: proposed labels are written as {', '.join(_FORMATS)}", param_hint="--output"
+        )
     check_new_file(output, source, outside=[path for path in [loading.get("store")] if path])
+    if output.exists():
+        raise click.BadParameter(
+            f"{output} exists, perhaps with labels that you have corrected; delete it or name another file",
+            param_hint="--output",
+        )
     examples = read_data(source, replace(reading, skip_unread=False))
     if not examples:
         raise DataError("there are no unlabelled items")
+    _warn_of_labels(examples)
     places = [_place(example) for example in examples]
     model = SAVModel.from_backbone(
         backbone, **settings, lazy=True, progress=session.progress, **loading
@@ -111,7 +124,7 @@ def propose_labels(
     if session.as_json:
         print_json(summary)
     elif not session.quiet:
-        _show(summary, output, Path(reading.root or _root(source)))
+        _show(summary, output, Path(reading.root or _root(source, output)))
 
 
 def _balanced(model: SAVModel, proba: NDArray[np.float64]) -> tuple[list[Any], list[float]]:
@@ -127,6 +140,19 @@ def _balanced(model: SAVModel, proba: NDArray[np.float64]) -> tuple[list[Any], l
     return model.classes_[moved.argmax(axis=1)].tolist(), moved.max(axis=1).tolist()
 
 
+def _warn_of_labels(examples: Sequence[Example]) -> None:
+    from savs.data import DataWarning
+
+    n_labeled = sum(example.label is not None or example.labels is not None for example in examples)
+    if n_labeled:
+        warnings.warn(
+            f"{n_labeled} of {len(examples)} items have labels, which are not read: proposed ones take their "
+            "place in the file",
+            DataWarning,
+            stacklevel=2,
+        )
+
+
 def _place(example: Example) -> dict[str, Any]:
     """Return what names an item in a row: its own columns, or the file of its image in a folder."""
     from savs.data import Text
@@ -139,8 +165,9 @@ def _place(example: Example) -> dict[str, Any]:
         )
     if example.fields:
         return {"id": example.id, **example.fields}
-    if example.images:
-        return {"id": example.id, "image": example.id}
+    for kind, found in (("video", example.videos), ("audio", example.audios), ("image", example.images)):
+        if found:
+            return {"id": example.id, kind: example.id}
     return {"id": example.id, "text": example.text}
 
 
@@ -158,9 +185,11 @@ def _kind(values: Sequence[Any]) -> type:
     return kinds.pop() if len(kinds) == 1 and kinds <= {str, int, float, bool} else str
 
 
-def _root(source: Path | str) -> Path:
-    """Return the folder that paths of media in the data are relative to."""
-    place = Path(source)
+def _root(source: Path | str, output: Path) -> Path:
+    """Return the folder that paths of media in the data are relative to; that of the output for addresses."""
+    if isinstance(source, str):
+        return output.parent
+    place = source
     return place if place.is_dir() else place.parent
 
 

@@ -17,14 +17,14 @@ from savs.cli._options import (
     DATA,
     PathName,
     backbone_options,
+    check_method,
     data_options,
     error_options,
     example_help,
     output_options,
-    prompt_option,
-    prompt_setting,
 )
 from savs.cli._output import percent, print_json, show, table
+from savs.cli._prompt_options import prompt_option, prompt_setting
 from savs.cli._results import check_new_file, report_counts
 from savs.cli._session import ITEM_ERRORS, Session, pass_session
 from savs.cli._tables import Columns, check_table_name, write_rows
@@ -77,7 +77,7 @@ PLOT_FORMATS = (".png", ".svg")
 )
 @prompt_option(
     "Question for the model, as in savs fit. Repeatable: every method then averages the probabilities of all "
-    "prompts; last_layer and zero_shot have the first one alone."
+    "prompts; last_layer and zero_shot have the first one alone. option_likelihood and auto_names take one."
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the draws.")
 @click.option(
@@ -145,7 +145,7 @@ def compare(
     from savs.evaluation.results import overall
 
     started = time.perf_counter()
-    names, counts = _names(methods), _counts(shots)
+    names, counts = _names(methods, len(prompts)), _counts(shots)
     _check_shots_needed(names, counts)
     _check_different(data)
     _check_files(output, plot, [*data, *([] if test is None else [test])], loading.get("store"))
@@ -313,17 +313,21 @@ def _with_store(backbone: Backbone, store: Path | None) -> Backbone:
     return backbone if store is None else with_store(backbone, store)
 
 
-def _names(text: str | None) -> list[str]:
-    from savs.evaluation.contenders import DEFAULT_CONTENDERS, known_contenders
+def _names(text: str | None, n_prompts: int) -> list[str]:
+    from savs.classifiers import available_methods
+    from savs.evaluation.contenders import default_contenders, known_contenders
 
     if text is None:
-        return list(DEFAULT_CONTENDERS)
+        return list(default_contenders(n_prompts))
     names = [name.strip() for name in text.split(",") if name.strip()]
     known = known_contenders()
     unknown = [name for name in names if name not in known]
     if unknown or not names:
         wrong = f"no method named {unknown[0]!r}" if unknown else "at least one method is required"
         raise click.BadParameter(f"{wrong}; available are {', '.join(known)}", param_hint="--methods")
+    for name in names:
+        if name in available_methods():
+            check_method(name, None, None, None, n_prompts=n_prompts)
     return list(dict.fromkeys(names))
 
 

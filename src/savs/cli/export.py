@@ -22,6 +22,7 @@ from savs.cli._options import (
     output_options,
 )
 from savs.cli._output import print_json
+from savs.cli._prompt_options import one_prompt_option
 from savs.cli._results import check_new_file, report_counts
 from savs.cli._session import ITEM_ERRORS, Session, pass_session, remark
 from savs.cli._tables import whole_output
@@ -66,7 +67,7 @@ def _file_name(_context: click.Context, _option: click.Parameter, path: Path) ->
     help="File for the rows: .npz or .parquet.",
 )
 @click.option("--backbone", "-b", metavar="NAME", help="With DATA: the backbone of the store.")
-@click.option("--prompt", metavar="TEXT", help="With DATA: question for the model, as in savs fit.")
+@one_prompt_option("With DATA: question for the model, as in savs fit.")
 @click.option(
     "--heads-of",
     "heads_from",

@@ -21,6 +21,7 @@ from savs.cli._options import (
     output_options,
 )
 from savs.cli._output import print_json
+from savs.cli._prompt_options import one_prompt_option
 from savs.cli._session import ITEM_ERRORS, Session, Terminated, pass_session, remark
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def _folder_name(_context: click.Context, _option: click.Parameter, folder: Path
     callback=_folder_name,
     help="Folder of the feature store; created if missing.",
 )
-@click.option("--prompt", metavar="TEXT", help="Question for the model, as in savs fit.")
+@one_prompt_option("Question for the model, as in savs fit.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N examples.")
 @click.option(
     "--shard", type=SHARD, metavar="I/N", help="Only every N-th example, starting with the I-th, from 0."

@@ -25,9 +25,8 @@ from savs.cli._options import (
     example_help,
     heads_of,
     method_options,
+    one_or_all,
     output_options,
-    prompt_option,
-    prompt_setting,
 )
 from savs.cli._output import (
     NOT_SCORED,
@@ -44,6 +43,7 @@ from savs.cli._output import (
     table,
     unlabelled_lines,
 )
+from savs.cli._prompt_options import prompt_option, prompt_setting
 from savs.cli._results import check_writable, report_store
 from savs.cli._review import METHOD as PROPOSING
 from savs.cli._review import propose_labels
@@ -57,6 +57,20 @@ __all__ = ["fit"]
 
 HEADS_SHOWN = 5
 CLASSES_SHOWN = 20
+
+
+def _class_names(_context: click.Context, _option: click.Parameter, text: str | None) -> list[str] | None:
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",")]
+    if "" in names:
+        raise click.BadParameter("a name is empty; write them as A,B,...")
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise click.BadParameter(f"{twice[0]!r} is named twice")
+    if len(names) < 2:
+        raise click.BadParameter(f"at least 2 classes are required, got {len(names)}")
+    return names
 
 
 @click.command(
@@ -100,14 +114,17 @@ CLASSES_SHOWN = 20
 @click.option(
     "--unlabelled",
     type=DATA,
+    multiple=True,
+    callback=one_or_all,
     metavar="DATA",
     help="Further examples whose labels are not known, such as those to be answered later, in about the "
-    "proportions of --priors: they shift how readily each class is answered. Not for sav.",
+    "proportions of --priors: they shift how readily each class is answered. Not for sav. "
+    "Repeatable.",
 )
 @click.option(
     "--classes",
     metavar="A,B,...",
-    callback=lambda _context, _option, names: None if names is None else names.split(","),
+    callback=_class_names,
     help="In place of TRAIN: propose one of these labels for each of the --unlabelled examples, in a file "
     "for review. Nothing is fitted.",
 )
@@ -132,7 +149,7 @@ def fit(
     keep_shots: bool,
     exit_early: float | None,
     multi_label: str | None,
-    unlabelled: Path | str | None,
+    unlabelled: DataSource | None,
     classes: list[str] | None,
     shots: int | None,
     seed: int,
@@ -202,6 +219,8 @@ def fit(
     started = time.perf_counter()
     heads = heads_of(heads_from)
     check_method(method, n_heads, scoring, priors, heads, exit_early, len(prompts))
+    if unlabelled is not None:
+        _check_unlabelled(method, prompts, exit_early)
     if "store" in loading and loading["store"].resolve() == output.resolve():
         raise click.BadParameter("it is the output folder; name another one", param_hint="--store")
     check_target(output)
@@ -233,7 +252,7 @@ def fit(
 
 
 def _for_proposing(
-    train: DataSource | None, classes: list[str] | None, unlabelled: Path | str | None
+    train: DataSource | None, classes: list[str] | None, unlabelled: DataSource | None
 ) -> tuple[Path | str, list[str]]:
     """Return the items and class names; refuse one without the other, and labeled examples beside them."""
     if train is not None:
@@ -243,7 +262,23 @@ def _for_proposing(
     if classes is None or unlabelled is None:
         missing = "--classes A,B" if classes is None else "--unlabelled DATA"
         raise click.UsageError(f"without TRAIN, {missing} is needed too: labels are proposed for review")
+    if not isinstance(unlabelled, Path | str):
+        raise click.UsageError("give one --unlabelled with --classes: there is one file for review")
     return unlabelled, classes
+
+
+def _check_unlabelled(method: str, prompts: Sequence[str], exit_early: float | None) -> None:
+    """Refuse what unlabelled items do not go with."""
+    from savs.classifiers import make_method
+    from savs.classifiers.semi_supervised import checked_for_unlabelled
+    from savs.errors import DataError
+
+    others = {"more than one --prompt": len(prompts) > 1, "--exit-early": exit_early}
+    _refuse([name for name in others if others[name]], "does not go with --unlabelled")
+    try:
+        checked_for_unlabelled(make_method(method), method)
+    except DataError as error:
+        raise click.UsageError(str(error)) from None
 
 
 def _is_given(name: str) -> bool:

@@ -13,6 +13,7 @@ from savs.cli._output import (
     NOT_SCORED,
     chosen_methods,
     estimate_lines,
+    exit_lines,
     head_map,
     head_map_lines,
     hits,
@@ -133,6 +134,7 @@ def _show_facts(artifact: Artifact) -> None:
         *([] if artifact.video_sampling is None else [f"videos    {artifact.video_sampling.in_words}"]),
         *([] if artifact.bit_depth is None else [f"images    read as {artifact.bit_depth} bits"]),
         *estimate_lines(artifact.estimate),
+        *exit_lines(artifact.report),
         *unlabelled_lines(artifact.report),
         *prompt_table(several),
     )
@@ -143,7 +145,8 @@ def _show_heads(artifact: Artifact) -> None:
     heads = scored_heads(artifact.heads, layout, scores)
     if scores is None:
         names = ", and the likelihood of the class names" if artifact.classifier.heads_[-1].is_options else ""
-        show(f"{len(heads)} of {layout.n_heads} heads are in use{names}; this method does not score heads")
+        scores_none = "" if artifact.prompts else "; this method does not score heads"
+        show(f"{len(heads)} of {layout.n_heads} heads are in use{names}{scores_none}")
         return
     published, scored = artifact.classifier.published_as is not None, n_scored(artifact.shots)
     rows = [

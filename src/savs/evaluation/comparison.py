@@ -18,7 +18,6 @@ from savs.data import Example, Label
 from savs.data.checks import class_counts
 from savs.errors import DataError, ItemError, SAVsError
 from savs.evaluation.contenders import (
-    DEFAULT_CONTENDERS,
     Answers,
     Contender,
     ReadExamples,
@@ -26,6 +25,7 @@ from savs.evaluation.contenders import (
     Turn,
     ask,
     check_shots_needed,
+    default_contenders,
     items_to_ask,
     known_contenders,
     shots_and_tests,
@@ -161,7 +161,7 @@ def compare_methods(
     backbone: Backbone,
     examples: Sequence[Example],
     *,
-    methods: Sequence[str] = DEFAULT_CONTENDERS,
+    methods: Sequence[str] | None = None,
     shots: Sequence[int] = (5,),
     draws: int = 5,
     test: Sequence[Example] = (),
@@ -184,8 +184,9 @@ def compare_methods(
         once more for the likelihoods of the class names where a method reads them.
     examples : sequence of Example
         Labeled, the prompt applied. Shots are drawn from them; the others are the test, unless `test` is.
-    methods : sequence of str
-        Names of `savs.evaluation.contenders.known_contenders`.
+    methods : sequence of str, optional
+        Names of `savs.evaluation.contenders.known_contenders`; by default
+        `savs.evaluation.contenders.default_contenders`.
     shots : sequence of int, default=(5,)
         Shots per class; more than one number gives a comparison for each. With 0 there is one draw, and only
         ``zero_shot`` and methods that `can_fit_class_names` are judged.
@@ -229,8 +230,9 @@ def compare_methods(
     >>> found.accuracies("majority", 1)
     [0.5, 0.5]
     """
-    methods, shots = list(dict.fromkeys(methods)), list(dict.fromkeys(shots))
     asked = checked_prompts(prompt, prompts)
+    names = default_contenders(len(asked)) if methods is None else methods
+    methods, shots = list(dict.fromkeys(names)), list(dict.fromkeys(shots))
     if len(asked) > 1:
         prompted = WithPrompts(asked)
         examples, test = list(map(prompted, examples)), list(map(prompted, test))
@@ -246,8 +248,8 @@ def compare_methods(
     read = replace(read, classes=tuple(classes), likelihoods=_once(lambda: likelihoods().features))
     if any(make_method(name).needs_prototypes for name in methods if name in available_methods()):
         of_each = [backbone.extract(class_prompts(classes, one)).features for one in asked]
-        names = np.hstack(of_each)
-        read = replace(read, prototypes=dict(zip(classes, names, strict=True)))
+        rows = np.hstack(of_each)
+        read = replace(read, prototypes=dict(zip(classes, rows, strict=True)))
     splits = shots_and_tests(read, n_pool, shots, draws, seed, classes, fixed_test=bool(test))
     items = items_to_ask(read.labels, [test_rows for _, test_rows in splits.values()], zero_shot_items, seed)
     judge = Judge(backbone, read, classes, items, progress)

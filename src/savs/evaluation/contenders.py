@@ -34,6 +34,7 @@ __all__ = [
     "Turn",
     "ask",
     "check_shots_needed",
+    "default_contenders",
     "known_contenders",
     "works_without_shots",
 ]
@@ -171,6 +172,20 @@ DEFAULT_CONTENDERS: tuple[str, ...] = (
 )
 
 _ASKED_TOGETHER = 32
+
+
+def default_contenders(n_prompts: int = 1) -> tuple[str, ...]:
+    """Return what is compared where nothing is named.
+
+    Parameters
+    ----------
+    n_prompts : int, default=1
+        How many prompts there are; with several, methods that read the likelihoods of class names are left
+        out, as they take one.
+    """
+    if n_prompts < 2:
+        return DEFAULT_CONTENDERS
+    return tuple(name for name in DEFAULT_CONTENDERS if name in BASELINES or not Method(name).needs_options)
 
 
 def known_contenders() -> tuple[str, ...]:

@@ -65,7 +65,8 @@ def checked_names(method: Method, classes: Sequence[Label]) -> list[Label]:
     found = [as_label(label) for label in classes]
     check_labels(found)
     if len(set(found)) < len(found):
-        raise DataError("a class is named twice")
+        twice = next(label for label in found if found.count(label) > 1)
+        raise DataError(f"the class {twice!r} is named twice; name each once")
     if len(found) < 2:
         raise DataError(f"at least 2 classes are required, got {len(found)}")
     return sorted(found)

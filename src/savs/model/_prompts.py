@@ -39,15 +39,27 @@ def checked_prompts(prompt: str | None, prompts: Sequence[str] | None) -> tuple[
         If both are given, or `prompts` are not one or more different texts.
     """
     if prompts is None:
+        if not isinstance(prompt, str | None):
+            raise ValueError(f"prompt must be one text, got {_named(prompt)}; several are prompts=[...]")
         return (prompt,)
     if prompt is not None:
         raise ValueError("give prompt or prompts, not both")
-    if isinstance(prompts, str) or not len(prompts) or not all(isinstance(one, str) for one in prompts):
-        raise ValueError(f"prompts must be a list of one or more texts, got {prompts!r:.80}")
+    if (
+        not isinstance(prompts, Sequence)
+        or isinstance(prompts, str)
+        or not len(prompts)
+        or not all(isinstance(one, str) for one in prompts)
+    ):
+        raise ValueError(f"prompts must be a list of one or more texts, got {_named(prompts)}")
     if len(set(prompts)) < len(prompts):
         twice = next(one for one in prompts if list(prompts).count(one) > 1)
         raise ValueError(f"prompts must differ from each other; {twice!r:.80} is given twice")
     return tuple(prompts)
+
+
+def _named(value: Any) -> str:
+    """Return a text or list as it is written, and of anything else the type: its repr may be an address."""
+    return f"{value!r:.80}" if isinstance(value, str | list | tuple) else f"a {type(value).__name__}"
 
 
 def reader_with(source: BackboneSource, prompts: Sequence[str | None]) -> ExampleReader:

@@ -38,12 +38,12 @@ def unlabelled_items(reader: ExampleReader, items: Sequence[Any] | None, method:
     DataWarning
         Once, if items have labels.
     """
-    if items is None or not len(items):
+    made = [] if items is None else as_examples(items)
+    if not made:
         return []
     if reader.prompts_or_none is not None or method.exit_early is not None:
         raise DataError("unlabelled items go with one prompt, and not with exit_early")
     checked_for_unlabelled(method.estimator, method.name)
-    made = as_examples(items)
     n_labeled = sum(item.label is not None or item.labels is not None for item in made)
     if n_labeled:
         warnings.warn(

@@ -607,7 +607,9 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
         features = self._kept_features(examples, batch_size=batch_size, progress=progress, whole=True)
         opinions = head_opinions(classifier, features)
         if opinions is None:
-            raise DataError(f"the heads of method {self.method_.name!r} do not vote one by one; see explain")
+            early = "" if self.method_.exit_early is None else " with exit_early"
+            name = f"{self.method_.name!r}{early}"
+            raise DataError(f"the heads of method {name} do not vote one by one; see explain")
         return np.asarray(classifier.classes_[opinions.votes.T])
 
     def score(
