@@ -18,7 +18,14 @@ from savs.classifiers.cross_validation import (
     leave_one_out_folds,
     nested_folds,
 )
-from savs.classifiers.ensemble import DEFAULT_ESTIMATORS, make_base_estimator
+from savs.classifiers.ensemble import (
+    DEFAULT_ESTIMATORS,
+    ensemble_weights,
+    make_base_estimator,
+    mix,
+    mixture_temperature,
+)
+from savs.classifiers.named_auto import NamedAutoClassifier
 from savs.errors import DataError
 from savs.layout import HeadLayout
 
@@ -112,6 +119,53 @@ def test__auto__report_says_what_and_why():
     assert fitted.predict_proba(queries) == pytest.approx(by_hand)
 
 
+def exponent_by_search(shares, codes):
+    """Exponent of the largest likelihood of the shots, with 1.25 believed as by a precision of 30."""
+    best, least = None, np.inf
+    for log_exponent in np.linspace(-1, 1, 2001):
+        loss = 15 * (log_exponent - np.log(1.25)) ** 2
+        for row, code in zip(shares, codes, strict=True):
+            powers = row ** np.exp(log_exponent)
+            loss -= np.log(powers[code] / powers.sum())
+        if loss < least:
+            best, least = np.exp(log_exponent), loss
+    return best
+
+
+@pytest.mark.parametrize("n", [4, 40, 400])
+def test__mixture_temperature__plain_search__equal(n):
+    rng = np.random.default_rng(n)
+    codes = rng.integers(0, 3, n)
+    shares = rng.dirichlet([1, 1, 1], n) / 2 + np.eye(3)[codes] / 2 * rng.random((n, 1))
+    shares /= shares.sum(axis=1, keepdims=True)
+    found = 1 / mixture_temperature(np.log(shares), codes)
+    assert found == pytest.approx(exponent_by_search(shares, codes), rel=2e-3)
+
+
+def test__mixture__is_as_sure_as_its_answers_are_right():
+    """The mean of calibrated opinions that differ is less sure than right; the ensemble makes up for it."""
+    rng = np.random.default_rng(0)
+    layout = HeadLayout.uniform(3, 8, 8)
+    means = 0.35 * rng.standard_normal((4, layout.width))
+    gaps = []
+    for _ in range(6):
+        codes = np.repeat(np.arange(4), 5)
+        rows = means[codes] + rng.standard_normal((20, layout.width))
+        truth = np.arange(400) % 4
+        queries = means[truth] + rng.standard_normal((400, layout.width))
+        fitted = EnsembleClassifier(layout=layout).fit(rows, codes)
+        sure = fitted.predict_proba(queries).max(axis=1).mean()
+        plain = mix(
+            [one.predict_log_proba(queries) for one in fitted.estimators_.values()],
+            np.array(list(fitted.weights_.values())),
+        )
+        right = (fitted.predict(queries) == truth).mean()
+        gaps.append((sure - right, np.exp(plain).max(axis=1).mean() - right))
+    now, before = np.mean(gaps, axis=0)
+    assert before < -0.03
+    assert abs(now) < abs(before) - 0.02
+
+
 def test__auto__nested_left_out__by_hand_from_the_other_folds_alone():
     rows, codes, _ = make(noise=2.5)
     fitted = AutoClassifier(FEW, max_folds=3, layout=LAYOUT).fit(rows, codes)
@@ -129,9 +183,10 @@ def test__auto__nested_left_out__by_hand_from_the_other_folds_alone():
         gaps = {name: loss[name] + np.log(whole[rest, codes[rest]]) for name in FEW}
         error = {name: gap.std(ddof=1) / np.sqrt(len(rest)) for name, gap in gaps.items()}
         kept = [name for name in FEW if gaps[name].mean() <= 2 * error[name]]
-        pooled = sum(weights[name] * np.exp(logs[name][fold]) for name in kept)
-        found = np.exp(nested[fold])
-        assert found == pytest.approx(pooled / pooled.sum(axis=1, keepdims=True))
+        pooled = sum(weights[name] * np.exp(logs[name]) for name in kept)
+        pooled /= pooled.sum(axis=1, keepdims=True)
+        sharp = pooled[fold] ** exponent_by_search(pooled[rest], codes[rest])
+        assert np.exp(nested[fold]) == pytest.approx(sharp / sharp.sum(axis=1, keepdims=True), rel=1e-3)
     again = cross_val_log_proba(clone(fitted).set_params(max_folds=9), shots, 3)
     assert again == pytest.approx(nested)
 
@@ -218,6 +273,19 @@ def test__auto_and_mixture__too_many_shots_for_kernels__go_on_and_say_so(monkeyp
         make_base_estimator("kernel_ridge", LAYOUT).fit(rows, codes)
 
 
+@pytest.mark.parametrize("with_names", [False, True])
+def test__too_many_shots_for_kernels_and_a_class_of_one__heads_are_read(with_names):
+    layout = HeadLayout.uniform(1, 2, 2).with_state(2)
+    layout = layout.with_options(2) if with_names else layout
+    codes = np.repeat([0, 1], [6000, 1])
+    rows = np.random.default_rng(0).standard_normal((len(codes), layout.width))
+    kind = NamedAutoClassifier if with_names else AutoClassifier
+    fitted = kind(layout=layout).fit(rows, codes)
+    assert list(fitted.estimators_) == ["hec_v_loo"] + ["option_likelihood"] * with_names
+    assert {"lda", "last_state"} < set(fitted.skipped_)
+    assert fitted.weights_["hec_v_loo"] > 0.5
+
+
 def test__auto__large_table__two_folds_experts_only(monkeypatch):
     rows, codes, _ = make()
     monkeypatch.setattr("savs.classifiers._support_set._LARGE_TABLE", 8)
@@ -229,6 +297,14 @@ def test__auto__large_table__two_folds_experts_only(monkeypatch):
 
 
 # Few shots.
+
+
+def test__ensemble_weights__share_of_0_beside_a_very_large_loss__numbers():
+    """Names that tell nothing, beside heads that are sure and wrong on every held-out shot."""
+    assert ensemble_weights(np.array([800.0, 0.5]), np.array([1.0, 0.0])).tolist() == [1.0, 0.0]
+    found = ensemble_weights(np.array([0.5, 0.25, 9.0]), np.array([0.2, 0.3, 0.5]))
+    wanted = np.array([0.2 * np.exp(-2), 0.3 * np.exp(-1), 0.5 * np.exp(-36)])
+    assert found == pytest.approx(wanted / wanted.sum())
 
 
 @pytest.mark.parametrize(

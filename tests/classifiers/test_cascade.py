@@ -109,6 +109,24 @@ def test__cascade__many_draws__lose_no_more_than_is_allowed_and_read_less():
     assert np.mean(layers) < 7
 
 
+def test__cascade__nan_in_a_row_that_needs_all_layers__is_named_by_its_place():
+    cascade, *_, (rows, _) = fitted()
+    late = np.flatnonzero(cascade.layers_passed(rows) == LAYOUT.n_layers)[-1]
+    rows = rows.copy()
+    rows[late, LAYOUT.columns((7, 1))] = np.nan
+    with pytest.raises(ActivationError, match=f"row {late} .*layer 7, head 1"):
+        cascade.predict(rows)
+
+
+def test__cascades_of_two_methods__same_shots_object__as_on_shots_of_their_own():
+    (rows, codes), _ = make()
+    classes, shared = np.arange(2), Shots(rows, codes, 2, LAYOUT)
+    for method in (make_method("lda"), make_method("hec_v"), make_method("hec_v", n_heads=2)):
+        cascade = CascadeClassifier(method, exit_early=0.05)
+        alone = clone(cascade).fit_shots(classes, Shots(rows, codes, 2, LAYOUT))
+        assert cascade.fit_shots(classes, shared).log_thresholds_ == alone.log_thresholds_
+
+
 def test__cascade__row_that_is_not_answered_early_with_nan__is_refused():
     cascade, _, _, (test, _) = fitted(exit_early=0.05)
     late = test[cascade.layers_passed(test) == 8][:1].copy()

@@ -16,6 +16,7 @@ from savs.classifiers import (
     HeadVoteClassifier,
     KernelRidgeClassifier,
     State,
+    make_method,
 )
 from savs.classifiers.ensemble import (
     BASE_ESTIMATORS,
@@ -148,6 +149,24 @@ def test__fault_13__one_shot_per_class__fits(name):
     rows, labels, queries = make(counts=(1, 1, 1))
     fitted = build(name).fit(rows, labels)
     assert np.isfinite(fitted.predict_proba(queries)).all()
+
+
+@pytest.mark.parametrize("counts", [(2, 2, 2), (3, 1, 2), (5, 5, 5), (20, 1, 3)])
+@pytest.mark.parametrize("name", ["hec_v_loo", "lda", "lda_uncentered", "last_state", "ensemble", "auto"])
+def test__same_shot_in_all_classes__no_class_is_preferred(name, counts):
+    layout, rng = HeadLayout.uniform(4, 3, 8).with_state(16), np.random.default_rng(1)
+    labels = np.repeat(np.arange(3), counts)
+    rows = np.tile(rng.standard_normal((1, layout.width)), (len(labels), 1)).astype(np.float32)
+    fitted = make_method(name, layout).fit(rows, labels)
+    queries = np.concatenate([rows[:1], rng.standard_normal((5, layout.width))])
+    assert fitted.predict_proba(queries) == pytest.approx(1 / 3, abs=0.01)
+
+
+@pytest.mark.parametrize("labels", [range(25), [f"class {code}" for code in range(25)]])
+def test__one_shot_of_many_classes__is_nothing_to_warn_of(labels):
+    rows = np.random.default_rng(0).standard_normal((25, 8))
+    fitted = AutoClassifier(layout=(1, 2, 4)).fit(rows, list(labels))
+    assert len(fitted.classes_) == 25
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -231,3 +231,28 @@ def test__large_table__number_of_heads_by_comparison__refused(monkeypatch):
     rng = np.random.default_rng(0)
     with pytest.raises(DataError, match="give a number"):
         HeadVoteClassifier(n_heads="auto").fit(rng.standard_normal((12, 4)), np.arange(12) % 3)
+
+
+def test__one_shot_per_class__many_classes__few_rows_are_scored_at_once(monkeypatch):
+    """A table of all shots by all classes for every head does not fit the memory where classes are many."""
+    n_classes = 60
+    rows = np.random.default_rng(0).standard_normal((n_classes, LAYOUT.width))
+    codes, wanted = np.arange(n_classes), {}
+    for rule in ("cosine", "gaussian"):
+        wanted[rule] = HeadVoteClassifier(rule, n_heads=3, layout=LAYOUT).fit(rows, codes)
+    monkeypatch.setattr("savs.classifiers._support_set._LARGE_TABLE", 8)
+    monkeypatch.setattr("savs.classifiers._numerics.TABLE_SLICE", 5 * n_classes)
+    monkeypatch.setattr("savs.classifiers.base._CHUNK_VALUES", 5 * (LAYOUT.width + 3 * n_classes))
+    for rule, whole in wanted.items():
+        seen, original = [], type(make_rule(rule)).scores
+
+        def scores(self, vectors, parameters, codes, seen=seen, original=original):
+            seen.append(vectors.shape[1])
+            return original(self, vectors, parameters, codes)
+
+        monkeypatch.setattr(type(make_rule(rule)), "scores", scores)
+        fitted = HeadVoteClassifier(rule, n_heads=3, layout=LAYOUT).fit(rows, codes)
+        assert seen
+        assert max(seen) < 15
+        assert fitted.temperature_ == pytest.approx(whole.temperature_)
+        assert fitted.heads_ == whole.heads_

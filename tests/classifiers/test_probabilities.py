@@ -63,6 +63,8 @@ def test__untested_temperature__log_odds_of_the_shots_are_4_on_average():
     )
     assert untested_temperature(-scores, codes) == 1
     assert untested_temperature(np.zeros((2, 2)), np.array([0, 1])) == 1
+    same = np.tile([-0.1, -20.7, -20.7, -20.7, -20.7, -20.7, -20.7], (7, 1))  # all shots look alike
+    assert untested_temperature(same, np.arange(7)) == 1
 
 
 def test__softmax__huge_scores__finite():

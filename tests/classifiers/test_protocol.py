@@ -7,6 +7,7 @@ import pytest
 
 from savs.classifiers import HeadClassifier, HeadVoteClassifier, SAVClassifier, Shots, available_methods
 from savs.classifiers import make_method as make
+from savs.classifiers.base import CalibratedHeadClassifier, FittedScores
 from savs.classifiers.methods import Method
 from savs.layout import HeadLayout
 
@@ -105,3 +106,28 @@ def test__method__estimator__as_if_by_name():
     assert Method(SAVClassifier(7), n_heads=5).make(HEADS, np.array([0, 1])).n_heads == 5
     with pytest.raises(ValueError, match="'SAVClassifier' takes no priors"):
         Method(SAVClassifier(), priors="empirical")
+
+
+class _LargestOption(CalibratedHeadClassifier):
+    """A classifier of somebody else that reads the likelihoods of the class names."""
+
+    needs_options = True
+
+    def __init__(self, *, layout=None, priors="uniform"):
+        self.layout = layout
+        self.priors = priors
+
+    def _learn(self, shots):
+        scores = shots.option_log_likelihood
+        return FittedScores(scores, [shots.layout.options_head], {})
+
+    def _raw_scores(self, rows, layout):  # noqa: ARG002
+        return np.asarray(rows, dtype=np.float64)
+
+
+def test__classifier_of_class_names_by_somebody_else__one_shot_per_class__fits():
+    rows = np.zeros((3, LAYOUT.width))
+    rows[:, -3:] = 2 * np.eye(3) - 3
+    fitted = _LargestOption(layout=LAYOUT).fit(rows, ["a", "b", "c"])
+    assert fitted.predict(rows).tolist() == ["a", "b", "c"]
+    assert fitted.temperature_ == 0.5  # log odds of 4 between -1 and -3

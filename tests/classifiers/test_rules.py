@@ -245,6 +245,43 @@ def test__unbiased__as_many_shots_of_each_class__fit_unchanged():
     assert np.array_equal(plain["offsets"], unbiased["offsets"])
 
 
+@pytest.mark.parametrize("counts", [(2, 1), (2, 1, 1), (2, 4)])
+@pytest.mark.parametrize("spread", [0.0, 1e-5])
+@pytest.mark.parametrize("covariance", ["ridge", "oas"])
+def test__scatter_of_one_class_of_two__no_other_class_lost_or_favored(counts, spread, covariance):
+    """Without one of the two shots, only rounding or what near copies differ by is left of the scatter."""
+    dim, n_heads, rng = 16, 40, np.random.default_rng(2)
+    layout, codes = HeadLayout.uniform(1, n_heads, dim), np.repeat(np.arange(len(counts)), counts)
+    means = 2 * rng.standard_normal((len(counts), layout.width))
+    widths = np.where(codes == 0, 1.0, spread)[:, None]
+    shots = Shots(
+        means[codes] + widths * rng.standard_normal((len(codes), layout.width)), codes, len(counts), layout
+    )
+    rule, vectors = GaussianRule(covariance, unbiased=True), vectors_of(shots)
+    parameters = rule.fit(vectors.copy(), shots)
+    assert np.ptp(parameters["offsets"], axis=1).max() < 20 * dim
+    queries = means.reshape(len(counts), n_heads, dim).transpose(1, 0, 2)
+    answers = rule.scores(queries, parameters, codes).argmax(axis=2)
+    assert (answers == np.arange(len(counts))).mean() > 0.95
+
+
+@pytest.mark.parametrize("counts", [(2, 1), (2, 1, 1)])
+@pytest.mark.parametrize("unbiased", [False, True])
+def test__left_out__all_scatter_was_the_shots__as_one_shot_per_class(counts, unbiased):
+    shots = make(counts, seed=5)
+    vectors = vectors_of(shots)
+    found = GaussianRule(unbiased=unbiased).held_out_scores(vectors.copy(), shots)
+    for shot in np.flatnonzero(shots.can_be_held_out):
+        for head in range(3):
+            unit = [v / np.linalg.norm(v) for v in vectors[head]]
+            nearest = [
+                next(u for i, u in enumerate(unit) if shots.codes[i] == k and i != shot)
+                for k in range(len(counts))
+            ]
+            wanted = [-0.5 * DIM * np.sum((unit[shot] - one) ** 2) for one in nearest]
+            assert up_to_constant(found[head, shot]) == pytest.approx(up_to_constant(wanted), rel=1e-6)
+
+
 def test__nearest__far_class__no_underflow():
     rows = np.array([[1.0, 0.0], [1.0, 0.1], [-1.0, 0.0], [-1.0, 0.1]])
     shots = Shots(rows, np.array([0, 0, 1, 1]), 2, HeadLayout.uniform(1, 1, 2))

@@ -48,6 +48,8 @@ def class_priors(priors: object, counts: NDArray[np.intp]) -> NDArray[np.float64
 _RELATIVE_TEMPERATURES = np.geomspace(1e-3, 1e2, 21)
 _FINE_STEPS = np.geomspace(0.6, 1.7, 9)
 
+_NO_SPREAD = 1e-13
+
 _LARGE = 1 << 22
 """More scores than this are read some examples at a time."""
 
@@ -103,7 +105,8 @@ def fit_temperature(scores: NDArray[np.float64], codes: NDArray[np.intp]) -> flo
     -------
     float
         From a grid of a thousandth to a hundred times the scores' own spread, so that scaling all scores
-        scales it alike; the larger of two that fit equally well. 1 where there is nothing to fit.
+        scales it alike; the larger of two that fit equally well. 1 where there is nothing to fit: no shot, or
+        scores that differ by no more than rounding, as where all shots are the same.
 
     Notes
     -----
@@ -112,7 +115,7 @@ def fit_temperature(scores: NDArray[np.float64], codes: NDArray[np.intp]) -> flo
     """
     scores = scores - scores.mean(axis=1, keepdims=True)
     spread = float(scores.std()) if len(scores) else 0.0
-    if not spread > 0:
+    if not spread > _NO_SPREAD:
         return 1.0
     grid = _RELATIVE_TEMPERATURES
     coarse = _best(scores / spread, codes, grid)
@@ -121,6 +124,9 @@ def fit_temperature(scores: NDArray[np.float64], codes: NDArray[np.intp]) -> flo
 
 _UNTESTED_LOG_ODDS = 4.0
 """Log odds that shots get on average where none can be held out; docs/LOG.md has the measurements."""
+
+_ROUNDING = 1e-12
+"""A mean of scores that is this much smaller than they are is rounding."""
 
 
 def untested_temperature(scores: NDArray[np.float64], codes: NDArray[np.intp]) -> float:
@@ -144,7 +150,8 @@ def untested_temperature(scores: NDArray[np.float64], codes: NDArray[np.intp]) -
     n_classes = scores.shape[1]
     true = np.take_along_axis(scores, codes[:, None], axis=1)
     margin = float((true - scores).sum(axis=1).mean()) / (n_classes - 1)
-    return margin / _UNTESTED_LOG_ODDS if margin > 0 else 1.0
+    rounding = _ROUNDING * float(np.abs(scores).max())
+    return margin / _UNTESTED_LOG_ODDS if margin > rounding else 1.0
 
 
 def is_log_proba_table(array: NDArray[Any], n_classes: int) -> bool:

@@ -119,7 +119,8 @@ def encode_labels(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]
         check_label_types(labels)
     boxed = labels.dtype == object and not isinstance(labels[0], str)
     natural = np.asarray(labels.tolist()) if boxed else labels
-    check_classification_targets(natural)
+    if natural.dtype.kind == "f":  # of others it only says that so many classes of one shot are unusual
+        check_classification_targets(natural)
     classes, codes = np.unique(natural, return_inverse=True)
     if len(classes) < 2:
         raise DataError(f"at least 2 classes are needed, got one class: {count_classes(classes, codes)}")
@@ -195,11 +196,12 @@ def _spelled(head: Head) -> str:
     return "the last-layer state" if head.is_state else f"layer {head.layer}, head {head.index}"
 
 
-def check_finite_from(rows: NDArray[np.floating], layout: HeadLayout, start: int) -> None:
-    """As `check_finite` for rows that begin at `start` of what the caller handed in."""
+def check_finite_from(rows: NDArray[np.floating], layout: HeadLayout, places: int | NDArray[np.intp]) -> None:
+    """As `check_finite` for some of the caller's rows: those from a place on, or those at several places."""
     try:
         check_finite(rows, layout)
     except ActivationError as error:
         first = int(str(error).split()[1])
-        message = str(error).replace(f"row {first} ", f"row {first + start} ", 1)
+        place = places + first if isinstance(places, int) else places[first]
+        message = str(error).replace(f"row {first} ", f"row {place} ", 1)
         raise ActivationError(message, code=error.code) from None

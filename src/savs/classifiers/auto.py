@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from savs.classifiers._probabilities import log_softmax
 from savs.classifiers._support_set import Shots, nested_folds
 from savs.classifiers.base import FittedScores
 from savs.classifiers.ensemble import (
@@ -20,6 +21,7 @@ from savs.classifiers.ensemble import (
     ensemble_weights,
     fit_base_estimators,
     mix,
+    mixture_temperature,
     usable_estimators,
 )
 from savs.layout import Head, HeadLayout
@@ -245,7 +247,10 @@ def _nested_choice(
         others = logs.copy()
         others[:, fold] = np.nan
         choice = _choose(others, codes, pool)
-        found[fold] = mix(list(logs[choice.places][:, fold]), choice.weights)
+        mixed = mix(list(logs[choice.places]), choice.weights)
+        tested = np.isfinite(others[0]).all(axis=1)
+        temperature = mixture_temperature(mixed[tested], codes[tested])
+        found[fold] = log_softmax(mixed[fold] / temperature)
     return found
 
 

@@ -450,7 +450,8 @@ class CalibratedHeadClassifier(HeadClassifier):
     Attributes
     ----------
     temperature_ : float
-        What scores are divided by, fitted on leave-one-out scores.
+        What scores are divided by, fitted on leave-one-out scores; where no class has two shots, it gives the
+        shots themselves log odds of 4.
     out_of_fold_log_proba_ : ndarray of float64, shape (n_shots, n_classes)
         Calibrated log probabilities of each shot from the other shots; rows of sole shots of
         their class are NaN. Heads, weights and temperature were chosen with the shot: see
@@ -526,10 +527,19 @@ class CalibratedHeadClassifier(HeadClassifier):
 
     def _untested_temperature(self, shots: Shots) -> float:
         """Return the temperature where no shot can be held out: from the scores of the shots themselves."""
-        own = shots if self.needs_state else shots.heads_only
-        layout = own.layout.select(self.heads_)
-        scores = self._raw_scores(own.rows[:, own.layout.column_indices(self.heads_)], layout)
-        return untested_temperature(scores, shots.codes)
+        own = shots if self.needs_state or self.needs_options else shots.heads_only
+        layout, columns = own.layout.select(self.heads_), own.layout.column_indices(self.heads_)
+        step = self._rows_at_once(layout, shots.n_classes)
+        scores = [
+            self._raw_scores(own.rows[start : start + step, columns], layout)
+            for start in range(0, len(own.rows), step)
+        ]
+        return untested_temperature(np.concatenate(scores), shots.codes)
+
+    @staticmethod
+    def _rows_at_once(layout: HeadLayout, n_classes: int) -> int:
+        """Return how many rows are scored together."""
+        return max(1, _CHUNK_VALUES // (layout.width + layout.n_heads * n_classes))
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return calibrated probabilities, shape (n_examples, n_classes)."""
@@ -543,7 +553,7 @@ class CalibratedHeadClassifier(HeadClassifier):
         layout = self.layout_ if whole else self.layout_.select(self.heads_)
         columns = None if whole else self.layout_.column_indices(self.heads_)
         logs = np.empty((len(rows), len(self.classes_)))
-        step = max(1, _CHUNK_VALUES // (layout.width + layout.n_heads * len(self.classes_)))
+        step = self._rows_at_once(layout, len(self.classes_))
         for start in range(0, len(rows), step):
             part = rows[start : start + step]
             part = part if columns is None else part[:, columns]

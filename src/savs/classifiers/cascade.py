@@ -17,7 +17,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from savs.classifiers._numerics import nearest_classes
 from savs.classifiers._support_set import Shots
-from savs.classifiers.base import HeadClassifier, State, estimator_key
+from savs.classifiers._validation import check_finite_from
+from savs.classifiers.base import HeadClassifier, State, estimator_key, plain_parameters
 from savs.layout import EarlyExit, Head, HeadLayout
 
 __all__ = ["CascadeClassifier", "exit_thresholds"]
@@ -214,7 +215,9 @@ class CascadeClassifier(HeadClassifier):
         kept: list[list[Head]] | None = None,
     ) -> list[_Table]:
         """Return log probabilities of held-out shots at every depth, and of the full classifier."""
-        key = ("cascade", tuple(one.layout.n_layers for one in lower), *(tuple(f.tolist()) for f in folds))
+        method = estimator_key(type(self.estimator)), repr(plain_parameters(self.estimator.get_params()))
+        depths = tuple(one.layout.n_layers for one in lower)
+        key = ("cascade", method, depths, *(tuple(fold.tolist()) for fold in folds))
         if key not in shots.memo or kept is not None:
             full = self._method(shots.layout).out_of_fold_log_proba(shots, folds, kept)
             stages = (
@@ -304,6 +307,7 @@ class CascadeClassifier(HeadClassifier):
             if not len(left):
                 break
             part = np.take(rows[left], self.layout_.column_indices(stage.heads_), axis=1)
+            check_finite_from(part, stage.layout_, left)
             logs = stage.decision_log_proba(part)
             sure = logs.max(axis=1) >= limit
             if sure.any():

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import minimize_scalar
 
+from savs.classifiers._probabilities import log_softmax
 from savs.classifiers._support_set import Shots
 from savs.classifiers.base import CalibratedHeadClassifier, FittedScores, State
 from savs.classifiers.head_scoring import soft_weights
@@ -32,6 +34,7 @@ __all__ = [
     "default_estimators",
     "shares_before_losses",
     "make_base_estimator",
+    "mixture_temperature",
     "EnsembleClassifier",
     "ensemble_weights",
     "fit_base_estimators",
@@ -86,6 +89,9 @@ FEW_SHOT_ESTIMATORS = ("lda",)
 """What ensembles are made of where some class has one or two shots.
 
 Regression of labels and scaled heads lose classes of fewer shots than others."""
+
+_FOR_ANY_NUMBER = "hec_v_loo"
+"""What reads the heads where nothing else can use so many shots."""
 
 _ENOUGH_SHOTS = 3
 
@@ -161,6 +167,9 @@ def make_base_estimator(
 _MIXED_FLOOR = 1e-12
 
 _SHARPNESS = 4.0
+
+_SHARPER, _SHARPER_PRIOR = 1.25, 30.0
+_LOG_EXPONENTS = (-1.5, 1.5)
 
 
 class EnsembleClassifier(CalibratedHeadClassifier):
@@ -239,6 +248,9 @@ class EnsembleClassifier(CalibratedHeadClassifier):
             return np.full(len(names), 1 / len(names))
         return shares_before_losses(names, shots)
 
+    def _temperature(self, scores: NDArray[np.float64], codes: NDArray[np.intp]) -> float:
+        return mixture_temperature(scores, codes)
+
     def _untested_temperature(self, shots: Shots) -> float:  # noqa: ARG002
         """Return 1: the probabilities that are mixed have temperatures already."""
         return 1.0
@@ -299,7 +311,7 @@ def usable_estimators(names: Sequence[str] | None, shots: Shots) -> tuple[list[s
     ----------
     names : sequence of str or None
         Names from `BASE_ESTIMATORS`, all of which are used. None: the `default_estimators`, without those
-        that cannot use this many shots.
+        that cannot use this many shots; ``hec_v_loo`` in their place if none of them reads the heads.
     shots : Shots
         The shots.
 
@@ -325,7 +337,9 @@ def usable_estimators(names: Sequence[str] | None, shots: Shots) -> tuple[list[s
         for name, most in wanted.items()
         if most is not None and n_shots > most
     }
-    return [name for name in wanted if name not in skipped] or [DEFAULT_ESTIMATORS[0]], skipped
+    kept = [name for name in wanted if name not in skipped]
+    reads_heads = set(kept) - set(STATE_ESTIMATORS + OPTION_ESTIMATORS)
+    return kept if reads_heads else [_FOR_ANY_NUMBER, *kept], skipped
 
 
 def fit_base_estimators(names: Sequence[str], shots: Shots) -> dict[str, CalibratedHeadClassifier]:
@@ -366,10 +380,40 @@ def ensemble_weights(
     shares : ndarray of float64, shape (n_estimators,), optional
         What weights are where losses are equal; equal by default.
     """
-    weights = soft_weights(losses, _SHARPNESS)
-    if shares is None:
-        return weights
-    return np.asarray(weights * shares / (weights * shares).sum())
+    shares = np.ones(len(losses)) if shares is None else shares
+    counts = shares > 0  # the smallest loss must be of one that counts: far from it weights are 0
+    weights = np.zeros(len(losses))
+    weights[counts] = soft_weights(losses[counts], _SHARPNESS) * shares[counts]
+    return np.asarray(weights / weights.sum())
+
+
+def mixture_temperature(logs: NDArray[np.float64], codes: NDArray[np.intp]) -> float:
+    """Return what the log probabilities of a mixture are divided by.
+
+    The mean of calibrated probabilities is less sure than it may be (Ranjan and Gneiting, "Combining
+    probability forecasts", JRSS B 2010, theorem 1), and held-out shots are answered by fits to fewer shots.
+    How much to make up for, few shots cannot tell. So the exponent a = 1 / T has the largest likelihood of
+    held-out shots under a log-normal prior around 1.25, of precision 30; docs/LOG.md has the measurements.
+
+    Parameters
+    ----------
+    logs : ndarray of float64, shape (n_shots, n_classes)
+        Log of the mean probabilities of held-out shots.
+    codes : ndarray of int, shape (n_shots,)
+        True classes.
+
+    Examples
+    --------
+    >>> round(1 / mixture_temperature(np.empty((0, 2)), np.empty(0, dtype=int)), 3)
+    1.25
+    """
+    rows = np.arange(len(logs))
+
+    def loss(log_exponent: float) -> float:
+        fitted = log_softmax(np.exp(log_exponent) * logs)[rows, codes]
+        return float(_SHARPER_PRIOR / 2 * (log_exponent - np.log(_SHARPER)) ** 2 - fitted.sum())
+
+    return float(np.exp(-minimize_scalar(loss, bounds=_LOG_EXPONENTS, method="bounded").x))
 
 
 def mix(logs: Sequence[NDArray[np.float64]], weights: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -20,6 +20,12 @@ __all__ = ["GaussianRule", "leave_one_out_gaussian_scores"]
 
 _TINY = 1e-12
 
+_ROUNDING = 1e-12
+"""Shots that differ from their class mean by so little of their length are the same."""
+
+_MOST_NOISE = 2.0
+"""The squared deviation of one shot is at most this many times what the ridge alone would make of it."""
+
 
 class _Scatter(NamedTuple):
     """Within-class scatter of each head, in its eigenbasis."""
@@ -40,6 +46,7 @@ class _LeftOut(NamedTuple):
     scale: NDArray[Any]  # (heads, shots), of the covariance without the shot
     floor: NDArray[Any]  # (heads, shots), likewise
     share: NDArray[Any]  # (shots,), n / (n - 1) of the shot's class
+    most: NDArray[Any]  # (heads, shots), of the squared deviation of one shot
 
     def in_the_precision_for(self, shots: Shots) -> _LeftOut:
         """Return the same in float32 where the table of scores is large."""
@@ -66,7 +73,10 @@ class GaussianRule(HeadRule):
         Whether half of ``s / n_k`` is added to the score of a class of n_k shots: by so much
         ``<mu_k, P mu_k> / 2`` of their mean is too large on average. s, the squared deviation of one shot, is
         taken from held-out shots: ``(x - mu)' P (x - mu) (n - 1) / n`` with mean and P of the others.
-        Without it, classes of few shots lose, and so do the classes of held-out shots.
+        It is at most twice ``v / b``, with v the squared deviation by the scatter (its trace over N - C) and
+        b the ridge of P: where one shot makes nearly all the scatter, as with near copies in all other
+        classes, P without it has no bound. Without `unbiased`, classes of few shots
+        lose, and so do the classes of held-out shots.
 
     Notes
     -----
@@ -184,12 +194,14 @@ class GaussianRule(HeadRule):
         residuals = scatter.vectors - scatter.means[:, shots.codes]
         lengths = (residuals**2).sum(axis=2)
         through = (residuals**2 * scatter.values[:, None]).sum(axis=2)
-        trace = np.maximum(scatter.values.sum(axis=1)[:, None] - share * lengths, 0.0)
+        total = scatter.values.sum(axis=1)[:, None]
+        trace = total - share * lengths
         squares = (scatter.values**2).sum(axis=1)[:, None] - 2 * share * through + (share * lengths) ** 2
-        scale, floor = self._precision_terms(
-            trace, np.maximum(squares, 0.0), shots, scatter.values.shape[1], fewer=1
-        )
-        return _LeftOut(scatter.values, scatter.means, scatter.vectors, residuals, scale, floor, share)
+        remains = trace > _TINY * total  # otherwise all scatter was the shot's, and the rest is rounding
+        trace, squares = np.where(remains, trace, 0.0), np.where(remains, np.maximum(squares, 0.0), 0.0)
+        scale, floor = self._precision_terms(trace, squares, shots, scatter.values.shape[1], fewer=1)
+        most = _most_noise(trace, floor, len(shots.codes) - 1, shots.n_classes)
+        return _LeftOut(scatter.values, scatter.means, scatter.vectors, residuals, scale, floor, share, most)
 
     def _noise_of_means(self, scatter: _Scatter, shots: Shots) -> NDArray[np.float64]:
         """Return by how much ``<mu_k, P mu_k> / 2`` is too large on average, (n_block_heads, n_classes).
@@ -198,8 +210,13 @@ class GaussianRule(HeadRule):
         """
         if (shots.counts == shots.counts[0]).all():
             return np.zeros((len(scatter.values), shots.n_classes))
-        noise = _noise_of_one(self._left_out(scatter, shots), shots)
-        return np.asarray(0.5 * noise.mean(axis=1, keepdims=True) / shots.counts)
+        usable, trace = shots.can_be_held_out, scatter.values.sum(axis=1)
+        noise = _deviations(self._left_out(scatter, shots))[:, usable].mean(axis=1)
+        _, floor = self._precision_terms(
+            trace, (scatter.values**2).sum(axis=1), shots, scatter.values.shape[1]
+        )
+        noise = np.minimum(noise, _most_noise(trace, floor, len(shots.codes), shots.n_classes))
+        return np.asarray(0.5 * noise[:, None] / shots.counts)
 
     def _prepared(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
         return unit_vectors(vectors) if self.unit else vectors
@@ -264,26 +281,42 @@ def _scatter(vectors: NDArray[np.float64], shots: Shots) -> _Scatter:
     means = shots.class_sums(vectors) / shots.counts[:, None]
     residuals = vectors - means[:, shots.codes]
     values, basis = np.linalg.eigh(residuals.transpose(0, 2, 1) @ residuals)
-    values = np.where(values > _TINY * values[:, -1:], values, 0.0)
+    rounding = _ROUNDING**2 * np.einsum("hnd,hnd->h", vectors, vectors)[:, None]
+    values = np.where(values > np.maximum(_TINY * values[:, -1:], rounding), values, 0.0)
     return _Scatter(values, basis, means @ basis, vectors @ basis)
+
+
+def _deviations(terms: _LeftOut) -> NDArray[np.float64]:
+    """Return the squared deviation of each shot from its class, by mean and precision of the others."""
+    found = np.empty(terms.residuals.shape[:2])
+    for place in range(len(found)):  # head by head: the precisions of all at once are as large as the vectors
+        precision = reciprocal(
+            terms.scale[place, :, None] * terms.values[place] + terms.floor[place, :, None]
+        )
+        through = (terms.residuals[place] ** 2 * precision).sum(axis=1)
+        left = np.maximum(1 - terms.scale[place] * terms.share * through, _TINY)
+        found[place] = terms.share * through / left
+    return found
 
 
 def _noise_of_one(terms: _LeftOut, shots: Shots) -> NDArray[np.float64]:
     """Return the squared deviation of one shot from its class mean, as the others see it, (heads, shots).
 
-    Of shot i it is the mean over the other shots that can be held out, by means and precision of the rest.
+    Of shot i it is the mean over the other shots that can be held out.
     """
     usable = shots.can_be_held_out
-    own = np.empty(terms.residuals.shape[:2])
-    for place in range(len(own)):  # head by head: the precisions of all at once are as large as the vectors
-        precision = reciprocal(
-            terms.scale[place, :, None] * terms.values[place] + terms.floor[place, :, None]
-        )
-        through = (terms.residuals[place] ** 2 * precision).sum(axis=1)
-        own[place] = terms.share * through / np.maximum(1 - terms.scale[place] * terms.share * through, _TINY)
+    own = _deviations(terms)
     own[:, ~usable] = 0.0
     n_others = usable.sum() - usable
-    return np.asarray((own.sum(axis=1, keepdims=True) - own) / np.maximum(n_others, 1))
+    others = (own.sum(axis=1, keepdims=True) - own) / np.maximum(n_others, 1)
+    return np.asarray(np.minimum(others, terms.most))
+
+
+def _most_noise(
+    trace: NDArray[np.float64], floor: NDArray[np.float64], n_shots: int, n_classes: int
+) -> NDArray[np.float64]:
+    """Return the largest squared deviation of one shot for a scatter of given trace and ridge."""
+    return np.asarray(_MOST_NOISE * trace / max(n_shots - n_classes, 1) * reciprocal(floor))
 
 
 def _held_out_quadratic(

@@ -3,8 +3,9 @@
 Tables of scores, shots by classes, are held for one block of heads at a time; where a table is large it is
 made and read some shots at a time, in float32.
 
-A head's score is the mean over shots of the true class's probability, or of its margin over the best other
-class: finer than hits, which tie. Shots that are alone in their class have no score.
+A head's score is the mean over classes and their shots of the true class's probability, or of its margin
+over the best other class: finer than hits, which tie. Shots that are alone in their class cannot be held out
+and are scored by the fit on all shots.
 """
 
 from __future__ import annotations
@@ -71,9 +72,10 @@ class HeadScores:
     Attributes
     ----------
     scores : ndarray of float64, shape (n_heads,)
-        Mean value of the shots; NaN for heads that were not rated.
+        Mean value of the shots, all classes counting alike unless "in_sample"; NaN for heads that were not
+        rated.
     losses : ndarray of float64, shape (n_heads,)
-        Mean log loss of the shots.
+        Mean log loss of the shots, likewise.
     temperatures : ndarray of float64, shape (n_heads,)
         What the head's scores are divided by.
     reliability : ndarray of float64, shape (n_heads, n_classes)
@@ -102,7 +104,7 @@ def score_heads(
     rule : HeadRule
         The rule that scores the classes.
     shots : Shots
-        The shots; those that are alone in their class are not used for rating.
+        The shots; those that are alone in their class are scored by the fit on all shots.
     allowed : ndarray of int, shape (n_allowed,)
         Positions in the layout of the heads to rate.
 
@@ -243,7 +245,11 @@ def with_sole_shots_in_sample(
     """
     sole = np.flatnonzero(~shots.can_be_held_out)
     if len(sole):
-        scores[:, sole] = rule.scores(vectors[:, sole], rule.fit(vectors, shots), shots.codes)
+        parameters = rule.fit(vectors.copy(), shots)
+        step = max(1, _numerics.TABLE_SLICE // shots.n_classes) if shots.is_large else len(sole)
+        for start in range(0, len(sole), step):
+            part = sole[start : start + step]
+            scores[:, part] = rule.scores(vectors[:, part], parameters, shots.codes)
     return scores
 
 

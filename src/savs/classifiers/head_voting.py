@@ -46,7 +46,8 @@ class HeadVoteClassifier(CalibratedHeadClassifier):
         "hec_v", "oas", "nearest" or "near".
     scoring : {"leave_one_out", "in_sample", "cross_validated"}, default="leave_one_out"
         Where the probabilities come from by which heads are ranked: the closed form without the shot, the
-        fit on all shots (as published), or refits without a fifth of each class.
+        fit on all shots (as published), or refits without a fifth of each class. The sole shot of a class
+        is always scored by the fit on all shots.
     voting : {"soft", "majority", "class_conditional"}, default="soft"
         "soft": mean probability. "majority": one vote per head, ties as in `SAVClassifier`.
         "class_conditional": [CALM], weights per head and class from margins.
@@ -68,7 +69,8 @@ class HeadVoteClassifier(CalibratedHeadClassifier):
     Attributes
     ----------
     head_scores_ : ndarray of float64, shape (n_heads of the layout,)
-        Mean of `criterion` over the shots, in layout order; NaN for heads outside `heads`.
+        Mean of `criterion` over the shots, in layout order; all classes count alike unless `scoring` is
+        "in_sample". NaN for heads outside `heads`.
     n_heads_losses_ : dict of int to float
         Mean leave-one-out loss for every number of heads tried by "auto".
 
@@ -227,7 +229,7 @@ def _check_memory(shots: Shots) -> None:
 def _class_conditional(scored_heads: HeadScores, count: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Return the union of each class's `count` most reliable heads, and weights that sum to 1 per class.
 
-    A class for which no head has a positive margin (sole shots among them) trusts the best heads in all.
+    A class for which no head has a positive margin trusts the best heads in all.
     """
     rank = np.empty(len(scored_heads.scores), dtype=np.intp)
     rank[scored_heads.order] = np.arange(len(scored_heads.order))
