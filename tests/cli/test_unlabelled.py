@@ -193,3 +193,9 @@ def test__place__video_or_audio_file_of_a_folder__named_in_its_column():
     for kind, part in (("video", Video("a/b.mp4")), ("audio", Audio("a/b.wav"))):
         [example] = as_examples([[part, Text("")]])
         assert list(_place(example)) == ["id", kind]
+
+
+def test__fit__classes_alone__store__likelihoods_are_said_not_to_be_in_it(loose, backbone, savs, tmp_path):
+    asked = ("--unlabelled", loose, "--classes", "blue,red", "-b", backbone, "--store", tmp_path / "s")
+    code, _, error = savs("fit", *asked, "-o", tmp_path / "r.csv")
+    assert (code, "likelihoods of class names are not stored" in " ".join(error.split())) == (0, True)

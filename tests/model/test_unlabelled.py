@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from savs import SAVModel
 from savs.backbones.fake import FakeBackbone
@@ -126,3 +127,12 @@ def test__report__no_part_of_the_offsets_used__zeros_without_a_sign():
     report = use_unlabelled(plain, rows, logs, np.array([0, 1]), [np.array([0]), np.array([1])]).report
     assert report["strength"] == 0
     assert not np.signbit(report["offsets"]).any()
+
+
+def test__fit__unlabelled_items_without_the_images_that_all_shots_have__one_warning():
+    images = [Image.new("RGB", (32, 32), color) for color in ("red", "blue")]
+    with pytest.warns(
+        DataWarning, match="there are examples without an image, and every shot had that"
+    ) as seen:
+        model().fit(images, LABELS, unlabelled=["crimson", "navy"])
+    assert len(seen) == 1

@@ -141,16 +141,22 @@ def filling_parts(backbone: Backbone) -> AbstractContextManager[None]:
 
 def report_store(model: SAVModel | MultiLabelModel, session: Session) -> dict[str, dict[str, int]]:
     """Print how many examples came from the store, and return it for ``--json``; empty without a store."""
-    return report_counts(model.store_counts, session)
+    heads = getattr(model, "heads_", [])  # a model of several labels reads no likelihoods
+    note = NOT_STORED if any(head.is_options for head in heads) else ""
+    return report_counts(model.store_counts, session, note)
 
 
-def report_counts(counts: Counts | None, session: Session) -> dict[str, dict[str, int]]:
+NOT_STORED = "; likelihoods of class names are not stored, and are read by the model each time"
+
+
+def report_counts(counts: Counts | None, session: Session, note: str = "") -> dict[str, dict[str, int]]:
     """Print counts of a store, and return them for ``--json``; empty without a store."""
     if counts is None:
         return {}
     if not session.quiet:
         remark(
             f"{counts.stored} of {counts.examples} examples from the store, {counts.computed} forward passes"
+            f"{note}"
         )
     return {"store": {"from_store": counts.stored, "computed": counts.computed}}
 

@@ -287,8 +287,8 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
         Warns
         -----
         DataWarning
-            If unlabelled items have labels, the backbone has fewer heads than `n_heads`, so that all are
-            kept, or every class has one shot, so that no head can be scored.
+            If unlabelled items have labels or lack a medium that all shots have, the backbone has fewer heads
+            than `n_heads`, so that all are kept, or every class has one shot, so that no head can be scored.
 
         Notes
         -----
@@ -300,6 +300,7 @@ class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc
         check_support(shots)
         items = unlabelled_items(reader, unlabelled, method)
         records, rows = reader.read_shots(shots, method, progress=progress)
+        warn_of_unlike_inputs(records, items)
         more = reader.rows_for_fit(items, method, progress=progress) if items else None
         self._learn(method, reader, records, SupportSet.of(records, rows), more)
         return self
