@@ -249,11 +249,15 @@ def _recalls(
     return recalls[few], float(np.mean(list(recalls.values())))
 
 
+def _shots(count: str) -> str:
+    return "1 shot" if count == "1" else f"{count} shots"
+
+
 def table(results: dict[str, dict[str, dict[str, list[float]]]], methods: Sequence[str]) -> str:
     """Return the means over tasks, and each method's largest loss to the published rule on one task."""
     counts = list(results)
     lines = [
-        f"| method | {' | '.join(f'{count} shots' for count in counts)} | worst at {' / '.join(counts)} |",
+        f"| method | {' | '.join(_shots(count) for count in counts)} | worst at {' / '.join(counts)} |",
         "|---" * (len(counts) + 2) + "|",
     ]
     for name in methods:
