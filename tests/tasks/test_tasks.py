@@ -107,6 +107,39 @@ def test__read__four_way_file_of_another_machine__local_images_and_labels(name, 
             id="vlguard",
         ),
         pytest.param(
+            "mhalubench",
+            {"image_path": f"{AWAY}/train/a.jpg", "claim": "A dog runs", "label": "hallucination"},
+            "\nClaim:A dog runs. Is the Claim hallucinating? Answer the question with Yes or No.",
+            id="mhalubench",
+        ),
+        pytest.param(
+            "sugarcrepe",
+            {"image": f"{AWAY}/a.jpg", "question": "Is it?", "split": "s", "question_id": "0", "label": "No"},
+            "\nIs it? Please answer with Yes or No.",
+            id="sugarcrepe",
+        ),
+        pytest.param(
+            "rewardbench_pairs",
+            {
+                "Category": "c",
+                "ID": "1",
+                "Text": "Who?",
+                "Image": "train/a.jpg",
+                "Output1": "I",
+                "Output2": "you",
+            }
+            | {"label": "Output2"},
+            "Question: Who?\n\nAnswer 1: I\n\nAnswer 2: you",
+            id="rewardbench_pairs",
+        ),
+        pytest.param(
+            "rewardbench_single",
+            {"Category": "c", "ID": "1", "Text": "Who?", "Image": "train/a.jpg", "Output": "I"}
+            | {"ID_original": "0", "label": "non-preferred"},
+            "Question: Who?\n\n Answer: I",
+            id="rewardbench_single",
+        ),
+        pytest.param(
             "naturalbench_retrieval",
             {"image": f"{AWAY}/a.jpg", "question": "Does it fit?", "question_id": 1, "label": "Yes"},
             "\nDoes it fit? Answer with Yes or No.",
@@ -120,7 +153,7 @@ def test__read__one_row__published_prompt(name, row, text, tmp_path):
     (example,) = get_task(name).read(write(tmp_path / "rows.jsonl", [row]))
     assert PromptTemplate(get_task(name).prompt).apply(example).text == text
     assert example.label == row["label"]
-    deeper = tmp_path / "train" / "a.jpg" if "train/" in row["image"] else tmp_path / "a.jpg"
+    deeper = tmp_path / "train" / "a.jpg" if "train/" in json.dumps(row) else tmp_path / "a.jpg"
     assert example.images[0].source == deeper
 
 
@@ -206,6 +239,55 @@ def test__score_task__group_that_is_not_whole__error(tmp_path):
         score_task(task, examples, ["Yes"] * 12)
 
 
+def pair_rows(folder):
+    """Rows as in the files of true and false captions: the pairs of each split are numbered from 0."""
+    picture(folder / "a.jpg")
+    return [
+        {"image": f"{AWAY}/a.jpg", "question": f"Is it {split} {pair} {label}?", "split": split}
+        | {"question_id": str(pair), "label": label}
+        for split, n_pairs in (("swap", 3), ("add", 1))
+        for pair in range(n_pairs)
+        for label in ("Yes", "No")
+    ]
+
+
+def test__score_task__pairs_of_two_splits__each_pair_in_its_split(tmp_path):
+    task = get_task("sugarcrepe")
+    examples = task.read(write(tmp_path / "rows.jsonl", pair_rows(tmp_path)))
+    found = score_task(task, examples, ["Yes", "No", "Yes", "Yes", None, "No", "Yes", "No"])
+    assert {name: round(one.value, 3) for name, one in found.items()} == {
+        "pair_accuracy": 0.5,
+        "mean_over_splits": 0.667,
+        "pair_accuracy of swap": 0.333,
+        "pair_accuracy of add": 1,
+    }
+    assert (found["pair_accuracy"].n, found["pair_accuracy"].n_failed) == (4, 1)
+    with pytest.raises(DataError, match="task sugarcrepe: pair '0' is not whole: it has 1 items"):
+        score_task(task, examples[1:], ["Yes"] * 7)
+
+
+def test__score_task__categories__accuracy_of_each_and_their_mean(tmp_path):
+    task = get_task("rewardbench_pairs")
+    picture(tmp_path / "a.png")
+    rows = [
+        {"ID": str(number), "Category": category, "Text": "Which?", "Image": "a.png"}
+        | {"Output1": "this", "Output2": "that", "label": "Output1"}
+        for number, category in enumerate(["safety", "safety", "safety", "math"])
+    ]
+    examples = task.read(write(tmp_path / "rows.json", rows))
+    found = score_task(task, examples, ["Output1"] * 3 + ["Output2"])
+    assert {name: one.value for name, one in found.items()} == {
+        "accuracy": 0.75,
+        "mean_over_splits": 0.5,
+        "accuracy of safety": 1,
+        "accuracy of math": 0,
+    }
+    del rows[1]["Category"]
+    examples = task.read(write(tmp_path / "rows.json", rows))
+    with pytest.raises(DataError, match="1: there is no value in column 'Category'"):
+        score_task(task, examples, ["Output1"] * 4)
+
+
 def test__score_task__failed_example__wrong_and_counted(tmp_path):
     task = get_task("eurosat")
     examples = task.read(write(tmp_path / "rows.json", four_way_rows(tmp_path)))
@@ -255,5 +337,7 @@ def test__task__unknown_protocol_or_metric__error():
     with pytest.raises(ValueError, match="task 'leaves': there is no metric 'f1'"):
         score_task(Task(**fields, protocol="n_way", metric="f1"), [], [])
     pairs = Task(**fields, protocol="yes_no", metric="group_accuracies", groups=Groups("number", size=2))
+    with pytest.raises(ValueError, match="the metric pair_accuracy needs the column of splits or pairs"):
+        score_task(Task(**fields, protocol="yes_no", metric="pair_accuracy"), [], [])
     with pytest.raises(ValueError, match="needs groups of four"):
         score_task(pairs, [], [])

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from savs._registry import Registry
 from savs.tasks.eurosat import EUROSAT
+from savs.tasks.mhalubench import MHALUBENCH
 from savs.tasks.naturalbench import NATURALBENCH_RETRIEVAL
 from savs.tasks.pets import PETS
+from savs.tasks.rewardbench import REWARDBENCH_PAIRS, REWARDBENCH_SINGLE
+from savs.tasks.sugarcrepe import SUGARCREPE
 from savs.tasks.task import Task
 from savs.tasks.vizwiz import VIZWIZ
 from savs.tasks.vlguard import VLGUARD
@@ -58,5 +61,15 @@ def get_task(name: str) -> Task:
     return _TASKS[name]
 
 
-for _task in (EUROSAT, PETS, NATURALBENCH_RETRIEVAL, VIZWIZ, VLGUARD):
+for _task in (
+    EUROSAT,
+    PETS,
+    MHALUBENCH,
+    NATURALBENCH_RETRIEVAL,
+    REWARDBENCH_PAIRS,
+    REWARDBENCH_SINGLE,
+    SUGARCREPE,
+    VIZWIZ,
+    VLGUARD,
+):
     register_task(_task)

@@ -14,6 +14,7 @@ from savs.evaluation import (
     group_accuracies,
     macro_f1,
     mean_over_splits,
+    pair_accuracy,
 )
 from savs.tasks.task import Task
 
@@ -51,11 +52,45 @@ def _group_accuracies(task: Task, examples: Sequence[Example], answers: Answers)
     return found._asdict()
 
 
+def _accuracy_by_split(task: Task, examples: Sequence[Example], answers: Answers) -> dict[str, Estimate]:
+    correct = correct_answers(_truth(examples), answers)
+    found = mean_over_splits(correct, _column(task, examples, task.split_column))
+    of_splits = {f"accuracy of {name}": split for name, split in found.splits.items()}
+    return {**_accuracy(task, examples, answers), "mean_over_splits": found.mean, **of_splits}
+
+
+def _pair_accuracy(task: Task, examples: Sequence[Example], answers: Answers) -> dict[str, Estimate]:
+    correct = correct_answers(_truth(examples), answers)
+    splits = _column(task, examples, task.split_column)
+    pairs = _column(task, examples, task.pair_column)
+    numbers: dict[tuple[str, str], int] = {}
+    whole = [numbers.setdefault(names, len(numbers)) for names in zip(splits, pairs, strict=True)]
+    try:
+        found = mean_over_splits(correct, splits, pairs)
+    except ValueError as error:
+        raise DataError(f"task {task.name}: {error}") from None
+    of_splits = {f"pair_accuracy of {name}": split for name, split in found.splits.items()}
+    return {"pair_accuracy": pair_accuracy(correct, whole), "mean_over_splits": found.mean, **of_splits}
+
+
+def _column(task: Task, examples: Sequence[Example], column: str | None) -> list[str]:
+    if column is None:
+        raise ValueError(f"task {task.name!r}: the metric {task.metric} needs the column of splits or pairs")
+    for example in examples:
+        if example.fields.get(column) is None:
+            raise DataError(
+                f"{example.id}: there is no value in column {column!r}, which task {task.name} needs"
+            )
+    return [str(example.fields[column]) for example in examples]
+
+
 METRICS: Mapping[str, Metric] = MappingProxyType(
     {
         "accuracy": _accuracy,
+        "accuracy_by_split": _accuracy_by_split,
         "accuracy_and_macro_f1": _accuracy_and_macro_f1,
         "group_accuracies": _group_accuracies,
+        "pair_accuracy": _pair_accuracy,
     }
 )
 """What `Task.metric` may name."""

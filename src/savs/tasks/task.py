@@ -86,6 +86,10 @@ class Task:
         All labels, if they are few and fixed; else those of the files.
     groups : Groups, optional
         Which items belong together, for a metric of groups.
+    split_column : str, optional
+        The column that tells the part of the benchmark, for metrics per split.
+    pair_column : str, optional
+        The column whose value the two items of a pair of one split share.
     read_options : mapping, optional
         Fields of `savs.data.ReadOptions` that the public files need, such as ``{"label_column": "kind"}``.
     aliases : tuple of str
@@ -117,6 +121,8 @@ class Task:
     origin: str
     labels: tuple[Label, ...] | None = None
     groups: Groups | None = None
+    split_column: str | None = None
+    pair_column: str | None = None
     read_options: Mapping[str, Any] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
 
