@@ -30,6 +30,7 @@ LAYERS = {
     "cli": ("use", "the commands"),
     "demo": ("use", "the demo on real images"),
     "doctor": ("use", "whether a backbone can be trusted"),
+    "tasks": ("use", "public benchmarks: prompt, files, metric"),
     "evaluation": ("use", "metrics, intervals, comparisons"),
     "baselines": ("use", "what a classifier is compared with"),
     "model": ("model", "SAVModel: backbone, prompt and classifier in one"),

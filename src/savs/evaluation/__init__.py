@@ -8,8 +8,18 @@ from savs._lazy import attach
 
 if TYPE_CHECKING:
     from savs.classifiers import wilson_interval
+    from savs.evaluation._bootstrap import Estimate
     from savs.evaluation._multi_label import multi_label_report
+    from savs.evaluation.class_metrics import average_precision, macro_f1, recall_at_false_positive_rate
     from savs.evaluation.comparison import compare_methods
+    from savs.evaluation.group_metrics import (
+        GroupAccuracies,
+        SplitAccuracies,
+        correct_answers,
+        group_accuracies,
+        mean_over_splits,
+        pair_accuracy,
+    )
     from savs.evaluation.metrics import Difference, accuracy_report, interval_over_draws, paired_bootstrap
     from savs.evaluation.probabilities import probability_report
     from savs.evaluation.protocol import DrawResults, draw_rows, on_features, run_draws
@@ -19,14 +29,24 @@ __all__ = [
     "Comparison",
     "Difference",
     "DrawResults",
+    "Estimate",
+    "GroupAccuracies",
+    "SplitAccuracies",
     "accuracy_report",
+    "average_precision",
     "compare_methods",
+    "correct_answers",
     "draw_rows",
+    "group_accuracies",
     "interval_over_draws",
+    "macro_f1",
+    "mean_over_splits",
     "multi_label_report",
     "on_features",
+    "pair_accuracy",
     "paired_bootstrap",
     "probability_report",
+    "recall_at_false_positive_rate",
     "run_draws",
     "wilson_interval",
 ]
@@ -35,8 +55,18 @@ __getattr__, __dir__ = attach(
     __name__,
     {
         "savs.classifiers": ["wilson_interval"],
+        "savs.evaluation._bootstrap": ["Estimate"],
         "savs.evaluation._multi_label": ["multi_label_report"],
+        "savs.evaluation.class_metrics": ["average_precision", "macro_f1", "recall_at_false_positive_rate"],
         "savs.evaluation.comparison": ["compare_methods"],
+        "savs.evaluation.group_metrics": [
+            "GroupAccuracies",
+            "SplitAccuracies",
+            "correct_answers",
+            "group_accuracies",
+            "mean_over_splits",
+            "pair_accuracy",
+        ],
         "savs.evaluation.metrics": [
             "Difference",
             "accuracy_report",

@@ -1,0 +1,199 @@
+"""Metrics for classes of unequal size, as scikit-learn defines them: macro F1, average precision, recall."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from savs._labels import Label, key_of
+from savs.evaluation._bootstrap import Estimate, check_bootstrap, percentile_interval, resampled_items
+
+__all__ = ["average_precision", "macro_f1", "recall_at_false_positive_rate"]
+
+
+def macro_f1(
+    y_true: Sequence[Label],
+    y_pred: Sequence[Label | None],
+    *,
+    level: float = 0.95,
+    n_resamples: int = 2000,
+    seed: int = 0,
+) -> Estimate:
+    """Return the mean of the classes' F1, over all labels that occur as truth or answer.
+
+    Parameters
+    ----------
+    y_true : sequence of label, length n_items
+        True labels.
+    y_pred : sequence of label or None, length n_items
+        Answers. None for an item that failed: it is missed by its class, and no class of its own.
+    level : float, default=0.95
+        Coverage of the interval.
+    n_resamples, seed : int
+        Number and seed of the resamples of items. The figure of a resample is the mean over the labels that
+        occur in it.
+
+    Raises
+    ------
+    ValueError
+        If there are no items, or the lengths differ.
+
+    See Also
+    --------
+    accuracy_report : The same figure beside those of each class.
+
+    Examples
+    --------
+    >>> round(macro_f1(["cat", "dog", "dog"], ["cat", "cat", "dog"]).value, 3)
+    0.667
+    """
+    from sklearn.metrics import f1_score
+
+    check_bootstrap(level, n_resamples)
+    if len(y_true) != len(y_pred):
+        raise ValueError(f"{len(y_true)} true labels, but {len(y_pred)} predictions")
+    if not len(y_true):
+        raise ValueError("there are no items")
+    codes: dict[tuple[type, Label | None], int] = {}
+    for label in [*y_true, *(answer for answer in y_pred if answer is not None)]:
+        codes.setdefault(key_of(label), len(codes))
+    n_labels = len(codes)
+    truth = np.array([codes[key_of(label)] for label in y_true], dtype=np.intp)
+    # A failed item's answer is one more code, over which is not averaged.
+    answers = np.array(
+        [n_labels if label is None else codes[key_of(label)] for label in y_pred], dtype=np.intp
+    )
+    value = f1_score(truth, answers, labels=np.arange(n_labels), average="macro", zero_division=0)
+
+    def of_resample(times: NDArray[np.intp]) -> float:
+        size = {"minlength": n_labels + 1}
+        hits = np.bincount(truth, weights=times * (truth == answers), **size)[:n_labels]
+        either = (np.bincount(truth, times, **size) + np.bincount(answers, times, **size))[:n_labels]
+        return float(np.mean(2 * hits[either > 0] / either[either > 0]))
+
+    resamples = resampled_items(of_resample, truth, (), n_resamples=n_resamples, seed=seed)
+    n_failed = int(np.sum(answers == n_labels))
+    return Estimate(float(value), *percentile_interval(resamples, level), len(truth), n_failed)
+
+
+def average_precision(
+    positive: ArrayLike,
+    scores: Sequence[float | None] | NDArray[np.float64],
+    *,
+    level: float = 0.95,
+    n_resamples: int = 2000,
+    seed: int = 0,
+) -> Estimate:
+    """Return the average precision of scores that should be higher for the positive class.
+
+    The mean of the precision over thresholds, weighted by the gain in recall, without interpolation
+    (`sklearn.metrics.average_precision_score`). That of scores without meaning is the share of positives.
+
+    Parameters
+    ----------
+    positive : array-like of bool, shape (n_items,)
+        Whether each item is of the positive class, such as "Yes".
+    scores : sequence of float or None, length n_items
+        Such as the probability of the positive class; only the order matters. None or NaN for an item that
+        failed: it stands where it does most harm, a positive item last and a negative one first.
+    level : float, default=0.95
+        Coverage of the interval.
+    n_resamples, seed : int
+        Number and seed of the resamples of items. A resample without an item of either class is drawn again.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ, or there is no item of one of the two classes.
+
+    Examples
+    --------
+    >>> round(average_precision([True, False, True], [0.9, 0.5, 0.1]).value, 3)
+    0.833
+    """
+    from sklearn.metrics import average_precision_score
+
+    truth, ranks, n_failed = _ranked(positive, scores)
+
+    def of_resample(times: NDArray[np.intp] | None) -> float:
+        return float(average_precision_score(truth, ranks, sample_weight=times))
+
+    check_bootstrap(level, n_resamples)
+    resamples = resampled_items(of_resample, truth, (0, 1), n_resamples=n_resamples, seed=seed)
+    return Estimate(of_resample(None), *percentile_interval(resamples, level), len(truth), n_failed)
+
+
+def recall_at_false_positive_rate(
+    positive: ArrayLike,
+    scores: Sequence[float | None] | NDArray[np.float64],
+    max_rate: float = 0.01,
+    *,
+    level: float = 0.95,
+    n_resamples: int = 2000,
+    seed: int = 0,
+) -> Estimate:
+    """Return the largest recall of a threshold whose false positive rate is at most `max_rate`.
+
+    Of the thresholds of `sklearn.metrics.roc_curve`, without interpolation: with fewer than ``1 / max_rate``
+    negative items, no false positive is allowed.
+
+    Parameters
+    ----------
+    positive : array-like of bool, shape (n_items,)
+        Whether each item is of the positive class, such as "harmful".
+    scores : sequence of float or None, length n_items
+        Such as the probability of the positive class; only the order matters. None or NaN for an item that
+        failed: it stands where it does most harm, a positive item last and a negative one first.
+    max_rate : float, default=0.01
+        Largest share of the negative items that may be taken for positive, 0 to 1.
+    level : float, default=0.95
+        Coverage of the interval.
+    n_resamples, seed : int
+        Number and seed of the resamples of items. A resample without an item of either class is drawn again.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ, there is no item of one of the two classes, or `max_rate` is not in 0 to 1.
+
+    Examples
+    --------
+    >>> recall_at_false_positive_rate([True, True, False, False], [0.9, 0.4, 0.5, 0.1]).value
+    0.5
+    """
+    from sklearn.metrics import roc_curve
+
+    if not 0 <= max_rate <= 1:
+        raise ValueError(f"max_rate must lie in 0 to 1, got {max_rate}")
+    truth, ranks, n_failed = _ranked(positive, scores)
+
+    def of_resample(times: NDArray[np.intp] | None) -> float:
+        rates, recalls, _ = roc_curve(truth, ranks, sample_weight=times, drop_intermediate=False)
+        return float(recalls[rates <= max_rate].max())
+
+    check_bootstrap(level, n_resamples)
+    resamples = resampled_items(of_resample, truth, (0, 1), n_resamples=n_resamples, seed=seed)
+    return Estimate(of_resample(None), *percentile_interval(resamples, level), len(truth), n_failed)
+
+
+def _ranked(
+    positive: ArrayLike, scores: Sequence[float | None] | NDArray[np.float64]
+) -> tuple[NDArray[np.intp], NDArray[np.intp], int]:
+    """Return the truth as 0 and 1, the ranks of the scores (failed ones at the wrong end), their number."""
+    truth = np.asarray(positive)
+    values = np.array([np.nan if score is None else score for score in scores], dtype=np.float64)
+    if truth.dtype != np.bool_ or truth.ndim != 1:
+        raise ValueError(
+            f"positive must be a list of True and False, got {truth.dtype} of shape {truth.shape}"
+        )
+    if len(truth) != len(values):
+        raise ValueError(f"{len(truth)} items, but {len(values)} scores")
+    if not (truth.any() and not truth.all()):
+        raise ValueError(f"both classes are needed: {int(truth.sum())} of {len(truth)} items are positive")
+    failed = np.isnan(values)
+    order, ranks = np.unique(values[~failed], return_inverse=True)
+    placed = np.where(truth, -1, len(order)).astype(np.intp)
+    placed[~failed] = ranks
+    return truth.astype(np.intp), placed, int(failed.sum())

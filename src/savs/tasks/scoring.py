@@ -1,0 +1,131 @@
+"""`score_task`: the metric of a task, from answers to its examples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from types import MappingProxyType
+
+from savs.data import Example, Label
+from savs.errors import DataError
+from savs.evaluation import (
+    Estimate,
+    correct_answers,
+    group_accuracies,
+    macro_f1,
+    mean_over_splits,
+    pair_accuracy,
+)
+from savs.tasks.task import Task
+
+__all__ = ["METRICS", "score_task"]
+
+Answers = Sequence[Label | None]
+Metric = Callable[[Task, Sequence[Example], Answers], dict[str, Estimate]]
+
+
+def _accuracy(_task: Task, examples: Sequence[Example], answers: Answers) -> dict[str, Estimate]:
+    correct = correct_answers(_truth(examples), answers)
+    return {"accuracy": mean_over_splits(correct, ["all"] * len(correct)).mean}
+
+
+def _accuracy_and_macro_f1(task: Task, examples: Sequence[Example], answers: Answers) -> dict[str, Estimate]:
+    return {**_accuracy(task, examples, answers), "macro_f1": macro_f1(_truth(examples), answers)}
+
+
+def _group_accuracies(task: Task, examples: Sequence[Example], answers: Answers) -> dict[str, Estimate]:
+    if task.groups is None or task.groups.size != 4:
+        raise ValueError(f"task {task.name!r}: the metric group_accuracies needs groups of four")
+    places = [task.groups.place(example) for example in examples]
+    order = sorted(range(len(places)), key=lambda row: places[row])
+    for row, following in pairwise(order):
+        if places[row] == places[following]:
+            raise DataError(
+                f"{examples[row].id} and {examples[following].id} have the same number in column "
+                f"{task.groups.column!r}, which tells the place in a group"
+            )
+    correct = correct_answers(_truth(examples), answers)
+    try:
+        found = group_accuracies([correct[row] for row in order], [places[row][0] for row in order])
+    except ValueError as error:
+        raise DataError(f"task {task.name}: {error}") from None
+    return found._asdict()
+
+
+def _accuracy_by_split(task: Task, examples: Sequence[Example], answers: Answers) -> dict[str, Estimate]:
+    correct = correct_answers(_truth(examples), answers)
+    found = mean_over_splits(correct, _column(task, examples, task.split_column))
+    of_splits = {f"accuracy of {name}": split for name, split in found.splits.items()}
+    return {**_accuracy(task, examples, answers), "mean_over_splits": found.mean, **of_splits}
+
+
+def _pair_accuracy(task: Task, examples: Sequence[Example], answers: Answers) -> dict[str, Estimate]:
+    correct = correct_answers(_truth(examples), answers)
+    splits = _column(task, examples, task.split_column)
+    pairs = _column(task, examples, task.pair_column)
+    numbers: dict[tuple[str, str], int] = {}
+    whole = [numbers.setdefault(names, len(numbers)) for names in zip(splits, pairs, strict=True)]
+    try:
+        found = mean_over_splits(correct, splits, pairs)
+    except ValueError as error:
+        raise DataError(f"task {task.name}: {error}") from None
+    of_splits = {f"pair_accuracy of {name}": split for name, split in found.splits.items()}
+    return {"pair_accuracy": pair_accuracy(correct, whole), "mean_over_splits": found.mean, **of_splits}
+
+
+def _column(task: Task, examples: Sequence[Example], column: str | None) -> list[str]:
+    if column is None:
+        raise ValueError(f"task {task.name!r}: the metric {task.metric} needs the column of splits or pairs")
+    for example in examples:
+        if example.fields.get(column) is None:
+            raise DataError(
+                f"{example.id}: there is no value in column {column!r}, which task {task.name} needs"
+            )
+    return [str(example.fields[column]) for example in examples]
+
+
+METRICS: Mapping[str, Metric] = MappingProxyType(
+    {
+        "accuracy": _accuracy,
+        "accuracy_by_split": _accuracy_by_split,
+        "accuracy_and_macro_f1": _accuracy_and_macro_f1,
+        "group_accuracies": _group_accuracies,
+        "pair_accuracy": _pair_accuracy,
+    }
+)
+"""What `Task.metric` may name."""
+
+
+def score_task(task: Task, examples: Sequence[Example], answers: Answers) -> dict[str, Estimate]:
+    """Return the figures of a task, each with its bootstrap interval.
+
+    Parameters
+    ----------
+    task : Task
+        Names the metric.
+    examples : sequence of Example, length n_items
+        With labels, from `Task.read`.
+    answers : sequence of label or None, length n_items
+        None for an example that failed: it counts as wrong, and in `Estimate.n_failed`.
+
+    Raises
+    ------
+    DataError
+        If a group is not whole.
+    ValueError
+        If there are no examples, the lengths differ, or there is no such metric.
+    """
+    if task.metric not in METRICS:
+        raise ValueError(
+            f"task {task.name!r}: there is no metric {task.metric!r}; there are {', '.join(METRICS)}"
+        )
+    if len(examples) != len(answers):
+        raise ValueError(f"{len(examples)} examples, but {len(answers)} answers")
+    return METRICS[task.metric](task, examples, answers)
+
+
+def _truth(examples: Sequence[Example]) -> list[Label]:
+    labels = [example.label for example in examples if example.label is not None]
+    if len(labels) != len(examples):
+        raise DataError(f"{len(examples) - len(labels)} of {len(examples)} examples have no label")
+    return labels

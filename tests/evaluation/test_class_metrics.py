@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score, f1_score
+
+from savs.evaluation import accuracy_report, average_precision, macro_f1, recall_at_false_positive_rate
+
+FEW = {"n_resamples": 5}
+NAMES = ["ant", "bee", "cow"]
+labelled = st.lists(
+    st.tuples(st.sampled_from(NAMES), st.sampled_from([*NAMES, None])), min_size=1, max_size=30
+)
+scored = st.lists(st.tuples(st.booleans(), st.sampled_from([None, 0.0, 0.2, 0.5, 0.7, 1.0])), max_size=30)
+
+
+def macro_f1_by_loop(truth, answers):
+    figures = []
+    for name in {*truth, *answers} - {None}:
+        hits = said = there = 0
+        for true, answer in zip(truth, answers, strict=True):
+            hits += true == answer == name
+            said += answer == name
+            there += true == name
+        precision = hits / said if said else 0
+        recall = hits / there if there else 0
+        figures.append(2 * precision * recall / (precision + recall) if hits else 0)
+    return sum(figures) / len(figures)
+
+
+def with_failed_at_the_wrong_end(rows):
+    harm = {True: -math.inf, False: math.inf}
+    return [(positive, harm[positive] if score is None else score) for positive, score in rows]
+
+
+def points_by_loop(rows):
+    """Yield false positive rate, recall and precision at each threshold, from the highest."""
+    rows = with_failed_at_the_wrong_end(rows)
+    n_positive = sum(positive for positive, _ in rows)
+    for threshold in sorted({score for _, score in rows}, reverse=True):
+        taken = [positive for positive, score in rows if score >= threshold]
+        hits = sum(taken)
+        yield (len(taken) - hits) / (len(rows) - n_positive), hits / n_positive, hits / len(taken)
+
+
+def average_precision_by_loop(rows):
+    total = before = 0.0
+    for _, recall, precision in points_by_loop(rows):
+        total += (recall - before) * precision
+        before = recall
+    return total
+
+
+def recall_by_loop(rows, max_rate):
+    return max([recall for rate, recall, _ in points_by_loop(rows) if rate <= max_rate], default=0.0)
+
+
+def both_classes(rows):
+    return {positive for positive, _ in rows} == {True, False}
+
+
+# Macro F1.
+
+
+@settings(max_examples=60, deadline=None)
+@given(labelled)
+def test__macro_f1__any_answers__equals_the_loop_and_the_report(rows):
+    truth, answers = [true for true, _ in rows], [answer for _, answer in rows]
+    found = macro_f1(truth, answers, **FEW)
+    assert found.value == pytest.approx(macro_f1_by_loop(truth, answers))
+    assert found.value == pytest.approx(accuracy_report(truth, answers, NAMES)["macro_f1"])
+    assert found[3:] == (len(rows), answers.count(None))
+    assert 0 <= found.low <= found.high <= 1
+
+
+def test__macro_f1__majority_class_alone__far_below_accuracy():
+    truth = ["No"] * 90 + ["Yes"] * 10
+    assert macro_f1(truth, ["No"] * 100, **FEW).value == pytest.approx((2 * 90 / 190) / 2)
+
+
+def test__macro_f1__failed_item__missed_but_no_class():
+    assert macro_f1(["ant", "ant", "bee"], ["ant", None, "bee"], **FEW).value == pytest.approx(
+        (2 / 3 + 1) / 2
+    )
+
+
+def test__macro_f1__interval__that_of_scikit_learn_on_resampled_items():
+    rng = np.random.default_rng(0)
+    truth = np.array(NAMES)[rng.integers(3, size=80)]
+    answers = np.where(rng.random(80) < 0.6, truth, "ant")
+    found = macro_f1(truth, answers, n_resamples=300, seed=4)
+    again = np.random.default_rng(4)
+    drawn = [again.integers(80, size=80) for _ in range(300)]
+    by_loop = [f1_score(truth[rows], answers[rows], average="macro", zero_division=0) for rows in drawn]
+    assert found[1:3] == pytest.approx(np.percentile(by_loop, [2.5, 97.5]))
+
+
+def test__macro_f1__bad_input__error():
+    with pytest.raises(ValueError, match="1 true labels, but 2 predictions"):
+        macro_f1(["ant"], ["ant", "bee"])
+    with pytest.raises(ValueError, match="there are no items"):
+        macro_f1([], [])
+
+
+# Average precision.
+
+
+@settings(max_examples=60, deadline=None)
+@given(scored.filter(both_classes))
+def test__average_precision__any_scores__equals_the_loop(rows):
+    found = average_precision([positive for positive, _ in rows], [score for _, score in rows], **FEW)
+    assert found.value == pytest.approx(average_precision_by_loop(rows))
+    assert found[3:] == (len(rows), [score for _, score in rows].count(None))
+    assert 0 <= found.low <= found.high <= 1
+
+
+def test__average_precision__equal_scores__share_of_positives():
+    positive = [True] * 94 + [False] * 872
+    assert average_precision(positive, [0.5] * 966, **FEW).value == pytest.approx(94 / 966)
+
+
+def test__average_precision__failed_items__where_they_do_most_harm():
+    positive = [True, True, False]
+    assert average_precision(positive, [0.9, None, 0.1], **FEW).value == pytest.approx(0.5 + 0.5 * 2 / 3)
+    assert average_precision(positive, [0.9, 0.8, math.nan], **FEW).value == pytest.approx(0.25 + 0.5 * 2 / 3)
+    assert average_precision(positive, [0.9, 0.8, None], **FEW).n_failed == 1
+
+
+def test__average_precision__interval__that_of_scikit_learn_on_resampled_items():
+    rng = np.random.default_rng(0)
+    positive = rng.random(60) < 0.3
+    scores = np.round(rng.random(60) + 0.3 * positive, 1)
+    found = average_precision(positive, scores, n_resamples=200, seed=4)
+    again = np.random.default_rng(4)
+    drawn = [again.integers(60, size=60) for _ in range(200)]
+    by_loop = [average_precision_score(positive[rows], scores[rows]) for rows in drawn]
+    assert found[1:3] == pytest.approx(np.percentile(by_loop, [2.5, 97.5]))
+
+
+# Recall where false positives are rare.
+
+
+@settings(max_examples=60, deadline=None)
+@given(scored.filter(both_classes), st.sampled_from([0.0, 0.01, 0.2, 1.0]))
+def test__recall_at_false_positive_rate__any_scores__equals_the_loop(rows, max_rate):
+    positive, scores = [one for one, _ in rows], [score for _, score in rows]
+    found = recall_at_false_positive_rate(positive, scores, max_rate, **FEW)
+    assert found.value == pytest.approx(recall_by_loop(rows, max_rate))
+    assert found[3:] == (len(rows), scores.count(None))
+    assert 0 <= found.low <= found.high <= 1
+
+
+@pytest.mark.parametrize(("n_negative", "expected"), [(99, 0.25), (100, 0.75), (199, 0.75), (200, 1.0)])
+def test__recall_at_false_positive_rate__one_percent__of_the_negative_items(n_negative, expected):
+    # From the top: positive, negative, positive, positive, negative, positive, then the other negatives.
+    positive = [True, False, True, True, False, True] + [False] * (n_negative - 2)
+    scores = [0.9, 0.8, 0.7, 0.6, 0.5, 0.4] + [0.0] * (n_negative - 2)
+    assert recall_at_false_positive_rate(positive, scores, **FEW).value == expected
+
+
+def test__recall_at_false_positive_rate__failed_negative__a_false_positive():
+    found = recall_at_false_positive_rate([True, False, False], [0.9, 0.1, None], **FEW)
+    assert (found.value, found.n, found.n_failed) == (0.0, 3, 1)
+
+
+def test__recall_at_false_positive_rate__rate_beyond_1__error():
+    with pytest.raises(ValueError, match="max_rate must lie in 0 to 1, got 5"):
+        recall_at_false_positive_rate([True, False], [1.0, 0.0], 5)
+
+
+@pytest.mark.parametrize("metric", [average_precision, recall_at_false_positive_rate])
+def test__metrics_of_scores__bad_input__error(metric):
+    with pytest.raises(ValueError, match="both classes are needed: 2 of 2 items are positive"):
+        metric([True, True], [0.1, 0.2])
+    with pytest.raises(ValueError, match="2 items, but 1 scores"):
+        metric([True, False], [0.1])
+    with pytest.raises(ValueError, match="positive must be a list of True and False"):
+        metric(["Yes", "No"], [0.1, 0.2])
+    with pytest.raises(ValueError, match="level must lie between 0 and 1"):
+        metric([True, False], [0.1, 0.2], level=0)
+
+
+@pytest.mark.parametrize("metric", [average_precision, recall_at_false_positive_rate])
+def test__metrics_of_scores__one_item_of_each_class__an_interval(metric):
+    # Half of all resamples lack a class and are drawn again.
+    assert metric([True, False], [0.9, 0.1], n_resamples=30)[:3] == (1.0, 1.0, 1.0)
