@@ -8,7 +8,7 @@ from savs._lazy import attach
 
 if TYPE_CHECKING:
     from savs.classifiers import wilson_interval
-    from savs.evaluation._bootstrap import Estimate
+    from savs.evaluation._bootstrap import MetricEstimate
     from savs.evaluation._multi_label import multi_label_report
     from savs.evaluation.class_metrics import average_precision, macro_f1, recall_at_false_positive_rate
     from savs.evaluation.comparison import compare_methods
@@ -29,7 +29,7 @@ __all__ = [
     "Comparison",
     "Difference",
     "DrawResults",
-    "Estimate",
+    "MetricEstimate",
     "GroupAccuracies",
     "SplitAccuracies",
     "accuracy_report",
@@ -55,7 +55,7 @@ __getattr__, __dir__ = attach(
     __name__,
     {
         "savs.classifiers": ["wilson_interval"],
-        "savs.evaluation._bootstrap": ["Estimate"],
+        "savs.evaluation._bootstrap": ["MetricEstimate"],
         "savs.evaluation._multi_label": ["multi_label_report"],
         "savs.evaluation.class_metrics": ["average_precision", "macro_f1", "recall_at_false_positive_rate"],
         "savs.evaluation.comparison": ["compare_methods"],

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
-    "Estimate",
+    "MetricEstimate",
     "check_bootstrap",
     "estimates_of_means",
     "percentile_interval",
@@ -20,7 +20,7 @@ __all__ = [
 Floats = NDArray[np.float64]
 
 
-class Estimate(NamedTuple):
+class MetricEstimate(NamedTuple):
     """A figure with its bootstrap interval, and what it was computed from.
 
     Attributes
@@ -69,12 +69,12 @@ def percentile_interval(resamples: Floats, level: float) -> tuple[float, float]:
 
 def estimates_of_means(
     values: Floats, n_failed: int, *, level: float, n_resamples: int, seed: int
-) -> list[Estimate]:
+) -> list[MetricEstimate]:
     """Return the means over units, one figure per column of `values`, all from the same resamples."""
     check_bootstrap(level, n_resamples)
     resamples = resampled_means(values, n_resamples, np.random.default_rng(seed))
     return [
-        Estimate(float(column.mean()), *percentile_interval(means, level), len(values), n_failed)
+        MetricEstimate(float(column.mean()), *percentile_interval(means, level), len(values), n_failed)
         for column, means in zip(values.T, resamples.T, strict=True)
     ]
 

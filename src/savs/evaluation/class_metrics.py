@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from savs._labels import Label, key_of
-from savs.evaluation._bootstrap import Estimate, check_bootstrap, percentile_interval, resampled_items
+from savs.evaluation._bootstrap import MetricEstimate, check_bootstrap, percentile_interval, resampled_items
 
 __all__ = ["average_precision", "macro_f1", "recall_at_false_positive_rate"]
 
@@ -20,7 +20,7 @@ def macro_f1(
     level: float = 0.95,
     n_resamples: int = 2000,
     seed: int = 0,
-) -> Estimate:
+) -> MetricEstimate:
     """Return the mean of the classes' F1, over all labels that occur as truth or answer.
 
     Parameters
@@ -75,7 +75,7 @@ def macro_f1(
 
     resamples = resampled_items(of_resample, truth, (), n_resamples=n_resamples, seed=seed)
     n_failed = int(np.sum(answers == n_labels))
-    return Estimate(float(value), *percentile_interval(resamples, level), len(truth), n_failed)
+    return MetricEstimate(float(value), *percentile_interval(resamples, level), len(truth), n_failed)
 
 
 def average_precision(
@@ -85,7 +85,7 @@ def average_precision(
     level: float = 0.95,
     n_resamples: int = 2000,
     seed: int = 0,
-) -> Estimate:
+) -> MetricEstimate:
     """Return the average precision of scores that should be higher for the positive class.
 
     The mean of the precision over thresholds, weighted by the gain in recall, without interpolation
@@ -122,7 +122,7 @@ def average_precision(
 
     check_bootstrap(level, n_resamples)
     resamples = resampled_items(of_resample, truth, (0, 1), n_resamples=n_resamples, seed=seed)
-    return Estimate(of_resample(None), *percentile_interval(resamples, level), len(truth), n_failed)
+    return MetricEstimate(of_resample(None), *percentile_interval(resamples, level), len(truth), n_failed)
 
 
 def recall_at_false_positive_rate(
@@ -133,7 +133,7 @@ def recall_at_false_positive_rate(
     level: float = 0.95,
     n_resamples: int = 2000,
     seed: int = 0,
-) -> Estimate:
+) -> MetricEstimate:
     """Return the largest recall of a threshold whose false positive rate is at most `max_rate`.
 
     Of the thresholds of `sklearn.metrics.roc_curve`, without interpolation: with fewer than ``1 / max_rate``
@@ -175,7 +175,7 @@ def recall_at_false_positive_rate(
 
     check_bootstrap(level, n_resamples)
     resamples = resampled_items(of_resample, truth, (0, 1), n_resamples=n_resamples, seed=seed)
-    return Estimate(of_resample(None), *percentile_interval(resamples, level), len(truth), n_failed)
+    return MetricEstimate(of_resample(None), *percentile_interval(resamples, level), len(truth), n_failed)
 
 
 def _ranked(

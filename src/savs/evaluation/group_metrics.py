@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from savs._labels import Label, key_of
 from savs.evaluation._bootstrap import (
-    Estimate,
+    MetricEstimate,
     check_bootstrap,
     estimates_of_means,
     percentile_interval,
@@ -34,20 +34,20 @@ class GroupAccuracies(NamedTuple):
 
     Attributes
     ----------
-    accuracy : Estimate
+    accuracy : MetricEstimate
         Share of items that are right.
-    q_acc : Estimate
+    q_acc : MetricEstimate
         Share of questions that are right for both images.
-    i_acc : Estimate
+    i_acc : MetricEstimate
         Share of images for which both questions are right.
-    g_acc : Estimate
+    g_acc : MetricEstimate
         Share of groups with all four items right.
     """
 
-    accuracy: Estimate
-    q_acc: Estimate
-    i_acc: Estimate
-    g_acc: Estimate
+    accuracy: MetricEstimate
+    q_acc: MetricEstimate
+    i_acc: MetricEstimate
+    g_acc: MetricEstimate
 
 
 class SplitAccuracies(NamedTuple):
@@ -55,14 +55,14 @@ class SplitAccuracies(NamedTuple):
 
     Attributes
     ----------
-    mean : Estimate
+    mean : MetricEstimate
         Each split counts the same, whatever its size; `n` is the number of units in all splits.
-    splits : dict of {str: Estimate}
+    splits : dict of {str: MetricEstimate}
         In the order in which the splits occur.
     """
 
-    mean: Estimate
-    splits: dict[str, Estimate]
+    mean: MetricEstimate
+    splits: dict[str, MetricEstimate]
 
 
 def correct_answers(y_true: Sequence[Label], y_pred: Sequence[Label | None]) -> list[bool | None]:
@@ -152,7 +152,7 @@ def pair_accuracy(
     level: float = 0.95,
     n_resamples: int = 2000,
     seed: int = 0,
-) -> Estimate:
+) -> MetricEstimate:
     """Return the share of pairs with both items right, such as SugarCrepe's caption and negative caption.
 
     Parameters
@@ -221,7 +221,7 @@ def mean_over_splits(
     right, _ = _right(correct)
     failed = np.array([one is None for one in correct])
     rng = np.random.default_rng(seed)
-    found: dict[str, Estimate] = {}
+    found: dict[str, MetricEstimate] = {}
     means = np.zeros(n_resamples)
     rows_of_splits = _rows_by_name(len(right), splits, "split")
     if pairs is not None and len(pairs) != len(right):
@@ -236,11 +236,13 @@ def mean_over_splits(
         values = units.all(axis=1, keepdims=True).astype(float)
         resamples = resampled_means(values, n_resamples, rng)[:, 0]
         interval = percentile_interval(resamples, level)
-        found[name] = Estimate(float(values.mean()), *interval, len(values), int(failed[rows].sum()))
+        found[name] = MetricEstimate(float(values.mean()), *interval, len(values), int(failed[rows].sum()))
         means += resamples / len(rows_of_splits)
     mean = float(np.mean([split.value for split in found.values()]))
     n = sum(split.n for split in found.values())
-    return SplitAccuracies(Estimate(mean, *percentile_interval(means, level), n, int(failed.sum())), found)
+    return SplitAccuracies(
+        MetricEstimate(mean, *percentile_interval(means, level), n, int(failed.sum())), found
+    )
 
 
 def _right(correct: Correct) -> tuple[NDArray[np.bool_], int]:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from savs.data import Example, Label
 from savs.errors import DataError
 from savs.evaluation import (
-    Estimate,
+    MetricEstimate,
     correct_answers,
     group_accuracies,
     macro_f1,
@@ -21,19 +21,21 @@ from savs.tasks.task import Task
 __all__ = ["METRICS", "score_task"]
 
 Answers = Sequence[Label | None]
-Metric = Callable[[Task, Sequence[Example], Answers], dict[str, Estimate]]
+Metric = Callable[[Task, Sequence[Example], Answers], dict[str, MetricEstimate]]
 
 
-def _accuracy(_task: Task, examples: Sequence[Example], answers: Answers) -> dict[str, Estimate]:
+def _accuracy(_task: Task, examples: Sequence[Example], answers: Answers) -> dict[str, MetricEstimate]:
     correct = correct_answers(_truth(examples), answers)
     return {"accuracy": mean_over_splits(correct, ["all"] * len(correct)).mean}
 
 
-def _accuracy_and_macro_f1(task: Task, examples: Sequence[Example], answers: Answers) -> dict[str, Estimate]:
+def _accuracy_and_macro_f1(
+    task: Task, examples: Sequence[Example], answers: Answers
+) -> dict[str, MetricEstimate]:
     return {**_accuracy(task, examples, answers), "macro_f1": macro_f1(_truth(examples), answers)}
 
 
-def _group_accuracies(task: Task, examples: Sequence[Example], answers: Answers) -> dict[str, Estimate]:
+def _group_accuracies(task: Task, examples: Sequence[Example], answers: Answers) -> dict[str, MetricEstimate]:
     if task.groups is None or task.groups.size != 4:
         raise ValueError(f"task {task.name!r}: the metric group_accuracies needs groups of four")
     places = [task.groups.place(example) for example in examples]
@@ -52,14 +54,16 @@ def _group_accuracies(task: Task, examples: Sequence[Example], answers: Answers)
     return found._asdict()
 
 
-def _accuracy_by_split(task: Task, examples: Sequence[Example], answers: Answers) -> dict[str, Estimate]:
+def _accuracy_by_split(
+    task: Task, examples: Sequence[Example], answers: Answers
+) -> dict[str, MetricEstimate]:
     correct = correct_answers(_truth(examples), answers)
     found = mean_over_splits(correct, _column(task, examples, task.split_column))
     of_splits = {f"accuracy of {name}": split for name, split in found.splits.items()}
     return {**_accuracy(task, examples, answers), "mean_over_splits": found.mean, **of_splits}
 
 
-def _pair_accuracy(task: Task, examples: Sequence[Example], answers: Answers) -> dict[str, Estimate]:
+def _pair_accuracy(task: Task, examples: Sequence[Example], answers: Answers) -> dict[str, MetricEstimate]:
     correct = correct_answers(_truth(examples), answers)
     splits = _column(task, examples, task.split_column)
     pairs = _column(task, examples, task.pair_column)
@@ -96,7 +100,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
 """What `Task.metric` may name."""
 
 
-def score_task(task: Task, examples: Sequence[Example], answers: Answers) -> dict[str, Estimate]:
+def score_task(task: Task, examples: Sequence[Example], answers: Answers) -> dict[str, MetricEstimate]:
     """Return the figures of a task, each with its bootstrap interval.
 
     Parameters
@@ -106,7 +110,7 @@ def score_task(task: Task, examples: Sequence[Example], answers: Answers) -> dic
     examples : sequence of Example, length n_items
         With labels, from `Task.read`.
     answers : sequence of label or None, length n_items
-        None for an example that failed: it counts as wrong, and in `Estimate.n_failed`.
+        None for an example that failed: it counts as wrong, and in `MetricEstimate.n_failed`.
 
     Raises
     ------
