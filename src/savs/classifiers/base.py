@@ -76,6 +76,17 @@ class State(NamedTuple):
     settings: dict[str, Any]
 
 
+def arrays_of_parts(parts: Mapping[str, State]) -> dict[str, NDArray[Any]]:
+    """Return the arrays of several estimators as those of one, as ``part/name``."""
+    return {f"{part}/{name}": array for part, state in parts.items() for name, array in state.arrays.items()}
+
+
+def arrays_of_part(arrays: Mapping[str, NDArray[Any]], part: str) -> dict[str, NDArray[Any]]:
+    """Return one estimator's arrays out of those that `arrays_of_parts` joined."""
+    start = f"{part}/"
+    return {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
+
+
 class HeadOpinions(NamedTuple):
     """What each head in use answers for some rows.
 
@@ -499,15 +510,12 @@ class CalibratedHeadClassifier(HeadClassifier):
         self.classes_, self.layout_, self.n_features_in_ = classes, shots.layout, shots.layout.width
         self.heads_, self.arrays_ = fitted.heads, fitted.arrays
         self.log_priors_ = np.log(priors)
-        self.temperature_ = 1.0
+        self.out_of_fold_log_proba_ = np.full(fitted.out_of_fold.shape, np.nan)
         if kept.any():
             self.temperature_ = self._temperature(fitted.out_of_fold[kept], shots.codes[kept])
+            self.out_of_fold_log_proba_[kept] = self._calibrated(fitted.out_of_fold[kept])
         else:
             self.temperature_ = self._untested_temperature(shots)
-        out_of_fold = np.full(fitted.out_of_fold.shape, np.nan)
-        if kept.any():
-            out_of_fold[kept] = self._calibrated(fitted.out_of_fold[kept])
-        self.out_of_fold_log_proba_ = out_of_fold
         return self
 
     def _keep_without_shots(

@@ -18,7 +18,14 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from savs.classifiers._numerics import nearest_classes
 from savs.classifiers._support_set import Shots
 from savs.classifiers._validation import check_finite_from
-from savs.classifiers.base import HeadClassifier, State, estimator_key, plain_parameters
+from savs.classifiers.base import (
+    HeadClassifier,
+    State,
+    arrays_of_part,
+    arrays_of_parts,
+    estimator_key,
+    plain_parameters,
+)
 from savs.layout import EarlyExit, Head, HeadLayout
 
 __all__ = ["CascadeClassifier", "exit_thresholds"]
@@ -320,7 +327,7 @@ class CascadeClassifier(HeadClassifier):
         """Return everything a prediction needs; see `HeadClassifier.to_state`."""
         check_is_fitted(self, "stages_")
         states = [stage.to_state() for stage in self.stages_]
-        arrays = {f"stage{i}/{n}": a for i, state in enumerate(states) for n, a in state.arrays.items()}
+        arrays = arrays_of_parts({f"stage{place}": state for place, state in enumerate(states)})
         if self.head_scores_ is not None:
             arrays["cascade_head_scores"] = np.asarray(self.head_scores_)
         return State(
@@ -354,7 +361,7 @@ class CascadeClassifier(HeadClassifier):
         if any(part.get("estimator") == estimator_key(cls) for part in parts):
             raise ValueError("a cascade inside a cascade")
         stages = [
-            classifier_from_state(State(_with_prefix(arrays, f"stage{place}/"), part))
+            classifier_from_state(State(arrays_of_part(arrays, f"stage{place}"), part))
             for place, part in enumerate(parts)
         ]
         layout = HeadLayout.from_json(settings["layout"])
@@ -409,10 +416,6 @@ def _depth(classifier: HeadClassifier) -> int:
     """Return the layers that run for a classifier: up to its deepest head, all for the last-layer state."""
     deepest = max(classifier.heads_, key=lambda head: head.layer)
     return deepest.layer if deepest.is_state else deepest.layer + 1
-
-
-def _with_prefix(arrays: Any, prefix: str) -> dict[str, NDArray[Any]]:
-    return {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
 
 
 def _report(allowed: float, depths: Sequence[int], found: list[dict[str, Any]], full: int) -> dict[str, Any]:

@@ -15,7 +15,13 @@ from scipy.optimize import minimize_scalar
 
 from savs.classifiers._probabilities import log_softmax
 from savs.classifiers._support_set import Shots
-from savs.classifiers.base import CalibratedHeadClassifier, FittedScores, State
+from savs.classifiers.base import (
+    CalibratedHeadClassifier,
+    FittedScores,
+    State,
+    arrays_of_part,
+    arrays_of_parts,
+)
 from savs.classifiers.head_scoring import soft_weights
 from savs.classifiers.head_voting import HeadVoteClassifier
 from savs.classifiers.kernel import KernelDiscriminantClassifier, KernelRidgeClassifier
@@ -271,11 +277,7 @@ class EnsembleClassifier(CalibratedHeadClassifier):
         return mix(logs, np.array(list(self.weights_.values())))
 
     def _state_arrays(self) -> dict[str, NDArray[Any]]:
-        return {
-            f"{name}/{key}": array
-            for name, estimator in self.estimators_.items()
-            for key, array in estimator.to_state().arrays.items()
-        }
+        return arrays_of_parts({name: one.to_state() for name, one in self.estimators_.items()})
 
     def _state_settings(self) -> dict[str, Any]:
         return {
@@ -291,14 +293,7 @@ class EnsembleClassifier(CalibratedHeadClassifier):
         self.weights_, self.skipped_ = dict(settings["weights"]), dict(settings.get("skipped", {}))
         self.estimators_ = {
             name: type(make_base_estimator(name)).from_state(
-                State(
-                    {
-                        key.removeprefix(f"{name}/"): array
-                        for key, array in arrays.items()
-                        if key.startswith(f"{name}/")
-                    },
-                    of_estimator,
-                )
+                State(arrays_of_part(arrays, name), of_estimator)
             )
             for name, of_estimator in settings["estimators"].items()
         }

@@ -19,7 +19,14 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from savs.classifiers import methods
 from savs.classifiers._support_set import Shots
-from savs.classifiers.base import HeadClassifier, HeadOpinions, State, estimator_key
+from savs.classifiers.base import (
+    HeadClassifier,
+    HeadOpinions,
+    State,
+    arrays_of_part,
+    arrays_of_parts,
+    estimator_key,
+)
 from savs.classifiers.ensemble import ensemble_weights, mix
 from savs.classifiers.methods import Method, classifier_from_state
 from savs.layout import Head, HeadLayout
@@ -408,11 +415,7 @@ class PromptEnsembleClassifier(HeadClassifier):
         """Return everything a prediction needs; see `HeadClassifier.to_state`."""
         check_is_fitted(self)
         states = [estimator.to_state() for estimator in self.estimators_]
-        arrays = {
-            f"{prompt}/{name}": array
-            for prompt, state in enumerate(states)
-            for name, array in state.arrays.items()
-        }
+        arrays = arrays_of_parts({str(prompt): state for prompt, state in enumerate(states)})
         return State(
             {"weights": self.weights_, **arrays},
             {
@@ -436,7 +439,7 @@ class PromptEnsembleClassifier(HeadClassifier):
         if settings.get("estimator") != estimator_key(cls):
             raise ValueError(f"this is the state of {settings.get('estimator')!r}, not of {cls.__name__}")
         fitted = [
-            classifier_from_state(State(_below(arrays, f"{prompt}/"), one))
+            classifier_from_state(State(arrays_of_part(arrays, str(prompt)), one))
             for prompt, one in enumerate(settings["estimators"])
         ]
         n_layers, weights = settings["parameters"]["n_layers"], arrays["weights"]
@@ -537,10 +540,6 @@ class PromptEnsembleClassifier(HeadClassifier):
         check_is_fitted(self)
         rows = validate_data(self, X, reset=False, dtype=[np.float64, np.float32], ensure_all_finite=False)
         return list(zip(self.estimators_, self.parts(rows), strict=True))
-
-
-def _below(arrays: dict[str, NDArray[Any]], start: str) -> dict[str, NDArray[Any]]:
-    return {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
 
 
 def _check_parts(
