@@ -116,7 +116,12 @@ class GaussianRule(HeadRule):
             ``weights`` of shape (n_block_heads, n_classes, head_dim) and ``offsets`` of shape
             (n_block_heads, n_classes).
         """
-        scatter = _scatter(self._prepared(vectors), shots)
+        return self._parameters(_scatter(self._prepared(vectors), shots), shots)
+
+    def _parameters(
+        self, scatter: _Scatter, shots: Shots, deviations: NDArray[np.float64] | None = None
+    ) -> Parameters:
+        """Return what `fit` does; `deviations` are those of `_deviations`, if they are at hand."""
         squares = (scatter.values**2).sum(axis=1)
         scale, floor = self._precision_terms(
             scatter.values.sum(axis=1), squares, shots, scatter.values.shape[1]
@@ -124,8 +129,13 @@ class GaussianRule(HeadRule):
         precision = reciprocal(scale[:, None] * scatter.values + floor[:, None])
         weighted = scatter.means * precision[:, None]
         offsets = -0.5 * (scatter.means * weighted).sum(axis=2)
-        if self.unbiased:
-            offsets += self._noise_of_means(scatter, shots)
+        if self.unbiased and (shots.counts != shots.counts[0]).any():  # otherwise the same for all classes
+            if deviations is None:
+                deviations = _deviations(self._left_out(scatter, shots))
+            noise = deviations[:, shots.can_be_held_out].mean(axis=1)
+            trace = scatter.values.sum(axis=1)
+            noise = np.minimum(noise, _most_noise(trace, floor, len(shots.codes), shots.n_classes))
+            offsets += 0.5 * noise[:, None] / shots.counts
         if self.class_prior:
             offsets += np.log(shots.counts / len(shots.codes))
         return {"weights": weighted @ scatter.basis.transpose(0, 2, 1), "offsets": offsets}
@@ -175,8 +185,9 @@ class GaussianRule(HeadRule):
             ``shots.is_large``; see `HeadRule.held_out_scorer`.
         """
         scatter = _scatter(self._prepared(vectors), shots)
-        found = self._left_out(scatter, shots).in_the_precision_for(shots)
-        noise = _noise_of_one(found, shots) if self.unbiased else None
+        terms = self._left_out(scatter, shots)
+        noise = _noise_of_one(_deviations(terms), terms.most, shots) if self.unbiased else None
+        found = terms.in_the_precision_for(shots)
 
         def score(rows: slice) -> NDArray[np.floating]:
             scores = _held_out_quadratic(found, shots, rows, noise)
@@ -202,21 +213,6 @@ class GaussianRule(HeadRule):
         scale, floor = self._precision_terms(trace, squares, shots, scatter.values.shape[1], fewer=1)
         most = _most_noise(trace, floor, len(shots.codes) - 1, shots.n_classes)
         return _LeftOut(scatter.values, scatter.means, scatter.vectors, residuals, scale, floor, share, most)
-
-    def _noise_of_means(self, scatter: _Scatter, shots: Shots) -> NDArray[np.float64]:
-        """Return by how much ``<mu_k, P mu_k> / 2`` is too large on average, (n_block_heads, n_classes).
-
-        Zeros where all classes have as many shots: it would be the same for all.
-        """
-        if (shots.counts == shots.counts[0]).all():
-            return np.zeros((len(scatter.values), shots.n_classes))
-        usable, trace = shots.can_be_held_out, scatter.values.sum(axis=1)
-        noise = _deviations(self._left_out(scatter, shots))[:, usable].mean(axis=1)
-        _, floor = self._precision_terms(
-            trace, (scatter.values**2).sum(axis=1), shots, scatter.values.shape[1]
-        )
-        noise = np.minimum(noise, _most_noise(trace, floor, len(shots.codes), shots.n_classes))
-        return np.asarray(0.5 * noise[:, None] / shots.counts)
 
     def _prepared(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
         return unit_vectors(vectors) if self.unit else vectors
@@ -261,19 +257,15 @@ def leave_one_out_gaussian_scores(
         Scores (n_shots, n_classes); ``weights`` (n_classes, n_coordinates) and ``offsets`` (n_classes,).
     """
     scatter = _scatter(vectors[None], shots)
-    trace = scatter.values.sum(axis=1)
     found = []
     for ridge in ridges:
         rule = GaussianRule(ridge=float(ridge), unit=False, unbiased=True)
-        terms = rule._left_out(scatter, shots).in_the_precision_for(shots)
-        noise = _noise_of_one(terms, shots)
-        scores = _held_out_quadratic(terms, shots, slice(None), noise)[0].astype(np.float64)
-        scale, floor = rule._precision_terms(trace, trace, shots, vectors.shape[1])
-        precision = reciprocal(scale[:, None] * scatter.values + floor[:, None])
-        weighted = (scatter.means * precision[:, None])[0]
-        offsets = -0.5 * (scatter.means[0] * weighted).sum(axis=1)
-        offsets += rule._noise_of_means(scatter, shots)[0]
-        found.append((scores, {"weights": weighted @ scatter.basis[0].T, "offsets": offsets}))
+        terms = rule._left_out(scatter, shots)
+        deviations = _deviations(terms)
+        noise = _noise_of_one(deviations, terms.most, shots)
+        held_out = _held_out_quadratic(terms.in_the_precision_for(shots), shots, slice(None), noise)
+        fitted = rule._parameters(scatter, shots, deviations)
+        found.append((held_out[0].astype(np.float64), {name: one[0] for name, one in fitted.items()}))
     return found
 
 
@@ -299,17 +291,18 @@ def _deviations(terms: _LeftOut) -> NDArray[np.float64]:
     return found
 
 
-def _noise_of_one(terms: _LeftOut, shots: Shots) -> NDArray[np.float64]:
+def _noise_of_one(
+    deviations: NDArray[np.float64], most: NDArray[np.float64], shots: Shots
+) -> NDArray[np.float64]:
     """Return the squared deviation of one shot from its class mean, as the others see it, (heads, shots).
 
     Of shot i it is the mean over the other shots that can be held out.
     """
     usable = shots.can_be_held_out
-    own = _deviations(terms)
-    own[:, ~usable] = 0.0
+    own = np.where(usable, deviations, 0.0)
     n_others = usable.sum() - usable
     others = (own.sum(axis=1, keepdims=True) - own) / np.maximum(n_others, 1)
-    return np.asarray(np.minimum(others, terms.most))
+    return np.asarray(np.minimum(others, most))
 
 
 def _most_noise(
