@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,6 +12,8 @@ from savs._labels import Label, key_of
 from savs.evaluation._bootstrap import MetricEstimate, check_bootstrap, percentile_interval, resampled_items
 
 __all__ = ["average_precision", "macro_f1", "recall_at_false_positive_rate"]
+
+Codes = NDArray[np.intp]
 
 
 def macro_f1(
@@ -115,14 +118,10 @@ def average_precision(
     """
     from sklearn.metrics import average_precision_score
 
-    truth, ranks, n_failed = _ranked(positive, scores)
-
-    def of_resample(times: NDArray[np.intp] | None) -> float:
+    def figure(truth: Codes, ranks: Codes, times: Codes | None) -> float:
         return float(average_precision_score(truth, ranks, sample_weight=times))
 
-    check_bootstrap(level, n_resamples)
-    resamples = resampled_items(of_resample, truth, (0, 1), n_resamples=n_resamples, seed=seed)
-    return MetricEstimate(of_resample(None), *percentile_interval(resamples, level), len(truth), n_failed)
+    return _of_ranks(figure, positive, scores, level=level, n_resamples=n_resamples, seed=seed)
 
 
 def recall_at_false_positive_rate(
@@ -167,20 +166,36 @@ def recall_at_false_positive_rate(
 
     if not 0 <= max_rate <= 1:
         raise ValueError(f"max_rate must lie in 0 to 1, got {max_rate}")
-    truth, ranks, n_failed = _ranked(positive, scores)
 
-    def of_resample(times: NDArray[np.intp] | None) -> float:
+    def figure(truth: Codes, ranks: Codes, times: Codes | None) -> float:
         rates, recalls, _ = roc_curve(truth, ranks, sample_weight=times, drop_intermediate=False)
         return float(recalls[rates <= max_rate].max())
 
+    return _of_ranks(figure, positive, scores, level=level, n_resamples=n_resamples, seed=seed)
+
+
+def _of_ranks(
+    figure: Callable[[Codes, Codes, Codes | None], float],
+    positive: ArrayLike,
+    scores: Sequence[float | None] | NDArray[np.float64],
+    *,
+    level: float,
+    n_resamples: int,
+    seed: int,
+) -> MetricEstimate:
+    """Return a figure of truth, ranks of the scores and how often each item counts, with its interval."""
+    truth, ranks, n_failed = _ranked(positive, scores)
     check_bootstrap(level, n_resamples)
-    resamples = resampled_items(of_resample, truth, (0, 1), n_resamples=n_resamples, seed=seed)
-    return MetricEstimate(of_resample(None), *percentile_interval(resamples, level), len(truth), n_failed)
+    resamples = resampled_items(
+        partial(figure, truth, ranks), truth, (0, 1), n_resamples=n_resamples, seed=seed
+    )
+    value = figure(truth, ranks, None)
+    return MetricEstimate(value, *percentile_interval(resamples, level), len(truth), n_failed)
 
 
 def _ranked(
     positive: ArrayLike, scores: Sequence[float | None] | NDArray[np.float64]
-) -> tuple[NDArray[np.intp], NDArray[np.intp], int]:
+) -> tuple[Codes, Codes, int]:
     """Return the truth as 0 and 1, the ranks of the scores (failed ones at the wrong end), their number."""
     truth = np.asarray(positive)
     values = np.array([np.nan if score is None else score for score in scores], dtype=np.float64)
