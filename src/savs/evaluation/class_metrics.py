@@ -1,19 +1,58 @@
-"""Metrics for classes of unequal size, as scikit-learn defines them: macro F1, average precision, recall."""
+"""Metrics for classes of unequal size: F1, average precision, recall, precision, equal error rate."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from savs._labels import Label, key_of
-from savs.evaluation._bootstrap import MetricEstimate, check_bootstrap, percentile_interval, resampled_items
+from savs.evaluation._bootstrap import (
+    MetricEstimate,
+    check_bootstrap,
+    percentile_interval,
+    resampled_items,
+    resampled_means,
+)
 
-__all__ = ["average_precision", "macro_f1", "recall_at_false_positive_rate"]
+__all__ = [
+    "BinaryScores",
+    "average_precision",
+    "binary_scores",
+    "equal_error_rate",
+    "macro_f1",
+    "recall_at_false_positive_rate",
+]
 
 Codes = NDArray[np.intp]
+Floats = NDArray[np.float64]
+
+
+class BinaryScores(NamedTuple):
+    """POPE's five figures of one class, the positive one, against all others.
+
+    Attributes
+    ----------
+    accuracy : MetricEstimate
+        Share of items that are right.
+    precision : MetricEstimate
+        Share of positive answers that are right; 0 if there are none.
+    recall : MetricEstimate
+        Share of positive items that are found.
+    f1 : MetricEstimate
+        Harmonic mean of precision and recall.
+    positive_rate : MetricEstimate
+        Share of items with the positive answer, such as POPE's share of "yes".
+    """
+
+    accuracy: MetricEstimate
+    precision: MetricEstimate
+    recall: MetricEstimate
+    f1: MetricEstimate
+    positive_rate: MetricEstimate
 
 
 def macro_f1(
@@ -79,6 +118,77 @@ def macro_f1(
     resamples = resampled_items(of_resample, truth, (), n_resamples=n_resamples, seed=seed)
     n_failed = int(np.sum(answers == n_labels))
     return MetricEstimate(float(value), *percentile_interval(resamples, level), len(truth), n_failed)
+
+
+def binary_scores(
+    y_true: Sequence[Label],
+    y_pred: Sequence[Label | None],
+    positive: Label,
+    *,
+    level: float = 0.95,
+    n_resamples: int = 2000,
+    seed: int = 0,
+) -> BinaryScores:
+    """Return accuracy, precision, recall and F1 of one class, and how often it is the answer.
+
+    As POPE reports them (Li et al., EMNLP 2023), with "yes" as the positive class.
+
+    Parameters
+    ----------
+    y_true : sequence of label, length n_items
+        True labels.
+    y_pred : sequence of label or None, length n_items
+        Answers. None for an item that failed: it is wrong, and not a positive answer.
+    positive : label
+        The class that precision, recall and F1 are about.
+    level : float, default=0.95
+        Coverage of the intervals.
+    n_resamples, seed : int
+        Number and seed of the resamples of items. A figure without items or answers in a resample is 0 there.
+
+    Raises
+    ------
+    ValueError
+        If there are no items, the lengths differ, or no item is of the positive class.
+
+    Examples
+    --------
+    >>> found = binary_scores(["yes", "yes", "no", "no"], ["yes", "no", "no", "no"], "yes")
+    >>> found.accuracy.value, found.precision.value, found.recall.value, found.positive_rate.value
+    (0.75, 1.0, 0.5, 0.25)
+    """
+    check_bootstrap(level, n_resamples)
+    if len(y_true) != len(y_pred):
+        raise ValueError(f"{len(y_true)} true labels, but {len(y_pred)} predictions")
+    there = np.array([key_of(label) == key_of(positive) for label in y_true], dtype=bool)
+    if not there.any():
+        raise ValueError(f"no item is of the positive class {positive!r}")
+    said = np.array([label is not None and key_of(label) == key_of(positive) for label in y_pred])
+    correct = [
+        answer is not None and key_of(answer) == key_of(true)
+        for true, answer in zip(y_true, y_pred, strict=True)
+    ]
+    of_items = np.column_stack([correct, said & there, said, there]).astype(np.float64)
+    resamples = _binary_figures(resampled_means(of_items, n_resamples, np.random.default_rng(seed)))
+    n_failed = sum(answer is None for answer in y_pred)
+    return BinaryScores(
+        *(
+            MetricEstimate(float(value), *percentile_interval(figures, level), len(there), n_failed)
+            for value, figures in zip(_binary_figures(of_items.mean(axis=0)), resamples.T, strict=True)
+        )
+    )
+
+
+def _binary_figures(shares: Floats) -> Floats:
+    """Return the figures, on the last axis, from shares of items: right, hits, answered and true positives."""
+    right, hits, said, there = np.moveaxis(shares, -1, 0)
+
+    def ratio(part: Floats, whole: Floats) -> Floats:
+        return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+
+    return np.stack(
+        [right, ratio(hits, said), ratio(hits, there), ratio(2 * hits, said + there), said], axis=-1
+    )
 
 
 def average_precision(
@@ -170,6 +280,57 @@ def recall_at_false_positive_rate(
     def figure(truth: Codes, ranks: Codes, times: Codes | None) -> float:
         rates, recalls, _ = roc_curve(truth, ranks, sample_weight=times, drop_intermediate=False)
         return float(recalls[rates <= max_rate].max())
+
+    return _of_ranks(figure, positive, scores, level=level, n_resamples=n_resamples, seed=seed)
+
+
+def equal_error_rate(
+    positive: ArrayLike,
+    scores: Sequence[float | None] | NDArray[np.float64],
+    *,
+    level: float = 0.95,
+    n_resamples: int = 2000,
+    seed: int = 0,
+) -> MetricEstimate:
+    """Return the rate at which as many positives are missed as negatives are taken for positive.
+
+    The usual figure of spoofing detection (ASVspoof); smaller is better, and 0.5 is chance. Both rates are
+    those of the thresholds of `sklearn.metrics.roc_curve`, with straight lines between them, so the figure
+    stays the same when the classes and the signs of the scores are swapped.
+
+    Parameters
+    ----------
+    positive : array-like of bool, shape (n_items,)
+        Whether each item is of the positive class, such as "spoof".
+    scores : sequence of float or None, length n_items
+        Such as the probability of the positive class; only the order matters. None or NaN for an item that
+        failed: it stands where it does most harm, a positive item last and a negative one first.
+    level : float, default=0.95
+        Coverage of the interval.
+    n_resamples, seed : int
+        Number and seed of the resamples of items. A resample without an item of either class is drawn again.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ, or there is no item of one of the two classes.
+
+    Examples
+    --------
+    >>> equal_error_rate([True, True, False, False], [0.9, 0.4, 0.5, 0.1]).value
+    0.5
+    >>> equal_error_rate([True, True, False, False], [0.9, 0.6, 0.5, 0.1]).value
+    0.0
+    """
+    from sklearn.metrics import roc_curve
+
+    def figure(truth: Codes, ranks: Codes, times: Codes | None) -> float:
+        alarms, recalls, _ = roc_curve(truth, ranks, sample_weight=times, drop_intermediate=False)
+        # From -1, with nothing taken for positive, to 1; never falls.
+        gap = alarms - (1 - recalls)
+        after = int(np.argmax(gap >= 0))
+        share = -gap[after - 1] / (gap[after] - gap[after - 1])
+        return float(alarms[after - 1] + share * (alarms[after] - alarms[after - 1]))
 
     return _of_ranks(figure, positive, scores, level=level, n_resamples=n_resamples, seed=seed)
 
