@@ -180,7 +180,7 @@ def binary_scores(
 
 
 def _binary_figures(shares: Floats) -> Floats:
-    """Return the figures, on the last axis, from shares of items: right, hits, answered and true positives."""
+    """Return the figures, last axis, from shares of items: right, hits, positive answers and items."""
     right, hits, said, there = np.moveaxis(shares, -1, 0)
 
     def ratio(part: Floats, whole: Floats) -> Floats:

@@ -1,6 +1,4 @@
-"""Metrics of items that belong together: NaturalBench's groups, SugarCrepe's pairs, BLINK's splits,
-HallusionBench's questions and figures.
-"""
+"""Metrics of items that belong together: groups, pairs, splits, and questions with their figures."""
 
 from __future__ import annotations
 
