@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from savs._registry import Registry
 from savs.tasks.eurosat import EUROSAT
+from savs.tasks.image_sets import image_set_tasks
 from savs.tasks.mhalubench import MHALUBENCH
 from savs.tasks.naturalbench import NATURALBENCH_RETRIEVAL
 from savs.tasks.pets import PETS
@@ -71,5 +72,6 @@ for _task in (
     SUGARCREPE,
     VIZWIZ,
     VLGUARD,
+    *image_set_tasks(),
 ):
     register_task(_task)
