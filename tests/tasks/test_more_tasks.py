@@ -16,7 +16,7 @@ from PIL import Image as PILImage
 from savs.backbones import PromptTemplate
 from savs.errors import DataError
 from savs.evaluation import binary_scores, equal_error_rate
-from savs.tasks import get_task, score_task, vlmevalkit
+from savs.tasks import get_task, list_tasks, score_task, vlmevalkit
 
 
 def encoded(number):
@@ -344,3 +344,16 @@ def test__spoofing__lists_of_calm__two_classes_and_equal_error_rate(name, tmp_pa
 def test__load__task_without_a_copy_on_the_hub__asks_for_a_file():
     with pytest.raises(DataError, match="esc50: no copy on the hub is known; name a file of it"):
         get_task("esc50").load()
+
+
+def test__registry__all_names_and_aliases__each_of_one_task():
+    names = list_tasks()
+    aliases = [alias for name in names for alias in get_task(name).aliases]
+    assert len({*names, *aliases}) == len(names) + len(aliases)
+
+
+@pytest.mark.parametrize(
+    "name", ["MMBench_DEV_EN", "POPE", "HallusionBench", "MME", "AMBER", "pope_full", "hallusion_bench_image"]
+)
+def test__registry__names_of_other_programs__find_a_task(name):
+    assert name in get_task(name).aliases
