@@ -256,7 +256,9 @@ class Measured:
             "all_heads": lambda: nearest_mean(
                 split_heads(self._features[0], self._backbone.layout.n_heads), labels
             ),
-            "logistic_probe": lambda: logistic_probe(np.hstack(self._features), labels),
+            "logistic_probe": lambda: logistic_probe(
+                np.hstack([part for part in self._features if part is not None]), labels
+            ),
             "embedding_centroid": lambda: nearest_mean(self._embeddings, labels),
             "embedding_logistic": lambda: logistic_regression(self._embeddings, labels),
             "tf_idf": lambda: tf_idf([text.text for text in self._texts], labels),
