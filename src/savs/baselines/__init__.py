@@ -1,5 +1,6 @@
 """What SAVs is compared with: simple rules, probes, other encoders, and the model's own answer."""
 
+from savs.baselines.controls import metadata, pixels, tf_idf
 from savs.baselines.on_features import (
     BaselineResult,
     all_heads,
@@ -21,8 +22,11 @@ __all__ = [
     "last_layer",
     "logistic_probe",
     "majority_class",
+    "metadata",
     "option_likelihood",
     "parse_answer",
+    "pixels",
     "ridge_probe",
+    "tf_idf",
     "zero_shot",
 ]
