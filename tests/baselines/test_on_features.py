@@ -1,4 +1,4 @@
-"""All heads, nearest shots and linear probes, against plain loops and scikit-learn on the rows as they are."""
+"""All heads, nearest shots and linear probes, against plain loops and scikit-learn on whole rows."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 """What SAVs is compared with: simple rules, probes, other encoders, and the model's own answer."""
 
+from savs.baselines.controls import metadata, pixels, tf_idf
 from savs.baselines.in_context import in_context
 from savs.baselines.on_features import (
     BaselineResult,
@@ -23,8 +24,11 @@ __all__ = [
     "last_layer",
     "logistic_probe",
     "majority_class",
+    "metadata",
     "option_likelihood",
     "parse_answer",
+    "pixels",
     "ridge_probe",
+    "tf_idf",
     "zero_shot",
 ]
