@@ -13,6 +13,9 @@ import pandas as pd
 import pytest
 from PIL import Image as PILImage
 
+from savs import SAVModel
+from savs.backbones import FakeBackbone
+from savs.classifiers import SAVClassifier
 from savs.data import DataWarning, ErrorLedger, read_examples
 from savs.errors import DataError, ItemError
 
@@ -217,3 +220,38 @@ def test__read_examples__test_part_without_answers__no_labels(tmp_path):
     assert read_examples(source)[0].label is None
     with pytest.raises(DataError):
         read_examples(source, require_labels=True)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test__read_examples__file_of_windows__same_rows(end, mark, tmp_path):
+    path = tmp_path / "set.tsv"
+    lines = [f"{mark}index\timage\tquestion\tanswer", f'1\t{encoded((1, 1, 1))}\t"Is ""it""?"\tYes', ""]
+    path.write_bytes(end.join(lines).encode())
+    (example,) = read_examples(f"vlmevalkit://{path}")
+    assert (example.id, example.text, example.label) == ("1", 'Is "it"?', "Yes")
+
+
+@pytest.mark.parametrize("cell", ["[" * 5000 + "]" * 5000, "[a]+[b]", "['C:\\dir\\x.png']", "[1, {}]"])
+def test__read_examples__strange_list_of_names__no_crash(cell, tmp_path):
+    source = table(
+        tmp_path / "set.tsv",
+        ["index", "image", "image_path", "question", "answer"],
+        ["1", encoded((1, 1, 1)), cell, "Is it?", "Yes"],
+    )
+    (example,) = read_examples(source)
+    assert len(example.images) == 1
+
+
+@pytest.mark.parametrize("text", ["", "index\tquestion\n"])
+def test__read_examples__empty_table__one_line(text, tmp_path):
+    (tmp_path / "set.tsv").write_text(text)
+    with pytest.raises(DataError, match=r"set\.tsv(: this is no table| holds 0 examples)"):
+        read_examples(f"vlmevalkit://{tmp_path}/set.tsv")
+
+
+def test__fit__table__through_the_model(tmp_path):
+    rows = [[str(row), encoded((9 * row, 99 * row % 256, 0)), "Is it?", "YN"[row % 2]] for row in range(8)]
+    source = table(tmp_path / "set.tsv", ["index", "image", "question", "answer"], *rows)
+    model = SAVModel(FakeBackbone(), method=SAVClassifier(n_heads=4)).fit(read_examples(source))
+    assert set(model.predict(read_examples(source))) == {"Y", "N"}

@@ -158,7 +158,9 @@ def _listed(cell: str) -> Sequence[str]:
     """Return the texts of a cell that holds one, or a list as Python or JSON writes it."""
     if cell.startswith("[") and cell.endswith("]"):
         try:
-            found = ast.literal_eval(cell)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of backslashes in names
+                found = ast.literal_eval(cell)
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             return [cell]
         return [str(text) for text in found]
