@@ -154,26 +154,29 @@ def _matrix(found: Experiment, title: str, over: str) -> Figure:
             one = cells.get((name, target))
             if one is not None and one["mean"] is not None:
                 means[row, column] = 100 * one["mean"]
-    axes.imshow(means, cmap="Blues", vmin=0, vmax=110, aspect="auto")
+    low, high = (0.0, 100.0) if np.isnan(means).all() else (np.nanmin(means), np.nanmax(means))
+    # The lowest one stays visible, and dark enough are only cells with white figures.
+    axes.imshow(means, cmap="Blues", vmin=low - 20, vmax=high + 15, aspect="auto")
+    dark = low - 20 + 0.6 * (high - low + 35)
     for row, name in enumerate(names):
         for column, target in enumerate(targets):
-            _cell(axes, row, column, cells.get((name, target)), own=name == f"heads of {target}")
+            _cell(axes, row, column, cells.get((name, target)), dark, own=name == f"heads of {target}")
     axes.set_xticks(range(len(targets)), targets)
     axes.set_yticks(range(len(names)), names)
     axes.spines[:].set_visible(False)
-    _titles(axes, title, _with_shots(found, over).replace("95 % intervals", "± half the 95 % interval"))
+    _titles(axes, title, _with_shots(found, over).replace("95 % intervals", "± half of the 95 % interval"))
     axes.set_xlabel(f"{found.x_name} (bold: heads that the dataset chose itself)")
     return figure
 
 
-def _cell(axes: Axes, row: int, column: int, one: dict[str, Any] | None, *, own: bool) -> None:
+def _cell(axes: Axes, row: int, column: int, one: dict[str, Any] | None, dark: float, *, own: bool) -> None:
     if one is None or one["mean"] is None:
         axes.text(column, row, "-", ha="center", va="center", color=GRAY)
         return
     text = f"{100 * one['mean']:.1f}"
     if one["low"] is not None:
         text += f" ± {50 * (one['high'] - one['low']):.1f}"
-    color = "white" if one["mean"] > 0.65 else INK
+    color = "white" if 100 * one["mean"] > dark else INK
     axes.text(
         column, row, text, ha="center", va="center", color=color, fontweight="bold" if own else "normal"
     )

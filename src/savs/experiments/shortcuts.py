@@ -230,8 +230,8 @@ def shortcut_audit(
 
     References
     ----------
-    Gururangan et al., "Annotation Artifacts in Natural Language Inference Data", arXiv 1803.02324 (classifiers
-    trained and tested on a part of the input).
+    Gururangan et al., "Annotation Artifacts in Natural Language Inference Data", arXiv 1803.02324:
+    classifiers trained and tested on a part of the input.
     """
     check_methods([method])
     n_shots = default_shots(examples, [SHOTS], fixed_test=bool(test))[-1] if shots is None else shots
