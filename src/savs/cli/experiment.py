@@ -569,8 +569,8 @@ def shortcuts(setup: _Setup, /, prompt: str | None, method: str, shots: int | No
 
     DATA is read like the data of savs fit. Controls: images gray and audio silent; no images, videos and
     audio at all; labels of the shots shuffled; the options A, B, ... of the prompt in another order; size,
-    format and length of the prompt alone. A control that cannot be applied is reported with the reason. One that
-    is clearly above the most frequent class shows a shortcut in the data.
+    format and length of the prompt alone. A control that cannot be applied is reported with the reason. One
+    that is clearly above the most frequent class shows a shortcut in the data.
     """
     from savs.experiments.reading import check_methods
     from savs.experiments.shortcuts import shortcut_audit
