@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import reduce, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -25,6 +26,7 @@ from savs.cli._output import percent, percents, print_json, show, table
 from savs.cli._prompt_options import one_prompt_option
 from savs.cli._results import report_counts
 from savs.cli._session import ITEM_ERRORS, Session, pass_session, remark
+from savs.errors import SAVsError
 
 if TYPE_CHECKING:
     from savs.backbones import Backbone
@@ -103,18 +105,14 @@ class _Setup:
             asked = [prompt] if apply_prompt and prompt is not None else []
             sets.append(read_labeled(source, self.test, asked, self.reading, left))
             left = errors_left(left, sets[-1].errors)
-        try:
+        with _wrong_usage():
             check(sets)
-        except ValueError as error:
-            raise click.UsageError(str(error)) from None
         store = self.loading.pop("store", None)
         backbone = load_backbone(self.backbone, progress=self.session.progress, **self.loading)
         backbone = backbone if store is None else with_store(backbone, store)
         common = {"draws": self.draws, "seed": self.seed, "max_errors": left}
-        try:
+        with _wrong_usage():
             found = work(backbone, sets, {**common, "progress": self.session.progress})
-        except ValueError as error:
-            raise click.UsageError(str(error)) from None
         found.errors[:0] = [error for one in sets for error in one.errors]
         files = found.write(self.output, plot_format=self.plot_format)
         counts = report_counts(backbone.total if isinstance(backbone, StoredBackbone) else None, self.session)
@@ -130,6 +128,17 @@ class _Setup:
         else:
             _show(found, files, self.session)
         return ITEM_ERRORS if found.errors else 0
+
+
+@contextmanager
+def _wrong_usage() -> Iterator[None]:
+    """Report a value that is out of range as wrong usage; errors of savs, such as of data, stay."""
+    try:
+        yield
+    except SAVsError:
+        raise
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
 
 
 def _check_folder(output: Path, sources: Sequence[Path | str]) -> None:
