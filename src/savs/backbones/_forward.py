@@ -51,11 +51,11 @@ def frozen(model: nn.Module) -> Iterator[Callable[[], None]]:
         If this thread is in such a block of this model already, as in one of its hooks: the hooks of the pass
         that waits would read this one's examples.
     """
-    with _lock_of(model), _once_at_a_time(model):
-        before = [(module, *_snapshot(module)) for module in model.modules()]
+    with lock_of(model), _once_at_a_time(model):
+        before = [(module, *snapshot(module)) for module in model.modules()]
 
         def forget() -> None:
-            _restore_all(before)
+            restore_all(before)
             _make_ready(model)
 
         try:
@@ -63,10 +63,10 @@ def frozen(model: nn.Module) -> Iterator[Callable[[], None]]:
             with torch.no_grad(), uncompiled(model):
                 yield forget
         finally:
-            _restore_all(before)
+            restore_all(before)
 
 
-def _lock_of(model: nn.Module) -> threading.RLock:
+def lock_of(model: nn.Module) -> threading.RLock:
     with _NEW_LOCK:
         return _LOCKS.setdefault(model, threading.RLock())
 
@@ -100,12 +100,12 @@ def uncompiled(model: nn.Module) -> Iterator[None]:
         yield
 
 
-def _restore_all(before: list[tuple[nn.Module, dict[str, Any], _Registries]]) -> None:
+def restore_all(before: list[tuple[nn.Module, dict[str, Any], _Registries]]) -> None:
     for module, attributes, registries in before:
         _restore(module, attributes, registries)
 
 
-def _snapshot(module: nn.Module) -> tuple[dict[str, Any], _Registries]:
+def snapshot(module: nn.Module) -> tuple[dict[str, Any], _Registries]:
     """Return a module's attributes, and its dictionaries (hooks, buffers, children) each with a copy."""
     attributes = dict(vars(module))
     # Most registries are empty: one shared empty copy makes this five times faster.

@@ -111,7 +111,7 @@ class OptionReading:
         dropped = torch.tensor([one.n_dropped for one in tokens])
         places = last_real_tokens(batch.attention_mask) - dropped
         wanted = torch.stack([one.table[:1] for one in tokens])
-        return self._log_proba(batch.inputs, places[:, None], wanted)[:, 0]
+        return self.log_proba(batch.inputs, places[:, None], wanted)[:, 0]
 
     def read_shared(self, shared: SharedBatch) -> list[Sums]:
         """Return the row of one prompt, whose options are read on top of it."""
@@ -136,7 +136,7 @@ class OptionReading:
             n_places = mask.shape[1]
             places = torch.arange(n_places).expand(mask.shape)
             wanted = tokens.table[:n_places].expand(len(chunk), -1, -1)
-            logs.extend(self._log_proba(inputs, places, wanted))
+            logs.extend(self.log_proba(inputs, places, wanted))
         return np.array(
             [
                 float(logs[row][:count, option].sum())
@@ -174,7 +174,7 @@ class OptionReading:
         ends = last_real_tokens(batch.attention_mask)
         places = (ends - counts)[:, None] + torch.arange(len(tokens.table))
         wanted = tokens.table.T[batch.indices][:, :, None]
-        return self._log_proba(batch.inputs, places.minimum(ends[:, None]), wanted)[:, :, 0]
+        return self.log_proba(batch.inputs, places.minimum(ends[:, None]), wanted)[:, :, 0]
 
     def _check_causal(self, item: Item, first: torch.Tensor) -> None:
         """Refuse a model in which a prompt sees what follows it: what it says of an option it has seen.
@@ -213,7 +213,7 @@ class OptionReading:
             code="activation_not_finite",
         )
 
-    def _log_proba(
+    def log_proba(
         self, inputs: Mapping[str, Any], places: torch.Tensor, wanted: torch.Tensor
     ) -> torch.Tensor:
         """Return log probabilities of some next tokens at some places.
