@@ -8,6 +8,7 @@ from savs.baselines.image_text import (
     clip_tip_adapter,
     clip_zero_shot,
 )
+from savs.baselines.in_context import in_context
 from savs.baselines.on_features import (
     BaselineResult,
     all_heads,
@@ -34,6 +35,7 @@ __all__ = [
     "content_free_example",
     "embedding_centroid",
     "embedding_logistic",
+    "in_context",
     "knn",
     "last_layer",
     "logistic_probe",
