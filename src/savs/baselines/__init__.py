@@ -1,6 +1,13 @@
 """What SAVs is compared with: simple rules, probes, other encoders, and the model's own answer."""
 
 from savs.baselines.controls import metadata, pixels, tf_idf
+from savs.baselines.image_text import (
+    ImageTextModel,
+    clip_gda,
+    clip_probe,
+    clip_tip_adapter,
+    clip_zero_shot,
+)
 from savs.baselines.in_context import in_context
 from savs.baselines.on_features import (
     BaselineResult,
@@ -12,13 +19,22 @@ from savs.baselines.on_features import (
     ridge_probe,
 )
 from savs.baselines.option_likelihood import content_free_example, option_likelihood
+from savs.baselines.text_embedding import EmbeddingModel, embedding_centroid, embedding_logistic, setfit
 from savs.baselines.zero_shot import answer_prompt, parse_answer, zero_shot
 
 __all__ = [
     "BaselineResult",
+    "EmbeddingModel",
+    "ImageTextModel",
     "all_heads",
     "answer_prompt",
+    "clip_gda",
+    "clip_probe",
+    "clip_tip_adapter",
+    "clip_zero_shot",
     "content_free_example",
+    "embedding_centroid",
+    "embedding_logistic",
     "in_context",
     "knn",
     "last_layer",
@@ -29,6 +45,7 @@ __all__ = [
     "parse_answer",
     "pixels",
     "ridge_probe",
+    "setfit",
     "tf_idf",
     "zero_shot",
 ]
