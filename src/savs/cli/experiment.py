@@ -580,8 +580,8 @@ def noise(setup: _Setup, /, prompt: str | None, methods: str | None, levels: str
 def shortcuts(setup: _Setup, /, prompt: str | None, method: str, shots: int | None) -> int:
     """Measure the accuracy that is left where what a classifier should look at is taken away.
 
-    DATA is read like the data of savs fit. Controls: images gray and audio silent; no images, videos and
-    audio at all; labels of the shots shuffled; the options A, B, ... of the prompt in another order; size,
+    DATA is read like the data of savs fit. Controls: images and videos gray, audio silent; none of
+    them at all; labels of the shots shuffled; the options A, B, ... of the prompt in another order; size,
     format and length of the prompt alone. A control that cannot be applied is reported with the reason. One
     that is clearly above the most frequent class shows a shortcut in the data.
     """
