@@ -306,11 +306,15 @@ _SHOTS = click.option(
 )
 
 
-def _methods_option(default: str) -> Callable[[Any], Any]:
+_BASELINES = "majority, last_layer, all_heads, knn, ridge_probe and logistic_probe"
+
+
+def _methods_option(default: str, *, baselines: bool = True) -> Callable[[Any], Any]:
+    also = f", and the baselines {_BASELINES}" if baselines else ""
     return click.option(
         "--methods",
         metavar="A,B,...",
-        help=f"Methods of docs/methods.md or installed packages [default: {default}].",
+        help=f"Methods of docs/methods.md or installed packages{also} [default: {default}].",
     )
 
 
@@ -385,7 +389,7 @@ def shots(setup: _Setup, /, prompt: str | None, methods: str | None, shots: str 
 )
 @_common(
     _ONE_PROMPT,
-    _methods_option("sav, calm, hec_v, nearest_shot"),
+    _methods_option("sav, calm, hec_v, nearest_shot", baselines=False),
     click.option(
         "--heads", metavar="N,...", help="Numbers of heads [default: 1,2,5,10,20,40,80,... and all]."
     ),
@@ -569,15 +573,15 @@ def noise(setup: _Setup, /, prompt: str | None, methods: str | None, levels: str
         default="sav",
         show_default=True,
         metavar="NAME",
-        help="A method of docs/methods.md or an installed package.",
+        help=f"A method of docs/methods.md or an installed package, or one of the baselines {_BASELINES}.",
     ),
     _SHOTS,
 )
 def shortcuts(setup: _Setup, /, prompt: str | None, method: str, shots: int | None) -> int:
     """Measure the accuracy that is left where what a classifier should look at is taken away.
 
-    DATA is read like the data of savs fit. Controls: images gray and audio silent; no images, videos and
-    audio at all; labels of the shots shuffled; the options A, B, ... of the prompt in another order; size,
+    DATA is read like the data of savs fit. Controls: images and videos gray, audio silent; none of
+    them at all; labels of the shots shuffled; the options A, B, ... of the prompt in another order; size,
     format and length of the prompt alone. A control that cannot be applied is reported with the reason. One
     that is clearly above the most frequent class shows a shortcut in the data.
     """
