@@ -26,6 +26,7 @@ _NEEDS = {
     "sentence_transformers": _Need("text embeddings need sentence-transformers", "embeddings"),
     "setfit": _Need("SetFit needs the package setfit", "setfit"),
     "gguf": _Need("GGUF files need the package gguf", "gguf"),
+    "peft": _Need("training adapters needs peft", "lora"),
 }
 
 
@@ -36,7 +37,7 @@ def import_optional(module: str) -> Any:
     ----------
     module : str
         ``"av"``, ``"soundfile"``, ``"soxr"``, ``"pillow_heif"``, ``"matplotlib"``, ``"gguf"``,
-        ``"sentence_transformers"`` or ``"setfit"``.
+        ``"peft"``, ``"sentence_transformers"`` or ``"setfit"``.
 
     Raises
     ------

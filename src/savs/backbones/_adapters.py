@@ -159,7 +159,12 @@ class AnswerLikelihood:
         found: dict[int, torch.Tensor] = {}
         with frozen(backbone.model) as forget, torch.set_grad_enabled(gradients):
             reading = OptionReading(
-                backbone.model, self._encoder, {}, backbone._size, forget, accept_faults=backbone.accept_faults
+                backbone.model,
+                self._encoder,
+                {},
+                backbone._size,
+                forget,
+                accept_faults=backbone.accept_faults,
             )
             batches, errors = self._encoder.encoder.encode([self._wholes[place] for place in places])
             if errors:

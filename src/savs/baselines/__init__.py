@@ -9,6 +9,7 @@ from savs.baselines.image_text import (
     clip_zero_shot,
 )
 from savs.baselines.in_context import in_context
+from savs.baselines.lora import lora
 from savs.baselines.on_features import (
     BaselineResult,
     all_heads,
@@ -39,6 +40,7 @@ __all__ = [
     "knn",
     "last_layer",
     "logistic_probe",
+    "lora",
     "majority_class",
     "metadata",
     "option_likelihood",

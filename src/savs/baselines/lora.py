@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +13,11 @@ from savs._labels import key_of
 from savs.backbones import Backbone
 from savs.baselines.on_features import BaselineResult
 from savs.baselines.option_likelihood import option_likelihood
-from savs.baselines.zero_shot import zero_shot
 from savs.data import Example, Label
 from savs.errors import BackboneError, DataError
 from savs.model._class_names import option_texts
 
-__all__ = ["Reading", "lora"]
-
-Reading = Literal["likelihood", "generation"]
-"""How the adapted model answers: the likeliest class name, or generated words."""
+__all__ = ["lora"]
 
 
 def lora(
@@ -37,8 +33,6 @@ def lora(
     batch_size: int = 8,
     max_epochs: int = 20,
     patience: int = 3,
-    reading: Reading = "likelihood",
-    max_new_tokens: int = 16,
 ) -> BaselineResult:
     """Train adapters on the shots, answer the queries with them, and take them away again.
 
@@ -67,16 +61,11 @@ def lora(
         Of AdamW.
     batch_size, max_epochs, patience : int
         Of the training.
-    reading : {"likelihood", "generation"}, default="likelihood"
-        The likelihood of the class names leaves no answer unparsed; generation is what an assistant would
-        say.
-    max_new_tokens : int, default=16
-        Longest generated answer.
 
     Returns
     -------
     BaselineResult
-        With `proba` for ``reading="likelihood"``, with `answers` for ``"generation"``.
+        With `proba`, from the likelihood of the class names, so that no answer is left unparsed.
 
     Raises
     ------
@@ -89,15 +78,13 @@ def lora(
     MissingDependencyError
         If peft is not installed (``savs[lora]``).
     ValueError
-        If there is no such `reading`, or a number is below 1.
+        If a number is below 1.
 
     References
     ----------
     Hu et al., "LoRA", arXiv 2106.09685; adapters beside all linear maps: Dettmers et al., "QLoRA", arXiv
     2305.14314.
     """
-    if reading not in get_args(Reading):
-        raise ValueError(f"reading is one of {', '.join(get_args(Reading))}, got {reading!r}")
     if min(rank, batch_size, max_epochs, patience) < 1:
         raise ValueError("rank, batch_size, max_epochs and patience must be at least 1")
     answers = _checked_answers(shots, classes)
@@ -106,7 +93,7 @@ def lora(
 
     rng = np.random.default_rng(seed)
     with _seeded(seed), adapted(model, rank, alpha) as parameters:
-        likelihood = AnswerLikelihood(model, shots, answers, option_texts(classes))
+        likelihood = AnswerLikelihood(model, shots, answers.tolist(), option_texts(classes))
         trained, held_out = _hold_out(answers, rng)
         _train(
             likelihood,
@@ -119,9 +106,6 @@ def lora(
             max_epochs=max_epochs,
             patience=patience,
         )
-        if reading == "generation":
-            found = zero_shot(model, queries, classes, max_new_tokens=max_new_tokens)
-            return BaselineResult("lora", found.labels, found.answers)
         said = option_likelihood(model, queries, classes)
         return BaselineResult("lora", said.labels, [], said.proba, list(classes))
 

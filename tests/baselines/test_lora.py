@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+import torch
+
+from savs.backbones import load_backbone
+from savs.backbones._adapters import AnswerLikelihood, adapted
+from savs.backbones.fake import FakeBackbone
+from savs.baselines import lora, option_likelihood
+from savs.cache import with_store
+from savs.data import as_examples
+from savs.errors import BackboneError, DataError
+
+CLASSES = ["zig", "zag"]
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    return load_backbone("tiny")
+
+
+def examples(n, seed=0):
+    """Dark and bright squares under names that say nothing."""
+    rng = np.random.default_rng(seed)
+    images = [
+        np.full((32, 32, 3), 40 + 170 * (place % 2), np.uint8)
+        + rng.integers(0, 30, (32, 32, 3), dtype=np.uint8)
+        for place in range(n)
+    ]
+    pairs = [(image, "Which word belongs to this picture?") for image in images]
+    return as_examples(pairs, [CLASSES[place % 2] for place in range(n)])
+
+
+def looks(model):
+    """Return what a caller could see of a model: weights, modules, flags, hooks, random state."""
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(name.encode() + tensor.numpy().tobytes())
+    modules = [(name, id(module), type(module), module.training) for name, module in model.named_modules()]
+    flags = [(name, id(one), one.requires_grad, one.grad) for name, one in model.named_parameters()]
+    hooks = [len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules()]
+    attributes = [sorted(vars(module)) for module in model.modules()]
+    return digest.hexdigest(), modules, flags, hooks, attributes
+
+
+@pytest.mark.slow
+def test__lora__words_without_meaning__learned_from_shots_and_model_as_before(backbone):
+    before, state = looks(backbone.model), torch.random.get_rng_state()
+    fingerprint = dict(backbone.fingerprint)
+    shots, queries = examples(16), examples(10, seed=1)
+    truth = [query.label for query in queries]
+    untrained = option_likelihood(backbone, queries, CLASSES).labels
+    found = lora(backbone, shots, queries, CLASSES, learning_rate=5e-3, max_epochs=12, patience=5)
+    assert sum(one == true for one, true in zip(untrained, truth, strict=True)) <= 6
+    assert found.labels == truth
+    assert found.proba.shape == (10, 2)
+    np.testing.assert_allclose(found.proba.sum(1), 1)
+    assert [CLASSES[place] for place in found.proba.argmax(1)] == found.labels
+    assert looks(backbone.model) == before
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert dict(backbone.fingerprint) == fingerprint
+    assert option_likelihood(backbone, queries, CLASSES).labels == untrained
+
+
+@pytest.mark.slow
+def test__lora__same_seed__same_answers_with_or_without_store(backbone, tmp_path):
+    shots, queries = examples(4), examples(4, seed=1)
+    one = lora(backbone, shots, queries, CLASSES, max_epochs=2, seed=5)
+    same = lora(with_store(backbone, tmp_path / "store"), shots, queries, CLASSES, max_epochs=2, seed=5)
+    other = lora(backbone, shots, queries, CLASSES, max_epochs=2, seed=6)
+    np.testing.assert_array_equal(one.proba, same.proba)
+    assert not np.array_equal(one.proba, other.proba)
+
+
+def test__lora__one_shot_of_a_class__nothing_held_out(backbone):
+    found = lora(backbone, examples(3), examples(2, seed=1), CLASSES, max_epochs=1)
+    assert len(found.labels) == 2
+
+
+def test__adapted__error_inside__model_as_before(backbone):
+    before = looks(backbone.model)
+    with pytest.raises(RuntimeError, match="stop"), adapted(backbone, 2, 4.0) as parameters:  # noqa: PT012
+        assert len(parameters) == 2 * 7 * 8  # two matrices beside each of seven maps in each of eight layers
+        assert all(parameter.requires_grad for parameter in parameters)
+        assert sum(parameter.requires_grad for parameter in backbone.model.parameters()) == len(parameters)
+        raise RuntimeError("stop")
+    assert looks(backbone.model) == before
+
+
+def test__adapted__not_trained__changes_nothing(backbone):
+    queries = examples(3)
+    alone = backbone.extract(queries).features
+    with adapted(backbone, 4, 8.0):
+        beside = backbone.extract(queries).features
+    np.testing.assert_allclose(beside, alone, atol=1e-6)
+
+
+def test__answer_likelihood__against_option_likelihood__the_same(backbone):
+    shots = examples(5)
+    answers = [CLASSES.index(shot.label) for shot in shots]
+    found = AnswerLikelihood(backbone, shots, answers, CLASSES)([4, 0, 3])
+    means = backbone.option_log_likelihood(shots, CLASSES).means
+    np.testing.assert_allclose(found.numpy(), [means[row, answers[row]] for row in (4, 0, 3)], rtol=1e-5)
+
+
+def test__answer_likelihood__gradient__that_of_finite_differences(backbone):
+    shots = examples(2)
+    with adapted(backbone, 1, 1.0) as parameters:
+        likelihood = AnswerLikelihood(backbone, shots, [0, 1], CLASSES)
+        grown = next(one for one in parameters if not one.any())  # starts at zero
+        likelihood([0, 1], gradients=True).mean().backward()
+        place = np.unravel_index(int(grown.grad.abs().argmax()), grown.shape)
+        slope, step, values = float(grown.grad[place]), 1e-2, []
+        for sign in (1, -1):
+            with torch.no_grad():
+                grown[place] = sign * step
+            values.append(float(likelihood([0, 1]).mean()))
+    assert (values[0] - values[1]) / (2 * step) == pytest.approx(slope, rel=0.05)
+
+
+def test__lora__what_cannot_be_trained__error(backbone):
+    shots = examples(2)
+    with pytest.raises(BackboneError, match="not a FakeBackbone"):
+        lora(FakeBackbone(), shots, shots, CLASSES)
+    with pytest.raises(DataError, match="at least two classes"):
+        lora(backbone, shots, shots, ["zig"])
+    with pytest.raises(DataError, match="at least one shot"):
+        lora(backbone, [], shots, CLASSES)
+    with pytest.raises(DataError, match="the label of a shot is 'zag', which is none of the classes"):
+        lora(backbone, shots, shots, ["zig", "zog"])
+    with pytest.raises(ValueError, match="must be at least 1"):
+        lora(backbone, shots, shots, CLASSES, rank=0)
