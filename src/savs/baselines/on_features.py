@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -30,11 +30,17 @@ class BaselineResult:
         One per query, in order; None where the answer names no class.
     answers : list of str
         What the model said, for baselines that generate; else empty.
+    proba : ndarray of float64, shape (n_queries, n_classes), or None
+        Probabilities, for baselines that have them; rows sum to 1. Two results are compared without them.
+    classes : list of label or None
+        The classes of the columns of `proba`.
     """
 
     name: str
     labels: list[Label | None]
-    answers: list[str]
+    answers: list[str] = field(default_factory=list)
+    proba: NDArray[np.float64] | None = field(default=None, compare=False)
+    classes: list[Label] | None = field(default=None, compare=False)
 
     @property
     def unparsed(self) -> list[int]:
@@ -70,7 +76,7 @@ def majority_class(labels: ArrayLike, n_queries: int) -> BaselineResult:
     classes, counts = np.unique(np.asarray(label_array(labels)), return_counts=True)
     if not len(classes):
         raise ValueError("the majority class needs at least one label, got 0")
-    return BaselineResult("majority", [classes[counts.argmax()].item()] * n_queries, [])
+    return BaselineResult("majority", [classes[counts.argmax()].item()] * n_queries)
 
 
 # Nearest class mean by cosine on the decoder's last-layer state: SAVs without heads.
@@ -103,4 +109,4 @@ def last_layer(
     ['cat', 'dog']
     """
     classifier = SAVClassifier(n_heads=1).fit(states, labels)
-    return BaselineResult("last_layer", classifier.predict(query_states).tolist(), [])
+    return BaselineResult("last_layer", classifier.predict(query_states).tolist())
