@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -18,7 +18,6 @@ from savs.data import Example, Label
 from savs.data.checks import class_counts
 from savs.errors import DataError, ItemError, SAVsError
 from savs.evaluation.contenders import (
-    BASELINES,
     BaselineModels,
     BaselineSettings,
     Contender,
@@ -33,21 +32,33 @@ from savs.evaluation.contenders import (
     works_without_shots,
 )
 from savs.evaluation.named_baselines import once
-from savs.evaluation.probabilities import score_items
+from savs.evaluation.probabilities import check_probabilities, score_items
 from savs.evaluation.protocol import draw_rows
 from savs.evaluation.results import Comparison, Trial
 from savs.model._class_names import class_prompts, option_texts
 from savs.model._prompts import WithPrompts, checked_prompts, first_prompt, read_side_by_side
 from savs.model._rows import option_columns
 
-__all__ = ["Judge", "check_request", "compare_methods", "read_for_comparison", "tried"]
+__all__ = [
+    "check_request",
+    "compare_methods",
+    "read_for_comparison",
+    "run_contenders",
+    "turn_or_reason",
+]
 
 
 # Running the contenders of a comparison on its draws: what each got right, or why it could not.
 
 
-class Judge:
-    """Runs contenders; models are loaded, and the backbone is asked in words, when a contender first needs it.
+def run_contenders(
+    read: ReadExamples,
+    models: BaselineModels,
+    methods: Sequence[str],
+    splits: Mapping[tuple[int, int], tuple[Rows, Rows]],
+    progress: bool,
+) -> dict[tuple[str, int], list[Trial]]:
+    """Run methods and baselines on all draws; where there are no shots, those that work without any.
 
     Parameters
     ----------
@@ -55,49 +66,49 @@ class Judge:
         What the contenders get.
     models : BaselineModels
         What baselines run besides.
+    methods : sequence of str
+        Names of `savs.evaluation.contenders.known_contenders`.
+    splits : mapping of (int, int) to (ndarray of int, ndarray of int)
+        Rows of the shots and of the test items, by number of shots and draw.
+    progress : bool
+        Show a progress bar on a terminal.
+
+    Returns
+    -------
+    dict of (str, int) to list of Trial
+        The trials by method and number of shots, in the order of the draws.
     """
-
-    def __init__(self, read: ReadExamples, models: BaselineModels) -> None:
-        self._read, self._models = read, models
-
-    def run(
-        self, methods: Sequence[str], splits: dict[tuple[int, int], tuple[Rows, Rows]], progress: bool
-    ) -> dict[tuple[str, int], list[Trial]]:
-        """Run the methods on all draws; where there are no shots, those that work without any.
-
-        Parameters
-        ----------
-        methods : sequence of str
-            Names of `savs.evaluation.contenders.known_contenders`.
-        splits : dict of (int, int) to (ndarray of int, ndarray of int)
-            Rows of the shots and of the test items, by number of shots and draw.
-        progress : bool
-            Show a progress bar on a terminal.
-
-        Returns
-        -------
-        dict of (str, int) to list of Trial
-            The trials by method and number of shots, in the order of the draws.
-        """
-        trials: dict[tuple[str, int], list[Trial]] = {}
-        runs = [(name, draw) for name in methods for draw in splits if draw[0] or works_without_shots(name)]
-        with _bar(len(runs), "fit", progress) as tell:
-            for name, (count, draw) in runs:
-                contender = self._read.contender(name, self._models)
-                trial = _tried(contender, *splits[count, draw], self._read.labels)
-                trials.setdefault((name, count), []).append(trial)
-                tell(1)
-        return trials
+    trials: dict[tuple[str, int], list[Trial]] = {}
+    runs = [(name, draw) for name in methods for draw in splits if draw[0] or works_without_shots(name)]
+    with _bar(len(runs), "fit", progress) as tell:
+        for name, (count, draw) in runs:
+            turn = turn_or_reason(read.contender(name, models), *splits[count, draw])
+            trial = Trial.failed(turn) if isinstance(turn, str) else _judged(turn, read.labels)
+            trials.setdefault((name, count), []).append(trial)
+            tell(1)
+    return trials
 
 
-def _tried(contender: Contender, drawn: Rows, items: Rows, labels: NDArray[Any]) -> Trial:
+def turn_or_reason(contender: Contender, drawn: Rows, items: Rows) -> Turn | str:
+    """Return what a contender answered in one draw, or why it could not use the draw, as one line.
+
+    Parameters
+    ----------
+    contender : Contender
+        From `ReadExamples.contender`.
+    drawn, items : ndarray of int
+        Rows of the shots and of the test items.
+    """
     try:
-        return _judged(contender(drawn, items), labels)
+        turn = contender(drawn, items)
+        if turn.probabilities is not None:
+            check_probabilities(turn.probabilities, len(turn.rows))
     except MemoryError:
-        return Trial.failed("it needs more memory than there is")
+        return "it needs more memory than there is"
     except (SAVsError, ValueError) as error:
         message = error.message if isinstance(error, ItemError) else str(error)
-        return Trial.failed(" ".join(message.split()))
+        return " ".join(message.split())
+    return turn
 
 
 def _judged(turn: Turn, labels: NDArray[Any]) -> Trial:
@@ -207,7 +218,6 @@ def compare_methods(
         examples, test = list(map(prompted, examples)), list(map(prompted, test))
     check_request(examples, methods, shots, fixed_test=bool(test), draws=draws, n_prompts=len(asked))
     classes = sorted(class_counts(examples))
-    given = [*examples, *test]
     read, n_pool, errors = read_for_comparison(
         backbone,
         examples,
@@ -223,7 +233,7 @@ def compare_methods(
     with _bar(len(items), "answer", progress) as tell:
         to_ask = {row: first_prompt(read.examples[row]) for row in items}
         models = BaselineModels(backbone, classes, to_ask, baselines, tell)
-        trials = Judge(read, models).run(methods, splits, progress)
+        trials = run_contenders(read, models, methods, splits, progress)
     return Comparison(
         methods=tuple(methods),
         shots=tuple(shots),

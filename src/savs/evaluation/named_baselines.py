@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -35,12 +35,13 @@ __all__ = [
     "BaselineSettings",
     "Need",
     "ask",
+    "once",
 ]
 
 Found = TypeVar("Found")
 
 Need = Literal["shots", "rows", "states", "examples", "backbone", "image_text_model", "embedding_model"]
-"""What a baseline uses: labeled shots, head vectors, last-layer states, the examples themselves, or a model."""
+"""What a baseline uses: labeled shots, head vectors, last-layer states, the examples, or a model."""
 
 
 # What all baselines of a comparison share: settings, and models that are loaded once.
@@ -96,7 +97,7 @@ class Answers:
 
     by_row: dict[int, Label | None]
     seconds: float
-    said: Mapping[int, str] = MappingProxyType({})
+    said: dict[int, str] = field(default_factory=dict)
 
 
 _ASKED_TOGETHER = 32
@@ -229,7 +230,7 @@ class BaselineModels:
 
 
 class _EmbeddedOnce:
-    """A model around another one, which embeds every example once, whatever baselines and draws ask for it."""
+    """A model around another one, which embeds every example once for all baselines and draws."""
 
     def __init__(self, model: Any, method: str) -> None:
         self._model, self._method = model, method
@@ -418,7 +419,6 @@ def _majority(given: BaselineInput) -> BaselineResult:
     return BaselineResult(
         found.name,
         found.labels,
-        [],
         proba=np.tile(counts / counts.sum(), (len(given.items), 1)),
         classes=given.classes,
     )
