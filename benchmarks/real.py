@@ -14,12 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
 
 from benchmarks.real_texts import TEXT_SETS, TextSet, read_texts
 from savs.backbones import Backbone, PromptTemplate, load_backbone
+from savs.baselines.controls import tf_idf as words_alone
 from savs.cache import with_store
 from savs.data import Example, as_examples
 from savs.evaluation import compare_methods
@@ -172,14 +170,10 @@ def tf_idf(texts: Sequence[Example], shots: int, draw: int) -> float:
     draw : int
         Its number.
     """
-    words = np.array([text.text for text in texts], dtype=object)
-    labels = np.array([text.label for text in texts])
-    drawn, rest = draw_rows(labels.tolist(), shots, (SEED, draw), leave=1)
-    classifier = make_pipeline(
-        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), LogisticRegression(C=10.0, max_iter=1000)
-    )
-    classifier.fit(words[drawn], labels[drawn])
-    return float(np.mean(classifier.predict(words[rest]) == labels[rest]))
+    drawn, rest = draw_rows([text.label for text in texts], shots, (SEED, draw), leave=1)
+    queries = [texts[row] for row in rest]
+    found = words_alone([texts[row] for row in drawn], queries).labels
+    return float(np.mean([label == query.label for label, query in zip(found, queries, strict=True)]))
 
 
 def table(found: dict[str, Any], shots: Sequence[int]) -> str:
