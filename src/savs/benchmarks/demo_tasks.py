@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from savs.data import Example
+from savs.demo import scenes
 from savs.demo import tasks as demo
 from savs.tasks import Task
 
@@ -68,7 +69,7 @@ DEMO_TASKS: Mapping[str, DemoTask] = MappingProxyType(
                 "photographs of deer, ships and trucks",
             ),
             _demo_task(
-                "note", demo.note_task, 3, demo.PROMPT, "two_classes", "a rule over an image and a note"
+                "note", demo.note_task, 3, scenes.PROMPT, "two_classes", "a rule over an image and a note"
             ),
             _demo_task(
                 "shape",

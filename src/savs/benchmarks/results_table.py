@@ -97,7 +97,9 @@ def _row(figure: str, cells: Sequence[Mapping[str, Any]]) -> ResultRow:
         low, high = (done[0]["figures"][figure][name] for name in ("low", "high"))
     first = cells[0]
     return ResultRow(
-        *(first[name] for name in ("task", "protocol", "metric")),
+        first["task"],
+        first["protocol"],
+        first["metric"],
         figure,
         first["method"],
         first["shots"],
@@ -125,7 +127,7 @@ def csv_table(rows: Sequence[ResultRow]) -> str:
 
 
 def markdown_table(rows: Sequence[ResultRow]) -> str:
-    """Return the main figures as Markdown, one table per number of shots: a line per task, a column per method.
+    """Return the main figures as Markdown: a table per number of shots, a line per task, a column per method.
 
     Figures of single splits are left to the CSV file. Numbers are percentages. Published numbers stand on
     lines of their own below those of the same task and protocol, with the name of their backbone.
@@ -155,7 +157,10 @@ def _shots_table(shots: int, rows: Sequence[ResultRow]) -> str:
         published = {name: published_results(task, protocol, figure, name, shots) for name in methods}
         for backbone in dict.fromkeys(one.backbone for found in published.values() for one in found):
             values = {
-                name: f"{one.value}" for name in methods for one in published[name] if one.backbone == backbone
+                name: f"{one.value}"
+                for name in methods
+                for one in published[name]
+                if one.backbone == backbone
             }
             lines.append(_line(f"published, {backbone}", methods, values))
     return "\n".join([*lines, "", *_notes(rows), ""])

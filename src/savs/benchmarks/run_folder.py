@@ -111,9 +111,7 @@ class RunFolder:
             for change in _changes(name, saved.get(name), _plain(configuration[name]))
         ]
         if "backbone" in configuration:
-            then, now = (
-                one["backbone"].get("fingerprint", {}) for one in (saved, _plain(configuration))
-            )
+            then, now = (one["backbone"].get("fingerprint", {}) for one in (saved, _plain(configuration)))
             names = sorted((set(then) | set(now)) - RECORDED_ONLY)
             changes += [f"backbone {name}" for name in differing(then, now, names)]
         if changes:

@@ -396,9 +396,7 @@ def _whole_units(
     return np.array(kept, dtype=np.intp), failed
 
 
-def _limited(
-    task: Task, examples: Sequence[Example], items: Rows, max_test: int | None, seed: int
-) -> Rows:
+def _limited(task: Task, examples: Sequence[Example], items: Rows, max_test: int | None, seed: int) -> Rows:
     if max_test is None or len(items) <= max_test:
         return items
     return items[choose_items(task, [examples[row] for row in items.tolist()], max_test, seed)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from inspect import signature
 from typing import Any
 
 from savs._labels import key_of
@@ -100,10 +99,11 @@ def score_cell(task: Task, judged: JudgedItems, probabilities: ClassProbabilitie
     """
     scores = judged.positive if any(share is not None for share in judged.positive) else None
     # A task without a positive class needs no scores.
-    options = {"scores": scores} if scores is not None and "scores" in signature(score_task).parameters else {}
+    options: dict[str, Any] = {} if scores is None else {"scores": scores}
     found = score_task(task, judged.examples, judged.answers, **options)
     figures = {
-        name: {"value": one.value, "low": one.low, "high": one.high, "n": one.n} for name, one in found.items()
+        name: {"value": one.value, "low": one.low, "high": one.high, "n": one.n}
+        for name, one in found.items()
     }
     truth = [example.label for example in judged.examples if example.label is not None]
     if "accuracy" in figures:

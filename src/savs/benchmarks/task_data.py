@@ -151,7 +151,8 @@ def load_task_data(
     if not pool:
         raise DataError(f"task {task.name}: there are no examples for shots")
     parts = [
-        _limited(task, part, max_test, seed) for part in _parts(task, _prompted(task, pool), _prompted(task, items))
+        _limited(task, part, max_test, seed)
+        for part in _parts(task, _prompted(task, pool), _prompted(task, items))
     ]
     names = [None if one is None else str(one) for one in (source, test)]
     return TaskData(task, parts, *names)

@@ -347,7 +347,13 @@ class Baseline:
 
 
 def _function(module: str, name: str) -> Any:
-    return getattr(import_module(f"savs.baselines.{module}"), name)
+    try:
+        return getattr(import_module(f"savs.baselines.{module}"), name)
+    except ModuleNotFoundError as error:
+        # Packages that an extra brings are named by `savs.errors.MissingDependencyError`.
+        if not str(error.name).startswith("savs."):
+            raise DataError(f"the package {error.name} is not installed") from None
+        raise DataError(f"this savs has no module {error.name}") from None
 
 
 def _of_heads(function: str) -> Callable[[BaselineInput], BaselineResult]:
