@@ -22,6 +22,7 @@ COMMANDS = (
     "evaluate",
     "compare",
     "benchmark",
+    "experiment",
     "extract",
     "inspect",
     "explain",
