@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from savs.data import Example
 from savs.demo import scenes
 from savs.demo import tasks as demo
 from savs.tasks import Task
@@ -25,18 +24,17 @@ class DemoTask(NamedTuple):
     ----------
     task : Task
         Prompt, protocol and metric.
-    examples : callable
-        From a seed, and at most how many examples per class (None: as many as the demo has), to the labeled
-        examples, without the prompt.
+    make : callable
+        From a seed to the demo's task, with labeled examples, without the prompt.
     """
 
     task: Task
-    examples: Callable[[int, int | None], list[Example]]
+    make: Callable[[int], demo.Task]
 
 
 def _demo_task(name: str, maker: Maker, stream: int, prompt: str, protocol: str, origin: str) -> DemoTask:
-    def examples(seed: int, per_class: int | None = None) -> list[Example]:
-        return list(maker(np.random.default_rng((seed, stream)), per_class).examples)
+    def make(seed: int) -> demo.Task:
+        return maker(np.random.default_rng((seed, stream)), None)
 
     task = Task(
         name=f"demo_{name}",
@@ -45,7 +43,7 @@ def _demo_task(name: str, maker: Maker, stream: int, prompt: str, protocol: str,
         metric="accuracy",
         origin=f"savs demo: {origin}",
     )
-    return DemoTask(task, examples)
+    return DemoTask(task, make)
 
 
 DEMO_TASKS: Mapping[str, DemoTask] = MappingProxyType(

@@ -75,10 +75,10 @@ def result_rows(cells: Iterable[Mapping[str, Any]]) -> list[ResultRow]:
     groups: dict[tuple[str, str, int], list[Mapping[str, Any]]] = {}
     for cell in cells:
         groups.setdefault((cell["task"], cell["method"], cell["shots"]), []).append(cell)
-    names: dict[str, list[str]] = {}
+    names: dict[str, dict[str, None]] = {}
     for (task, _, _), members in groups.items():
-        known = names.setdefault(task, [])
-        known += [name for cell in members for name in cell["figures"] if name not in known]
+        known = names.setdefault(task, {})
+        known |= dict.fromkeys(name for cell in members for name in cell["figures"])
     return [
         _row(figure, sorted(members, key=lambda cell: cell["draw"]))
         for (task, _, _), members in groups.items()

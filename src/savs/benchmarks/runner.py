@@ -257,12 +257,17 @@ class _TaskRun:
             name = _full_name(self.task, part.name)
             raise DataError(f"task {name}: no example of class {min(lost)!r} can be read")
         splits = self._splits(part, read, n_pool)
-        asked = _asked(self.task, read, splits, max(1, settings.items // len(self.data.parts)), settings.seed)
+        most = max(1, settings.items // len(self.data.parts))
+        asked = {
+            row: part.questions.get(str(example.id), example)
+            for row, example in _asked(self.task, read, splits, most, settings.seed).items()
+        }
         baselines = BaselineSettings(
             **{
                 **asdict(settings.baselines),
                 # Questions with options A to D name the answers themselves.
-                "name_classes": self.task.protocol != "four_way",
+                "name_classes": self.task.protocol != "four_way" and not part.questions,
+                "lettered": part.lettered,
                 "seed": settings.seed,
             }
         )

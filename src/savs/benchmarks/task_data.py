@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from savs._labels import key_of
 from savs.backbones import PromptTemplate
 from savs.benchmarks.demo_tasks import DEMO_TASKS
 from savs.data import Example, adopt_label_type, example_hash, read_examples
+from savs.demo import tasks as demo
 from savs.errors import DataError
 from savs.tasks import Task
 
@@ -32,11 +33,17 @@ class TaskPart:
         Labeled, the prompt applied; the shots are drawn from them.
     test : list of Example
         A fixed test set. Empty: the examples of `pool` that are not drawn are the test.
+    questions : mapping of str to Example
+        By id, the examples with a prompt of their own for ``zero_shot``, which names the classes.
+    lettered : bool
+        Whether that prompt lists the classes as options (A), (B), ...
     """
 
     name: str | None
     pool: list[Example]
     test: list[Example]
+    questions: Mapping[str, Example] = field(default_factory=dict)
+    lettered: bool = False
 
 
 @dataclass(frozen=True)
@@ -140,10 +147,9 @@ def load_task_data(
     DataError
         If there are no such files, or no examples in them.
     """
-    made = DEMO_TASKS.get(task.name) if source is None else None
-    if made is not None:
-        pool, items = made.examples(seed, None), list[Example]()
-    elif own and source is not None:
+    if source is None and task.name in DEMO_TASKS:
+        return TaskData(task, [_demo_part(task, DEMO_TASKS[task.name].make(seed))])
+    if own and source is not None:
         pool = read_examples(source, require_labels=True)
         items = [] if test is None else _same_labels(read_examples(test, require_labels=True), test, pool)
     else:
@@ -156,6 +162,12 @@ def load_task_data(
     ]
     names = [None if one is None else str(one) for one in (source, test)]
     return TaskData(task, parts, *names)
+
+
+def _demo_part(task: Task, made: demo.Task) -> TaskPart:
+    asked = PromptTemplate(made.zero_shot_prompt)
+    questions = {str(example.id): asked.apply(example) for example in made.examples}
+    return TaskPart(None, _prompted(task, made.examples), [], questions, made.lettered)
 
 
 def _same_labels(items: list[Example], test: Path | str, pool: Sequence[Example]) -> list[Example]:

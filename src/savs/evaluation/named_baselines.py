@@ -61,6 +61,8 @@ class BaselineSettings:
         Shots in the prompt of ``in_context``.
     name_classes : bool, default=True
         Whether ``zero_shot`` appends the names of the classes; off where the prompt lists the answers itself.
+    lettered : bool, default=False
+        Whether the prompt of ``zero_shot`` lists the sorted classes as options (A), (B), ...
     seed : int, default=0
         Of baselines that choose or train at random.
 
@@ -74,6 +76,7 @@ class BaselineSettings:
     embedding_model: str | None = None
     in_context_shots: int = 4
     name_classes: bool = True
+    lettered: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -110,6 +113,7 @@ def ask(
     tell: Callable[[int], object] = lambda _: None,
     *,
     name_classes: bool = True,
+    lettered: bool = False,
 ) -> Answers:
     """Let the model answer examples in words.
 
@@ -125,6 +129,8 @@ def ask(
         Called with the number of answers after each batch of them.
     name_classes : bool, default=True
         Put the names of the classes after the prompt.
+    lettered : bool, default=False
+        The prompt lists the classes as options (A), (B), ...
 
     Raises
     ------
@@ -136,7 +142,7 @@ def ask(
     said: dict[int, str] = {}
     for rows in _chunks(list(examples)):
         asked = [examples[row] for row in rows]
-        found = zero_shot(backbone, asked, classes, name_classes=name_classes)
+        found = zero_shot(backbone, asked, classes, name_classes=name_classes, lettered=lettered)
         by_row |= zip(rows, found.labels, strict=True)
         said |= zip(rows, found.answers, strict=True)
         tell(len(rows))
@@ -212,8 +218,14 @@ class BaselineModels:
         return self._backbone
 
     def _ask(self) -> Answers:
-        names = self.settings.name_classes
-        self.answered = ask(self.backbone, self.asked, self.classes, self._tell, name_classes=names)
+        self.answered = ask(
+            self.backbone,
+            self.asked,
+            self.classes,
+            self._tell,
+            name_classes=self.settings.name_classes,
+            lettered=self.settings.lettered,
+        )
         return self.answered
 
     def _load_image_text_model(self) -> Any:
