@@ -115,7 +115,13 @@ def _auto_class(place: Place, config: Any) -> Any:
     )
 
 
-def load_model(place: Place, config: Any, options: dict[str, Any], attn_implementation: str | None) -> Any:
+def load_model(
+    place: Place,
+    config: Any,
+    options: dict[str, Any],
+    attn_implementation: str | None,
+    auto_class: Any = None,
+) -> Any:
     """Return the model with all its weights; `options` are passed to ``from_pretrained``.
 
     Parameters
@@ -128,13 +134,16 @@ def load_model(place: Place, config: Any, options: dict[str, Any], attn_implemen
         For ``from_pretrained``.
     attn_implementation : str or None
         The attention kernel; None for the model's own choice.
+    auto_class : type, optional
+        The class of transformers that opens it; by default the one for generative models.
 
     Raises
     ------
     BackboneError
-        If it is not a generative model, or weights are missing or cannot be read.
+        If it is not a generative model and there is no `auto_class`, or weights are missing or cannot be
+        read.
     """
-    auto_class = _auto_class(place, config)
+    auto_class = auto_class or _auto_class(place, config)
     if not place.has_weights:
         raise BackboneError(f"{place.source}: no weights there (*.safetensors)")
     try:

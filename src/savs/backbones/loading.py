@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from savs.backbones.base import Backbone
     from savs.backbones.transformers_backbone import TransformersBackbone
 
-__all__ = ["load_backbone", "quiet", "saved_options"]
+__all__ = ["load_backbone", "pick_device", "quiet", "saved_options"]
 
 _LARGE = 2**30  # bytes of weights, which take a second or two
 
@@ -361,7 +361,7 @@ class _Request:
         BackboneError
             If there is no such dtype or device, or a package for the quantization is missing.
         """
-        device = None if self.device_map is not None else _device(self.device)
+        device = None if self.device_map is not None else pick_device(self.device)
         options: dict[str, Any] = {"dtype": self._dtype(device)}
         if self.device_map is not None:
             options |= {
@@ -403,7 +403,7 @@ class _Request:
             check_quantized(model, source)
         if self.device_map is not None or _is_quantized(model.config):
             return model
-        return model.to(_device(self.device))
+        return model.to(pick_device(self.device))
 
     def _dtype(self, device: torch.device | None) -> Any:
         import torch
@@ -437,7 +437,14 @@ def _is_quantized(config: Any) -> bool:
     return getattr(config, "quantization_config", None) is not None
 
 
-def _device(device: str | torch.device | None) -> torch.device:
+def pick_device(device: str | torch.device | None) -> torch.device:
+    """Return the device of a name, by default the first accelerator (CUDA), else the CPU.
+
+    Raises
+    ------
+    BackboneError
+        If this machine does not have it.
+    """
     import torch
 
     if device is None:

@@ -1,6 +1,13 @@
 """What SAVs is compared with: simple rules, probes, other encoders, and the model's own answer."""
 
 from savs.baselines.controls import metadata, pixels, tf_idf
+from savs.baselines.image_text import (
+    ImageTextModel,
+    clip_gda,
+    clip_probe,
+    clip_tip_adapter,
+    clip_zero_shot,
+)
 from savs.baselines.on_features import (
     BaselineResult,
     all_heads,
@@ -15,8 +22,13 @@ from savs.baselines.zero_shot import answer_prompt, parse_answer, zero_shot
 
 __all__ = [
     "BaselineResult",
+    "ImageTextModel",
     "all_heads",
     "answer_prompt",
+    "clip_gda",
+    "clip_probe",
+    "clip_tip_adapter",
+    "clip_zero_shot",
     "content_free_example",
     "knn",
     "last_layer",

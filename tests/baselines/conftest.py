@@ -1,0 +1,90 @@
+"""Small random models of transformers' own classes, saved as folders in hub layout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+WORDS = ["a", "photo", "of", "no", "yes", "cat", "dog", "bird", ".", "picture", "the", "runs", "flies", "sky"]
+_TOWER = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
+_SIDE, _LONGEST = 32, 12
+
+
+@pytest.fixture(scope="session")
+def image_text_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Return folders of a CLIP, a SigLIP and a SigLIP 2 model."""
+    import torch
+
+    makers: dict[str, Callable[[Path, Any], None]] = {
+        "clip": _clip,
+        "siglip": _siglip,
+        "siglip2": _siglip2,
+    }
+    folders = {}
+    for name, make in makers.items():
+        folder = tmp_path_factory.mktemp(name)
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            make(folder, word_tokenizer(_LONGEST))
+        folders[name] = folder
+    return folders
+
+
+def word_tokenizer(longest: int) -> Any:
+    """Return a tokenizer with one token per word; 0 fills up, 1 ends a text."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+    from tokenizers.processors import TemplateProcessing
+    from transformers import PreTrainedTokenizerFast
+
+    vocabulary = {token: place for place, token in enumerate(["<pad>", "</s>", "<unk>", *WORDS])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        model_max_length=longest,
+        model_input_names=["input_ids"],
+    )
+
+
+def _text(tokenizer: Any) -> dict[str, Any]:
+    ids = {"pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 1}
+    return {**_TOWER, **ids, "vocab_size": len(tokenizer), "max_position_embeddings": _LONGEST}
+
+
+def _clip(folder: Path, tokenizer: Any) -> None:
+    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor
+
+    vision = {**_TOWER, "image_size": _SIDE, "patch_size": 16}
+    CLIPModel(
+        CLIPConfig(text_config=_text(tokenizer), vision_config=vision, projection_dim=8)
+    ).save_pretrained(folder)
+    images = CLIPImageProcessor(size={"shortest_edge": _SIDE}, crop_size={"height": _SIDE, "width": _SIDE})
+    CLIPProcessor(images, tokenizer).save_pretrained(folder)
+
+
+def _siglip(folder: Path, tokenizer: Any) -> None:
+    from transformers import SiglipConfig, SiglipImageProcessor, SiglipModel, SiglipProcessor
+
+    vision = {**_TOWER, "image_size": _SIDE, "patch_size": 16}
+    text = {**_text(tokenizer), "projection_size": 16}
+    SiglipModel(SiglipConfig(text_config=text, vision_config=vision)).save_pretrained(folder)
+    images = SiglipImageProcessor(size={"height": _SIDE, "width": _SIDE})
+    SiglipProcessor(images, tokenizer).save_pretrained(folder)
+
+
+def _siglip2(folder: Path, tokenizer: Any) -> None:
+    from transformers import Siglip2Config, Siglip2ImageProcessor, Siglip2Model, Siglip2Processor
+
+    vision = {**_TOWER, "num_patches": 16, "patch_size": 8}
+    text = {**_text(tokenizer), "projection_size": 16}
+    Siglip2Model(Siglip2Config(text_config=text, vision_config=vision)).save_pretrained(folder)
+    images = Siglip2ImageProcessor(patch_size=8, max_num_patches=12)
+    Siglip2Processor(images, tokenizer).save_pretrained(folder)
