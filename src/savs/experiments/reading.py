@@ -268,7 +268,13 @@ class ReadSet:
     def judge(
         self, method: str | Method, shots: Rows, items: Rows, labels: NDArray[Any] | None = None
     ) -> Outcome:
-        """Return the outcome of a method that is fitted on shots, as `answers`, on items."""
+        """Return how many items a method answers rightly, or why it has no answers.
+
+        Parameters
+        ----------
+        method, shots, items, labels
+            As in `answers`.
+        """
         return self.outcome(items, partial(self.answers, method, shots, items, labels))
 
     def outcome(self, items: Rows, answer: Callable[[], Sequence[Label]]) -> Outcome:
@@ -428,7 +434,15 @@ def make_draws(
 
 @contextmanager
 def progress_bar(total: int, progress: bool) -> Iterator[Callable[[int], object]]:
-    """Show how many fits are done, on a terminal; yields a function that is told of each."""
+    """Show how many fits are done, on a terminal; yields a function that is told of each.
+
+    Parameters
+    ----------
+    total : int
+        Number of fits.
+    progress : bool
+        Whether to show it.
+    """
     from tqdm import tqdm
 
     with tqdm(total=total, unit="fit", delay=2, disable=None if progress else True, leave=False) as bar:

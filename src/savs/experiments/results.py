@@ -208,6 +208,11 @@ def mean_over_draws(values: Sequence[float]) -> dict[str, Any]:
 def file_stem(kind: str, task: str) -> str:
     """Return the name of an experiment's files, without ending.
 
+    Parameters
+    ----------
+    kind, task : str
+        Of the experiment.
+
     Examples
     --------
     >>> file_stem("shots", "my data/part 1")
