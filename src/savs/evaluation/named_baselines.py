@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from savs.backbones import Backbone
 from savs.baselines import BaselineResult, last_layer, majority_class, zero_shot
-from savs.data import Example, Label, example_hash
+from savs.data import Example, Label
 from savs.errors import DataError, SAVsError
 from savs.layout import HeadLayout
 from savs.model._prompts import first_prompt
@@ -232,35 +232,13 @@ class BaselineModels:
         name = self.settings.image_text_model
         if name is None:
             raise DataError("no image-text model is named: give image_text_model (--image-text-model)")
-        return _EmbeddedOnce(_function("image_text", "ImageTextModel").load(name), "embed_images")
+        return _function("image_text", "ImageTextModel").load(name)
 
     def _load_embedding_model(self) -> Any:
         name = self.settings.embedding_model
         if name is None:
             raise DataError("no embedding model is named: give embedding_model (--embedding-model)")
         return name
-
-
-class _EmbeddedOnce:
-    """A model around another one, which embeds every example once for all baselines and draws."""
-
-    def __init__(self, model: Any, method: str) -> None:
-        self._model, self._method = model, method
-        self._known: dict[str, NDArray[Any]] = {}
-        setattr(self, method, self._embed)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._model, name)
-
-    def _embed(self, examples: Sequence[Example]) -> NDArray[Any]:
-        keys = [example_hash(example) for example in examples]
-        new = {key: example for key, example in zip(keys, examples, strict=True) if key not in self._known}
-        if new or not keys:
-            rows = getattr(self._model, self._method)(list(new.values()))
-            if not keys:
-                return np.asarray(rows)
-            self._known |= zip(new, rows, strict=True)
-        return np.stack([self._known[key] for key in keys])
 
 
 # What one baseline gets in one draw.
