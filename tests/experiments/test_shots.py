@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from savs.backbones import FakeBackbone
-from savs.classifiers import SAVClassifier, make_method
-from savs.data import as_examples
+from savs.baselines import all_heads, knn, last_layer, logistic_probe, majority_class, ridge_probe
+from savs.classifiers import make_method
+from savs.data import DataWarning, as_examples
 from savs.errors import DataError, ItemError
 from savs.evaluation import draw_rows
 from savs.experiments import shots_experiment
-from savs.experiments.reading import default_shots, make_draws, read_set
+from savs.experiments.reading import BASELINES, default_shots, make_draws, read_set
 
 
 def by_loop(backbone, examples, method, count, most, draw, seed=0):
@@ -132,6 +133,38 @@ def test__one_class__refused():
 def test__labels__keep_their_types():
     numbers = as_examples([f"n{i}" for i in range(20)], [i % 2 for i in range(20)])
     texts = as_examples([f"t{i}" for i in range(6)], [str(i % 2) for i in range(6)])
-    found = shots_experiment(FakeBackbone(), numbers, test=texts, methods=["majority"], shots=[3], draws=1)
+    with pytest.warns(DataWarning, match="6 of 6 test examples have a label that no shot has"):
+        found = shots_experiment(
+            FakeBackbone(), numbers, test=texts, methods=["majority"], shots=[3], draws=1
+        )
     assert found.rows[0].accuracy == 0.0  # "0" is not 0
-    assert SAVClassifier is type(make_method("sav"))
+
+
+def test__baselines_on_rows__are_those_functions(words):
+    examples, backbone = words(30), FakeBackbone()
+    extracted = FakeBackbone().extract(examples, states=True)
+    labels = np.array([example.label for example in examples])
+    rows, states = extracted.features, extracted.states
+    both = np.hstack([rows, states])
+    found = shots_experiment(backbone, examples, methods=BASELINES, shots=[4], draws=1)
+    assert found.failures() == {}
+    drawn, items = draw_rows(labels, 4, (0, 0))
+    expected = {
+        "majority": majority_class(labels[drawn], len(items)),
+        "last_layer": last_layer(states[drawn], labels[drawn], states[items]),
+        "all_heads": all_heads(rows[drawn], labels[drawn], rows[items], backbone.layout),
+        "knn": knn(rows[drawn], labels[drawn], rows[items], backbone.layout),
+        "ridge_probe": ridge_probe(both[drawn], labels[drawn], both[items]),
+        "logistic_probe": logistic_probe(both[drawn], labels[drawn], both[items]),
+    }
+    for row in found.rows:
+        assert row.accuracy == np.mean(np.array(expected[row.series].labels) == labels[items])
+
+
+def test__class_that_cannot_be_read__refused(images, tmp_path):
+    paths = [tmp_path / f"{i}.png" for i in range(4)]
+    for path in paths:
+        path.write_bytes(b"no image")
+    examples = [*images(4), *as_examples(paths, ["green"] * 4)]
+    with pytest.raises(DataError, match="no example of class 'green' can be read"):
+        shots_experiment(FakeBackbone(), examples, methods=["sav"], shots=[1], max_errors=-1)

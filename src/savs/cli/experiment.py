@@ -306,11 +306,15 @@ _SHOTS = click.option(
 )
 
 
-def _methods_option(default: str) -> Callable[[Any], Any]:
+_BASELINES = "majority, last_layer, all_heads, knn, ridge_probe and logistic_probe"
+
+
+def _methods_option(default: str, *, baselines: bool = True) -> Callable[[Any], Any]:
+    also = f", and the baselines {_BASELINES}" if baselines else ""
     return click.option(
         "--methods",
         metavar="A,B,...",
-        help=f"Methods of docs/methods.md or installed packages [default: {default}].",
+        help=f"Methods of docs/methods.md or installed packages{also} [default: {default}].",
     )
 
 
@@ -385,7 +389,7 @@ def shots(setup: _Setup, /, prompt: str | None, methods: str | None, shots: str 
 )
 @_common(
     _ONE_PROMPT,
-    _methods_option("sav, calm, hec_v, nearest_shot"),
+    _methods_option("sav, calm, hec_v, nearest_shot", baselines=False),
     click.option(
         "--heads", metavar="N,...", help="Numbers of heads [default: 1,2,5,10,20,40,80,... and all]."
     ),
@@ -569,7 +573,7 @@ def noise(setup: _Setup, /, prompt: str | None, methods: str | None, levels: str
         default="sav",
         show_default=True,
         metavar="NAME",
-        help="A method of docs/methods.md or an installed package.",
+        help=f"A method of docs/methods.md or an installed package, or one of the baselines {_BASELINES}.",
     ),
     _SHOTS,
 )

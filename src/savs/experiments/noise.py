@@ -93,7 +93,7 @@ def noise_experiment(
     examples : sequence of Example
         Labeled, the prompt applied. Shots are drawn from them; the others are the test, unless `test` is.
     methods : sequence of str
-        Names of `savs.classifiers.available_methods`, or ``majority`` and ``last_layer``.
+        Names of `savs.classifiers.available_methods` or `savs.experiments.reading.BASELINES`.
     levels : sequence of float, default=(0, 0.1, 0.2, 0.3, 0.4)
         Shares of wrong labels, from 0 to below 1. The number of wrong labels is cut to a whole number per
         class, and `x` is the share that this number is.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -97,7 +98,7 @@ def _lines(axes: Axes, found: Experiment) -> None:
     for number, name in enumerate(names):
         points = [one for one in found.summary() if one["series"] == name and one["mean"] is not None]
         # Side by side, so that intervals do not hide each other.
-        aside = 0.006 * span * (number - (len(names) - 1) / 2)
+        aside = min(0.006, 0.04 / len(names)) * span * (number - (len(names) - 1) / 2)
         where = [places[one["x"]] + aside for one in points]
         look = _look(number, name)
         axes.plot(where, [100 * one["mean"] for one in points], label=name, **look)
@@ -109,9 +110,25 @@ def _lines(axes: Axes, found: Experiment) -> None:
         if known:
             xs, lows, highs = zip(*known, strict=True)
             axes.vlines(xs, 100 * np.array(lows), 100 * np.array(highs), color=look["color"], linewidth=1.2)
-    axes.set_xticks(list(places.values()), [f"{value:g}" for value in values])
+    shown = _apart(list(places.values()), 0.05 * span)
+    axes.set_xticks([list(places.values())[i] for i in shown], [f"{values[i]:g}" for i in shown])
     axes.set_xlim(min(places.values()) - 0.04 * span, max(places.values()) + 0.04 * span)
     axes.grid(axis="y", color=PALE)
+
+
+def _apart(places: Sequence[float], least: float) -> list[int]:
+    """Return which ticks to label, so that labels do not touch: the last one always.
+
+    Examples
+    --------
+    >>> _apart([0.0, 1.0, 1.9, 2.0], 0.5)
+    [0, 1, 3]
+    """
+    kept = [len(places) - 1]
+    for i in range(len(places) - 2, -1, -1):
+        if places[kept[-1]] - places[i] >= least:
+            kept.append(i)
+    return kept[::-1]
 
 
 def _bars(axes: Axes, found: Experiment) -> None:
@@ -194,9 +211,9 @@ def draw_audit(found: ShortcutAudit) -> Figure:
     figure, axes = _figure(0.55 * len(lines) + 1.9)
     for place, one in enumerate(lines):
         if one["mean"] is None:
-            axes.text(
-                1, place, f"not applicable: {_short(one['reason'])}", va="center", color=GRAY, fontsize=10
-            )
+            why = f"not applicable: {_short(one['reason'])}"
+            ground = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+            axes.text(1, place, why, va="center", color=GRAY, fontsize=10, bbox=ground, zorder=3)
             continue
         color = COLORS[0] if one["control"] == "unchanged" else COLORS[1]
         axes.barh([place], [100 * one["mean"]], 0.7, color=color)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,9 +14,17 @@ from numpy.typing import NDArray
 
 from savs._labels import key_of
 from savs.backbones import Backbone
-from savs.baselines import last_layer, majority_class
+from savs.baselines import (
+    BaselineResult,
+    all_heads,
+    knn,
+    last_layer,
+    logistic_probe,
+    majority_class,
+    ridge_probe,
+)
 from savs.classifiers import HeadClassifier, Method, available_methods
-from savs.data import Example, Label, example_hash
+from savs.data import DataWarning, Example, Label, example_hash
 from savs.data.checks import class_counts
 from savs.errors import DataError, ItemError, SAVsError
 from savs.evaluation import draw_rows
@@ -40,8 +49,10 @@ __all__ = [
 Rows = NDArray[np.intp]
 """Rows of a `ReadSet`."""
 
-BASELINES: tuple[str, ...] = ("majority", "last_layer")
-"""What experiments know besides `savs.classifiers.available_methods`."""
+BASELINES: tuple[str, ...] = (
+    *("majority", "last_layer", "all_heads", "knn", "ridge_probe", "logistic_probe"),
+)
+"""What experiments know besides `savs.classifiers.available_methods`: the baselines on rows."""
 
 
 # What is asked for, checked before a model reads anything.
@@ -256,14 +267,24 @@ class ReadSet:
             The labels to fit on instead of the true ones.
         """
         names = np.array((self.labels if labels is None else labels)[shots].tolist())
-        if method == "majority":
-            return [label for label in majority_class(names, len(items)).labels if label is not None]
-        if method == "last_layer":
-            states = self.last_states()
-            found = last_layer(states[shots], names, states[items]).labels
-            return [label for label in found if label is not None]
+        if isinstance(method, str) and method in BASELINES:
+            found = self._baseline(method, names, shots, items)
+            return [label for label in found.labels if label is not None]
         made = Method(method) if isinstance(method, str) else method
         return self.predict(made, self.fit(made, shots, labels), items)
+
+    def _baseline(self, name: str, names: NDArray[Any], shots: Rows, items: Rows) -> BaselineResult:
+        if name == "majority":
+            return majority_class(names, len(items))
+        if name == "last_layer":
+            states = self.last_states()
+            return last_layer(states[shots], names, states[items])
+        if name in ("all_heads", "knn"):
+            on_heads = all_heads if name == "all_heads" else knn
+            return on_heads(self.features[shots], names, self.features[items], self.layout)
+        probe = ridge_probe if name == "ridge_probe" else logistic_probe
+        rows = self.features if self.states is None else np.hstack([self.features, self.states])
+        return probe(rows[shots], names, rows[items])
 
     def judge(
         self, method: str | Method, shots: Rows, items: Rows, labels: NDArray[Any] | None = None
@@ -351,12 +372,29 @@ def read_set(
     ItemError
         If more examples cannot be read.
     DataError
-        If no example of the test set can be read.
+        If no example of a class, or of the test set, can be read.
+
+    Warns
+    -----
+    DataWarning
+        If test items have labels that no other example has.
     """
     given = [*examples, *test]
+    known = {key_of(example.label) for example in examples}
+    unknown = [item for item in test if key_of(item.label) not in known]
+    if unknown:
+        warnings.warn(
+            f"{len(unknown)} of {len(test)} test examples have a label that no shot has, the first is "
+            f"{unknown[0].id} ({unknown[0].label!r}): they count as wrong",
+            DataWarning,
+            stacklevel=3,
+        )
     found = backbone.extract(given, max_errors=max_errors, progress=progress, states=True)
     kept = [given[index] for index in found.indices.tolist()]
     n_pool = int(np.sum(found.indices < len(examples)))
+    lost = set(class_counts(examples)) - {example.label for example in kept[:n_pool]}
+    if lost:
+        raise DataError(f"no example of class {min(lost, key=str)!r} can be read")
     if test and n_pool == len(kept):
         raise DataError("no example of the test set can be read")
     return ReadSet(

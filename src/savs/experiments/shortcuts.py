@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from savs._reprs import short_repr
 from savs.backbones import Backbone
-from savs.baselines import content_free_example
+from savs.baselines import content_free_example, metadata
 from savs.classifiers import wilson_interval
 from savs.data import Example, Label
 from savs.errors import DataError, ItemError, SAVsError
@@ -213,7 +213,7 @@ def shortcut_audit(
     examples : sequence of Example
         Labeled, the prompt applied. Shots are drawn from them; the others are the test, unless `test` is.
     method : str, default="sav"
-        Name of `savs.classifiers.available_methods`, or ``last_layer``.
+        Name of `savs.classifiers.available_methods` or `savs.experiments.reading.BASELINES`.
     shots : int, optional
         Shots per class; by default 20, or half of the smallest class.
     draws, test, seed, task, prompt, max_errors, progress
@@ -368,8 +368,6 @@ class _Audited(NamedTuple):
         return both.answers(self.method, shots, items + len(self.read.examples))
 
     def _metadata_only(self, draw: Draw) -> Outcome:
-        from savs.baselines.controls import metadata
-
         examples = self.read.examples
         shots = [examples[row] for row in draw.shots[self.shots].tolist()]
         items = [examples[row] for row in draw.test.tolist()]

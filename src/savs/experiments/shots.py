@@ -51,7 +51,7 @@ def shots_experiment(
     examples : sequence of Example
         Labeled, the prompt applied. Shots are drawn from them; the others are the test, unless `test` is.
     methods : sequence of str
-        Names of `savs.classifiers.available_methods`, or ``majority`` and ``last_layer``.
+        Names of `savs.classifiers.available_methods` or `savs.experiments.reading.BASELINES`.
     shots : sequence of int, optional
         Shots per class; by default 1, 2, 5, 10, 20, 50 and 100, as far as the data reach with half of each
         class left for the test.
