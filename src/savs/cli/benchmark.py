@@ -149,6 +149,7 @@ def _run(
     from savs.backbones import load_backbone
     from savs.benchmarks import BenchmarkSettings, RunFolder, run_benchmark
     from savs.benchmarks.runner import check_benchmark
+    from savs.errors import DataError
     from savs.evaluation.contenders import BaselineSettings
 
     started = time.perf_counter()
@@ -158,11 +159,13 @@ def _run(
         tuple(names), tuple(counts), draws, seed, items, max_test, BaselineSettings(**baselines)
     )
     found = _task_data(tasks, settings, sources=source, tests=test, media_roots=media_root, prompt=prompt)
+    _check_media(found, max_errors)
     try:
         check_benchmark(found, settings)
+    except DataError:
+        raise
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    _check_media(found, max_errors)
     folder = RunFolder(output)
     with folder.locked():
         configuration: dict[str, Any] = {
