@@ -157,3 +157,23 @@ def test__heic_under_another_name__without_pillow_heif__error_of_that_image_alon
     done = run_without(("pillow_heif",), code, tmp_path / "photo.jpg")
     assert done.stderr == ""
     assert done.stdout == "image_format HEIC images need pillow-heif: pip install 'savs[heif]' 0\n"
+
+
+def test__embeddings__without_the_packages__name_the_extras():
+    code = """
+    from savs.baselines import embedding_centroid, setfit
+    from savs.data import as_examples
+    from savs.errors import MissingDependencyError
+    shots = as_examples([{"text": "one", "label": "a"}, {"text": "two", "label": "b"}])
+    for baseline in (embedding_centroid, setfit):
+        try:
+            baseline("no/such-model", shots, shots)
+        except MissingDependencyError as error:
+            print(error)
+    """
+    done = run_without(("sentence_transformers", "setfit"), code)
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [
+        "text embeddings need sentence-transformers: pip install 'savs[embeddings]'",
+        "SetFit needs the package setfit: pip install 'savs[setfit]'",
+    ]

@@ -23,6 +23,8 @@ _NEEDS = {
     "soxr": _Need("audio at another sampling rate than the model's needs soxr", "audio"),
     "pillow_heif": _Need("HEIC images need pillow-heif", "heif"),
     "matplotlib": _Need("plots need matplotlib", "demo"),
+    "sentence_transformers": _Need("text embeddings need sentence-transformers", "embeddings"),
+    "setfit": _Need("SetFit needs the package setfit", "setfit"),
     "gguf": _Need("GGUF files need the package gguf", "gguf"),
 }
 
@@ -33,7 +35,8 @@ def import_optional(module: str) -> Any:
     Parameters
     ----------
     module : str
-        ``"av"``, ``"soundfile"``, ``"soxr"``, ``"pillow_heif"``, ``"matplotlib"`` or ``"gguf"``.
+        ``"av"``, ``"soundfile"``, ``"soxr"``, ``"pillow_heif"``, ``"matplotlib"``, ``"gguf"``,
+        ``"sentence_transformers"`` or ``"setfit"``.
 
     Raises
     ------

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 WORDS = ["a", "photo", "of", "no", "yes", "cat", "dog", "bird", ".", "picture", "the", "runs", "flies", "sky"]
+TEXT_WORDS = ["match", "team", "goal", "coach", "bread", "soup", "cake", "salt"]
 _TOWER = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
 _SIDE, _LONGEST = 32, 12
 
@@ -88,3 +89,40 @@ def _siglip2(folder: Path, tokenizer: Any) -> None:
     Siglip2Model(Siglip2Config(text_config=text, vision_config=vision)).save_pretrained(folder)
     images = Siglip2ImageProcessor(patch_size=8, max_num_patches=12)
     Siglip2Processor(images, tokenizer).save_pretrained(folder)
+
+
+@pytest.fixture(scope="session")
+def text_encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a sentence-transformers model: a random BERT, the mean of its tokens."""
+    package = pytest.importorskip("sentence_transformers")
+    import torch
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+    from transformers import BertConfig, BertModel, BertTokenizer
+
+    base, folder = tmp_path_factory.mktemp("bert"), tmp_path_factory.mktemp("encoder")
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *TEXT_WORDS]
+    vocabulary += [letter for letter in "abcdefghijklmnopqrstuvwxyz" if letter not in vocabulary]
+    vocabulary += [f"##{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"]
+    (base / "vocab.txt").write_text("\n".join(vocabulary), encoding="utf-8")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        config = BertConfig(
+            vocab_size=len(vocabulary), max_position_embeddings=64, **_TOWER, hidden_dropout_prob=0.0
+        )
+        BertModel(config).save_pretrained(base)
+    BertTokenizer(vocab=str(base / "vocab.txt")).save_pretrained(base)
+    modules = [Transformer(str(base)), Pooling(_TOWER["hidden_size"])]
+    package.SentenceTransformer(modules=modules, device="cpu").save(str(folder), create_model_card=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def two_tower_folder(tmp_path_factory: pytest.TempPathFactory, image_text_folders: dict[str, Path]) -> Path:
+    """Return the folder of a sentence-transformers model that takes texts and images: the CLIP above."""
+    package = pytest.importorskip("sentence_transformers")
+    from sentence_transformers.sentence_transformer.modules import Transformer
+
+    folder = tmp_path_factory.mktemp("two-towers")
+    modules = [Transformer(str(image_text_folders["clip"]))]
+    package.SentenceTransformer(modules=modules, device="cpu").save(str(folder), create_model_card=False)
+    return folder

@@ -26,6 +26,7 @@ def test__last_layer__nearest_mean_by_cosine_not_by_distance():
     found = last_layer(states, ["a", "a", "b", "b"], np.array([[100.0, 30], [0.01, 0.1]]))
     assert found == BaselineResult("last_layer", ["a", "b"], [])
     assert found.unparsed == []
+    assert last_layer(states, ["a", "a", "b", "b"], states[:0]).labels == []
 
 
 def test__last_layer__other_width__error():

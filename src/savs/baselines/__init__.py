@@ -19,10 +19,12 @@ from savs.baselines.on_features import (
     ridge_probe,
 )
 from savs.baselines.option_likelihood import content_free_example, option_likelihood
+from savs.baselines.text_embedding import EmbeddingModel, embedding_centroid, embedding_logistic, setfit
 from savs.baselines.zero_shot import answer_prompt, parse_answer, zero_shot
 
 __all__ = [
     "BaselineResult",
+    "EmbeddingModel",
     "ImageTextModel",
     "all_heads",
     "answer_prompt",
@@ -31,6 +33,8 @@ __all__ = [
     "clip_tip_adapter",
     "clip_zero_shot",
     "content_free_example",
+    "embedding_centroid",
+    "embedding_logistic",
     "in_context",
     "knn",
     "last_layer",
@@ -41,6 +45,7 @@ __all__ = [
     "parse_answer",
     "pixels",
     "ridge_probe",
+    "setfit",
     "tf_idf",
     "zero_shot",
 ]

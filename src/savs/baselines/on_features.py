@@ -124,7 +124,8 @@ def last_layer(
     ['cat', 'dog']
     """
     classifier = SAVClassifier(n_heads=1).fit(states, labels)
-    return BaselineResult("last_layer", classifier.predict(query_states).tolist())
+    labels = classifier.predict(query_states).tolist() if len(query_states) else []
+    return BaselineResult("last_layer", labels)
 
 
 # Nearest class mean by cosine on all heads at once: SAVs that choose no heads.
