@@ -38,6 +38,8 @@ from savs.tasks import Task
 __all__ = ["Audit", "BenchmarkSettings", "check_benchmark", "run_benchmark"]
 
 MAJORITY = "majority"
+ANSWERS_IN_PROMPT = ("four_way", "option_letters")
+"""Protocols whose prompts list the answers themselves."""
 Audit = Callable[[Backbone, TaskData], list[dict[str, Any]]]
 """From the backbone and the examples of a task to lines of ``audit.jsonl``."""
 
@@ -265,13 +267,12 @@ class _TaskRun:
         baselines = BaselineSettings(
             **{
                 **asdict(settings.baselines),
-                # Questions with options A to D name the answers themselves.
-                "name_classes": self.task.protocol != "four_way" and not part.questions,
-                "lettered": part.lettered,
+                "name_classes": self.task.protocol not in ANSWERS_IN_PROMPT,
                 "seed": settings.seed,
             }
         )
-        models = BaselineModels(backbone, read.classes, asked, baselines)
+        own = {"name_classes": False, "lettered": part.lettered} if part.questions else None
+        models = BaselineModels(backbone, read.classes, asked, baselines, asked_with=own)
         return _ReadPart(part, read, models, splits, n_pool)
 
     def _splits(self, part: TaskPart, read: ReadExamples, n_pool: int) -> dict[tuple[int, int], _Split]:

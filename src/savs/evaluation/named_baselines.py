@@ -60,9 +60,8 @@ class BaselineSettings:
     in_context_shots : int, default=4
         Shots in the prompt of ``in_context``.
     name_classes : bool, default=True
-        Whether ``zero_shot`` appends the names of the classes; off where the prompt lists the answers itself.
-    lettered : bool, default=False
-        Whether the prompt of ``zero_shot`` lists the sorted classes as options (A), (B), ...
+        Whether ``zero_shot`` and ``in_context`` put the names of the classes after the prompt; off where it
+        lists the answers itself.
     seed : int, default=0
         Of baselines that choose or train at random.
 
@@ -76,7 +75,6 @@ class BaselineSettings:
     embedding_model: str | None = None
     in_context_shots: int = 4
     name_classes: bool = True
-    lettered: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -187,6 +185,8 @@ class BaselineModels:
         Names of the other models, and numbers.
     tell : callable, optional
         Called with the number of answers after each batch of zero-shot answers.
+    asked_with : mapping of str to bool, optional
+        Keywords of `ask` for ``zero_shot``, where `asked` have a prompt of their own.
 
     Attributes
     ----------
@@ -201,11 +201,13 @@ class BaselineModels:
         asked: Mapping[int, Example],
         settings: BaselineSettings | None = None,
         tell: Callable[[int], object] = lambda _: None,
+        asked_with: Mapping[str, bool] | None = None,
     ) -> None:
         self._backbone, self.classes, self.asked = backbone, list(classes), dict(asked)
         self.settings = settings or BaselineSettings()
         self.answered: Answers | None = None
         self._tell = tell
+        self._asked_with = asked_with or {"name_classes": self.settings.name_classes}
         self.image_text_model = once(self._load_image_text_model)
         self.embedding_model = once(self._load_embedding_model)
         self.answers = once(self._ask)
@@ -223,8 +225,7 @@ class BaselineModels:
             self.asked,
             self.classes,
             self._tell,
-            name_classes=self.settings.name_classes,
-            lettered=self.settings.lettered,
+            **self._asked_with,
         )
         return self.answered
 
@@ -238,7 +239,7 @@ class BaselineModels:
         name = self.settings.embedding_model
         if name is None:
             raise DataError("no embedding model is named: give embedding_model (--embedding-model)")
-        return name
+        return _function("text_embedding", "EmbeddingModel").load(name)
 
 
 # What one baseline gets in one draw.
@@ -395,6 +396,13 @@ def _of_embedding_model(function: str) -> Callable[[BaselineInput], BaselineResu
     return answer
 
 
+def _setfit(given: BaselineInput) -> BaselineResult:
+    found: BaselineResult = _function("text_embedding", "setfit")(
+        given.models.embedding_model(), given.shots, given.queries, seed=given.models.settings.seed
+    )
+    return found
+
+
 def _of_backbone(module: str, function: str) -> Callable[[BaselineInput], BaselineResult]:
     def answer(given: BaselineInput) -> BaselineResult:
         found: BaselineResult = _function(module, function)(
@@ -440,6 +448,7 @@ def _in_context(given: BaselineInput) -> BaselineResult:
         given.classes,
         n_shots=settings.in_context_shots,
         seed=settings.seed,
+        name_classes=settings.name_classes,
     )
     return found
 
@@ -494,9 +503,10 @@ def _baselines() -> Iterable[Baseline]:
     yield Baseline("clip_zero_shot", pictures, _clip_zero_shot)
     for name in ("clip_probe", "clip_gda", "clip_tip_adapter"):
         yield Baseline(name, pictures | {"shots"}, _of_image_text_model(name))
-    for name in ("embedding_centroid", "embedding_logistic", "setfit"):
-        needs = frozenset[Need]({"shots", "embedding_model"})
-        yield Baseline(name, needs, _of_embedding_model(name))
+    embedded = frozenset[Need]({"shots", "embedding_model"})
+    for name in ("embedding_centroid", "embedding_logistic"):
+        yield Baseline(name, embedded, _of_embedding_model(name))
+    yield Baseline("setfit", embedded, _setfit)
     for name in ("tf_idf", "pixels", "metadata"):
         yield Baseline(name, words, _of_examples("controls", name))
 
