@@ -131,6 +131,23 @@ def test__read_examples__several_images__in_order_in_python_or_json_lists(tmp_pa
     assert second.fields["image"] == [None, None]
 
 
+def test__read_examples__places_of_images_in_the_text__as_mmmu_numbers_them(tmp_path):
+    one, two = encoded((1, 0, 0)), encoded((2, 0, 0))
+    source = table(
+        tmp_path / "MMMU_DEV_VAL.tsv",
+        ["index", "image", "question", "A", "B", "answer"],
+        ["1", str([one, two]), "<image 1> Which is like it?", "<image 2>", "none", "A"],
+        ["2", str([one, two]), "<image 2> or <image 1>?", "", "", "A"],
+        ["3", one, "Look: <image 1>", "", "", "A"],
+    )
+    in_order, turned, single = read_examples(source)
+    assert [type(part).__name__ for part in in_order.parts] == ["Text", "Image", "Text", "Image", "Text"]
+    assert in_order.text.startswith("Question: <image> Which is like it?\nOptions:\nA. <image>\nB. none")
+    assert turned.text == "<image 2> or <image 1>?"
+    assert [type(part).__name__ for part in turned.parts] == ["Image", "Image", "Text"]
+    assert single.text == "Look: <image>"
+
+
 def test__read_examples__files_in_place_of_base64__under_the_root(tmp_path):
     folder = tmp_path / "images"
     folder.mkdir()
@@ -207,9 +224,9 @@ def test__read_examples__no_such_table__one_line_without_its_cells(header, row, 
 def test__read_examples__not_utf8_or_not_there__one_line(tmp_path):
     path = tmp_path / "set.tsv"
     path.write_bytes(b"index\tquestion\tanswer\n1\t\xff\xfe\tYes\n")
-    with pytest.raises(DataError, match="not UTF-8"):
+    with pytest.raises(DataError, match=r"^set\.tsv: after row 0: .* not UTF-8"):
         read_examples(f"vlmevalkit://{path}")
-    with pytest.raises(DataError, match="there is no file"):
+    with pytest.raises(DataError, match=r"^there is no file"):
         read_examples(f"vlmevalkit://{tmp_path}/none.tsv")
 
 
@@ -246,7 +263,7 @@ def test__read_examples__strange_list_of_names__no_crash(cell, tmp_path):
 @pytest.mark.parametrize("text", ["", "index\tquestion\n"])
 def test__read_examples__empty_table__one_line(text, tmp_path):
     (tmp_path / "set.tsv").write_text(text)
-    with pytest.raises(DataError, match=r"set\.tsv(: this is no table| holds 0 examples)"):
+    with pytest.raises(DataError, match=r"^(vlmevalkit:.*)?set\.tsv(: this is no table| holds 0 examples)"):
         read_examples(f"vlmevalkit://{tmp_path}/set.tsv")
 
 

@@ -176,7 +176,7 @@ def test__load__split_file_of_coop__paths_and_classes_of_the_split(name, file, i
     with pytest.raises(Exception, match="leaves the dataset's folder"):
         task.load(folder, split="test")
     (folder / file).write_text('{"test": [["only a path"]]}')
-    with pytest.raises(DataError, match=r"row 0 of test is not \[path, number, class\]"):
+    with pytest.raises(DataError, match=r"a row of test is not \[path, number, class\]"):
         task.load(folder, split="test")
     (folder / file).write_text("[")
     with pytest.raises(DataError, match="is not a JSON object"):
@@ -199,8 +199,27 @@ def test__load__lists_of_the_sets_themselves__aircraft_and_pets(tmp_path):
         "Egyptian_Mau_1.jpg": "egyptian mau",
         "pug_20.jpg": "pug",
     }
-    with pytest.raises(DataError, match="has no list of split 'val'; there are train, test"):
+    with pytest.raises(DataError, match="pets has no split 'val'; there are test"):
         get_task("pets_n_way").load(pets, split="val")
+
+
+def test__load__lists_of_cub__its_own_split(tmp_path):
+    names = [
+        "001.Black_footed_Albatross/a.jpg",
+        "001.Black_footed_Albatross/b.jpg",
+        "002.Laysan_Albatross/c.jpg",
+    ]
+    pictures(tmp_path / "images", *names)
+    (tmp_path / "images.txt").write_text(
+        "".join(f"{row} {name}\n" for row, name in enumerate(names, start=1))
+    )
+    (tmp_path / "train_test_split.txt").write_text("1 1\n2 0\n3 0\n")
+    task = get_task("cub_n_way")
+    assert labels(task.load(tmp_path, split="train")) == {names[0]: "Black footed Albatross"}
+    assert labels(task.load(tmp_path, split="test")) == {
+        names[1]: "Black footed Albatross",
+        names[2]: "Laysan Albatross",
+    }
 
 
 def test__load__folder_in_hub_layout__class_names_of_its_features(tmp_path, monkeypatch):

@@ -119,6 +119,9 @@ def test__pope__table_and_hub__same_labels_and_several_categories(tmp_path, monk
     }
     from_hub = task.load(hub_folder(tmp_path / "pope", columns))
     assert [one.label for one in from_hub] == [one.label for one in from_table]
+    assert [one.id for one in task.read(f"hf://{tmp_path}/pope")] == [one.id for one in from_hub]
+    with pytest.raises(DataError, match=r"pope: there are test items alone; .* give hf://.*pope as the one"):
+        task.load(f"hf://{tmp_path}/pope", split="train")
     whole = binary_scores([one.label for one in from_hub], answers, "Yes")
     assert score_task(task, from_hub, answers)["f1 of random"] == whole.f1
 
@@ -311,6 +314,11 @@ def test__sounds__lists_of_calm__clip_four_options_and_label(name, between, tmp_
     text = PromptTemplate(task.prompt).apply(examples[0]).text
     assert text == f"What sound is this?\n{shown} Answer with the class name."
     assert score_task(task, examples, ["dog_bark", None])["accuracy"].value == 0.5
+    (tmp_path / "esc_eval.json").write_text(json.dumps(rows[:1]))
+    assert len(task.load(tmp_path, split="train")) == 2
+    assert len(task.load(tmp_path, split="test")) == 1
+    with pytest.raises(DataError, match=r"holds 0 files .* of the split 'val'; name the file itself"):
+        task.load(tmp_path, split="val")
     rows[1]["mapped_label"] = "thunder"
     (tmp_path / "train.json").write_text(json.dumps(rows))
     with pytest.raises(DataError, match="the question does not end with the options A to D"):

@@ -143,6 +143,8 @@ class ReaderRows:
                 number += 1
         # A reader is the user's code and may fail in any way.
         except Exception as error:
+            if self.key == SCHEME and isinstance(error, DataError):
+                raise
             reason = str(error) if isinstance(error, SAVsError) else f"{type(error).__name__}: {error}"
             short = " ".join(reason.split())[:300]
             raise DataError(f"{self.name}:{number}: the reader of {self.key} failed ({short})") from error

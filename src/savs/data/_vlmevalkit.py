@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import csv
+import re
 import string
 import warnings
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ from typing import Any
 
 from savs._labels import DataWarning
 from savs.data._text_files import LONGEST_LINE, check_file, decoded_lines, name_of
+from savs.data.example import IMAGE_MARKER
 from savs.errors import DataError, ExampleError
 from savs.media._coercion import decode_base64
 
@@ -28,6 +30,8 @@ SCHEME = "vlmevalkit"
 
 # A cell that is longer is base64; so does VLMEvalKit tell them apart.
 _LONGEST_INDEX = 64
+
+_NUMBERED_MARKER = re.compile(r"<image (\d{1,3})>")
 
 _Cells = dict[str, str | None]
 
@@ -76,16 +80,15 @@ def vlmevalkit_rows(address: str) -> Iterator[dict[str, Any]]:
 
 
 def _row(cells: _Cells, shown: list[Any]) -> dict[str, Any]:
-    options = {
-        letter: cells[letter] for letter in string.ascii_uppercase if cells.get(letter) not in (None, "")
-    }
+    if _are_places(_asked(cells), len(shown)):
+        cells = {name: cell and _NUMBERED_MARKER.sub(IMAGE_MARKER, cell) for name, cell in cells.items()}
     row: dict[str, Any] = dict(cells)
     if cells.get("id") is not None:
         row["own_id"] = cells["id"]
     row |= {
         "id": cells["index"],
         "label": cells.get("answer"),
-        "question": _question(cells.get("question") or "", cells.get("hint"), options),
+        "question": _asked(cells),
         "plain_question": cells.get("question"),
     }
     if shown:
@@ -93,13 +96,23 @@ def _row(cells: _Cells, shown: list[Any]) -> dict[str, Any]:
     return row
 
 
-def _question(question: str, hint: str | None, options: dict[str, str | None]) -> str:
+def _asked(cells: _Cells) -> str:
     """Return the question as VLMEvalKit asks it; one without options stays as it is."""
+    question, hint = cells.get("question") or "", cells.get("hint")
+    options = [f"{letter}. {cells[letter]}" for letter in string.ascii_uppercase if cells.get(letter)]
     if not options:
         return question
-    lines = [*([] if hint is None else [f"Hint: {hint}"]), f"Question: {question}", "Options:"]
-    lines += [f"{letter}. {option}" for letter, option in options.items()]
+    lines = [*([] if hint is None else [f"Hint: {hint}"]), f"Question: {question}", "Options:", *options]
     return "\n".join([*lines, "Please select the correct answer from the options above."])
+
+
+def _are_places(text: str, n_images: int) -> bool:
+    """Return whether MMMU's ``<image 1>``, ``<image 2>`` in a text name each image once, in order.
+
+    Else they stay words, and the images stand before the text.
+    """
+    named = [int(number) for number in _NUMBERED_MARKER.findall(text)]
+    return bool(named) and named == list(range(1, n_images + 1))
 
 
 # Images: base64, the index of another row, or files.

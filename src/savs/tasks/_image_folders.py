@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -12,9 +12,10 @@ from savs.data import Example, Label, as_example, read_examples
 from savs.errors import DataError
 from savs.media import resolve_media_path
 
-__all__ = ["ImageLayout", "renamed"]
+__all__ = ["ImageLayout", "Splits", "listed_lines", "renamed"]
 
 _Row = tuple[str, str]  # the path of an image below the folder of images, and its class
+Splits = dict[str, list[_Row]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,10 +30,8 @@ class ImageLayout:
     ----------
     images : str
         The folder of the images that the lists name, below the folder of the set.
-    lists : mapping, optional
-        File with a list of images by split, one in each line.
-    listed : callable, optional
-        Gives path and class of a line.
+    lists : callable, optional
+        Gives the images that the set's own lists name, by split; nothing if they are not in the folder.
     names : str, optional
         A file with names in place of what folders are called: lines such as ``n01440764 tench``, or a JSON
         object such as ``{"1": "pink primrose"}``.
@@ -43,14 +42,21 @@ class ImageLayout:
     """
 
     images: str = "images"
-    lists: Mapping[str, str] | None = None
-    listed: Callable[[str], _Row] | None = None
+    lists: Callable[[Path], Splits] | None = None
     names: str | None = None
     ignored: frozenset[str] = frozenset()
     nested: bool = False
 
-    def read(self, folder: Path, split: str | None) -> list[Example]:
+    def read(self, folder: Path, split: str | None, folder_split: str | None) -> list[Example]:
         """Return the examples of a folder, labels as the folder has them; no image is opened.
+
+        Parameters
+        ----------
+        folder : Path
+        split : str or None
+            The split as lists call it.
+        folder_split : str or None
+            The split as folders are called.
 
         Raises
         ------
@@ -59,14 +65,15 @@ class ImageLayout:
         """
         if not folder.is_dir():
             raise DataError(f"{folder.name!r} is not a folder; name the one that holds the images")
-        splits = sorted(folder.glob("split_zhou_*.json"))
-        if splits:
-            return self._of_rows(folder, _split_rows(splits[0], split))
-        if self.lists is not None and any((folder / name).is_file() for name in self.lists.values()):
-            return self._of_rows(folder, self._listed_rows(folder, split))
-        return self._of_folders(folder, split)
+        splits = _coop_splits(folder) or ({} if self.lists is None else self.lists(folder))
+        if not splits:
+            return self._of_folders(folder, folder_split)
+        name = "val" if split == "validation" else split
+        if name not in splits:
+            raise DataError(f"{folder.name} has no split {split!r}; there are {', '.join(splits)}")
+        return self._of_rows(folder, splits[name])
 
-    def _of_rows(self, folder: Path, rows: Iterator[_Row]) -> list[Example]:
+    def _of_rows(self, folder: Path, rows: list[_Row]) -> list[Example]:
         images = folder / self.images
         examples, missing = [], []
         for path, name in rows:
@@ -80,14 +87,6 @@ class ImageLayout:
                 f"{missing[0][-200:]!r}"
             )
         return [replace(example, fields={"image": example.id}) for example in examples]
-
-    def _listed_rows(self, folder: Path, split: str | None) -> Iterator[_Row]:
-        lists = self.lists or {}
-        if split is None or split not in lists or self.listed is None:
-            raise DataError(f"{folder.name} has no list of split {split!r}; there are {', '.join(lists)}")
-        for line in _text(folder / lists[split]).splitlines():
-            if line.strip() and not line.startswith("#"):
-                yield self.listed(line.strip())
 
     def _of_folders(self, folder: Path, split: str | None) -> list[Example]:
         names = self._names(folder)
@@ -118,17 +117,28 @@ def _class_folders(example: Example) -> str:
     return "/".join(folders[folders.index(label) :]) if label in folders else label
 
 
-def _split_rows(file: Path, split: str | None) -> Iterator[_Row]:
-    splits = _json(file, dict)
-    name = {"validation": "val"}.get(split or "", split)
-    if name not in splits:
-        raise DataError(f"{file.name} has no split {split!r}; there are {', '.join(map(str, splits))}")
-    for number, row in enumerate(splits[name]):
-        match row:
-            case [str(path), _, str(label)]:
-                yield path, label
-            case _:
-                raise DataError(f"{file.name}: row {number} of {name} is not [path, number, class]")
+def _coop_splits(folder: Path) -> Splits:
+    files = sorted(folder.glob("split_zhou_*.json"))
+    if not files:
+        return {}
+    found = _json(files[0], dict)
+    return {str(split): [_coop_row(files[0], split, row) for row in rows] for split, rows in found.items()}
+
+
+def _coop_row(file: Path, split: str, row: object) -> _Row:
+    match row:
+        case [str(path), _, str(label)]:
+            return path, label
+        case _:
+            raise DataError(f"{file.name}: a row of {split} is not [path, number, class]")
+
+
+def listed_lines(file: Path) -> list[str]:
+    """Return the lines of a list without comments; none if there is no such file."""
+    if not file.is_file():
+        return []
+    lines = (line.strip() for line in _text(file).splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
 
 
 def _text(file: Path) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 from savs.data import Example, Message, ReadOptions, Text, read_examples
 from savs.errors import DataError
 from savs.tasks import _class_names
-from savs.tasks._image_folders import ImageLayout, renamed
+from savs.tasks._image_folders import ImageLayout, Splits, listed_lines, renamed
 from savs.tasks.task import Task
 
 __all__ = ["IMAGE_SETS", "ImageSet", "ImageSetTask", "image_set_tasks", "with_four_options"]
@@ -88,13 +88,8 @@ class ImageSet:
             options = ReadOptions(split=wanted, image_column="image", label_column=self.hub_label)
             examples = read_examples(source, options, require_labels=True)
         else:
-            folder = Path(source)
-            examples = self.layout.read(folder, split if self._has_lists(folder) else wanted)
+            examples = self.layout.read(Path(source), split, wanted)
         return renamed(examples, self.class_name)
-
-    def _has_lists(self, folder: Path) -> bool:
-        # Lists call the test split test, even where folders and the hub have only one for validation.
-        return self.layout.lists is not None or any(folder.glob("split_zhou_*.json"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,14 +201,36 @@ def _with_options(example: Example, question: str, names: Sequence[str], seed: i
     return replace(example, messages=(message,), fields=fields)
 
 
-def _aircraft_line(line: str) -> tuple[str, str]:
-    number, _, variant = line.partition(" ")
-    return f"{number}.jpg", variant
+def _aircraft(folder: Path) -> Splits:
+    """Return the splits of lines such as ``1025794 707-320``."""
+    splits: Splits = {}
+    for split in ("train", "val", "trainval", "test"):
+        pairs = [line.partition(" ") for line in listed_lines(folder / f"images_variant_{split}.txt")]
+        splits[split] = [(f"{number}.jpg", variant) for number, _, variant in pairs]
+    return {split: rows for split, rows in splits.items() if rows}
 
 
-def _pet_line(line: str) -> tuple[str, str]:
-    image = line.split(" ")[0]
-    return f"{image}.jpg", image.rpartition("_")[0]
+def _pets(folder: Path) -> Splits:
+    """Return the splits of lines such as ``Egyptian_Mau_1 7 1 5``."""
+    files = {"train": "trainval.txt", "test": "test.txt"}
+    names = {split: listed_lines(folder / "annotations" / file) for split, file in files.items()}
+    images = {split: [line.partition(" ")[0] for line in lines] for split, lines in names.items()}
+    return {
+        split: [(f"{image}.jpg", image.rpartition("_")[0]) for image in rows]
+        for split, rows in images.items()
+        if rows
+    }
+
+
+def _cub(folder: Path) -> Splits:
+    """Return the splits of CUB's two lists: ``1 001.Albatross/a.jpg``, and ``1 0`` for an image to test."""
+    pairs = (line.partition(" ") for line in listed_lines(folder / "train_test_split.txt"))
+    train = {number: flag for number, _, flag in pairs}
+    splits: Splits = {"train": [], "test": []}
+    for line in listed_lines(folder / "images.txt") if train else []:
+        number, _, path = line.partition(" ")
+        splits["train" if train.get(number) == "1" else "test"].append((path, path.partition("/")[0]))
+    return {split: rows for split, rows in splits.items() if rows}
 
 
 IMAGE_SETS: tuple[ImageSet, ...] = (
@@ -240,6 +257,7 @@ IMAGE_SETS: tuple[ImageSet, ...] = (
         question="What is the species of this bird?",
         hub="bentrevett/caltech-ucsd-birds-200-2011",
         class_name=_class_names.numbered,
+        layout=ImageLayout(lists=_cub),
         aliases=("cu_birds",),
     ),
     ImageSet(
@@ -281,10 +299,7 @@ IMAGE_SETS: tuple[ImageSet, ...] = (
         title="FGVC-Aircraft, 100 variants (Maji et al., 2013)",
         question="Name the aircraft model shown.",
         hub="Donghyun99/FGVC-Aircraft",
-        layout=ImageLayout(
-            lists={split: f"images_variant_{split}.txt" for split in ("train", "val", "trainval", "test")},
-            listed=_aircraft_line,
-        ),
+        layout=ImageLayout(lists=_aircraft),
         aliases=("fgvc", "fgvc_aircraft"),
     ),
     ImageSet(
@@ -325,9 +340,7 @@ IMAGE_SETS: tuple[ImageSet, ...] = (
         question="What breed is the animal in this image?",
         hub="timm/oxford-iiit-pet",
         class_name=_class_names.pets,
-        layout=ImageLayout(
-            lists={"train": "annotations/trainval.txt", "test": "annotations/test.txt"}, listed=_pet_line
-        ),
+        layout=ImageLayout(lists=_pets),
         aliases=("oxford_pets",),
     ),
 )

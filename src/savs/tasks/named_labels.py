@@ -17,6 +17,12 @@ from savs.tasks.task import Task
 
 __all__ = ["HubCopy", "NamedLabelsTask"]
 
+HUB_PREFIX = "hf://"
+
+_WORD = re.compile(r"[a-z]+")
+_FILES = frozenset({".json", ".jsonl", ".tsv"})
+_SPLIT_WORDS = {"train": {"train"}, "test": {"test", "eval"}, "val": {"val", "validation", "dev"}}
+
 # Options in one line, or each in its own.
 _FOUR = re.compile(r"\nA\. (.+?)\s+B\. (.+?)\s+C\. (.+?)\s+D\. (.+?)\s*$")
 
@@ -71,7 +77,8 @@ class NamedLabelsTask(Task):
         Parameters
         ----------
         file : Path or str
-            As `Task.read` takes it, or a table of VLMEvalKit (``.tsv``).
+            As `Task.read` takes it; a table of VLMEvalKit (``.tsv``); or ``hf://owner/name``, of which the
+            split with the test items is read.
         media_root : Path or str, optional
             The folder of the media that the file names; by default the folder of `file`.
 
@@ -80,6 +87,8 @@ class NamedLabelsTask(Task):
         DataError
             As `Task.read`; if the file calls a label by a name that the task does not know.
         """
+        if isinstance(file, str) and file.startswith(HUB_PREFIX):
+            return self.load(file, media_root=media_root)
         path = Path(file)
         folder = path.parent if media_root is None else Path(media_root)
         options = ReadOptions(**{**self.read_options, "root": folder, "allow_outside": True})
@@ -102,25 +111,33 @@ class NamedLabelsTask(Task):
         Parameters
         ----------
         source : Path or str, optional
-            As `read` takes it, or ``hf://owner/name``; by default the task's copy on the hub.
+            As `read` takes it; a folder with one file for each split, such as ``esc_mcq_train.json``; by
+            default the task's copy on the hub.
         media_root : Path or str, optional
             The folder of the media that a file names.
         split : str, optional
-            A split of the hub dataset; by default the one with the test items.
+            ``"train"``, ``"test"``, or another split of the hub dataset; by default the test items.
 
         Raises
         ------
         DataError
             As `read`, and if the hub dataset cannot be read.
         """
-        if source is not None and not (isinstance(source, str) and source.startswith("hf://")):
-            return self.read(source, media_root)
+        if source is not None and not (isinstance(source, str) and source.startswith(HUB_PREFIX)):
+            file = _file_of_split(Path(source), split) if Path(source).is_dir() else source
+            return self.read(file, source if media_root is None and Path(source).is_dir() else media_root)
         copy = self.hub_copy
         if copy is None:
             raise DataError(f"{self.name}: no copy on the hub is known; name a file of it")
-        chosen = copy.split if split in (None, "test") else split
+        address = source or f"{HUB_PREFIX}{copy.id}"
+        if split == "train":
+            raise DataError(
+                f"{self.name}: there are test items alone; draw the shots from them, too: give {address} as "
+                "the one file"
+            )
+        chosen = copy.split if split in (None, "test") and "#" not in str(address) else split
         options = ReadOptions(**copy.read_options, config=copy.config, split=chosen)
-        return self._checked(read_examples(source or f"hf://{copy.id}", options, require_labels=True))
+        return self._checked(read_examples(address, options, require_labels=True))
 
     def _checked(self, examples: list[Example]) -> list[Example]:
         named = [self._named(example) for example in examples]
@@ -163,3 +180,16 @@ class NamedLabelsTask(Task):
                 )
         else:
             super()._check(example)
+
+
+def _file_of_split(folder: Path, split: str | None) -> Path:
+    """Return the one file of a folder whose name has the word of a split."""
+    words = _SPLIT_WORDS.get(split or "test", {split})
+    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in _FILES)
+    found = [file for file in files if words & set(_WORD.findall(file.stem.lower()))]
+    if len(found) != 1:
+        raise DataError(
+            f"{folder.name} holds {len(found)} files (.json, .jsonl, .tsv) of the split {split or 'test'!r}; "
+            "name the file itself"
+        )
+    return found[0]
