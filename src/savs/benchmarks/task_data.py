@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -177,19 +177,26 @@ def _same_labels(items: list[Example], test: Path | str, pool: Sequence[Example]
 def _public(
     task: Task, source: Path | str | None, test: Path | str | None, media_root: Path | str | None
 ) -> tuple[list[Example], list[Example]]:
-    if source is not None and not Path(source).exists() and "://" not in str(source):
+    on_hub = "://" in str(source)
+    if source is not None and not (on_hub or Path(source).exists()):
         raise DataError(f"task {task.name}: there is no file or folder {source}")
-    load = getattr(task, "load", None)
-    if source is not None and not Path(source).is_dir():
-        pool = task.read(source, media_root)
-        return pool, [] if test is None else task.read(test, media_root)
+    items = [] if test is None else task.read(test, media_root)
+    if source is not None and not on_hub and Path(source).is_file():
+        return task.read(source, media_root), items
+    load: Callable[..., list[Example]] | None = getattr(task, "load", None)
     if load is None:
-        where = "its files" if source is None else f"one file instead of the folder {source}"
-        raise DataError(f"task {task.name}: name {where} with --source {task.name}=FILE")
-    pool = load(source, media_root=media_root, split="train")
-    if test is not None:
-        return pool, task.read(test, media_root)
-    return pool, load(source, media_root=media_root, split="test")
+        raise DataError(
+            f"task {task.name}: name the file of the shots with --source {task.name}=FILE, and that of the "
+            f"test items with --test {task.name}=FILE"
+        )
+    try:
+        pool = load(source, media_root=media_root, split="train")
+    except DataError:
+        if source is None:
+            raise
+        # One split alone: the shots are drawn from it, too.
+        return task.read(source, media_root), items
+    return pool, items or load(source, media_root=media_root, split="test")
 
 
 def _prompted(task: Task, examples: Sequence[Example]) -> list[Example]:

@@ -251,7 +251,7 @@ def _task_data(
                 f"there is no task {name!r} (--list shows them), and no such file or folder",
                 param_hint="TASK",
             )
-        task = task or own_task(Path(name).stem if Path(name).is_file() else Path(name).name, prompt)
+        task = task or own_task(Path(name).name if Path(name).is_dir() else Path(name).stem, prompt)
         if task.name in found or (own and task.name in known):
             raise click.BadParameter(f"{name}: there are two tasks called {task.name}", param_hint="TASK")
         keys = {name, task.name} & ({*sources} | {*tests} | {*media_roots})
