@@ -29,6 +29,11 @@ _LONGEST = 60
 def file_name(name: str) -> str:
     """Return a task's name as it stands in file names.
 
+    Parameters
+    ----------
+    name : str
+        Of the task.
+
     Examples
     --------
     >>> file_name("my photos/2024")
@@ -38,7 +43,15 @@ def file_name(name: str) -> str:
 
 
 def cell_name(method: str, shots: int, draw: int) -> str:
-    """Return the name of a cell's files, without its ending."""
+    """Return the name of a cell's files, without its ending.
+
+    Parameters
+    ----------
+    method : str
+        Method or baseline.
+    shots, draw : int
+        Shots per class, and number of the draw.
+    """
     return f"{method}-{shots}-{draw}"
 
 
@@ -163,7 +176,15 @@ class RunFolder:
     # Cells.
 
     def cell(self, task: str, method: str, shots: int, draw: int) -> dict[str, Any] | None:
-        """Return a finished cell; None if it is missing."""
+        """Return a finished cell; None if it is missing.
+
+        Parameters
+        ----------
+        task, method : str
+            Of the cell.
+        shots, draw : int
+            Of the cell.
+        """
         file = self._cell_file(task, method, shots, draw)
         try:
             found = json.loads(file.read_bytes())
@@ -196,7 +217,13 @@ class RunFolder:
         self.write_json(str(self._cell_file(record["task"], *place).relative_to(self.path)), record)
 
     def cells(self, tasks: Sequence[str] | None = None) -> list[dict[str, Any]]:
-        """Return all finished cells, by task in the order of the run, then by name of the file."""
+        """Return all finished cells, by task in the order of the run, then by name of the file.
+
+        Parameters
+        ----------
+        tasks : sequence of str, optional
+            Which tasks; by default those of the run.
+        """
         configuration = self.configuration or {}
         names = configuration.get("tasks", []) if tasks is None else tasks
         found = []
@@ -212,15 +239,41 @@ class RunFolder:
     # Writing.
 
     def write_json(self, name: str, value: Any, *, indent: int | None = None) -> None:
-        """Write a JSON file, whole or not at all."""
+        """Write a JSON file, whole or not at all.
+
+        Parameters
+        ----------
+        name : str
+            Path in the folder.
+        value : Any
+            JSON-able.
+        indent : int, optional
+            As for `json.dumps`.
+        """
         self.write(name, f"{json.dumps(value, allow_nan=False, indent=indent)}\n".encode())
 
     def write_lines(self, name: str, values: Iterable[Any]) -> None:
-        """Write a file of JSON lines, whole or not at all."""
+        """Write a file of JSON lines, whole or not at all.
+
+        Parameters
+        ----------
+        name : str
+            Path in the folder.
+        values : iterable
+            JSON-able, one per line.
+        """
         self.write(name, "".join(f"{json.dumps(value, allow_nan=False)}\n" for value in values).encode())
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file, whole or not at all; an older one is replaced."""
+        """Write a file, whole or not at all; an older one is replaced.
+
+        Parameters
+        ----------
+        name : str
+            Path in the folder.
+        content : bytes
+            All of it.
+        """
         file = self.path / name
         file.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(file.parent) as (descriptor, finish):

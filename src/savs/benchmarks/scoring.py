@@ -43,7 +43,19 @@ class JudgedItems:
         probabilities: ClassProbabilities | None,
         positive: Label | None,
     ) -> None:
-        """Add answers, with their probabilities if there are some."""
+        """Add answers, with their probabilities if there are some.
+
+        Parameters
+        ----------
+        examples : sequence of Example
+            The items.
+        answers : sequence of label or None
+            One per item.
+        probabilities : ClassProbabilities or None
+            One row per item.
+        positive : label or None
+            The task's positive class.
+        """
         self.examples += examples
         self.answers += answers
         if probabilities is None:

@@ -152,7 +152,13 @@ def _chunks(rows: Sequence[int]) -> Iterable[Sequence[int]]:
 
 
 def once(read: Callable[[], Found]) -> Callable[[], Found]:
-    """Return a function that reads at its first call; what was read, or the error, stays."""
+    """Return a function that reads at its first call; what was read, or the error, stays.
+
+    Parameters
+    ----------
+    read : callable
+        Takes nothing.
+    """
     known: list[Found] = []
     failed: list[Exception] = []
 
