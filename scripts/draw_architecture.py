@@ -29,6 +29,7 @@ RULE = "A layer may import the layers below it, never one above it. Colors are t
 LAYERS = {
     "cli": ("use", "the commands"),
     "experiments": ("use", "what accuracy depends on, shortcuts"),
+    "benchmarks": ("use", "runs of tasks, methods and baselines"),
     "demo": ("use", "the demo on real images"),
     "doctor": ("use", "whether a backbone can be trusted"),
     "tasks": ("use", "public benchmarks: prompt, files, metric"),

@@ -167,12 +167,13 @@ def _look(name: str, names: Sequence[str]) -> dict[str, Any]:
         color = THEIRS if name == PUBLISHED else OURS
         return {"color": color, "linestyle": dash, "linewidth": 3.2, "marker": "o", "zorder": 4}
     if name in BASELINES:
-        dash = DASHES[1 + BASELINES.index(name) % 3]
+        place = list(BASELINES).index(name)
         return {
             "color": "#777777",
-            "linestyle": dash,
+            "linestyle": DASHES[1 + place % 3],
             "linewidth": 1.4,
-            "marker": ".",
+            "marker": (".", *MARKERS)[place // 3 % (1 + len(MARKERS))],
+            "markersize": 4,
             "zorder": 2,
         }
     rest = [other for other in names if not _is_emphasized(other) and other not in BASELINES]

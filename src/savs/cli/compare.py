@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from savs._optional import import_optional
+from savs.cli._contender_options import baseline_options, check_shots, named_methods, shot_counts
 from savs.cli._labeled_data import check_different, errors_left, read_labeled
 from savs.cli._options import (
     DATA,
     PathName,
     backbone_options,
-    check_method,
     data_options,
     error_options,
     example_help,
@@ -55,8 +55,8 @@ PLOT_FORMATS = (".png", ".svg")
 @click.option(
     "--methods",
     metavar="A,B,...",
-    help="Methods of docs/methods.md or installed packages, and the baselines majority, last_layer and "
-    "zero_shot [default: a selection].",
+    help="Methods of docs/methods.md or installed packages, and the baselines of docs/benchmarks.md "
+    "[default: a selection].",
 )
 @click.option(
     "--shots",
@@ -84,8 +84,9 @@ PLOT_FORMATS = (".png", ".svg")
     default=100,
     show_default=True,
     metavar="N",
-    help="Number of test examples that zero_shot asks the model about, at most.",
+    help="Number of test examples that zero_shot and other slow baselines are judged on, at most.",
 )
+@baseline_options()
 @click.option(
     "--output",
     "-o",
@@ -114,6 +115,7 @@ def compare(
     prompts: list[str],
     seed: int,
     zero_shot_items: int,
+    baselines: dict[str, Any],
     output: Path | None,
     plot: Path | None,
     max_errors: int,
@@ -140,11 +142,12 @@ def compare(
     from savs.backbones import load_backbone
     from savs.cache import StoredBackbone
     from savs.evaluation.comparison import check_request, compare_methods
+    from savs.evaluation.contenders import BaselineSettings
     from savs.evaluation.results import overall
 
     started = time.perf_counter()
-    names, counts = _names(methods, len(prompts)), _counts(shots)
-    _check_shots_needed(names, counts)
+    names, counts = named_methods(methods, len(prompts)), shot_counts(shots)
+    check_shots(names, counts)
     check_different(data)
     _check_files(output, plot, [*data, *([] if test is None else [test])], loading.get("store"))
     store, left = loading.pop("store", None), max_errors
@@ -167,6 +170,7 @@ def compare(
             seed=seed,
             **prompt_setting(prompts),
             zero_shot_items=zero_shot_items,
+            baselines=BaselineSettings(**baselines, seed=seed),
             max_errors=left,
             progress=session.progress,
         )
@@ -232,7 +236,7 @@ _AVERAGE = {"mean": float, "low": float, "high": float}
 _DIFFERENCE = {"name": str, "value": float, "low": float, "high": float}
 _SHORT = {"log_loss": "log loss", "ece": "ECE", "brier": "Brier"}
 _PROBABILITY = tuple(_SHORT)
-_KEPT = ("against_sav", "against_baseline", "seconds", "bytes")
+_KEPT = ("against_sav", "against_baseline", "seconds", "bytes", "unparsed")
 _COLUMNS: Columns = {
     **dict.fromkeys(("data", "method"), str),
     **dict.fromkeys(("shots", "draws", "failures"), int),
@@ -242,6 +246,7 @@ _COLUMNS: Columns = {
     **{f"against_baseline.{name}": kind for name, kind in _DIFFERENCE.items()},
     "seconds": float,
     "bytes": int,
+    "unparsed": float,
 }
 
 
@@ -274,42 +279,6 @@ def _with_store(backbone: Backbone, store: Path | None) -> Backbone:
     return backbone if store is None else with_store(backbone, store)
 
 
-def _names(text: str | None, n_prompts: int) -> list[str]:
-    from savs.classifiers import available_methods
-    from savs.evaluation.contenders import default_contenders, known_contenders
-
-    if text is None:
-        return list(default_contenders(n_prompts))
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    known = known_contenders()
-    unknown = [name for name in names if name not in known]
-    if unknown or not names:
-        wrong = f"no method named {unknown[0]!r}" if unknown else "at least one method is required"
-        raise click.BadParameter(f"{wrong}; available are {', '.join(known)}", param_hint="--methods")
-    for name in names:
-        if name in available_methods():
-            check_method(name, None, None, None, n_prompts=n_prompts)
-    return list(dict.fromkeys(names))
-
-
-def _counts(text: str) -> list[int]:
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isascii() and part.isdecimal() and len(part) < 10 for part in parts):
-        raise click.BadParameter(
-            f"{text!r} is not one or more whole numbers, such as 5 or 0,5,10,20", param_hint="--shots"
-        )
-    return list(dict.fromkeys(int(part) for part in parts))
-
-
-def _check_shots_needed(names: Sequence[str], counts: Sequence[int]) -> None:
-    from savs.evaluation.contenders import check_shots_needed
-
-    try:
-        check_shots_needed(names, counts)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--shots") from None
-
-
 # The tables: two for each dataset and number of shots, and two over all datasets.
 
 
@@ -333,6 +302,13 @@ def _show_comparison(found: Comparison, *, brief: bool) -> None:
         said = list(found.answers.by_row.values())
         unparsed = sum(label is None for label in said)
         show(f"zero_shot: {len(said)} test items, {unparsed} answers name no class and count as wrong")
+    for shots in found.shots:
+        for name in found.methods_at(shots):
+            share = found.figures(name, shots)["unparsed"]
+            if share is not None and name != "zero_shot":
+                show(
+                    f"{name}, {shots} shots: {percent(share)} of the answers name no class and count as wrong"
+                )
     if not brief:
         show(
             "accuracy, log loss, ECE, Brier: mean over draws (95 % interval); "

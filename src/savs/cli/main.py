@@ -21,6 +21,7 @@ COMMANDS = (
     "predict",
     "evaluate",
     "compare",
+    "benchmark",
     "experiment",
     "extract",
     "inspect",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,12 +18,12 @@ from savs.data import Example, Label
 from savs.data.checks import class_counts
 from savs.errors import DataError, ItemError, SAVsError
 from savs.evaluation.contenders import (
-    Answers,
+    BaselineModels,
+    BaselineSettings,
     Contender,
     ReadExamples,
     Rows,
     Turn,
-    ask,
     check_shots_needed,
     default_contenders,
     items_to_ask,
@@ -31,119 +31,94 @@ from savs.evaluation.contenders import (
     shots_and_tests,
     works_without_shots,
 )
-from savs.evaluation.probabilities import score_items
+from savs.evaluation.named_baselines import once
+from savs.evaluation.probabilities import check_probabilities, score_items
 from savs.evaluation.protocol import draw_rows
 from savs.evaluation.results import Comparison, Trial
 from savs.model._class_names import class_prompts, option_texts
 from savs.model._prompts import WithPrompts, checked_prompts, first_prompt, read_side_by_side
 from savs.model._rows import option_columns
 
-__all__ = ["Judge", "check_request", "compare_methods"]
+__all__ = [
+    "check_request",
+    "compare_methods",
+    "read_for_comparison",
+    "run_contenders",
+    "turn_or_reason",
+]
 
 
 # Running the contenders of a comparison on its draws: what each got right, or why it could not.
 
 
-class Judge:
-    """Runs contenders; the model is asked in words only once, when a contender first needs it.
+def run_contenders(
+    read: ReadExamples,
+    models: BaselineModels,
+    methods: Sequence[str],
+    splits: Mapping[tuple[int, int], tuple[Rows, Rows]],
+    progress: bool,
+) -> dict[tuple[str, int], list[Trial]]:
+    """Run methods and baselines on all draws; where there are no shots, those that work without any.
 
     Parameters
     ----------
-    backbone : Backbone
-        The model to ask.
     read : ReadExamples
         What the contenders get.
-    classes : sequence of label
-        The answers that the model may give.
-    asked : list of int
-        Rows that are put to the model.
+    models : BaselineModels
+        What baselines run besides.
+    methods : sequence of str
+        Names of `savs.evaluation.contenders.known_contenders`.
+    splits : mapping of (int, int) to (ndarray of int, ndarray of int)
+        Rows of the shots and of the test items, by number of shots and draw.
     progress : bool
-        Show progress bars on a terminal.
+        Show a progress bar on a terminal.
 
-    Attributes
-    ----------
-    failure : Exception or None
-        Why the model could not be asked.
+    Returns
+    -------
+    dict of (str, int) to list of Trial
+        The trials by method and number of shots, in the order of the draws.
     """
-
-    def __init__(
-        self,
-        backbone: Backbone,
-        read: ReadExamples,
-        classes: Sequence[Label],
-        asked: list[int],
-        progress: bool,
-    ) -> None:
-        self._read = read
-        self._ask = partial(ask, backbone, {row: first_prompt(read.examples[row]) for row in asked}, classes)
-        self._n_asked, self._progress = len(asked), progress
-        self.failure: Exception | None = None
-
-    @cached_property
-    def answers(self) -> Answers:
-        """What the model said; it is asked at the first access."""
-        with _bar(self._n_asked, "answer", self._progress) as tell:
-            return self._ask(tell)
-
-    def _answers(self) -> Answers:
-        # Asked in vain once, not in every draw.
-        if self.failure is not None:
-            raise self.failure
-        try:
-            return self.answers
-        except (SAVsError, ValueError, MemoryError) as error:
-            self.failure = error
-            raise
-
-    def run(
-        self, methods: Sequence[str], splits: dict[tuple[int, int], tuple[Rows, Rows]], progress: bool
-    ) -> dict[tuple[str, int], list[Trial]]:
-        """Run the methods on all draws; where there are no shots, those that work without any.
-
-        Parameters
-        ----------
-        methods : sequence of str
-            Names of `savs.evaluation.contenders.known_contenders`.
-        splits : dict of (int, int) to (ndarray of int, ndarray of int)
-            Rows of the shots and of the test items, by number of shots and draw.
-        progress : bool
-            Show a progress bar on a terminal.
-
-        Returns
-        -------
-        dict of (str, int) to list of Trial
-            The trials by method and number of shots, in the order of the draws.
-        """
-        trials: dict[tuple[str, int], list[Trial]] = {}
-        runs = [(name, draw) for name in methods for draw in splits if draw[0] or works_without_shots(name)]
-        with _bar(len(runs), "fit", progress) as tell:
-            for name, (count, draw) in runs:
-                contender = self._read.contender(name, self._answers)
-                trial = _tried(contender, *splits[count, draw], self._read.labels)
-                trials.setdefault((name, count), []).append(trial)
-                tell(1)
-        return trials
+    trials: dict[tuple[str, int], list[Trial]] = {}
+    runs = [(name, draw) for name in methods for draw in splits if draw[0] or works_without_shots(name)]
+    with _bar(len(runs), "fit", progress) as tell:
+        for name, (count, draw) in runs:
+            turn = turn_or_reason(read.contender(name, models), *splits[count, draw])
+            trial = Trial.failed(turn) if isinstance(turn, str) else _judged(turn, read.labels)
+            trials.setdefault((name, count), []).append(trial)
+            tell(1)
+    return trials
 
 
-def _tried(contender: Contender, drawn: Rows, items: Rows, labels: NDArray[Any]) -> Trial:
+def turn_or_reason(contender: Contender, drawn: Rows, items: Rows) -> Turn | str:
+    """Return what a contender answered in one draw, or why it could not use the draw, as one line.
+
+    Parameters
+    ----------
+    contender : Contender
+        From `ReadExamples.contender`.
+    drawn, items : ndarray of int
+        Rows of the shots and of the test items.
+    """
     try:
-        return _judged(contender(drawn, items), labels)
+        turn = contender(drawn, items)
+        if turn.probabilities is not None:
+            check_probabilities(turn.probabilities, len(turn.rows))
     except MemoryError:
-        return Trial.failed("it needs more memory than there is")
+        return "it needs more memory than there is"
     except (SAVsError, ValueError) as error:
         message = error.message if isinstance(error, ItemError) else str(error)
-        return Trial.failed(" ".join(message.split()))
+        return " ".join(message.split())
+    return turn
 
 
 def _judged(turn: Turn, labels: NDArray[Any]) -> Trial:
-    if not len(turn.rows):
-        return Trial.failed("none of this draw's test items was asked")
     truth = labels[turn.rows].tolist()
     right = [
         type(label) is type(true) and label == true for label, true in zip(turn.labels, truth, strict=True)
     ]
     scores = None if turn.probabilities is None else score_items(turn.probabilities, truth, turn.labels)
-    return Trial(turn.rows, np.array(right), turn.seconds, turn.n_bytes, scores=scores)
+    unparsed = sum(label is None for label in turn.labels) if turn.answers else None
+    return Trial(turn.rows, np.array(right), turn.seconds, turn.n_bytes, scores=scores, n_unparsed=unparsed)
 
 
 @contextmanager
@@ -169,6 +144,7 @@ def compare_methods(
     prompt: str | None = None,
     prompts: Sequence[str] | None = None,
     zero_shot_items: int = 100,
+    baselines: BaselineSettings | None = None,
     max_errors: int = 0,
     progress: bool = False,
 ) -> Comparison:
@@ -201,7 +177,11 @@ def compare_methods(
         for each prompt, and the probabilities are averaged as by `savs.SAVModel`; ``last_layer`` and
         ``zero_shot`` have the first prompt alone.
     zero_shot_items : int, default=100
-        Largest number of test items that ``zero_shot`` puts to the model itself, classes in turn.
+        Largest number of test items that ``zero_shot`` and the other slow baselines are judged on, classes in
+        turn.
+    baselines : BaselineSettings, optional
+        Names of other models, and numbers, for the baselines that need some. One whose model is not named is
+        recorded as failed.
     max_errors : int, default=0
         Examples that may be unreadable before the error of one more is raised; -1 means any number.
     progress : bool, default=False
@@ -238,22 +218,22 @@ def compare_methods(
         examples, test = list(map(prompted, examples)), list(map(prompted, test))
     check_request(examples, methods, shots, fixed_test=bool(test), draws=draws, n_prompts=len(asked))
     classes = sorted(class_counts(examples))
-    given = [*examples, *test]
-    found = read_side_by_side(backbone, given, len(asked), max_errors=max_errors, progress=progress)
-    kept = [given[index] for index in found.indices.tolist()]
-    n_pool = int(np.sum(found.indices < len(examples)))
-    _check_left(kept, n_pool, classes, shots, fixed_test=bool(test))
-    read = replace(_rows(kept, found.features, found.states, backbone), n_prompts=len(asked))
-    likelihoods = partial(option_columns, backbone, kept, option_texts(classes), progress=progress)
-    read = replace(read, classes=tuple(classes), likelihoods=_once(lambda: likelihoods().features))
-    if any(make_method(name).needs_prototypes for name in methods if name in available_methods()):
-        of_each = [backbone.extract(class_prompts(classes, one)).features for one in asked]
-        rows = np.hstack(of_each)
-        read = replace(read, prototypes=dict(zip(classes, rows, strict=True)))
+    read, n_pool, errors = read_for_comparison(
+        backbone,
+        examples,
+        test,
+        methods=methods,
+        prompts=asked,
+        max_errors=max_errors,
+        progress=progress,
+    )
+    _check_left(read.examples, n_pool, classes, shots, fixed_test=bool(test))
     splits = shots_and_tests(read, n_pool, shots, draws, seed, classes, fixed_test=bool(test))
     items = items_to_ask(read.labels, [test_rows for _, test_rows in splits.values()], zero_shot_items, seed)
-    judge = Judge(backbone, read, classes, items, progress)
-    trials = judge.run(methods, splits, progress)
+    with _bar(len(items), "answer", progress) as tell:
+        to_ask = {row: first_prompt(read.examples[row]) for row in items}
+        models = BaselineModels(backbone, classes, to_ask, baselines, tell)
+        trials = run_contenders(read, models, methods, splits, progress)
     return Comparison(
         methods=tuple(methods),
         shots=tuple(shots),
@@ -263,27 +243,64 @@ def compare_methods(
             count: [len(items) for (shot_count, _), (_, items) in splits.items() if shot_count == count]
             for count in shots
         },
-        answers=judge.answers if "zero_shot" in methods and judge.failure is None else None,
-        errors=list(found.errors),
+        answers=models.answered,
+        errors=errors,
         seed=seed,
     )
 
 
-def _once(read: Callable[[], NDArray[np.float32]]) -> Callable[[], NDArray[np.float32]]:
-    """Return a function that reads at its first call; what was read, or the error, stays."""
-    known: list[NDArray[np.float32] | Exception] = []
+def read_for_comparison(
+    backbone: Backbone,
+    pool: Sequence[Example],
+    test: Sequence[Example],
+    *,
+    methods: Sequence[str],
+    prompts: Sequence[str | None] = (None,),
+    max_errors: int = 0,
+    progress: bool = False,
+) -> tuple[ReadExamples, int, list[ItemError]]:
+    """Let the examples of a comparison pass the backbone, each once for all methods.
 
-    def recall() -> NDArray[np.float32]:
-        if not known:
-            try:
-                known.append(read())
-            except (SAVsError, ValueError, MemoryError) as error:
-                known.append(error)
-        if isinstance(known[0], Exception):
-            raise known[0]
-        return known[0]
+    Parameters
+    ----------
+    backbone : Backbone
+        The frozen model.
+    pool, test : sequence of Example
+        The shots are drawn from `pool`; both have their prompts.
+    methods : sequence of str
+        What is compared: the text prompts of the classes are read where a method needs them, the likelihoods
+        of the class names when a method first asks for them.
+    prompts : sequence of str or None, default=(None,)
+        The prompts that the examples have.
+    max_errors : int, default=0
+        Examples that may be unreadable before the error of one more is raised; -1 means any number.
+    progress : bool, default=False
+        Show progress bars on a terminal.
 
-    return recall
+    Returns
+    -------
+    read : ReadExamples
+        The examples that could be read, those of `pool` first.
+    n_pool : int
+        How many of them are the pool's.
+    errors : list of ItemError
+        Of the others.
+    """
+    classes = sorted(class_counts(pool))
+    given = [*pool, *test]
+    found = read_side_by_side(backbone, given, len(prompts), max_errors=max_errors, progress=progress)
+    kept = [given[index] for index in found.indices.tolist()]
+    likelihoods = partial(option_columns, backbone, kept, option_texts(classes), progress=progress)
+    read = replace(
+        _rows(kept, found.features, found.states, backbone),
+        n_prompts=len(prompts),
+        classes=tuple(classes),
+        likelihoods=once(lambda: likelihoods().features),
+    )
+    if any(make_method(name).needs_prototypes for name in methods if name in available_methods()):
+        of_each = [backbone.extract(class_prompts(classes, one)).features for one in prompts]
+        read = replace(read, prototypes=dict(zip(classes, np.hstack(of_each), strict=True)))
+    return read, int(np.sum(found.indices < len(pool))), list(found.errors)
 
 
 def check_request(

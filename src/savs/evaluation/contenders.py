@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from savs.backbones import Backbone
-from savs.baselines import last_layer, majority_class, zero_shot
 from savs.classifiers import HeadClassifier, Method, available_methods, make_method
 from savs.classifiers.prompt_ensemble import PromptMethod, PromptRows
 from savs.data import DataWarning, Example, Label, example_hash
 from savs.errors import DataError
+from savs.evaluation.named_baselines import (
+    BASELINES,
+    Baseline,
+    BaselineInput,
+    BaselineModels,
+    BaselineSettings,
+)
 from savs.evaluation.probabilities import ClassProbabilities
 from savs.evaluation.protocol import draw_rows
 from savs.layout import HeadLayout
@@ -28,11 +32,11 @@ __all__ = [
     "shots_and_tests",
     "BASELINES",
     "DEFAULT_CONTENDERS",
-    "Answers",
+    "BaselineModels",
+    "BaselineSettings",
     "Contender",
     "ReadExamples",
     "Turn",
-    "ask",
     "check_shots_needed",
     "default_contenders",
     "known_contenders",
@@ -164,14 +168,10 @@ def items_to_ask(labels: NDArray[Any], tests: Sequence[Rows], most: int, seed: i
 
 # What can be compared: every method on head vectors and every baseline, by name, on rows read once.
 
-BASELINES: tuple[str, ...] = ("majority", "last_layer", "zero_shot")
-"""What methods on heads are held against, the simplest first."""
 DEFAULT_CONTENDERS: tuple[str, ...] = (
     *("sav", "calm", "hec_v", "nearest_shot", "kernel_ridge", "ensemble", "auto", "option_likelihood"),
-    *BASELINES,
+    *("majority", "last_layer", "zero_shot"),
 )
-
-_ASKED_TOGETHER = 32
 
 
 def default_contenders(n_prompts: int = 1) -> tuple[str, ...]:
@@ -195,9 +195,9 @@ def known_contenders() -> tuple[str, ...]:
 
 def works_without_shots(name: str) -> bool:
     """Return whether a method or baseline answers where there is no shot at all, from the class names."""
-    return name == "zero_shot" or (
-        name in available_methods() and bool(make_method(name).can_fit_class_names)
-    )
+    if name in BASELINES:
+        return "shots" not in BASELINES[name].needs
+    return name in available_methods() and bool(make_method(name).can_fit_class_names)
 
 
 def check_shots_needed(names: Sequence[str], shots: Sequence[int]) -> None:
@@ -221,36 +221,37 @@ def check_shots_needed(names: Sequence[str], shots: Sequence[int]) -> None:
 
 
 class Turn(NamedTuple):
-    """One method in one draw: answers to `rows`, time for fit and answers, size of what it keeps.
+    """One method in one draw.
 
-    `probabilities` has one row per answer; None for what gives no probabilities.
+    Attributes
+    ----------
+    rows : ndarray of int
+        The items it answered.
+    labels : list of label or None
+        One per item; None where an answer in words names no class.
+    seconds : float
+        For fit and answers.
+    n_bytes : int or None
+        Size of what it keeps; None where that is not known.
+    probabilities : ClassProbabilities or None
+        One row per item; None for what gives no probabilities.
+    answers : list of str
+        What the model said, for baselines that answer in words; else empty.
+    classifier : HeadClassifier or None
+        What was fitted, of a method on heads.
     """
 
     rows: Rows
     labels: list[Label | None]
     seconds: float
-    n_bytes: int
+    n_bytes: int | None
     probabilities: ClassProbabilities | None = None
+    answers: Sequence[str] = ()
+    classifier: HeadClassifier | None = None
 
 
 Contender = Callable[[Rows, Rows], Turn]
 """From rows of the shots and of the test items to a `Turn`."""
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What the model itself said, asked once per item.
-
-    Attributes
-    ----------
-    by_row : dict of int to label or None
-        None where the answer names no class.
-    seconds : float
-        For all of them together.
-    """
-
-    by_row: dict[int, Label | None]
-    seconds: float
 
 
 def _no_likelihoods() -> NDArray[np.float32]:
@@ -295,22 +296,37 @@ class ReadExamples:
     classes: tuple[Label, ...] = ()
     n_prompts: int = 1
 
-    def contender(self, name: str, answers: Callable[[], Answers]) -> Contender:
+    def contender(self, name: str, models: BaselineModels | None = None) -> Contender:
         """Return a method or baseline on these rows.
 
         Parameters
         ----------
         name : str
             One of `known_contenders`.
-        answers : callable
-            Returns what the model answered in words; called by ``zero_shot`` only.
+        models : BaselineModels, optional
+            What baselines run besides the rows; needed by those that need a model.
         """
-        baselines: dict[str, Contender] = {
-            "majority": self._majority,
-            "last_layer": self._last_layer,
-            "zero_shot": lambda _, test: _said(answers(), test),
-        }
-        return baselines.get(name, lambda shots, test: self._on_heads(name, shots, test))
+        if name in BASELINES:
+            return lambda shots, test: self._baseline(BASELINES[name], models, shots, test)
+        return lambda shots, test: self._on_heads(name, shots, test)
+
+    def _baseline(self, baseline: Baseline, models: BaselineModels | None, shots: Rows, test: Rows) -> Turn:
+        models = models or BaselineModels(None, self.classes, {})
+        items = test[np.isin(test, list(models.asked))] if baseline.slow else test
+        if not len(items):
+            raise DataError("none of this draw's test items was asked")
+        given = BaselineInput(self, shots, items, models)
+        started = time.perf_counter()
+        found = baseline.answer(given)
+        seconds = time.perf_counter() - started
+        if models.answered is not None and baseline.name == "zero_shot":
+            seconds = models.answered.seconds * len(items) / len(models.asked)
+        proba = None
+        if found.proba is not None:
+            classes = given.classes if found.classes is None else found.classes
+            proba = ClassProbabilities(classes, found.proba)
+        size = None if baseline.kept_bytes is None else baseline.kept_bytes(given)
+        return Turn(items, found.labels, seconds, size, proba, found.answers)
 
     def _names(self, shots: Rows) -> NDArray[Any]:
         # Shots are of one label type, which is not known of the test.
@@ -322,7 +338,7 @@ class ReadExamples:
         made: HeadClassifier = make_method(name)
         states = None
         if made.needs_state and not (made.state_is_optional and self.states is None):
-            states = self._last_states()
+            states = self.last_states()
         layout, classes, prototypes = self.layout, np.unique(names), None
         if states is not None:
             layout = layout.with_state(states.shape[1] // self.n_prompts)
@@ -344,78 +360,20 @@ class ReadExamples:
         labels = fitted.predict(queries).tolist()
         seconds = time.perf_counter() - started
         proba = ClassProbabilities(fitted.classes_.tolist(), fitted.predict_proba(queries))
-        return Turn(test, labels, seconds, fitted.prediction_bytes(), proba)
+        return Turn(test, labels, seconds, fitted.prediction_bytes(), proba, classifier=fitted)
 
     def _rows(self, rows: Rows, *behind: NDArray[np.float32] | None) -> NDArray[np.float32]:
         parts = [self.features, *(part for part in behind if part is not None)]
         return np.hstack([part[rows] for part in parts]) if len(parts) > 1 else self.features[rows]
 
-    def _last_states(self) -> NDArray[np.float32]:
+    def last_states(self) -> NDArray[np.float32]:
+        """Return the last-layer states of all prompts, side by side.
+
+        Raises
+        ------
+        DataError
+            If the backbone gives none.
+        """
         if self.states is None:
             raise DataError("the backbone gives no last-layer states; choose another method")
         return self.states
-
-    def _last_layer(self, shots: Rows, test: Rows) -> Turn:
-        started = time.perf_counter()
-        states = self._last_states()
-        states = states[:, : states.shape[1] // self.n_prompts]  # of the first prompt
-        labels = last_layer(states[shots], self._names(shots), states[test]).labels
-        seconds = time.perf_counter() - started
-        classes = np.unique(self._names(shots)).tolist()
-        means = len(classes) * states.shape[1] * np.dtype(np.float64).itemsize
-        return Turn(test, labels, seconds, means + _json_bytes(classes))
-
-    def _majority(self, shots: Rows, test: Rows) -> Turn:
-        started = time.perf_counter()
-        labels = majority_class(self._names(shots), len(test)).labels
-        seconds = time.perf_counter() - started
-        classes, counts = np.unique(self._names(shots), return_counts=True)
-        frequencies = np.tile(counts / counts.sum(), (len(test), 1))
-        proba = ClassProbabilities(classes.tolist(), frequencies)
-        return Turn(test, labels, seconds, _json_bytes(labels[0]), proba)
-
-
-def ask(
-    backbone: Backbone,
-    examples: Mapping[int, Example],
-    classes: Sequence[Label],
-    tell: Callable[[int], object] = lambda _: None,
-) -> Answers:
-    """Let the model answer examples in words, with the names of the classes after the prompt.
-
-    Parameters
-    ----------
-    backbone : Backbone
-        The frozen model.
-    examples : mapping of int to Example
-        What to ask, by row.
-    classes : sequence of label
-        The answers there are.
-    tell : callable
-        Called with the number of answers after each batch of them.
-
-    Raises
-    ------
-    SAVsError
-        If the model cannot generate, or an example cannot be asked.
-    """
-    started = time.perf_counter()
-    said: dict[int, Label | None] = {}
-    for rows in _chunks(list(examples)):
-        said |= zip(rows, zero_shot(backbone, [examples[row] for row in rows], classes).labels, strict=True)
-        tell(len(rows))
-    return Answers(said, time.perf_counter() - started)
-
-
-def _chunks(rows: Sequence[int]) -> Iterable[Sequence[int]]:
-    return (rows[start : start + _ASKED_TOGETHER] for start in range(0, len(rows), _ASKED_TOGETHER))
-
-
-def _said(answers: Answers, test: Rows) -> Turn:
-    rows = test[np.isin(test, list(answers.by_row))]
-    share = len(rows) / max(1, len(answers.by_row))
-    return Turn(rows, [answers.by_row[row] for row in rows.tolist()], answers.seconds * share, 0)
-
-
-def _json_bytes(value: Any) -> int:
-    return len(json.dumps(value))

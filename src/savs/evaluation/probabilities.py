@@ -12,7 +12,14 @@ from savs._labels import key_of
 from savs.classifiers._item_scores import PROBABILITY_METRICS, ItemScores
 from savs.data import Label
 
-__all__ = ["PROBABILITY_METRICS", "ClassProbabilities", "ItemScores", "probability_report", "score_items"]
+__all__ = [
+    "PROBABILITY_METRICS",
+    "ClassProbabilities",
+    "ItemScores",
+    "check_probabilities",
+    "probability_report",
+    "score_items",
+]
 
 _SUMS_TO_ONE = 1e-6
 
@@ -46,7 +53,7 @@ def score_items(
     classes, values = probabilities
     values = np.asarray(values, dtype=np.float64)
     columns = {key_of(label): column for column, label in enumerate(classes)}
-    _check(values, (len(truth), len(columns)))
+    check_probabilities(probabilities, len(truth))
     true, said = ([columns.get(key_of(label), -1) for label in labels] for labels in (truth, answers))
     strange = [label for label, column in zip(answers, said, strict=True) if column < 0 and label is not None]
     if strange:
@@ -54,7 +61,23 @@ def score_items(
     return ItemScores.of(values, np.array(true, np.intp), np.array(said, np.intp))
 
 
-def _check(values: NDArray[np.float64], shape: tuple[int, int]) -> None:
+def check_probabilities(probabilities: ClassProbabilities, n_items: int) -> None:
+    """Refuse probabilities that are no distribution over the classes for each item.
+
+    Parameters
+    ----------
+    probabilities : ClassProbabilities
+        One row per item.
+    n_items : int
+        How many items there are.
+
+    Raises
+    ------
+    ValueError
+        With the first item that is wrong.
+    """
+    values = np.asarray(probabilities.values, dtype=np.float64)
+    shape = (n_items, len(probabilities.classes))
     if values.shape != shape:
         raise ValueError(f"probabilities must be of shape {shape}, items by classes, got {values.shape}")
     sums = values.sum(axis=1)

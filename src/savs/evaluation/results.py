@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from savs._reprs import short_repr
 from savs.errors import ItemError
-from savs.evaluation.contenders import BASELINES, Answers
 from savs.evaluation.metrics import Difference, interval_over_draws
+from savs.evaluation.named_baselines import BASELINES, Answers
 from savs.evaluation.probabilities import PROBABILITY_METRICS, ItemScores
 
 __all__ = [
@@ -48,20 +48,23 @@ class Trial:
         Which of them it got right.
     seconds : float
         For fit and predictions.
-    n_bytes : int
-        Size of the fitted state.
+    n_bytes : int or None
+        Size of the fitted state; None where it is not known.
     failure : str or None
         Why the method could not use the draw; None if it could.
     scores : ItemScores or None
         Of its probabilities; None for what gives none.
+    n_unparsed : int or None
+        Answers in words that name no class, and count as wrong; None for what does not answer in words.
     """
 
     rows: NDArray[np.intp]
     correct: NDArray[np.bool_]
     seconds: float
-    n_bytes: int
+    n_bytes: int | None
     failure: str | None = None
     scores: ItemScores | None = None
+    n_unparsed: int | None = None
 
     __repr__ = short_repr
 
@@ -229,7 +232,8 @@ class Comparison:
         dict of str to Any
             ``accuracy`` (one per draw), ``mean`` and ``interval`` of the accuracy; ``log_loss``, ``ece`` and
             ``brier`` (each ``draws``, ``mean``, ``interval``); mean ``seconds`` for fit and predictions; mean
-            ``bytes`` of the fitted state; the differences ``against_sav`` and ``against_baseline``; and
+            ``bytes`` of the fitted state; ``unparsed``, the share of answers in words that name no class; the
+            differences ``against_sav`` and ``against_baseline``; and
             ``failures``, the reasons by draw. Figures that cannot be computed are None.
         """
         trials, accuracy = self.trials[name, shots], self.over_draws(name, shots)
@@ -241,7 +245,8 @@ class Comparison:
             "interval": accuracy.interval,
             **{metric: self.over_draws(name, shots, metric).record() for metric in PROBABILITY_METRICS},
             "seconds": float(np.mean([trial.seconds for trial in done])) if done else None,
-            "bytes": round(float(np.mean([trial.n_bytes for trial in done]))) if done else None,
+            "bytes": _mean_bytes(done),
+            "unparsed": _unparsed_share(done),
             **{key: self._against(name, rival, shots) for key, rival in rivals.items()},
             "failures": {str(draw): trial.failure for draw, trial in enumerate(trials) if trial.failure},
         }
@@ -288,6 +293,16 @@ class Comparison:
             return None
         found = self.difference(name, rival, shots)
         return None if found is None else {"name": rival, **found._asdict()}
+
+
+def _mean_bytes(trials: Sequence[Trial]) -> int | None:
+    known = [trial.n_bytes for trial in trials if trial.n_bytes is not None]
+    return round(float(np.mean(known))) if known else None
+
+
+def _unparsed_share(trials: Sequence[Trial]) -> float | None:
+    known = [(trial.n_unparsed, len(trial.rows)) for trial in trials if trial.n_unparsed is not None]
+    return sum(count for count, _ in known) / sum(n for _, n in known) if known else None
 
 
 def bootstrap_over_items(
