@@ -38,6 +38,7 @@ def test__none__softmax_of_sums_or_means(tiny, queries) -> None:
     for per_token, scores in ((False, found.sums), (True, found.means)):
         result = option_likelihood(tiny, queries, CLASSES, per_token=per_token)
         np.testing.assert_allclose(result.proba, softmax(scores), atol=1e-9)
+        assert result.classes == CLASSES
         assert result.labels == [CLASSES[winner] for winner in scores.argmax(axis=1)]
         assert (result.name, result.answers, result.unparsed) == ("option_likelihood", [], [])
 

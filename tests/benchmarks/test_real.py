@@ -32,6 +32,7 @@ def options(tmp_path) -> argparse.Namespace:
         asked=4,
         model="m.gguf",
         store=tmp_path / "s",
+        methods=list(NAMES),
     )
 
 

@@ -8,17 +8,9 @@ from savs.classifiers import SAVClassifier, wilson_interval
 from savs.data import Example, Message, Text
 from savs.demo.results import Outcome
 from savs.demo.runner import run_task
-from savs.demo.tasks import Task, note_task, only, photos_task, pixel_rows
+from savs.demo.tasks import Task, note_task, only, photos_task
 from savs.evaluation import draw_rows
 from savs.media import Image
-
-
-def test__pixel_rows__two_images__stand_side_by_side() -> None:
-    black, white = (np.full((16, 16, 3), value, dtype=np.uint8) for value in (0, 255))
-    example = Example((Message("user", (Image(black), Image(white))),))
-    rows = pixel_rows([example])
-    assert rows.shape == (1, 2 * 192)
-    assert (rows[0, :192].max(), rows[0, 192:].min()) == pytest.approx((0.0, 1.0))
 
 
 def test__only__one_kind_of_part__is_all_that_is_left() -> None:

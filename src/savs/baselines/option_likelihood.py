@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -19,25 +19,12 @@ from savs.media.audio import decode_audio
 from savs.media.image import decode_image
 from savs.model._class_names import option_texts
 
-__all__ = ["Calibration", "OptionLikelihoodResult", "content_free_example", "option_likelihood"]
+__all__ = ["Calibration", "content_free_example", "option_likelihood"]
 
 Calibration = Literal["none", "content_free", "batch"]
 """What the preference for some names is measured on: nothing, prompts without content, or the queries."""
 
 _GRAY, _RATE = 128, 16_000
-
-
-@dataclass(frozen=True)
-class OptionLikelihoodResult(BaselineResult):
-    """Predictions with their probabilities.
-
-    Attributes
-    ----------
-    proba : ndarray of float64, shape (n_queries, n_classes)
-        Softmax of the calibrated log likelihoods, in the order of the classes that were given.
-    """
-
-    proba: NDArray[np.float64]
 
 
 def option_likelihood(
@@ -47,7 +34,7 @@ def option_likelihood(
     *,
     per_token: bool = False,
     calibration: Calibration = "none",
-) -> OptionLikelihoodResult:
+) -> BaselineResult:
     """Return the class whose name the model finds the likeliest answer to each query, without any shot.
 
     Parameters
@@ -98,7 +85,7 @@ def option_likelihood(
         found = found - found.mean(axis=0)
     logs = log_softmax(found)
     labels: list[Label | None] = [classes[winner] for winner in logs.argmax(axis=1).tolist()]
-    return OptionLikelihoodResult("option_likelihood", labels, [], np.exp(logs))
+    return BaselineResult("option_likelihood", labels, [], np.exp(logs), list(classes))
 
 
 def content_free_example(example: Example) -> Example:

@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 from savs._optional import import_optional
 from savs.backbones import Backbone, PromptTemplate, load_backbone
 from savs.baselines import last_layer, majority_class, zero_shot
+from savs.baselines.controls import fit_pixels, pixel_rows
 from savs.classifiers import AutoClassifier, SAVClassifier, wilson_interval
 from savs.data import Example, Text, read_examples
 from savs.demo.results import Accuracy, Exhibit, Outcome
-from savs.demo.tasks import Task, build_tasks, fit_pixels, only, pixel_rows
+from savs.demo.tasks import Task, build_tasks, only
 from savs.evaluation import DrawResults, accuracy_report, draw_rows, on_features, run_draws
 from savs.evaluation.protocol import Method
 from savs.media import Image, load_image

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,57 +17,15 @@ from numpy.typing import NDArray
 from savs.data import Example, Label, Message, Part, Text
 from savs.demo.data import PHOTO_CLASSES, digit_image, photo_files, read_digits
 from savs.demo.scenes import PROMPT, RULE, draw_image, write_note
-from savs.media import Image, load_image
+from savs.media import Image
 
 if TYPE_CHECKING:
     from PIL import Image as PILImage
 
-__all__ = ["fit_pixels", "only", "pixel_rows", "Task", "build_tasks"]
+__all__ = ["only", "Task", "build_tasks"]
 
 
-# Controls without the backbone, or with half of the example: what would be reached anyway.
-
-_SIDE = 8
-
-
-def pixel_rows(examples: Sequence[Example]) -> NDArray[np.float32]:
-    """Return every example's images at 8 x 8 pixels, shape (n_examples, n_images * 8 * 8 * 3)."""
-    from PIL.Image import Resampling
-
-    size = (_SIDE, _SIDE)
-    rows = [
-        np.concatenate(
-            [
-                np.asarray(load_image(image.source).resize(size, Resampling.BOX)).ravel()
-                for image in example.images
-            ]
-        )
-        for example in examples
-    ]
-    table: NDArray[np.float32] = np.stack(rows).astype(np.float32) / np.float32(255)
-    return table
-
-
-def fit_pixels(rows: NDArray[np.floating[Any]], labels: NDArray[Any]) -> Any:
-    """Fit a logistic regression to standardized pixels, without tuning any setting.
-
-    Parameters
-    ----------
-    rows : ndarray of float, shape (n_examples, n_pixels)
-        From `pixel_rows`.
-    labels : ndarray, shape (n_examples,)
-        Labels.
-
-    Returns
-    -------
-    sklearn.pipeline.Pipeline
-        The fitted classifier.
-    """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)).fit(rows, labels)
+# Controls with half of the example: what would be reached anyway.
 
 
 def only(example: Example, kind: type[Part]) -> Example:

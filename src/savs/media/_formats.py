@@ -163,8 +163,8 @@ def _load(image: ImageFile.ImageFile) -> None:
         raise _no_tiff() from None
 
 
-def size_in_header(data: bytes) -> tuple[int, int]:
-    """Return width and height from the first bytes of an encoded image.
+def read_header(data: bytes) -> tuple[int, int, str]:
+    """Return width, height and format from the first bytes of an encoded image.
 
     Raises
     ------
@@ -172,7 +172,8 @@ def size_in_header(data: bytes) -> tuple[int, int]:
         If they are not the header of a format that is read.
     """
     with pillow_at_work():
-        return _open(_as_black_is_zero(data)[0], DEFAULT_LIMITS).size
+        image = _open(_as_black_is_zero(data)[0], DEFAULT_LIMITS)
+    return (*image.size, image.format or "")
 
 
 def conversion_of(data: bytes) -> int:

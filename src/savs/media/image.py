@@ -11,7 +11,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,22 +28,24 @@ from savs.media._formats import (
     described,
     is_as_opened,
     pillow_at_work,
-    size_in_header,
+    read_header,
     whole_jpeg,
 )
 from savs.media._levels import Levels
 from savs.media._modes import Pixels, array_to_pixels, to_rgb
-from savs.media._paths import encoded, read_media_file
+from savs.media._paths import check_media_file, encoded, read_media_file
 from savs.media.limits import DEFAULT_LIMITS, MediaLimits, MediaWarning
 from savs.media.parts import Image as ImagePart
 
 __all__ = [
     "ALLOWED_FORMATS",
+    "ImageHeader",
     "decode_image",
     "Source",
     "content_hash",
     "conversion",
     "image_area",
+    "image_header",
     "load_image",
 ]
 
@@ -193,10 +195,56 @@ def image_area(source: Source) -> int:
     if isinstance(source, Image.Image):
         return int(source.size[0] * source.size[1])
     try:
-        width, height = size_in_header(_beginning(source))
+        width, height, _ = read_header(_beginning(source))
     except (MediaError, OSError):
         return 0
     return width * height
+
+
+class ImageHeader(NamedTuple):
+    """What is known of an image without decoding it.
+
+    Attributes
+    ----------
+    width, height : int
+        Pixels, before any turn that EXIF asks for.
+    format : str
+        ``"PNG"``, ``"JPEG"``, ...; ``""`` for pixels at hand.
+    n_bytes : int
+        Length of the file; 0 for pixels at hand.
+    """
+
+    width: int
+    height: int
+    format: str
+    n_bytes: int
+
+
+def image_header(source: Source) -> ImageHeader:
+    """Return an image's size and format by its header, and the length of its file.
+
+    Parameters
+    ----------
+    source : Path, bytes, PIL image or ndarray
+        As for `savs.media.Image`. A file whose beginning does not show its size is decoded.
+
+    Raises
+    ------
+    MediaError
+        If it is no image, or its file cannot be read.
+    """
+    if not isinstance(source, Path | bytes):
+        if not isinstance(source, np.ndarray):
+            _check_pil(source, DEFAULT_LIMITS)
+            return ImageHeader(*source.size, source.format or "", 0)
+        return ImageHeader(*decode_image(source).size, "", 0)
+    if isinstance(source, Path):
+        check_media_file(source, DEFAULT_LIMITS)
+    n_bytes = len(source) if isinstance(source, bytes) else source.stat().st_size
+    try:
+        return ImageHeader(*read_header(_beginning(source)), n_bytes)
+    except (MediaError, OSError):
+        return ImageHeader(*decode_image(source).size, "", n_bytes)
 
 
 def _beginning(source: Path | bytes) -> bytes:
