@@ -21,6 +21,7 @@ from benchmarks.real_baselines import (
     Classify,
     Rows,
     SentenceEncoder,
+    in_context,
     judged,
     logistic_regression,
     nearest_mean,
@@ -34,6 +35,7 @@ from savs.baselines import BaselineResult, all_heads, logistic_probe, tf_idf
 from savs.cache import with_store
 from savs.data import as_examples
 from savs.evaluation import compare_methods
+from savs.evaluation.protocol import draw_rows
 from savs.layout import HeadLayout
 
 COMPARED = (
@@ -50,6 +52,8 @@ QUESTIONS = (
 )
 PAIRS = (("auto", "embedding_logistic"), ("auto", "tf_idf"), ("auto", "sav"), ("auto", "logistic_probe"))
 """Whose differences are shown."""
+IN_CONTEXT, IN_CONTEXT_DRAWS = 4, 2
+"""Shots before the question, and draws of them: every answer costs the model all of the shots again."""
 SEED = 0
 _WARM, _TIMED = 2, 20
 Right = list[str]
@@ -243,12 +247,38 @@ class Measured:
             classes = np.unique(self._labels)
             winners = nearest_name(self._embeddings, self._encoder.embed(classes.tolist()))
             return {"0": [_string((classes[winners] == self._labels).tolist())]}
+        if name == "in_context":
+            return self._in_context()
         classify = self._own[name]()
         draws = self._options.draws
         return {
             str(count): [_string(one) for one in judged(classify, self._labels, count, draws, SEED)]
             for count in self._options.shots
         }
+
+    def _in_context(self) -> dict[str, Right]:
+        """Ask some texts behind a few shots, for one number of shots per class: more change nothing."""
+        count = min(
+            (one for one in self._options.shots if one * len(self._set.classes) >= IN_CONTEXT), default=0
+        )
+        if not count:
+            return {}
+        strings = []
+        for draw in range(min(IN_CONTEXT_DRAWS, self._options.draws)):
+            drawn, rest = draw_rows(self._labels.tolist(), count, (SEED, draw), leave=1)
+            generator = np.random.default_rng((SEED, draw))
+            drawn, rest = (
+                generator.permutation(drawn),
+                generator.permutation(rest)[: self._options.asked // 4],
+            )
+            shots, queries = ([self._asked[row] for row in rows.tolist()] for rows in (drawn, rest))
+            classes = np.unique(self._labels).tolist()
+            found = in_context(self._backbone, shots, queries, classes, IN_CONTEXT)
+            right: list[bool | None] = [None] * len(self._labels)
+            for row, label in zip(rest.tolist(), found, strict=True):
+                right[row] = label == self._labels[row]
+            strings.append(_string(right))
+        return {str(count): strings}
 
     @cached_property
     def _own(self) -> dict[str, Callable[[], Classify]]:
