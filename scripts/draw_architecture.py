@@ -28,6 +28,7 @@ LAYERS_TOP, LAYER_HEIGHT = 368, 26
 RULE = "A layer may import the layers below it, never one above it. Colors are those of the steps above."
 LAYERS = {
     "cli": ("use", "the commands"),
+    "experiments": ("use", "what accuracy depends on, shortcuts"),
     "demo": ("use", "the demo on real images"),
     "doctor": ("use", "whether a backbone can be trusted"),
     "tasks": ("use", "public benchmarks: prompt, files, metric"),

@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, f1_score
 
-from savs.evaluation import accuracy_report, average_precision, macro_f1, recall_at_false_positive_rate
+from savs.evaluation import (
+    accuracy_report,
+    average_precision,
+    binary_scores,
+    equal_error_rate,
+    macro_f1,
+    recall_at_false_positive_rate,
+)
 
 FEW = {"n_resamples": 5}
 NAMES = ["ant", "bee", "cow"]
@@ -188,3 +195,114 @@ def test__metrics_of_scores__bad_input__error(metric):
 def test__metrics_of_scores__one_item_of_each_class__an_interval(metric):
     # Half of all resamples lack a class and are drawn again.
     assert metric([True, False], [0.9, 0.1], n_resamples=30)[:3] == (1.0, 1.0, 1.0)
+
+
+# One class against the others.
+
+
+def binary_scores_by_loop(truth, answers, positive):
+    right = hits = alarms = missed = 0
+    for true, answer in zip(truth, answers, strict=True):
+        right += true == answer
+        hits += true == positive and answer == positive
+        alarms += true != positive and answer == positive
+        missed += true == positive and answer != positive
+    precision = hits / (hits + alarms) if hits + alarms else 0
+    recall = hits / (hits + missed)
+    f1 = 2 * precision * recall / (precision + recall) if hits else 0
+    return [right / len(truth), precision, recall, f1, (hits + alarms) / len(truth)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(labelled)
+def test__binary_scores__any_answers__equal_the_loop(rows):
+    truth, answers = [true for true, _ in rows], [answer for _, answer in rows]
+    found = binary_scores(["ant", *truth], ["bee", *answers], "ant", **FEW)
+    expected = binary_scores_by_loop(["ant", *truth], ["bee", *answers], "ant")
+    assert [one.value for one in found] == pytest.approx(expected)
+    assert {one[3:] for one in found} == {(len(rows) + 1, answers.count(None))}
+    assert all(0 <= one.low <= one.high <= 1 for one in found)
+
+
+def test__binary_scores__intervals__cover_the_figures_of_resamples():
+    truth, answers = ["yes", "no"] * 100, ["yes", "no", "yes", "yes"] * 50
+    found = binary_scores(truth, answers, "yes")
+    assert found.positive_rate.value == 0.75
+    assert found.f1.value == 0.8
+    rng = np.random.default_rng(3)
+    figures = []
+    for _ in range(300):
+        rows = rng.integers(200, size=200)
+        figures.append(
+            binary_scores_by_loop([truth[row] for row in rows], [answers[row] for row in rows], "yes")
+        )
+    low, high = np.percentile(figures, [2.5, 97.5], axis=0)
+    assert [one.low for one in found] == pytest.approx(low, abs=0.02)
+    assert [one.high for one in found] == pytest.approx(high, abs=0.02)
+
+
+def test__binary_scores__answers_of_another_spelling_or_no_positives__refused():
+    with pytest.raises(ValueError, match="no item is of the positive class 'yes'"):
+        binary_scores(["Yes", "No"], ["Yes", "No"], "yes")
+    with pytest.raises(ValueError, match="2 true labels, but 1 predictions"):
+        binary_scores(["yes", "no"], ["yes"], "yes")
+
+
+# Equal error rate.
+
+
+def equal_error_rate_by_loop(rows):
+    """Walk over the thresholds, and go straight between the last two of them."""
+    n_positive = sum(positive for positive, _ in rows)
+    before = (0.0, 1.0)
+    for rate, recall, _ in points_by_loop(rows):
+        missed = 1 - recall
+        if rate >= missed - 1e-12:
+            gap, gap_before = rate - missed, before[0] - before[1]
+            share = -gap_before / (gap - gap_before)
+            assert n_positive
+            return before[0] + share * (rate - before[0])
+        before = (rate, missed)
+    raise AssertionError
+
+
+@settings(max_examples=80, deadline=None)
+@given(scored.filter(both_classes))
+def test__equal_error_rate__any_scores__equals_the_loop_and_its_mirror(rows):
+    positive, scores = [row[0] for row in rows], [row[1] for row in rows]
+    found = equal_error_rate(positive, scores, **FEW)
+    assert found.value == pytest.approx(equal_error_rate_by_loop(rows))
+    assert found[3:] == (len(rows), scores.count(None))
+    mirrored = equal_error_rate(
+        [not one for one in positive], [None if one is None else -one for one in scores], **FEW
+    )
+    assert mirrored.value == pytest.approx(found.value)
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        pytest.param([0.9, 0.8, 0.2, 0.1], 0.0, id="apart"),
+        pytest.param([0.1, 0.2, 0.8, 0.9], 1.0, id="turned round"),
+        pytest.param([0.5, 0.5, 0.5, 0.5], 0.5, id="all the same"),
+        pytest.param([0.9, None, 0.2, 0.1], 0.5, id="a failed one is missed"),
+        pytest.param([0.9, 0.8, None, None], 1.0, id="failed negatives come first"),
+    ],
+)
+def test__equal_error_rate__two_of_each__by_hand(scores, expected):
+    assert equal_error_rate([True, True, False, False], scores, **FEW).value == pytest.approx(expected)
+
+
+def test__equal_error_rate__many_items__interval_around_the_known_rate():
+    rng = np.random.default_rng(5)
+    positive = np.arange(600) < 300
+    scores = rng.normal(size=600) + 2 * positive
+    found = equal_error_rate(positive, scores, n_resamples=200)
+    # Two normal classes 2 apart: the threshold in the middle, 1 away from both.
+    assert found.low < 0.1587 < found.high
+    assert found.high - found.low < 0.1
+
+
+def test__equal_error_rate__one_class__refused():
+    with pytest.raises(ValueError, match="both classes are needed"):
+        equal_error_rate([True, True], [0.1, 0.2])

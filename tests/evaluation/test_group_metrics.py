@@ -5,7 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from savs.evaluation import correct_answers, group_accuracies, mean_over_splits, pair_accuracy
+from savs.evaluation import (
+    correct_answers,
+    group_accuracies,
+    hallusion_accuracies,
+    mean_over_splits,
+    pair_accuracy,
+)
 
 answers = st.sampled_from([True, False, None])
 FEW = {"n_resamples": 20}
@@ -204,3 +210,59 @@ def test__metrics_of_items__same_seed__same_interval():
     correct = (np.arange(80) % 7 > 2).tolist()
     assert group_accuracies(correct, seed=5) == group_accuracies(np.array(correct), seed=5)
     assert group_accuracies(correct, seed=5) != group_accuracies(correct, seed=6)
+
+
+# Questions and figures.
+
+
+def hallusion_by_loop(rows):
+    """HallusionBench's figures, one question and figure after the other."""
+    questions, figures = {}, {}
+    n_right = 0
+    for right, of_set, question, figure in rows:
+        n_right += right is True
+        questions.setdefault((of_set, question), []).append(right is True)
+        if figure is not None:
+            figures.setdefault((of_set, figure), []).append(right is True)
+
+    def share(units):
+        return sum(all(unit) for unit in units.values()) / len(units)
+
+    return [n_right / len(rows), share(questions), share(figures)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(answers, st.sampled_from(["a", "b"]), st.integers(0, 2), st.sampled_from([None, 0, 1])),
+        min_size=1,
+        max_size=25,
+    )
+)
+def test__hallusion_accuracies__any_answers__equal_the_loop(rows):
+    rows = [*rows, (True, "a", 0, 0)]
+    correct, sets, questions, figures = (list(column) for column in zip(*rows, strict=True))
+    found = hallusion_accuracies(correct, sets, questions, figures, **FEW)
+    assert values(found) == pytest.approx(hallusion_by_loop(rows))
+    assert {(one.n, one.n_failed) for one in found} == {(len(set(sets)), correct.count(None))}
+    assert all(0 <= one.low <= one.high <= 1 for one in found)
+
+
+def test__hallusion_accuracies__sets_all_right_or_all_wrong__interval_of_sets_not_items():
+    n_sets = 40
+    sets = [number for number in range(n_sets) for _ in range(10)]
+    correct = [number % 2 == 0 for number in sets]
+    places = [(question, figure) for _ in range(n_sets) for question in range(5) for figure in range(2)]
+    found = hallusion_accuracies(correct, sets, [one for one, _ in places], [one for _, one in places])
+    assert values(found) == [0.5, 0.5, 0.5]
+    for one in found:  # a share of 40 units, whose standard error is 0.079
+        assert one.high - one.low == pytest.approx(4 * 0.079, rel=0.15)
+
+
+def test__hallusion_accuracies__no_figures_or_other_lengths__refused():
+    with pytest.raises(ValueError, match="no item has a figure"):
+        hallusion_accuracies([True], ["s"], [0], [None])
+    with pytest.raises(ValueError, match="2 items, but 1 figure names"):
+        hallusion_accuracies([True, True], ["s", "s"], [0, 1], [0])
+    with pytest.raises(ValueError, match="1 items, but 2 set names"):
+        hallusion_accuracies([True], ["s", "s"], [0], [0])

@@ -316,7 +316,7 @@ def test__listed_task__complete(name):
     assert task.metric in METRICS
     assert task.protocol in PROTOCOLS
     assert task.origin
-    assert "{question}" in task.prompt
+    assert ("{question}" in task.prompt) == (task.protocol != "n_way")
 
 
 def test__register_task__own_task__found_by_name_and_alias():

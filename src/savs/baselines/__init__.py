@@ -1,6 +1,7 @@
 """What SAVs is compared with: simple rules, probes, other encoders, and the model's own answer."""
 
 from savs.baselines.controls import metadata, pixels, tf_idf
+from savs.baselines.in_context import in_context
 from savs.baselines.on_features import (
     BaselineResult,
     all_heads,
@@ -18,6 +19,7 @@ __all__ = [
     "all_heads",
     "answer_prompt",
     "content_free_example",
+    "in_context",
     "knn",
     "last_layer",
     "logistic_probe",

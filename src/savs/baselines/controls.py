@@ -189,8 +189,8 @@ def metadata(shots: Sequence[Example], queries: Sequence[Example]) -> BaselineRe
     facts = [_facts(example) for example in [*shots, *queries]]
     names = sorted({name for fact in facts[: len(shots)] for name in fact})  # formats only of queries: no use
     rows = np.array([[fact.get(name, 0.0) for name in names] for fact in facts])
-    labels = [shot.label for shot in shots]
-    return replace(logistic_probe(rows[: len(shots)], labels, rows[len(shots) :]), name="metadata")
+    truth = np.array([shot.label for shot in shots])
+    return replace(logistic_probe(rows[: len(shots)], truth, rows[len(shots) :]), name="metadata")
 
 
 def _facts(example: Example) -> dict[str, float]:

@@ -79,7 +79,7 @@ def zero_shot(
     DataError
         If there are no classes, or the backbone returns another number of answers than it was asked for.
     """
-    asked = [_ask(query, answer_prompt(classes)) for query in queries] if name_classes else list(queries)
+    asked = [ask_with(query, classes) for query in queries] if name_classes else list(queries)
     answers = backbone.generate(asked, max_new_tokens=max_new_tokens) if asked else []
     if len(answers) != len(asked):
         raise DataError(f"the backbone gave {len(answers)} answers to {len(asked)} queries")
@@ -146,7 +146,9 @@ def parse_answer(text: str, classes: Sequence[Label], *, lettered: bool = False)
     return _named(answer, classes)
 
 
-def _ask(query: Example, suffix: str) -> Example:
+def ask_with(query: Example, classes: Sequence[Label]) -> Example:
+    """Return the query with `answer_prompt` behind its last text."""
+    suffix = answer_prompt(classes)
     last = query.messages[-1]
     parts = last.parts
     if parts and isinstance(parts[-1], Text):

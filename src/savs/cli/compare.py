@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from savs._optional import import_optional
+from savs.cli._labeled_data import check_different, errors_left, read_labeled
 from savs.cli._options import (
     DATA,
     PathName,
@@ -31,8 +30,7 @@ from savs.cli._tables import Columns, check_table_name, write_rows
 
 if TYPE_CHECKING:
     from savs.backbones import Backbone
-    from savs.data import ErrorLedger, Example, ReadOptions
-    from savs.errors import ItemError
+    from savs.data import ReadOptions
     from savs.evaluation.results import Comparison, Overall, OverDraws
 
 __all__ = ["compare"]
@@ -147,15 +145,15 @@ def compare(
     started = time.perf_counter()
     names, counts = _names(methods, len(prompts)), _counts(shots)
     _check_shots_needed(names, counts)
-    _check_different(data)
+    check_different(data)
     _check_files(output, plot, [*data, *([] if test is None else [test])], loading.get("store"))
     store, left = loading.pop("store", None), max_errors
     sets = []
     for one in data:
-        sets.append(_read_set(one, _beside(test, one, len(data)), prompts, reading, left))
+        sets.append(read_labeled(one, _beside(test, one, len(data)), prompts, reading, left))
         fixed, asked = test is not None, len(prompts)
         check_request(sets[-1].pool, names, counts, fixed_test=fixed, draws=draws, n_prompts=asked)
-        left = _left(left, sets[-1].errors)
+        left = errors_left(left, sets[-1].errors)
     model = _with_store(load_backbone(backbone, progress=session.progress, **loading), store)
     comparisons: dict[str, Comparison] = {}
     for one_set in sets:
@@ -172,7 +170,7 @@ def compare(
             max_errors=left,
             progress=session.progress,
         )
-        left = _left(left, comparison.errors)
+        left = errors_left(left, comparison.errors)
         comparison.errors[:0] = one_set.errors
         comparisons[str(one_set.name)] = comparison
     if output is not None:
@@ -206,43 +204,6 @@ def _check_files(
     check_new_file(plot, *inputs, option="--plot", outside=outside)
     if output is not None and output.resolve() == plot.resolve():
         raise click.BadParameter(f"{plot} is the --output, too; name another file", param_hint="--plot")
-
-
-class _Set(NamedTuple):
-    """A dataset with the prompt applied, and the errors of rows that are not examples."""
-
-    name: Path | str
-    pool: list[Example]
-    test: list[Example]
-    errors: list[ItemError]
-
-
-def _check_different(data: Sequence[Path | str]) -> None:
-    """Refuse the same dataset twice: it would count twice in the means."""
-    seen: dict[Path | str, Path | str] = {}
-    for one in data:
-        place = Path(os.path.realpath(one)) if isinstance(one, Path) else one
-        if place in seen:
-            raise click.BadParameter(
-                f"{seen[place]} and {one} are the same dataset; name each once", param_hint="DATA"
-            )
-        seen[place] = one
-
-
-def _read_set(
-    data: Path | str, test: Path | str | None, prompts: list[str], reading: ReadOptions, left: int
-) -> _Set:
-    from savs.data import ErrorLedger
-
-    ledger = ErrorLedger(left)
-    pool = _read(data, ledger, prompts, replace(reading, skip_unread=False))
-    later = ErrorLedger(ledger.left)
-    items = [] if test is None else _test_set(test, later, prompts, reading, pool)
-    return _Set(data, pool, items, [*ledger.errors, *later.errors])
-
-
-def _left(allowed: int, errors: Sequence[ItemError]) -> int:
-    return allowed if allowed < 0 else allowed - len(errors)
 
 
 def _beside(test: Path | str | None, data: Path | str, n_data: int) -> Path | str | None:
@@ -347,29 +308,6 @@ def _check_shots_needed(names: Sequence[str], counts: Sequence[int]) -> None:
         check_shots_needed(names, counts)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--shots") from None
-
-
-def _read(path: Path | str, ledger: ErrorLedger, prompts: list[str], reading: ReadOptions) -> list[Example]:
-    """Return the examples of a data file with the prompts applied; the ledger takes those that cannot be."""
-    from savs.cli._inputs import read_data
-    from savs.cli._results import by_position
-    from savs.model._prompts import WithPrompts
-
-    examples = by_position(read_data(path, reading, ledger, require_labels=True), ledger)
-    return list(ledger.collect(WithPrompts(prompts), examples).values())
-
-
-def _test_set(
-    path: Path | str, ledger: ErrorLedger, prompts: list[str], reading: ReadOptions, pool: list[Example]
-) -> list[Example]:
-    from savs.data import adopt_label_type
-    from savs.errors import DataError
-
-    classes = {example.label for example in pool if example.label is not None}
-    items = adopt_label_type(_read(path, ledger, prompts, reading), path, list(classes))
-    if not items:
-        raise DataError(f"{path}: no test example can be used")
-    return items
 
 
 # The tables: two for each dataset and number of shots, and two over all datasets.

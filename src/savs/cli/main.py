@@ -21,6 +21,7 @@ COMMANDS = (
     "predict",
     "evaluate",
     "compare",
+    "experiment",
     "extract",
     "inspect",
     "explain",

@@ -176,4 +176,6 @@ def _field(cell: Any) -> Any:
         return None
     if isinstance(cell, dict) and (cell.keys() == {"bytes", "path"} or "array" in cell):
         return cell.get("path")
+    if isinstance(cell, list) and any(isinstance(one, dict) for one in cell):
+        return [_field(one) for one in cell]
     return cell

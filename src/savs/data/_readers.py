@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from savs._registry import Registry
 from savs.data._text_files import TEXT_SUFFIXES, Row, check_cells, name_of, no_rows
+from savs.data._vlmevalkit import SCHEME, vlmevalkit_rows
 from savs.data.options import RowSelection
 from savs.errors import DataError, SAVsError
 
@@ -145,3 +146,6 @@ class ReaderRows:
             reason = str(error) if isinstance(error, SAVsError) else f"{type(error).__name__}: {error}"
             short = " ".join(reason.split())[:300]
             raise DataError(f"{self.name}:{number}: the reader of {self.key} failed ({short})") from error
+
+
+register_reader(SCHEME, vlmevalkit_rows)

@@ -10,13 +10,22 @@ if TYPE_CHECKING:
     from savs.classifiers import wilson_interval
     from savs.evaluation._bootstrap import MetricEstimate
     from savs.evaluation._multi_label import multi_label_report
-    from savs.evaluation.class_metrics import average_precision, macro_f1, recall_at_false_positive_rate
+    from savs.evaluation.class_metrics import (
+        BinaryScores,
+        average_precision,
+        binary_scores,
+        equal_error_rate,
+        macro_f1,
+        recall_at_false_positive_rate,
+    )
     from savs.evaluation.comparison import compare_methods
     from savs.evaluation.group_metrics import (
         GroupAccuracies,
+        HallusionAccuracies,
         SplitAccuracies,
         correct_answers,
         group_accuracies,
+        hallusion_accuracies,
         mean_over_splits,
         pair_accuracy,
     )
@@ -26,18 +35,23 @@ if TYPE_CHECKING:
     from savs.evaluation.results import Comparison
 
 __all__ = [
+    "BinaryScores",
     "Comparison",
     "Difference",
     "DrawResults",
     "MetricEstimate",
     "GroupAccuracies",
+    "HallusionAccuracies",
     "SplitAccuracies",
     "accuracy_report",
     "average_precision",
+    "binary_scores",
     "compare_methods",
     "correct_answers",
     "draw_rows",
+    "equal_error_rate",
     "group_accuracies",
+    "hallusion_accuracies",
     "interval_over_draws",
     "macro_f1",
     "mean_over_splits",
@@ -57,13 +71,22 @@ __getattr__, __dir__ = attach(
         "savs.classifiers": ["wilson_interval"],
         "savs.evaluation._bootstrap": ["MetricEstimate"],
         "savs.evaluation._multi_label": ["multi_label_report"],
-        "savs.evaluation.class_metrics": ["average_precision", "macro_f1", "recall_at_false_positive_rate"],
+        "savs.evaluation.class_metrics": [
+            "BinaryScores",
+            "average_precision",
+            "binary_scores",
+            "equal_error_rate",
+            "macro_f1",
+            "recall_at_false_positive_rate",
+        ],
         "savs.evaluation.comparison": ["compare_methods"],
         "savs.evaluation.group_metrics": [
             "GroupAccuracies",
+            "HallusionAccuracies",
             "SplitAccuracies",
             "correct_answers",
             "group_accuracies",
+            "hallusion_accuracies",
             "mean_over_splits",
             "pair_accuracy",
         ],

@@ -1,19 +1,58 @@
-"""Metrics for classes of unequal size, as scikit-learn defines them: macro F1, average precision, recall."""
+"""Metrics for classes of unequal size: F1, average precision, recall, precision, equal error rate."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from savs._labels import Label, key_of
-from savs.evaluation._bootstrap import MetricEstimate, check_bootstrap, percentile_interval, resampled_items
+from savs.evaluation._bootstrap import (
+    MetricEstimate,
+    check_bootstrap,
+    percentile_interval,
+    resampled_items,
+    resampled_means,
+)
 
-__all__ = ["average_precision", "macro_f1", "recall_at_false_positive_rate"]
+__all__ = [
+    "BinaryScores",
+    "average_precision",
+    "binary_scores",
+    "equal_error_rate",
+    "macro_f1",
+    "recall_at_false_positive_rate",
+]
 
 Codes = NDArray[np.intp]
+Floats = NDArray[np.float64]
+
+
+class BinaryScores(NamedTuple):
+    """POPE's five figures of one class, the positive one, against all others.
+
+    Attributes
+    ----------
+    accuracy : MetricEstimate
+        Share of items that are right.
+    precision : MetricEstimate
+        Share of positive answers that are right; 0 if there are none.
+    recall : MetricEstimate
+        Share of positive items that are found.
+    f1 : MetricEstimate
+        Harmonic mean of precision and recall.
+    positive_rate : MetricEstimate
+        Share of items with the positive answer, such as POPE's share of "yes".
+    """
+
+    accuracy: MetricEstimate
+    precision: MetricEstimate
+    recall: MetricEstimate
+    f1: MetricEstimate
+    positive_rate: MetricEstimate
 
 
 def macro_f1(
@@ -81,6 +120,77 @@ def macro_f1(
     return MetricEstimate(float(value), *percentile_interval(resamples, level), len(truth), n_failed)
 
 
+def binary_scores(
+    y_true: Sequence[Label],
+    y_pred: Sequence[Label | None],
+    positive: Label,
+    *,
+    level: float = 0.95,
+    n_resamples: int = 2000,
+    seed: int = 0,
+) -> BinaryScores:
+    """Return accuracy, precision, recall and F1 of one class, and how often it is the answer.
+
+    As POPE reports them (Li et al., EMNLP 2023), with "yes" as the positive class.
+
+    Parameters
+    ----------
+    y_true : sequence of label, length n_items
+        True labels.
+    y_pred : sequence of label or None, length n_items
+        Answers. None for an item that failed: it is wrong, and not a positive answer.
+    positive : label
+        The class that precision, recall and F1 are about.
+    level : float, default=0.95
+        Coverage of the intervals.
+    n_resamples, seed : int
+        Number and seed of the resamples of items. A figure without items or answers in a resample is 0 there.
+
+    Raises
+    ------
+    ValueError
+        If there are no items, the lengths differ, or no item is of the positive class.
+
+    Examples
+    --------
+    >>> found = binary_scores(["yes", "yes", "no", "no"], ["yes", "no", "no", "no"], "yes")
+    >>> found.accuracy.value, found.precision.value, found.recall.value, found.positive_rate.value
+    (0.75, 1.0, 0.5, 0.25)
+    """
+    check_bootstrap(level, n_resamples)
+    if len(y_true) != len(y_pred):
+        raise ValueError(f"{len(y_true)} true labels, but {len(y_pred)} predictions")
+    there = np.array([key_of(label) == key_of(positive) for label in y_true], dtype=bool)
+    if not there.any():
+        raise ValueError(f"no item is of the positive class {positive!r}")
+    said = np.array([label is not None and key_of(label) == key_of(positive) for label in y_pred])
+    correct = [
+        answer is not None and key_of(answer) == key_of(true)
+        for true, answer in zip(y_true, y_pred, strict=True)
+    ]
+    of_items = np.column_stack([correct, said & there, said, there]).astype(np.float64)
+    resamples = _binary_figures(resampled_means(of_items, n_resamples, np.random.default_rng(seed)))
+    n_failed = sum(answer is None for answer in y_pred)
+    return BinaryScores(
+        *(
+            MetricEstimate(float(value), *percentile_interval(figures, level), len(there), n_failed)
+            for value, figures in zip(_binary_figures(of_items.mean(axis=0)), resamples.T, strict=True)
+        )
+    )
+
+
+def _binary_figures(shares: Floats) -> Floats:
+    """Return the figures, last axis, from shares of items: right, hits, positive answers and items."""
+    right, hits, said, there = np.moveaxis(shares, -1, 0)
+
+    def ratio(part: Floats, whole: Floats) -> Floats:
+        return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+
+    return np.stack(
+        [right, ratio(hits, said), ratio(hits, there), ratio(2 * hits, said + there), said], axis=-1
+    )
+
+
 def average_precision(
     positive: ArrayLike,
     scores: Sequence[float | None] | NDArray[np.float64],
@@ -116,10 +226,12 @@ def average_precision(
     >>> round(average_precision([True, False, True], [0.9, 0.5, 0.1]).value, 3)
     0.833
     """
-    from sklearn.metrics import average_precision_score
 
     def figure(truth: Codes, ranks: Codes, times: Codes | None) -> float:
-        return float(average_precision_score(truth, ranks, sample_weight=times))
+        alarms, hits = _taken(truth, ranks, times)
+        recalls = hits / hits[-1]
+        precisions = hits[1:] / np.maximum(hits[1:] + alarms[1:], 1)
+        return float(np.diff(recalls) @ precisions)
 
     return _of_ranks(figure, positive, scores, level=level, n_resamples=n_resamples, seed=seed)
 
@@ -162,16 +274,78 @@ def recall_at_false_positive_rate(
     >>> recall_at_false_positive_rate([True, True, False, False], [0.9, 0.4, 0.5, 0.1]).value
     0.5
     """
-    from sklearn.metrics import roc_curve
-
     if not 0 <= max_rate <= 1:
         raise ValueError(f"max_rate must lie in 0 to 1, got {max_rate}")
 
     def figure(truth: Codes, ranks: Codes, times: Codes | None) -> float:
-        rates, recalls, _ = roc_curve(truth, ranks, sample_weight=times, drop_intermediate=False)
-        return float(recalls[rates <= max_rate].max())
+        alarms, hits = _taken(truth, ranks, times)
+        return float((hits / hits[-1])[alarms / alarms[-1] <= max_rate].max())
 
     return _of_ranks(figure, positive, scores, level=level, n_resamples=n_resamples, seed=seed)
+
+
+def equal_error_rate(
+    positive: ArrayLike,
+    scores: Sequence[float | None] | NDArray[np.float64],
+    *,
+    level: float = 0.95,
+    n_resamples: int = 2000,
+    seed: int = 0,
+) -> MetricEstimate:
+    """Return the rate at which as many positives are missed as negatives are taken for positive.
+
+    The usual figure of spoofing detection (ASVspoof); smaller is better, and 0.5 is chance. Both rates are
+    those of the thresholds of `sklearn.metrics.roc_curve`, with straight lines between them, so the figure
+    stays the same when the classes and the signs of the scores are swapped.
+
+    Parameters
+    ----------
+    positive : array-like of bool, shape (n_items,)
+        Whether each item is of the positive class, such as "spoof".
+    scores : sequence of float or None, length n_items
+        Such as the probability of the positive class; only the order matters. None or NaN for an item that
+        failed: it stands where it does most harm, a positive item last and a negative one first.
+    level : float, default=0.95
+        Coverage of the interval.
+    n_resamples, seed : int
+        Number and seed of the resamples of items. A resample without an item of either class is drawn again.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ, or there is no item of one of the two classes.
+
+    Examples
+    --------
+    >>> equal_error_rate([True, True, False, False], [0.9, 0.4, 0.5, 0.1]).value
+    0.5
+    >>> equal_error_rate([True, True, False, False], [0.9, 0.6, 0.5, 0.1]).value
+    0.0
+    """
+
+    def figure(truth: Codes, ranks: Codes, times: Codes | None) -> float:
+        alarms, hits = _taken(truth, ranks, times)
+        rates = alarms / alarms[-1]
+        # From -1, with nothing taken for positive, to 1; never falls.
+        gap = rates - (1 - hits / hits[-1])
+        after = int(np.argmax(gap >= 0))
+        share = -gap[after - 1] / (gap[after] - gap[after - 1])
+        return float(rates[after - 1] + share * (rates[after] - rates[after - 1]))
+
+    return _of_ranks(figure, positive, scores, level=level, n_resamples=n_resamples, seed=seed)
+
+
+def _taken(truth: Codes, ranks: Codes, times: Codes | None) -> tuple[Floats, Floats]:
+    """Return how many negatives and positives lie at or above each threshold, none first and all last.
+
+    These are the points of `sklearn.metrics.roc_curve`, here in one pass over the items, as a bootstrap
+    needs them thousands of times.
+    """
+    weights = np.ones(len(truth)) if times is None else times
+    # The ranks begin at -1, for positive items that failed.
+    counts = (np.bincount(ranks + 1, weights * side)[::-1] for side in (1 - truth, truth))
+    alarms, hits = (np.concatenate([[0.0], np.cumsum(count)]) for count in counts)
+    return alarms, hits
 
 
 def _of_ranks(

@@ -1,4 +1,4 @@
-"""Metrics of items that belong together: NaturalBench's groups, SugarCrepe's pairs, BLINK's splits."""
+"""Metrics of items that belong together: groups, pairs, splits, and questions with their figures."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ from savs.evaluation._bootstrap import (
 
 __all__ = [
     "GroupAccuracies",
+    "HallusionAccuracies",
     "SplitAccuracies",
     "correct_answers",
     "group_accuracies",
+    "hallusion_accuracies",
     "mean_over_splits",
     "pair_accuracy",
 ]
@@ -48,6 +50,24 @@ class GroupAccuracies(NamedTuple):
     q_acc: MetricEstimate
     i_acc: MetricEstimate
     g_acc: MetricEstimate
+
+
+class HallusionAccuracies(NamedTuple):
+    """HallusionBench's three figures; the interval of each resamples whole sets of questions and figures.
+
+    Attributes
+    ----------
+    a_acc : MetricEstimate
+        Share of items that are right.
+    q_acc : MetricEstimate
+        Share of questions that are right on all their figures.
+    f_acc : MetricEstimate
+        Share of figures on which all questions are right.
+    """
+
+    a_acc: MetricEstimate
+    q_acc: MetricEstimate
+    f_acc: MetricEstimate
 
 
 class SplitAccuracies(NamedTuple):
@@ -143,6 +163,92 @@ def group_accuracies(
     return GroupAccuracies(
         *estimates_of_means(of_each_group, n_failed, level=level, n_resamples=n_resamples, seed=seed)
     )
+
+
+def hallusion_accuracies(
+    correct: Correct,
+    sets: Sequence[Label],
+    questions: Sequence[Label],
+    figures: Sequence[Label | None],
+    *,
+    level: float = 0.95,
+    n_resamples: int = 2000,
+    seed: int = 0,
+) -> HallusionAccuracies:
+    """Return the accuracy per item, per question and per figure, each question asked about several figures.
+
+    As defined by HallusionBench (Guan et al., CVPR 2024): aAcc, qAcc and fAcc.
+
+    Parameters
+    ----------
+    correct : sequence of bool or None, length n_items
+        Whether each item is right; None for an item that failed, which counts as wrong.
+    sets : sequence of label, length n_items
+        The set of each item. The same question or figure in two sets is two questions or figures.
+    questions : sequence of label, length n_items
+        The question of each item.
+    figures : sequence of label or None, length n_items
+        The figure of each item; None for an item that is asked without a figure, which counts in the other
+        two figures alone.
+    level : float, default=0.95
+        Coverage of the intervals.
+    n_resamples, seed : int
+        Number and seed of the resamples of sets, as items of a set share questions and figures.
+
+    Raises
+    ------
+    ValueError
+        If there are no items or no figures, or the lengths differ.
+
+    Examples
+    --------
+    Two questions about a figure and its edited form; one of the four answers is wrong.
+
+    >>> found = hallusion_accuracies([True, True, True, False], ["s"] * 4, [0, 1, 0, 1], [0, 0, 1, 1])
+    >>> found.a_acc.value, found.q_acc.value, found.f_acc.value
+    (0.75, 0.5, 0.5)
+    """
+    check_bootstrap(level, n_resamples)
+    right, n_failed = _right(correct)
+    rows_of_sets = list(_rows_by_name(len(right), sets, "set").values())
+    for names, unit in ((questions, "question"), (figures, "figure")):
+        if len(names) != len(right):
+            raise ValueError(f"{len(right)} items, but {len(names)} {unit} names")
+    if all(figure is None for figure in figures):
+        raise ValueError("no item has a figure")
+    # Of each set, how many items, questions and figures are right, and how many there are.
+    counts = np.array(
+        [
+            [
+                *(right[rows].sum(), len(rows)),
+                *_right_and_all(right, rows, questions),
+                *_right_and_all(right, rows, figures),
+            ]
+            for rows in rows_of_sets
+        ],
+        dtype=np.float64,
+    )
+    resamples = resampled_means(counts, n_resamples, np.random.default_rng(seed))
+    found = []
+    for column in (0, 2, 4):
+        # A resample of sets without any figure says nothing about figures.
+        known = resamples[resamples[:, column + 1] > 0]
+        interval = percentile_interval(known[:, column] / known[:, column + 1], level)
+        value = counts[:, column].sum() / counts[:, column + 1].sum()
+        found.append(MetricEstimate(float(value), *interval, len(counts), n_failed))
+    return HallusionAccuracies(*found)
+
+
+def _right_and_all(
+    right: NDArray[np.bool_], rows: Sequence[int], names: Sequence[Label | None]
+) -> tuple[int, int]:
+    """Return how many units of some rows are right in all their items, and how many units there are."""
+    units: dict[tuple[type, Label | None], bool] = {}
+    for row in rows:
+        if names[row] is not None:
+            key = key_of(names[row])
+            units[key] = units.get(key, True) and bool(right[row])
+    return sum(units.values()), len(units)
 
 
 def pair_accuracy(

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from savs._registry import Registry
+from savs.tasks.audio_sets import AUDIO_SETS
 from savs.tasks.eurosat import EUROSAT
+from savs.tasks.hallusionbench import HALLUSIONBENCH
+from savs.tasks.image_sets import image_set_tasks
 from savs.tasks.mhalubench import MHALUBENCH
 from savs.tasks.naturalbench import NATURALBENCH_RETRIEVAL
 from savs.tasks.pets import PETS
+from savs.tasks.pope import POPE
 from savs.tasks.rewardbench import REWARDBENCH_PAIRS, REWARDBENCH_SINGLE
 from savs.tasks.sugarcrepe import SUGARCREPE
 from savs.tasks.task import Task
 from savs.tasks.vizwiz import VIZWIZ
 from savs.tasks.vlguard import VLGUARD
+from savs.tasks.vlmevalkit_sets import MME, VLMEVALKIT, VLMEVALKIT_YES_NO
 
 __all__ = ["get_task", "list_tasks", "register_task"]
 
@@ -71,5 +76,12 @@ for _task in (
     SUGARCREPE,
     VIZWIZ,
     VLGUARD,
+    POPE,
+    HALLUSIONBENCH,
+    MME,
+    VLMEVALKIT,
+    VLMEVALKIT_YES_NO,
+    *AUDIO_SETS,
+    *image_set_tasks(),
 ):
     register_task(_task)

@@ -16,12 +16,13 @@ from savs.evaluation import (
     mean_over_splits,
     pair_accuracy,
 )
+from savs.tasks._more_metrics import MORE_METRICS
 from savs.tasks.task import Task
 
 __all__ = ["METRICS", "score_task"]
 
 Answers = Sequence[Label | None]
-Metric = Callable[[Task, Sequence[Example], Answers], dict[str, MetricEstimate]]
+Metric = Callable[..., dict[str, MetricEstimate]]
 
 
 def _accuracy(_task: Task, examples: Sequence[Example], answers: Answers) -> dict[str, MetricEstimate]:
@@ -95,12 +96,18 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
         "accuracy_and_macro_f1": _accuracy_and_macro_f1,
         "group_accuracies": _group_accuracies,
         "pair_accuracy": _pair_accuracy,
+        **MORE_METRICS,
     }
 )
 """What `Task.metric` may name."""
 
 
-def score_task(task: Task, examples: Sequence[Example], answers: Answers) -> dict[str, MetricEstimate]:
+def score_task(
+    task: Task,
+    examples: Sequence[Example],
+    answers: Answers,
+    scores: Sequence[float | None] | None = None,
+) -> dict[str, MetricEstimate]:
     """Return the figures of a task, each with its bootstrap interval.
 
     Parameters
@@ -111,6 +118,8 @@ def score_task(task: Task, examples: Sequence[Example], answers: Answers) -> dic
         With labels, from `Task.read`.
     answers : sequence of label or None, length n_items
         None for an example that failed: it counts as wrong, and in `MetricEstimate.n_failed`.
+    scores : sequence of float or None, length n_items, optional
+        Probability of the task's positive class; None for an example that failed.
 
     Raises
     ------
@@ -125,6 +134,8 @@ def score_task(task: Task, examples: Sequence[Example], answers: Answers) -> dic
         )
     if len(examples) != len(answers):
         raise ValueError(f"{len(examples)} examples, but {len(answers)} answers")
+    if task.metric in MORE_METRICS:
+        return MORE_METRICS[task.metric](task, examples, answers, scores)
     return METRICS[task.metric](task, examples, answers)
 
 

@@ -19,6 +19,7 @@ __all__ = ["PROTOCOLS", "Groups", "Task"]
 PROTOCOLS: Mapping[str, str] = MappingProxyType(
     {
         "four_way": "the prompt names four classes, A to D, one of them the true one",
+        "option_letters": "each item names its own options, and the answer is the letter of one",
         "n_way": "the answer is one of all classes; the prompt names none of them, or all",
         "yes_no": "each item asks its own question, and the answer is Yes or No",
         "two_classes": "each item is of one of two classes, such as answerable and unanswerable",
