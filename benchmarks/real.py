@@ -21,7 +21,6 @@ from benchmarks.real_baselines import (
     Classify,
     Rows,
     SentenceEncoder,
-    in_context,
     judged,
     logistic_regression,
     nearest_mean,
@@ -31,7 +30,7 @@ from benchmarks.real_tables import NAMES, difference_table, method_table, second
 from benchmarks.real_texts import TEXT_SETS, TextSet, read_texts
 from benchmarks.table import write_between
 from savs.backbones import Backbone, PromptTemplate, load_backbone
-from savs.baselines import BaselineResult, all_heads, logistic_probe, tf_idf
+from savs.baselines import BaselineResult, all_heads, in_context, logistic_probe, tf_idf
 from savs.cache import with_store
 from savs.data import as_examples
 from savs.evaluation import compare_methods
@@ -266,16 +265,12 @@ class Measured:
         strings = []
         for draw in range(min(IN_CONTEXT_DRAWS, self._options.draws)):
             drawn, rest = draw_rows(self._labels.tolist(), count, (SEED, draw), leave=1)
-            generator = np.random.default_rng((SEED, draw))
-            drawn, rest = (
-                generator.permutation(drawn),
-                generator.permutation(rest)[: self._options.asked // 4],
-            )
+            rest = np.random.default_rng((SEED, draw)).permutation(rest)[: self._options.asked // 4]
             shots, queries = ([self._asked[row] for row in rows.tolist()] for rows in (drawn, rest))
             classes = np.unique(self._labels).tolist()
-            found = in_context(self._backbone, shots, queries, classes, IN_CONTEXT)
+            found = in_context(self._backbone, shots, queries, classes, n_shots=IN_CONTEXT, seed=draw)
             right: list[bool | None] = [None] * len(self._labels)
-            for row, label in zip(rest.tolist(), found, strict=True):
+            for row, label in zip(rest.tolist(), found.labels, strict=True):
                 right[row] = label == self._labels[row]
             strings.append(_string(right))
         return {str(count): strings}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +12,12 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.preprocessing import normalize
 
-from savs.baselines import answer_prompt, zero_shot
-from savs.baselines.zero_shot import Generator
-from savs.data import Example, Message, Text
 from savs.evaluation.protocol import draw_rows
 
 __all__ = [
     "Classify",
     "Rows",
     "SentenceEncoder",
-    "in_context",
     "judged",
     "logistic_regression",
     "nearest_mean",
@@ -116,45 +111,6 @@ def _fitted(rows: NDArray[Any], labels: NDArray[Any]) -> Any:
         l1_ratios=(0.0,),
         use_legacy_attributes=False,
     ).fit(rows, labels)
-
-
-def in_context(
-    backbone: Generator,
-    shots: Sequence[Example],
-    queries: Sequence[Example],
-    classes: Sequence[str],
-    n_shots: int,
-) -> list[str | None]:
-    """Return what the model answers behind some shots with their labels; None where it names no class.
-
-    Parameters
-    ----------
-    backbone : Generator
-        Such as a `savs.backbones.TransformersBackbone`.
-    shots : sequence of Example
-        Labeled, with the question, in random order.
-    queries : sequence of Example
-        With the question.
-    classes : sequence of str
-        Named in every question, as for zero-shot answers.
-    n_shots : int
-        Shots before the question, the classes in turn.
-    """
-    turns: list[Message] = []
-    for shot in _classes_in_turn(shots)[:n_shots]:
-        asked = f"{shot.text}\n{answer_prompt(classes)}"
-        turns += [Message("user", (Text(asked),)), Message("assistant", (Text(str(shot.label)),))]
-    behind = [replace(query, messages=(*turns, *query.messages)) for query in queries]
-    return zero_shot(backbone, behind, classes).labels  # type: ignore[return-value]
-
-
-def _classes_in_turn(shots: Sequence[Example]) -> list[Example]:
-    turns: dict[Any, int] = {}
-    order = []
-    for place, shot in enumerate(shots):
-        turn = turns[shot.label] = turns.get(shot.label, 0) + 1
-        order.append((turn, place))
-    return [shots[place] for _, place in sorted(order)]
 
 
 class SentenceEncoder:

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from benchmarks.real_baselines import (
     SentenceEncoder,
-    in_context,
     judged,
     logistic_regression,
     nearest_mean,
@@ -14,7 +13,6 @@ from benchmarks.real_baselines import (
 )
 from tests.benchmarks.small_texts import write_encoder
 
-from savs.data import as_examples
 from savs.evaluation.protocol import draw_rows
 
 LABELS = np.array(["cold", "warm", "mild"] * 40)
@@ -57,26 +55,6 @@ def test__nearest_name__length_of_a_name__does_not_count() -> None:
 def test__logistic_regression__few_shots__better_than_chance(rows, shots) -> None:
     drawn, rest = draw_rows(LABELS.tolist(), shots, (0, 0), leave=1)
     assert (logistic_regression(rows, LABELS)(drawn, rest) == LABELS[rest]).mean() > 0.5
-
-
-def test__in_context__shots__classes_in_turn_before_the_question() -> None:
-    class Listener:
-        def generate(self, examples, *, max_new_tokens):  # noqa: ARG002
-            self.heard = examples
-            return ["It is warm.", "hot"]
-
-    shots = as_examples(["ice", "snow", "sun"], ["cold", "cold", "warm"])
-    listener = Listener()
-    found = in_context(listener, shots, as_examples(["fire", "wind"]), ["cold", "warm"], 2)
-    assert found == ["warm", None]
-    suffix = "\nAnswer with one of: cold, warm."
-    assert [(one.role, one.parts[0].text) for one in listener.heard[1].messages] == [
-        ("user", "ice" + suffix),
-        ("assistant", "cold"),
-        ("user", "sun" + suffix),
-        ("assistant", "warm"),
-        ("user", "wind" + suffix),
-    ]
 
 
 def test__sentence_encoder__mean_over_the_tokens__as_a_padded_batch_with_its_mask(tmp_path) -> None:
