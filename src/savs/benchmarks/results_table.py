@@ -123,7 +123,13 @@ def _row(figure: str, cells: Sequence[Mapping[str, Any]]) -> ResultRow:
 
 
 def csv_table(rows: Sequence[ResultRow]) -> str:
-    """Return all figures as CSV, one line each; the last column has the published numbers, in percent."""
+    """Return all figures as CSV, one line each; the last column has the published numbers, in percent.
+
+    Parameters
+    ----------
+    rows : sequence of ResultRow
+        From `result_rows`.
+    """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow([*ResultRow._fields, "published"])
@@ -246,7 +252,15 @@ def write_tables(folder: RunFolder, cells: Sequence[Mapping[str, Any]]) -> None:
 
 
 def in_order(rows: Sequence[ResultRow], settings: Mapping[str, Any]) -> list[ResultRow]:
-    """Return rows in the order of the methods and numbers of shots of the settings, ``majority`` last."""
+    """Return rows in the order of the methods and numbers of shots of the settings, ``majority`` last.
+
+    Parameters
+    ----------
+    rows : sequence of ResultRow
+        From `result_rows`; tasks keep their order.
+    settings : mapping
+        ``methods`` and ``shots`` of a run.
+    """
     methods, shots = list(settings.get("methods", [])), list(settings.get("shots", []))
 
     def place(values: list[Any], value: Any) -> int:
