@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+from fractions import Fraction
+
+import av
 import numpy as np
 import pytest
 
@@ -10,6 +14,7 @@ from savs.baselines import content_free_example, option_likelihood
 from savs.data import Example, Message, Text, as_examples
 from savs.errors import DataError, MediaError
 from savs.media import Audio, Image, Video
+from savs.media.video import decode_video
 
 CLASSES = ["cat", "a sea lion", "dog"]
 
@@ -75,9 +80,43 @@ def test__content_free_example__sizes_and_lengths_stay_words_too() -> None:
     assert (blank.label, blank.id) == ("x", "a")
 
 
+@pytest.mark.parametrize(
+    ("size", "n_frames", "rate"),
+    [
+        ((64, 48), 12, 10),
+        ((63, 37), 30, Fraction(30000, 1001)),
+        ((16, 16), 1, 25),
+        ((32, 32), 3, Fraction(1, 600)),
+    ],
+)
+@pytest.mark.parametrize(("n_read", "fps"), [(8, None), (64, 2), (1, None)])
+def test__content_free_example__video_of_the_same_size_and_time(size, n_frames, rate, n_read, fps) -> None:
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("mpeg4", rate=rate)
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        for place in range(n_frames):
+            pixels = np.full((size[1], size[0], 3), 7 * place, np.uint8)
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts, frame.time_base = place, 1 / Fraction(rate)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    part = Video(file.getvalue(), n_read, fps)
+    blank, words = content_free_example(Example((Message("user", (part, Text("Which?"))),))).parts
+    read = [decode_video(one.source, n_read, fps=fps) for one in (part, blank)]
+    assert words == Text("Which?")
+    assert (blank.n_frames, blank.fps) == (n_read, fps)
+    assert len(read[0].images) == len(read[1].images)
+    assert {image.size for image in read[1].images} == {size}
+    assert read[1].duration == pytest.approx(read[0].duration, rel=0.01)
+    assert {int(pixel) for image in read[1].images for pixel in np.unique(np.asarray(image))} == {128}
+    again, _ = content_free_example(Example((Message("user", (part, Text("Which?"))),))).parts
+    assert again.source == blank.source
+
+
 def test__impossible__named(tmp_path) -> None:
     video = Example((Message("user", (Video(b"no video"), Text("Which?"))),))
-    with pytest.raises(DataError, match="a video cannot be blanked"):
+    with pytest.raises(MediaError):
         content_free_example(video)
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no image")

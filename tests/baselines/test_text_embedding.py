@@ -150,6 +150,24 @@ def test__setfit__encoder_is_tuned__not_only_the_regression(encoder) -> None:
     assert np.abs(few.proba - more.proba).max() > 1e-6
 
 
+def test__setfit__more_steps_than_an_epoch_has__each_pair_is_seen_once(encoder, capfd) -> None:
+    package = pytest.importorskip("setfit")
+    shots, queries, calls = drawn(6, 0), drawn(4, 1), []
+    train = package.trainer.BCSentenceTransformersTrainer.training_step
+
+    def counted(self, *arguments, **options):
+        calls.append(1)
+        return train(self, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(package.trainer.BCSentenceTransformersTrainer, "training_step", counted)
+        found = [setfit(encoder, shots, queries, batch_size=4, max_steps=steps) for steps in (-1, 100, 2)]
+    # of 21 pairs, shots with themselves among them, 12 are of one class
+    assert len(calls) == 6 + 6 + 2
+    np.testing.assert_allclose(found[0].proba, found[1].proba, atol=1e-6)
+    assert capfd.readouterr() == ("", "")
+
+
 def test__setfit__model_that_takes_images__says_so(two_towers) -> None:
     pytest.importorskip("setfit")
     with pytest.raises(DataError, match="SetFit is for texts"):

@@ -37,7 +37,7 @@ def test__table__has_a_mean_and_interval_for_each_place(train, backbone, savs, t
     arguments = ("experiment", "shots", train, "-b", backbone, *ASKED, *KINDS["shots"], "-o", tmp_path / "r")
     code, text, error = savs(*arguments)
     assert (code, error) == (0, "")
-    assert "50.0 % (50.0 to 50.0 %)" in text
+    assert "50.0 (50-50)" in text
     assert f"wrote {tmp_path / 'r' / 'shots-images.png'}" in text
     quiet = savs(*arguments, "--quiet")
     assert quiet[0] == 0

@@ -15,6 +15,7 @@ from savs.classifiers._probabilities import log_softmax
 from savs.data import Example, Label, Part
 from savs.errors import DataError
 from savs.media import Audio, Image, Video
+from savs.media._gray_video import gray_video
 from savs.media.audio import decode_audio
 from savs.media.image import decode_image
 from savs.model._class_names import option_texts
@@ -56,7 +57,7 @@ def option_likelihood(
     Raises
     ------
     DataError
-        If there are fewer than two classes, their names cannot be scored, or a video has to be blanked.
+        If there are fewer than two classes, or their names cannot be scored.
     ValueError
         If there is no such calibration.
     ItemError
@@ -89,19 +90,17 @@ def option_likelihood(
 
 
 def content_free_example(example: Example) -> Example:
-    """Return an example with the same words, its images gray and its audio clips silent.
+    """Return an example with the same words, its images and videos gray and its audio clips silent.
 
     Parameters
     ----------
     example : Example
-        With its prompt; images keep their sizes, audio clips their lengths.
+        With its prompt; images and videos keep their sizes, videos and audio clips their lengths.
 
     Raises
     ------
-    DataError
-        If it has a video, which cannot be blanked.
     MediaError
-        If an image or audio clip cannot be read.
+        If an image, video or audio clip cannot be read.
     """
     messages = tuple(
         replace(message, parts=tuple(map(_blank, message.parts))) for message in example.messages
@@ -111,7 +110,7 @@ def content_free_example(example: Example) -> Example:
 
 def _blank(part: Part) -> Part:
     if isinstance(part, Video):
-        raise DataError("a video cannot be blanked; use calibration='batch' or 'none'")
+        return gray_video(part, _GRAY)
     if isinstance(part, Audio):
         return Audio(np.zeros_like(decode_audio(part, _RATE)), _RATE)
     if isinstance(part, Image):

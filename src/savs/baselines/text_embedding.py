@@ -263,6 +263,7 @@ def setfit(
         How often all pairs are seen.
     max_steps : int, default=-1
         Most training steps; -1 for no limit. The number of pairs grows with the square of that of the shots.
+        With a limit, `num_epochs` may not be reached.
     batch_size : int, default=16
         Pairs per step.
 
@@ -288,6 +289,7 @@ def setfit(
     package = import_optional("setfit")
     from datasets import Dataset
     from sklearn.linear_model import LogisticRegression
+    from transformers import PrinterCallback, ProgressCallback
 
     classes, codes = coded_labels(shots)
     texts = [_words(example, place) for place, example in enumerate(shots)]
@@ -295,22 +297,27 @@ def setfit(
     encoder = _opened(model)
     if list(encoder.model.modalities) != ["text"]:
         raise DataError("SetFit is for texts: choose a model that takes nothing else")
-    with _random_states_kept(), quiet(), tempfile.TemporaryDirectory() as folder:
+    # The package takes this number for what is to be reached: pairs would be seen more often than asked for.
+    steps = min(max_steps, num_epochs * _n_steps(codes, batch_size)) if max_steps > 0 else -1
+    with _random_states_kept(), _silent(package), tempfile.TemporaryDirectory() as folder:
         # Not SetFitModel.from_pretrained: it would open a classifier in the folder, which is a pickle.
         tuned = package.SetFitModel(copy.deepcopy(encoder.model), LogisticRegression(max_iter=1000))
         arguments = package.TrainingArguments(
             output_dir=folder,
             batch_size=batch_size,
             num_epochs=num_epochs,
-            max_steps=max_steps,
+            max_steps=steps,
             seed=seed,
             report_to="none",
             save_strategy="no",
             logging_strategy="no",
+            logging_first_step=False,
             show_progress_bar=False,
         )
         dataset = Dataset.from_dict({"text": texts, "label": codes.tolist()})
         trainer = package.Trainer(model=tuned, args=arguments, train_dataset=dataset)
+        for callback in (PrinterCallback, ProgressCallback):
+            trainer.remove_callback(callback)
         trainer.st_trainer.args.dataloader_pin_memory = False
         trainer.train()
         proba = np.empty((0, len(classes)))
@@ -340,3 +347,27 @@ def _random_states_kept() -> Iterator[None]:
     finally:
         random.setstate(states[0])
         np.random.set_state(states[1])
+
+
+def _n_steps(codes: NDArray[np.intp], batch_size: int) -> int:
+    """Return the training steps of one epoch: pairs of one class and of two, the fewer ones repeated."""
+    counts, n_shots = np.bincount(codes), len(codes)
+    alike = int((counts * (counts + 1) // 2).sum())
+    return -(-2 * max(alike, n_shots * (n_shots + 1) // 2 - alike) // batch_size)
+
+
+@contextmanager
+def _silent(package: Any) -> Iterator[None]:
+    """Silence what setfit and datasets print, and leave their settings as they were."""
+    from datasets import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    level, hidden = package.logging.get_verbosity(), are_progress_bars_disabled()
+    package.logging.set_verbosity_error()
+    disable_progress_bars()
+    try:
+        with quiet():
+            yield
+    finally:
+        package.logging.set_verbosity(level)
+        if not hidden:
+            enable_progress_bars()

@@ -17,6 +17,7 @@ from savs.data import Example, adopt_label_type, example_hash, read_examples
 from savs.demo import tasks as demo
 from savs.errors import DataError
 from savs.tasks import Task
+from savs.tasks.named_labels import file_of_split
 
 __all__ = ["TaskData", "TaskPart", "choose_items", "load_task_data", "own_task", "unit_of"]
 
@@ -184,6 +185,10 @@ def _public(
     if source is not None and not on_hub and Path(source).is_file():
         return task.read(source, media_root), items
     load: Callable[..., list[Example]] | None = getattr(task, "load", None)
+    if load is None and source is not None and not on_hub:
+        folder = Path(source)
+        pool = task.read(file_of_split(folder, "train"), media_root or folder)
+        return pool, items or task.read(file_of_split(folder, "test"), media_root or folder)
     if load is None:
         raise DataError(
             f"task {task.name}: name the file of the shots with --source {task.name}=FILE, and that of the "

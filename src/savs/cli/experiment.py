@@ -22,7 +22,7 @@ from savs.cli._options import (
     example_help,
     output_options,
 )
-from savs.cli._output import percent, percents, print_json, show, table
+from savs.cli._output import print_json, show, table
 from savs.cli._prompt_options import one_prompt_option
 from savs.cli._results import report_counts
 from savs.cli._session import ITEM_ERRORS, Session, pass_session, remark
@@ -154,21 +154,22 @@ def _check_folder(output: Path, sources: Sequence[Path | str]) -> None:
 
 
 def _show(found: _Found, files: Sequence[Path], session: Session) -> None:
-    from savs.experiments import Experiment, ShortcutAudit
+    from savs.experiments import ShortcutAudit
 
+    unit = "accuracy in %, with 95 % intervals"
     if isinstance(found, ShortcutAudit):
         lines = [(one["control"], _interval(one), one["reason"] or "") for one in found.summary()]
-        show(table(["control", "accuracy", "not applicable, as"], lines))
-    elif isinstance(found, Experiment):
+        show(table(["control", "accuracy", "not applicable, as"], lines, unit))
+    else:
         cells = {(one["series"], one["x"]): _interval(one) for one in found.summary()}
         names, places = found.series, found.x_values
         # The longer list goes down.
         if len(names) >= len(places):
             rows = [[name, *(cells.get((name, x), "-") for x in places)] for name in names]
-            show(table([found.x_name, *map(_text, places)], rows))
+            show(table(["", *map(_text, places)], rows, f"{unit}; from left to right: {found.x_name}"))
         else:
             rows = [[_text(x), *(cells.get((name, x), "-") for name in names)] for x in places]
-            show(table([found.x_name, *names], rows))
+            show(table(["", *names], rows, f"{unit}; downward: {found.x_name}"))
         if not session.quiet:
             for series, reason in found.failures().items():
                 remark(f"warning: {series}: {reason}")
@@ -183,9 +184,10 @@ def _text(x: float | str) -> str:
 
 
 def _interval(one: Mapping[str, Any]) -> str:
-    if one["mean"] is None or one["low"] is None:
-        return percent(one["mean"])
-    return f"{percent(one['mean'])} ({percents((one['low'], one['high']))})"
+    if one["mean"] is None:
+        return "-"
+    interval = "" if one["low"] is None else f" ({100 * one['low']:.0f}-{100 * one['high']:.0f})"
+    return f"{100 * one['mean']:.1f}{interval}"
 
 
 def _task_names(sources: Sequence[Path | str]) -> list[str]:
@@ -580,8 +582,8 @@ def noise(setup: _Setup, /, prompt: str | None, methods: str | None, levels: str
 def shortcuts(setup: _Setup, /, prompt: str | None, method: str, shots: int | None) -> int:
     """Measure the accuracy that is left where what a classifier should look at is taken away.
 
-    DATA is read like the data of savs fit. Controls: images gray and audio silent; no images, videos and
-    audio at all; labels of the shots shuffled; the options A, B, ... of the prompt in another order; size,
+    DATA is read like the data of savs fit. Controls: images and videos gray, audio silent; none of
+    them at all; labels of the shots shuffled; the options A, B, ... of the prompt in another order; size,
     format and length of the prompt alone. A control that cannot be applied is reported with the reason. One
     that is clearly above the most frequent class shows a shortcut in the data.
     """

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from savs._labels import Label
 from savs.data import Example, Text
+from savs.errors import DataError
+from savs.model._class_names import option_texts
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _FORMS = (r"\({letter}\)\s+", r"{letter}[.):]\s+")
@@ -19,8 +21,8 @@ _FORMS = (r"\({letter}\)\s+", r"{letter}[.):]\s+")
 def find_options(text: str, classes: Sequence[Label]) -> list[tuple[int, int]]:
     r"""Return where the texts of the options A, B, ... of a prompt stand; none if there are no two.
 
-    An option ends before the next letter; the last one at the end of its line, or behind the name of a class
-    that it begins with. The last such list of the text counts.
+    An option ends before the next letter; the last one at the end of its line, or, where all others are names
+    of classes, behind the name that it begins with. The last such list of the text counts.
 
     Parameters
     ----------
@@ -54,13 +56,19 @@ def _from(text: str, start: int, form: str, classes: Sequence[Label]) -> list[tu
         start = found.end()
     line = text.find("\n", start)
     end = len(text) if line < 0 else line
-    names = sorted((str(name) for name in classes), key=len, reverse=True)
-    for name in names:
-        behind = text[start + len(name) : start + len(name) + 1]
-        if name and text.startswith(name, start) and not behind.isalnum() and len(name) > 1:
-            end = start + len(name)
-            break
+    names = {str(name) for name in classes}
+    if all(text[first:last] in names for first, last in spans):
+        # Options are classes: what follows the last one on its line is no part of it.
+        end = start + _length_of_name(text[start:end], names)
     return [*spans, _stripped(text, start, end)]
+
+
+def _length_of_name(line: str, names: Collection[str]) -> int:
+    """Return how much of a line is the name of a class that it begins with; all of it without one."""
+    for name in sorted(names, key=len, reverse=True):
+        if name and line.startswith(name) and not line[len(name) : len(name) + 1].isalnum():
+            return len(name)
+    return len(line)
 
 
 def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
@@ -71,7 +79,8 @@ def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
 def permute_options(example: Example, classes: Sequence[Label], rng: np.random.Generator) -> Example | None:
     """Return an example whose options stand in another order, and its label with them; None without any.
 
-    A label that is a letter becomes the letter at which its option stands now. Other labels stay.
+    A label that is a letter becomes the letter at which its option stands now. One that is the text of an
+    option stays.
 
     Parameters
     ----------
@@ -81,6 +90,11 @@ def permute_options(example: Example, classes: Sequence[Label], rng: np.random.G
         The classes.
     rng : numpy.random.Generator
         Chooses one of the other orders.
+
+    Raises
+    ------
+    DataError
+        If the label is neither a letter nor an option, so that nobody knows what becomes of it.
     """
     last = example.messages[-1]
     for place in range(len(last.parts) - 1, -1, -1):
@@ -88,9 +102,11 @@ def permute_options(example: Example, classes: Sequence[Label], rng: np.random.G
         spans = find_options(part.text, classes) if isinstance(part, Text) else []
         if isinstance(part, Text) and spans:
             order = _other_order(len(spans), rng)
-            parts = (*last.parts[:place], Text(_reordered(part.text, spans, order)), *last.parts[place + 1 :])
+            texts = [part.text[start:end] for start, end in spans]
+            reordered = Text(_reordered(part.text, spans, [texts[source] for source in order]))
+            parts = (*last.parts[:place], reordered, *last.parts[place + 1 :])
             messages = (*example.messages[:-1], replace(last, parts=parts))
-            return replace(example, messages=messages, label=_moved(example.label, order))
+            return replace(example, messages=messages, label=_moved(example.label, texts, order))
     return None
 
 
@@ -102,17 +118,18 @@ def _other_order(n: int, rng: np.random.Generator) -> list[int]:
             return order
 
 
-def _reordered(text: str, spans: Sequence[tuple[int, int]], order: Sequence[int]) -> str:
-    texts = [text[start:end] for start, end in spans]
+def _reordered(text: str, spans: Sequence[tuple[int, int]], texts: Sequence[str]) -> str:
     pieces, end = [], 0
-    for (start, stop), source in zip(spans, order, strict=True):
-        pieces += [text[end:start], texts[source]]
+    for (start, stop), option in zip(spans, texts, strict=True):
+        pieces += [text[end:start], option]
         end = stop
     return "".join([*pieces, text[end:]])
 
 
-def _moved(label: Label | None, order: Sequence[int]) -> Label | None:
+def _moved(label: Label | None, texts: Sequence[str], order: Sequence[int]) -> Label | None:
     letter = re.fullmatch(r"(\(?)([A-Z])([.):]?)", label) if isinstance(label, str) else None
-    if letter is None or _LETTERS.index(letter[2]) >= len(order):
-        return label
-    return letter[1] + _LETTERS[order.index(_LETTERS.index(letter[2]))] + letter[3]
+    if letter is not None and _LETTERS.index(letter[2]) < len(order):
+        return letter[1] + _LETTERS[order.index(_LETTERS.index(letter[2]))] + letter[3]
+    if label is None or option_texts([label])[0].casefold() not in {text.casefold() for text in texts}:
+        raise DataError(f"the label {label!r} is neither a letter nor one of the options")
+    return label

@@ -46,7 +46,7 @@ __all__ = ["CONTROLS", "Control", "ShortcutAudit", "shortcut_audit"]
 
 Control = Literal["image_blanked", "text_only", "shuffled_labels", "options_permuted", "metadata_only"]
 CONTROLS: Mapping[Control, str] = {
-    "image_blanked": "images gray, audio silent, in shots and test items",
+    "image_blanked": "images and videos gray, audio silent, in shots and test items",
     "text_only": "images, videos and audio left out, in shots and test items",
     "shuffled_labels": "the labels of the shots in random order",
     "options_permuted": "the options A, B, ... of the test items in another order",
@@ -197,8 +197,8 @@ def shortcut_audit(
     tells the labels apart, in the shots and in the test items. All controls have the same draws and the same
     test items as the method itself.
 
-    - ``image_blanked``: images become gray, of the same size, and audio clips silent, of the same length, in
-      shots and test items.
+    - ``image_blanked``: images and videos become gray, of the same size, and audio clips silent, of the same
+      length, in shots and test items.
     - ``text_only``: shots and test items are left without images, videos and audio clips.
     - ``shuffled_labels``: the labels of the shots change places at random, so that the classes keep their
       numbers; those of the test items stay. What is left is chance, or a test item that is wrongly easy.
@@ -299,7 +299,7 @@ class _Audited(NamedTuple):
 
     def _image_blanked(self) -> Callable[[Draw], Outcome]:
         if not any(example.images or example.audios for example in self.read.examples):
-            raise DataError("no example has an image or audio clip")
+            raise DataError("no example has an image, video or audio clip")
         return self._on_changed([content_free_example(example) for example in self.read.examples])
 
     def _text_only(self) -> Callable[[Draw], Outcome]:

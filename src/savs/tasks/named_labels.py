@@ -15,7 +15,7 @@ from savs.tasks._class_names import plain
 from savs.tasks._media_paths import found_under
 from savs.tasks.task import Task
 
-__all__ = ["HubCopy", "NamedLabelsTask"]
+__all__ = ["HubCopy", "NamedLabelsTask", "file_of_split"]
 
 HUB_PREFIX = "hf://"
 
@@ -124,7 +124,7 @@ class NamedLabelsTask(Task):
             As `read`, and if the hub dataset cannot be read.
         """
         if source is not None and not (isinstance(source, str) and source.startswith(HUB_PREFIX)):
-            file = _file_of_split(Path(source), split) if Path(source).is_dir() else source
+            file = file_of_split(Path(source), split) if Path(source).is_dir() else source
             return self.read(file, source if media_root is None and Path(source).is_dir() else media_root)
         copy = self.hub_copy
         if copy is None:
@@ -182,8 +182,21 @@ class NamedLabelsTask(Task):
             super()._check(example)
 
 
-def _file_of_split(folder: Path, split: str | None) -> Path:
-    """Return the one file of a folder whose name has the word of a split."""
+def file_of_split(folder: Path, split: str | None) -> Path:
+    """Return the one file of a folder whose name has the word of a split.
+
+    Parameters
+    ----------
+    folder : Path
+        With annotation files.
+    split : str or None
+        ``"train"``, ``"test"`` (None, too) or another one.
+
+    Raises
+    ------
+    DataError
+        If there is none, or more than one.
+    """
     words = _SPLIT_WORDS.get(split or "test", {split})
     files = sorted(file for file in folder.iterdir() if file.suffix.lower() in _FILES)
     found = [file for file in files if words & set(_WORD.findall(file.stem.lower()))]
