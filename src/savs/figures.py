@@ -2,7 +2,7 @@
 
 No figure is shown or registered with pyplot: a notebook displays what a function returns, and
 ``figure.savefig("heads.png")`` writes it. Colors are those of Okabe and Ito, which color-blind readers can
-distinguish, and viridis.
+distinguish.
 """
 
 from __future__ import annotations
@@ -134,19 +134,21 @@ def plot_heads(
         raise ValueError(f"kept head {strange[0]} is none of the {len(places)} heads")
     values = _grid(places, scores)
     n_layers, n_heads = values.shape
-    width = min(max(4.8, 0.19 * n_heads + 1.6), 16)
+    width = min(max(4.2, 0.19 * n_heads + 1.6), 16)
     cell = (width - 1.5) / n_heads
     height = min(max(2.4, cell * min(1.0, 24 / n_layers) * n_layers + 1.2), 12)
     figure, axes = new_figure(width, height, size=9)
     if scores is not None:
-        drawn = axes.imshow(values, cmap="viridis", origin="lower", aspect="auto", interpolation="none")
+        drawn = axes.imshow(
+            values, cmap="Blues", vmin=_pale(values), origin="lower", aspect="auto", interpolation="none"
+        )
         bar = figure.colorbar(drawn, ax=axes, fraction=0.04, pad=0.02)
         bar.outline.set_visible(False)
         bar.ax.tick_params(length=0)
         bar.set_label(score_name, parse_math=False)
     axes.set_xlim(-0.6, n_heads - 0.4)
     axes.set_ylim(-0.6, n_layers - 0.4)
-    _outline(axes, places, color=PALE, width=0.4)
+    _outline(axes, places, color=PALE, width=0.6)
     _outline(axes, [(int(layer), int(index)) for layer, index in kept], color=KEPT, width=1.8)
     axes.spines[:].set_visible(False)
     axes.set_xlabel("head")
@@ -168,6 +170,12 @@ def _grid(places: Sequence[tuple[int, int]], scores: ArrayLike | None) -> NDArra
             raise ValueError(f"there are {len(places)} heads, and scores of shape {found.shape}")
         grid[layers, indices] = found
     return grid
+
+
+def _pale(values: NDArray[np.float64]) -> float:
+    """Return the smallest value of the colors: below the lowest score, which is not white."""
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    return low - 0.1 * (high - low)
 
 
 def _outline(axes: Axes, places: Sequence[tuple[int, int]], *, color: str, width: float) -> None:
@@ -216,7 +224,7 @@ def plot_confusion(
     shares = np.divide(table, totals, out=np.zeros(table.shape), where=totals > 0)
     rows = len(labels)
     side = min(max(3.2, 0.36 * rows + 1.6), 11)
-    figure, axes = new_figure(max(4.8, side * len(columns) / rows if rows > 3 else 4.8), side, size=9)
+    figure, axes = new_figure(max(4.2, side * len(columns) / rows if rows > 3 else 4.2), side, size=9)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.1, aspect="auto", interpolation="none")
     if rows <= 15:
         for row, column in np.argwhere(table > 0).tolist():
@@ -264,7 +272,7 @@ def plot_reliability(confidences: ArrayLike, correct: ArrayLike, *, title: str |
         raise ValueError(f"confidences of shape {sure.shape} and answers of shape {right.shape}")
     if not ((sure >= 0) & (sure <= 1)).all():
         raise ValueError("a confidence is not between 0 and 1")
-    figure, axes = new_figure(4.8, 4.0, size=9)
+    figure, axes = new_figure(4.2, 3.6, size=9)
     axes.plot([0, 1], [0, 1], color=GRAY, linestyle="--", linewidth=1.2)
     bins = np.minimum((N_BINS * sure).astype(int), N_BINS - 1)
     for place in np.unique(bins).tolist():
@@ -316,7 +324,7 @@ def plot_shots(
     --------
     >>> figure = plot_shots({"sav": [Point(1, 0.6, 0.5, 0.7), Point(20, 0.9, 0.88, 0.92)]})
     """
-    figure, axes = new_figure(4.8, 3.6 + 0.17 * (len(curves) // 2), size=9)
+    figure, axes = new_figure(4.2, 3.2 + 0.17 * (len(curves) // 2), size=9)
     draw_curves(axes, curves, logarithmic=logarithmic)
     axes.set_xlabel(x_name, parse_math=False)
     axes.set_ylabel("accuracy, %")

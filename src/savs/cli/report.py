@@ -47,7 +47,8 @@ def report(session: Session, /, source: Path, method: str | None, output: Path) 
     report too. CLASSIFIER is the folder of savs fit; its accuracy is estimated on the shots themselves. No
     model is loaded. The file holds its figures and images, and needs neither network nor script.
 
-    --json prints {"output", "title", "headline": {"name", "value", "low", "high"} or null, "sections": [...]}.
+    --json prints {"output", "title", "headline": {"name", "value", "low", "high"}, "sections": [...]}; the
+    headline is null where no number can be claimed.
     """
     import_optional("matplotlib")
     check_new_file(output, outside=[source])
@@ -72,9 +73,7 @@ def _made(source: Path, method: str | None) -> Report:
     if (source / "run.json").is_file():
         return run_report(source, method=method)
     if not (source / "savs.json").is_file():
-        raise DataError(
-            f"{source} is neither the folder of a benchmark run (savs benchmark) nor a saved classifier (savs fit)"
-        )
+        raise DataError(f"{source} is neither a run of savs benchmark nor a classifier of savs fit; name one")
     if method is not None:
         raise click.BadParameter("a classifier has one method; leave it out", param_hint="--method")
     return classifier_report(source)

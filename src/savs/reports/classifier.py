@@ -33,8 +33,8 @@ __all__ = ["classifier_report"]
 MOST_MISTAKES = 12
 _MOST_CLASSES = 60
 _FROM_SHOTS = (
-    "Estimated on the shots themselves: each was answered by a classifier that was fitted without it. No other "
-    "example was seen, so that this holds for new examples that look like the shots, and for no others."
+    "Estimated on the shots themselves: each was answered by a classifier that was fitted without it. No "
+    "other example was seen, so that this holds for new examples that look like the shots, and for no others."
 )
 
 
@@ -102,8 +102,8 @@ def _warning(artifact: Artifact) -> str:
     note = f" {estimate.note[:1].upper()}{estimate.note[1:]}." if estimate.note else ""
     if not estimate.covers_all_classes:
         return (
-            f"There is no estimate over all classes: {estimate.n_untested_classes} of them have one shot. Of the "
-            f"others, {percent(estimate.accuracy)} of {estimate.n} held-out shots were right.{note}"
+            f"There is no estimate over all classes: {estimate.n_untested_classes} of them have one shot. Of "
+            f"the others, {percent(estimate.accuracy)} of {estimate.n} held-out shots were right.{note}"
         )
     return f"{_FROM_SHOTS}{note}"
 

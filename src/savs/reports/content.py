@@ -23,7 +23,11 @@ __all__ = [
     "Report",
     "Section",
     "Table",
+    "interval",
+    "percent",
 ]
+
+DASH = "\N{EN DASH}"
 
 
 @dataclass(frozen=True)
@@ -220,7 +224,7 @@ class Report:
 
 def percent(share: float | None) -> str:
     """Return a share as a percentage with one decimal, or a dash."""
-    return "–" if share is None else f"{100 * share:.1f} %"
+    return DASH if share is None else f"{100 * share:.1f} %"
 
 
 def interval(low: float | None, high: float | None) -> str:

@@ -7,7 +7,7 @@ import re
 import warnings
 from base64 import b64encode
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from savs.figures import INK, PALE
 from savs.reports.content import Report
@@ -68,7 +68,7 @@ class _Drawer:
 
         self.number += 1
         stream = io.StringIO()
-        settings = {"svg.fonttype": "none", "svg.hashsalt": f"savs {self.number}"}
+        settings: Any = {"svg.fonttype": "none", "svg.hashsalt": f"savs {self.number}"}
         with rc_context(settings), warnings.catch_warnings():
             # The browser has fonts for all scripts; matplotlib's own only measures the text.
             warnings.filterwarnings("ignore", message="Glyph .* missing")
@@ -81,9 +81,9 @@ class _Drawer:
         for color, variable in _COLORS.items():
             text = re.sub(rf"(fill|stroke): {color}(?=[;\"])", rf"\1: {variable}", text)
         text = text.replace("'DejaVu Sans'", "var(--font)")
-        width, height = re.search(r'width="([0-9.]+)pt" height="([0-9.]+)pt"', text).groups()  # type: ignore[union-attr]
-        text = text.replace(f'width="{width}pt" height="{height}pt"', "", 1)
-        head = f'<svg role="img" aria-label="{escape(alt)}" style="--width: {round(float(width) * 4 / 3)}px" '
+        text = re.sub(r' width="[0-9.]+pt" height="[0-9.]+pt"', "", text, count=1)
+        width = round(96 * figure.get_figwidth())
+        head = f'<svg role="img" aria-label="{escape(alt)}" style="--width: {width}px" '
         return _markup(head + text.removeprefix("<svg"))
 
 

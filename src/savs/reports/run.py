@@ -12,12 +12,14 @@ import numpy as np
 from savs._labels import key_of
 from savs.benchmarks.published import published_results
 from savs.benchmarks.results_table import ResultRow, in_order, result_rows
+from savs.errors import DataError
 from savs.evaluation import interval_over_draws
 from savs.experiments.plots import curves_of, draw_experiment
 from savs.experiments.results import mean_over_draws
 from savs.experiments.shortcuts import CONTROLS
 from savs.figures import Point, plot_confusion, plot_heads, plot_reliability, plot_shots
 from savs.reports.content import (
+    DASH,
     Block,
     Card,
     Cards,
@@ -83,8 +85,6 @@ class _RunReport:
         self.command = str(run.configuration.get("command", "savs benchmark"))
 
     def _chosen(self, method: str | None) -> _Subject:
-        from savs.errors import DataError
-
         names = list(dict.fromkeys(row.method for row in self.rows))
         if method is not None and method not in names:
             raise DataError(
@@ -105,7 +105,9 @@ class _RunReport:
         title = tasks[0] if len(tasks) == 1 else f"{len(tasks)} tasks, {len(self._methods())} methods"
         sections = [
             Section(
-                "Results", list(self._results()), "Percent; the interval is below. Bars go from 0 to 100 %."
+                "Results",
+                list(self._results()),
+                "Percent, with the 95 % interval below.",
             ),
             Section("Probabilities, time and size", list(self._costs())),
             Section("Curves", list(self._curves()), "Accuracy with 95 % intervals over draws."),
@@ -164,11 +166,10 @@ class _RunReport:
         what = " / ".join(names)
         n_test = sum(row.n_test for row in self.rows if self._is_main(row, figures))
         about = f"Mean over {over}, on {n_test} test items that are no shots."
+        name = f"{what[:1].upper()}{what[1:]} of {self.subject.name}"
         if len(tasks) > 1:
-            what = f"{what}, mean over {len(tasks)} tasks"
-        return Headline(
-            f"{what[:1].upper()}{what[1:]} of {self.subject.name}", float(np.mean(values)), low, high, about
-        )
+            name += f", mean over {len(tasks)} tasks"
+        return Headline(name, float(np.mean(values)), low, high, about)
 
     def _is_main(self, row: ResultRow, figures: Mapping[str, str]) -> bool:
         return (row.method, row.shots, row.figure) == (*self.subject, figures[row.task])
@@ -214,7 +215,7 @@ class _RunReport:
 
     def _cell(self, row: ResultRow | None, best: float | None) -> Cell:
         if row is None:
-            return Cell("–")
+            return Cell(DASH)
         if row.mean is None:
             return Cell("failed", row.failure or "")
         detail = interval(row.low, row.high)
@@ -234,18 +235,18 @@ class _RunReport:
             if not cells:
                 continue
             figures = [
-                f"{np.mean([one[name] for one in given]):.3f}" if given else "–"
+                f"{np.mean([one[name] for one in given]):.3f}" if given else DASH
                 for name in ("log_loss", "ece", "brier")
             ]
             sizes = [cell["bytes"] for cell in cells if cell["bytes"] is not None]
-            size = f"{np.mean(sizes) / 1024:.0f} kB" if sizes else "–"
+            size = f"{np.mean(sizes) / 1024:.0f} kB" if sizes else DASH
             seconds = f"{np.mean([cell['seconds'] for cell in cells]):.2f} s"
             name = Cell(method, strong=method == self.subject.method)
             rows.append([name, *map(Cell, (*figures, seconds, size))])
         columns = ["method", "log loss", "calibration error", "Brier score", "fit and answer", "size"]
         caption = (
-            "Means over tasks and draws at the most shots; time is without the forward pass that methods on heads "
-            "share"
+            "Means over tasks and draws at the most shots; time is without the forward pass that methods on "
+            "heads share"
         )
         yield Table(caption, columns, rows)
 
@@ -347,7 +348,7 @@ class _RunReport:
             yield Picture(plot_reliability(sure, right, title=task), f"Reliability diagram. {text}", caption)
         if unsure:
             yield Note(
-                f"{self.subject.method} gives no probabilities on {_listed(unsure)}; other methods of this run may:",
+                f"{self.subject.method} gives no probabilities on {_listed(unsure)}; other methods may:",
                 f"savs report {self.run.path} --method NAME -o report.html",
             )
 
@@ -358,7 +359,7 @@ class _RunReport:
         if not lines:
             yield Note(
                 "No audit was made. It is part of a run with",
-                f"{_without_output(self.command)} --audit -o NEW",
+                f"{self.command.partition(' -o ')[0]} --audit -o NEW-RUN",
             )
             return
         tasks = list(dict.fromkeys(line["task"] for line in lines))
@@ -371,8 +372,8 @@ class _RunReport:
         caption = f"Accuracy of {first['method']}, {first['shots']} shots per class, mean over draws"
         yield Table(caption, ["control", *tasks], rows)
         yield Note(
-            "Where a control is clearly above the most frequent class, something other than what is asked gives "
-            "the label away."
+            "Where a control is clearly above the most frequent class, something other than what is asked "
+            "gives the label away."
         )
 
     def _mistakes(self) -> Iterator[Block]:
@@ -385,6 +386,8 @@ class _RunReport:
             for one in wrong:
                 if _sureness(one) > 0:
                     seen.setdefault(str(one["id"]), one)
+            if len({item.get("text") for item in items.values()}) == 1:  # the prompt alone
+                items = {id: {**item, "text": ""} for id, item in items.items()}
             cards = [self._card(one, items.get(id, {})) for id, one in list(seen.items())[:most]]
             if cards:
                 yield Note(
@@ -393,8 +396,8 @@ class _RunReport:
                 yield Cards(cards)
             elif wrong:
                 yield Note(
-                    f"{task}: {self.subject.method} gives neither probabilities nor votes, so that no mistake is "
-                    "the most confident one."
+                    f"{task}: {self.subject.method} gives neither probabilities nor votes, so no mistake "
+                    "is the most confident one."
                 )
 
     def _card(self, one: Mapping[str, Any], item: Mapping[str, Any]) -> Card:
@@ -424,7 +427,7 @@ class _RunReport:
         for task in self.run.tasks:
             said: dict[str, Counter[str]] = {}
             labels: dict[str, str] = {}
-            for method in methods:
+            for method in self._better_than_majority(task, methods):
                 counts = [row.shots for row in self.rows if (row.method, row.task) == (method, task)]
                 by_item: dict[str, Counter[str]] = {}
                 for one in self.run.answers(task, method, max(counts, default=0)):
@@ -434,21 +437,29 @@ class _RunReport:
                     said.setdefault(id, Counter())[answers.most_common(1)[0][0]] += 1
             for id, answers in said.items():
                 (answer, n), total = answers.most_common(1)[0], sum(answers.values())
-                if answer != labels[id] and total >= 3 and 4 * n >= 3 * total:
+                if answer != labels[id] and total >= 3 and 10 * n >= 9 * total:
                     rows.append((n / total, n, total, task, id, labels[id], answer))
         rows.sort(key=lambda row: (-row[0], -row[1], row[3], row[4]))
         if not rows:
-            yield Note("No item has three quarters of the methods against its label.")
+            yield Note("No item has nine of ten methods against its label.")
             return
         table = [
             [Cell(id), Cell(task), Cell(label), Cell(answer), Cell(f"{n} of {total}")]
             for _, n, total, task, id, label, answer in rows[:_MOST_SUSPECTS]
         ]
         caption = (
-            f"{len(table)} of {len(rows)} test items that three quarters of the methods answer with one other label. "
-            "The label may be wrong, or the item hard."
+            f"{len(table)} of {len(rows)} test items that nine of ten methods answer with the same other "
+            "label: it may be wrong, or the item hard. Only methods better than the majority class count."
         )
         yield Table(caption, ["item", "task", "label", "answer", "methods"], table)
+
+    def _better_than_majority(self, task: str, methods: Sequence[str]) -> list[str]:
+        figure = self._main_figure(task)
+        means: dict[str, float] = {}
+        for row in self.rows:
+            if (row.task, row.figure) == (task, figure) and row.mean is not None:
+                means[row.method] = max(means.get(row.method, 0.0), row.mean)
+        return [name for name in methods if means.get(name, 0.0) > means.get("majority", 0.0)]
 
     # Configuration.
 
@@ -504,7 +515,7 @@ def _audited(lines: Sequence[Mapping[str, Any]], task: str, control: str | None)
     values = [line["figures"][name]["value"] for line in rows if name in line["figures"]]
     if not values:
         reason = next((line["reason"] for line in rows if line.get("reason")), "")
-        return Cell("–", str(reason))
+        return Cell(DASH, str(reason))
     found = mean_over_draws(values)
     return Cell(f"{100 * found['mean']:.1f}", interval(found["low"], found["high"]), found["mean"])
 
@@ -521,6 +532,5 @@ def _listed(values: Sequence[object]) -> str:
     return ", ".join(map(str, values))
 
 
-def _without_output(command: str) -> str:
-    head, _, _ = command.partition(" -o ")
-    return head
+def _counted(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

@@ -103,7 +103,7 @@ class RunFiles:
         return list(self._lines(self.path / "audit.jsonl"))
 
     def experiments(self) -> list[Experiment]:
-        """Return the experiments of the folder ``experiments``, by name; shortcut audits are no experiments."""
+        """Return what ``savs experiment`` wrote to the folder ``experiments``, but for shortcut audits."""
         found = []
         for file in sorted((self.path / "experiments").glob("*.json")):
             record = self._json(file)
