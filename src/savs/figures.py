@@ -30,6 +30,8 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#00
 DASHES = ("-", "--", ":", "-.")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 BASELINES = ("majority", "last_layer", "random heads")
+ON_PALE = "#212121"
+"""Of text on pale cells, which stay pale on a dark page."""
 KEPT = "#D55E00"
 """The outline of kept heads."""
 N_BINS = 10
@@ -228,7 +230,7 @@ def plot_confusion(
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.1, aspect="auto", interpolation="none")
     if rows <= 15:
         for row, column in np.argwhere(table > 0).tolist():
-            color = "white" if shares[row, column] > 0.6 else INK
+            color = "white" if shares[row, column] > 0.6 else ON_PALE
             axes.text(column, row, f"{table[row, column]}", ha="center", va="center", color=color)
     turned: dict[str, Any] = (
         {"rotation": 90} if len(columns) > 6 or max(len(str(one)) for one in columns) > 10 else {}

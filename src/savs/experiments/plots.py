@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from savs.figures import COLORS, GRAY, INK, PALE, Point, draw_curves, new_figure
+from savs.figures import COLORS, GRAY, INK, ON_PALE, PALE, Point, draw_curves, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -138,7 +138,7 @@ def _cell(axes: Axes, row: int, column: int, one: dict[str, Any] | None, dark: f
     text = f"{100 * one['mean']:.1f}"
     if one["low"] is not None:
         text += f" ± {50 * (one['high'] - one['low']):.1f}"
-    color = "white" if 100 * one["mean"] > dark else INK
+    color = "white" if 100 * one["mean"] > dark else ON_PALE
     axes.text(
         column, row, text, ha="center", va="center", color=color, fontweight="bold" if own else "normal"
     )

@@ -79,7 +79,7 @@ class _Drawer:
         text = re.sub(r"\bid=\"([A-Za-z]+_?[0-9.]*[^\"]*)\"", rf'id="f{self.number}-\1"', text)
         text = re.sub(r"(url\(#|href=\"#)", rf"\g<1>f{self.number}-", text)
         for color, variable in _COLORS.items():
-            text = re.sub(rf"(fill|stroke): {color}(?=[;\"])", rf"\1: {variable}", text)
+            text = re.sub(rf"(fill|stroke): {color}(?=[;\"])", rf"\1: {variable}", text, flags=re.IGNORECASE)
         text = text.replace("'DejaVu Sans'", "var(--font)")
         text = re.sub(r' width="[0-9.]+pt" height="[0-9.]+pt"', "", text, count=1)
         width = round(96 * figure.get_figwidth())
