@@ -10,11 +10,14 @@ from savs.data import Audio, Example, Text, Video, as_example
 from savs.data.coercion import LABEL_FIELD, TEXT_FIELDS, first_field
 from savs.errors import DataError, ItemError
 
-__all__ = ["RowMapper", "mapped", "value_of"]
+__all__ = ["MEDIA", "Row", "RowMapper", "mapped", "value_of"]
 
 Row = Mapping[str, Any]
 RowMapper = Callable[[Row], Row | Sequence[Row]]
 """From a row of a public layout to the columns of the annotation files, or to several such rows."""
+
+MEDIA = "media"
+"""Column of a row, for mappers: all its images, videos and audio clips."""
 
 
 def value_of(row: Row, *names: str) -> Any:
@@ -55,7 +58,8 @@ def mapped(examples: Sequence[Example], mapper: RowMapper) -> list[Example]:
 
 
 def _mapped(example: Example, mapper: RowMapper) -> list[Example]:
-    cells: Row = example.fields
+    media = [part for part in example.parts if not isinstance(part, Text)]
+    cells: Row = {**example.fields, MEDIA: media}
     if example.label is not None:
         cells = {**cells, example.label_column or LABEL_FIELD: example.label}
     try:
@@ -84,5 +88,5 @@ def _example(origin: Example, row: Row, id: str | None) -> Example:
         made = as_example({name: value for name, value in content.items() if value}, id=id)
     except ItemError as error:
         raise DataError(f"{id}: {error}") from None
-    fields = {name: cell for name, cell in row.items() if name != LABEL_FIELD}
+    fields = {name: cell for name, cell in row.items() if name not in (LABEL_FIELD, MEDIA)}
     return replace(made, label=row.get(LABEL_FIELD), fields=fields, label_column=LABEL_FIELD)

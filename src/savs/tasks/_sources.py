@@ -112,7 +112,7 @@ def _plain(name: str) -> str:
 
 
 def objects_by_key(path: Path, options: ReadOptions) -> list[Example] | None:
-    """Return the rows of a JSON file with one object of objects, such as SugarCrepe's; None of any other file.
+    """Return the rows of a JSON file that is an object of objects, as SugarCrepe's; None of any other file.
 
     The key is the row's column ``key``.
     """

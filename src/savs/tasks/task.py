@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -241,7 +241,10 @@ class Task:
         if media_root is not None:
             options = replace(options, root=media_root, allow_outside=True)
         examples: list[Example] = []
-        for part, config in (self.parts or {None: hub.config}).items():
+        parts: Mapping[str | None, str | None] = {None: hub.config}
+        if self.parts:
+            parts = dict(self.parts.items())
+        for part, config in parts.items():
             own = replace(options, config=config)
             rows = read_examples(address, own, require_labels=self.row is None)
             examples += self._with_split(rows, part)
