@@ -8,6 +8,7 @@ from savs._lazy import attach
 
 if TYPE_CHECKING:
     from savs.tasks.image_sets import ImageSet, ImageSetTask, with_four_options
+    from savs.tasks.leaks import LeakReport, without_shots
     from savs.tasks.named_labels import NamedLabelsTask
     from savs.tasks.registry import get_task, list_tasks, register_task
     from savs.tasks.scoring import score_task
@@ -20,6 +21,7 @@ __all__ = [
     "HubSource",
     "ImageSet",
     "ImageSetTask",
+    "LeakReport",
     "NamedLabelsTask",
     "Task",
     "get_task",
@@ -28,12 +30,14 @@ __all__ = [
     "score_task",
     "vlmevalkit",
     "with_four_options",
+    "without_shots",
 ]
 
 __getattr__, __dir__ = attach(
     __name__,
     {
         "savs.tasks.image_sets": ["ImageSet", "ImageSetTask", "with_four_options"],
+        "savs.tasks.leaks": ["LeakReport", "without_shots"],
         "savs.tasks.named_labels": ["NamedLabelsTask"],
         "savs.tasks.registry": ["get_task", "list_tasks", "register_task"],
         "savs.tasks.scoring": ["score_task"],
