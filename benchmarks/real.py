@@ -19,22 +19,23 @@ from numpy.typing import NDArray
 
 from benchmarks.real_baselines import (
     Classify,
+    Rows,
     SentenceEncoder,
     judged,
-    logistic_probe,
     logistic_regression,
     nearest_mean,
     nearest_name,
-    split_heads,
-    tf_idf,
 )
 from benchmarks.real_tables import NAMES, difference_table, method_table, seconds_table, winner_table
 from benchmarks.real_texts import TEXT_SETS, TextSet, read_texts
 from benchmarks.table import write_between
 from savs.backbones import Backbone, PromptTemplate, load_backbone
+from savs.baselines import BaselineResult, all_heads, in_context, logistic_probe, tf_idf
 from savs.cache import with_store
 from savs.data import as_examples
 from savs.evaluation import compare_methods
+from savs.evaluation.protocol import draw_rows
+from savs.layout import HeadLayout
 
 COMPARED = (
     *("sav", "auto", "hec_v", "calm", "kernel_ridge"),
@@ -50,6 +51,8 @@ QUESTIONS = (
 )
 PAIRS = (("auto", "embedding_logistic"), ("auto", "tf_idf"), ("auto", "sav"), ("auto", "logistic_probe"))
 """Whose differences are shown."""
+IN_CONTEXT, IN_CONTEXT_DRAWS = 4, 2
+"""Shots before the question, and draws of them: every answer costs the model all of the shots again."""
 SEED = 0
 _WARM, _TIMED = 2, 20
 Right = list[str]
@@ -91,6 +94,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--texts-in-all", type=int, default=420, help="of each set, the classes alike")
     parser.add_argument("--words", type=int, default=60, help="where longer texts end")
     parser.add_argument("--asked", type=int, default=100, help="texts that the model answers in words")
+    parser.add_argument("--methods", nargs="+", choices=list(NAMES), default=list(NAMES))
     parser.add_argument("--write", type=Path, help="folder with real.md and when.md: write the tables there")
     return parser.parse_args()
 
@@ -151,7 +155,7 @@ def difference(backbone: Backbone, model: str) -> float:
 def kept_or_measured(
     backbone: Backbone, encoder: SentenceEncoder, text_set: TextSet, options: argparse.Namespace
 ) -> dict[str, Any]:
-    """Return what every method of `NAMES` got right on a text set.
+    """Return what the methods got right on a text set.
 
     What an earlier run with the same settings has measured is taken from its file, which is written after
     every method.
@@ -177,7 +181,7 @@ def kept_or_measured(
     if not found:
         found = measured.description() | {"per_text": measured.seconds_per_text(), "settings": settings}
         found |= {"right": {}, "seconds": {}}
-    for name in NAMES:
+    for name in options.methods:
         if name not in found["right"]:
             started = time.perf_counter()
             found["right"][name] = measured.right(name)
@@ -242,6 +246,8 @@ class Measured:
             classes = np.unique(self._labels)
             winners = nearest_name(self._embeddings, self._encoder.embed(classes.tolist()))
             return {"0": [_string((classes[winners] == self._labels).tolist())]}
+        if name == "in_context":
+            return self._in_context()
         classify = self._own[name]()
         draws = self._options.draws
         return {
@@ -249,25 +255,56 @@ class Measured:
             for count in self._options.shots
         }
 
+    def _in_context(self) -> dict[str, Right]:
+        """Ask some texts behind a few shots, for one number of shots per class: more change nothing."""
+        count = min(
+            (one for one in self._options.shots if one * len(self._set.classes) >= IN_CONTEXT), default=0
+        )
+        if not count:
+            return {}
+        strings = []
+        for draw in range(min(IN_CONTEXT_DRAWS, self._options.draws)):
+            drawn, rest = draw_rows(self._labels.tolist(), count, (SEED, draw), leave=1)
+            rest = np.random.default_rng((SEED, draw)).permutation(rest)[: self._options.asked // 4]
+            shots, queries = ([self._asked[row] for row in rows.tolist()] for rows in (drawn, rest))
+            classes = np.unique(self._labels).tolist()
+            found = in_context(self._backbone, shots, queries, classes, n_shots=IN_CONTEXT, seed=draw)
+            right: list[bool | None] = [None] * len(self._labels)
+            for row, label in zip(rest.tolist(), found.labels, strict=True):
+                right[row] = label == self._labels[row]
+            strings.append(_string(right))
+        return {str(count): strings}
+
     @cached_property
     def _own(self) -> dict[str, Callable[[], Classify]]:
         labels = self._labels
         return {
-            "all_heads": lambda: nearest_mean(
-                split_heads(self._features[0], self._backbone.layout.n_heads), labels
-            ),
-            "logistic_probe": lambda: logistic_probe(
-                np.hstack([part for part in self._features if part is not None]), labels
-            ),
+            "all_heads": lambda: self._on_rows(all_heads),
+            "logistic_probe": lambda: self._on_rows(logistic_probe),
             "embedding_centroid": lambda: nearest_mean(self._embeddings, labels),
             "embedding_logistic": lambda: logistic_regression(self._embeddings, labels),
-            "tf_idf": lambda: tf_idf([text.text for text in self._texts], labels),
+            "tf_idf": lambda: self._tf_idf,
         }
 
+    def _on_rows(self, baseline: Callable[..., BaselineResult]) -> Classify:
+        features, layout = self._features
+
+        def classify(drawn: Rows, rest: Rows) -> NDArray[Any]:
+            return np.array(baseline(features[drawn], self._labels[drawn], features[rest], layout).labels)
+
+        return classify
+
+    def _tf_idf(self, drawn: Rows, rest: Rows) -> NDArray[Any]:
+        shots, queries = ([self._texts[row] for row in rows.tolist()] for rows in (drawn, rest))
+        return np.array(tf_idf(shots, queries).labels)
+
     @cached_property
-    def _features(self) -> tuple[NDArray[np.float32], Any]:
-        found = self._backbone.extract(self._asked, states=True)
-        return found.features, found.states
+    def _features(self) -> tuple[NDArray[np.float32], HeadLayout]:
+        """All heads and, behind them, the final hidden state."""
+        found, layout = self._backbone.extract(self._asked, states=True), self._backbone.layout
+        if found.states is None:
+            return found.features, layout
+        return np.hstack([found.features, found.states]), layout.with_state(found.states.shape[1])
 
     @cached_property
     def _embeddings(self) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""What savs is held against on texts: words, a sentence encoder, and plain classifiers on all heads."""
+"""What savs is held against on texts beside its own baselines: a sentence encoder and classifiers on it."""
 
 from __future__ import annotations
 
@@ -9,23 +9,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler, normalize
+from sklearn.preprocessing import normalize
 
 from savs.evaluation.protocol import draw_rows
 
 __all__ = [
     "Classify",
+    "Rows",
     "SentenceEncoder",
     "judged",
-    "logistic_probe",
     "logistic_regression",
     "nearest_mean",
     "nearest_name",
-    "split_heads",
-    "tf_idf",
 ]
 
 Rows = NDArray[np.intp]
@@ -61,27 +57,6 @@ def judged(
             right[row] = label == labels[row]
         found.append(right)
     return found
-
-
-def tf_idf(texts: Sequence[str], labels: NDArray[Any]) -> Classify:
-    """Classify by words and word pairs: TF-IDF and logistic regression, no model.
-
-    Parameters
-    ----------
-    texts : sequence of str
-        Without the question.
-    labels : ndarray of str, shape (n_texts,)
-    """
-    words = np.array(texts, dtype=object)
-
-    def classify(drawn: Rows, rest: Rows) -> NDArray[Any]:
-        classifier = make_pipeline(
-            TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), LogisticRegression(C=10.0, max_iter=1000)
-        )
-        found: NDArray[Any] = classifier.fit(words[drawn], labels[drawn]).predict(words[rest])
-        return found
-
-    return classify
 
 
 def nearest_mean(rows: NDArray[np.floating[Any]], labels: NDArray[Any]) -> Classify:
@@ -124,59 +99,18 @@ def logistic_regression(rows: NDArray[np.floating[Any]], labels: NDArray[Any]) -
     return lambda drawn, rest: _fitted(rows[drawn], labels[drawn]).predict(rows[rest])
 
 
-def logistic_probe(rows: NDArray[np.floating[Any]], labels: NDArray[Any]) -> Classify:
-    """Classify as `logistic_regression` does, with every column scaled to the variance 1 of the shots.
-
-    Parameters
-    ----------
-    rows : ndarray of float, shape (n_texts, width)
-        All heads, and the state.
-    labels : ndarray of str, shape (n_texts,)
-
-    Notes
-    -----
-    The penalty sees lengths alone, so the weights lie in the span of the shots: the fit is made there, in as
-    many dimensions as there are shots, and is the same.
-    """
-
-    def classify(drawn: Rows, rest: Rows) -> NDArray[Any]:
-        scaler = StandardScaler().fit(rows[drawn].astype(np.float64))
-        shots = scaler.transform(rows[drawn].astype(np.float64))
-        basis = np.linalg.svd(shots, full_matrices=False)[2].T
-        queries = scaler.transform(rows[rest].astype(np.float64)) @ basis
-        found: NDArray[Any] = _fitted(shots @ basis, labels[drawn], 1e-4).predict(queries)
-        return found
-
-    return classify
-
-
-def _fitted(rows: NDArray[Any], labels: NDArray[Any], scale: float = 1.0) -> Any:
+def _fitted(rows: NDArray[Any], labels: NDArray[Any]) -> Any:
     folds = min(_FOLDS, int(np.unique(labels, return_counts=True)[1].min()))
     if folds < 2:
-        return LogisticRegression(C=scale, max_iter=1000).fit(rows, labels)
-    choices = [scale * value for value in _C]
+        return LogisticRegression(max_iter=1000).fit(rows, labels)
     return LogisticRegressionCV(
-        Cs=choices,
+        Cs=_C,
         cv=folds,
         max_iter=1000,
         scoring="neg_log_loss",
         l1_ratios=(0.0,),
         use_legacy_attributes=False,
     ).fit(rows, labels)
-
-
-def split_heads(features: NDArray[np.floating[Any]], n_heads: int) -> NDArray[np.floating[Any]]:
-    """Return rows whose heads have length 1 each, so that no head with long vectors decides alone.
-
-    Parameters
-    ----------
-    features : ndarray of float, shape (n_texts, n_heads * head_dim)
-    n_heads : int
-        Heads of one width.
-    """
-    heads = features.reshape(len(features) * n_heads, -1)
-    unit: NDArray[np.floating[Any]] = normalize(heads).reshape(features.shape)
-    return unit
 
 
 class SentenceEncoder:

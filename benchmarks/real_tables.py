@@ -30,6 +30,7 @@ NAMES = {
     "last_layer": "last layer, nearest mean",
     "option_likelihood": "`option_likelihood`, the likeliest class name",
     "zero_shot": "zero-shot, the model's own answer",
+    "in_context": "in context, four shots before the question",
     "embedding_names": "sentence encoder, nearest class name",
     "embedding_centroid": "sentence encoder, nearest mean",
     "embedding_logistic": "sentence encoder and logistic regression",

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image as PILImage
 
+import savs.baselines
 from savs.backbones import FakeBackbone
 from savs.baselines.image_text import ImageTextModel, clip_gda, clip_probe, clip_tip_adapter, clip_zero_shot
 from savs.data import as_examples
@@ -49,3 +50,25 @@ def test__clip_baseline_by_name__is_the_function_on_the_same_draw(name, image_te
         right = [a == query.label for a, query in zip(expected.labels, queries, strict=True)]
         assert found.accuracies(name, 3)[draw] == pytest.approx(np.mean(right))
     assert found.figures(name, 3)["log_loss"]["mean"] > 0
+
+
+@pytest.mark.parametrize("name", ["embedding_centroid", "embedding_logistic", "setfit"])
+def test__baseline_on_embeddings_by_name__is_the_function_on_the_same_draw(name, request):
+    pytest.importorskip("setfit")
+    folder = request.getfixturevalue("text_encoder_folder")
+    words = [("cat runs sky", "bird flies the")[index % 2] + f" {'abcdefghij'[index]}" for index in range(10)]
+    examples = as_examples(words, ["cat", "bird"] * 5)
+    found = compare_methods(
+        FakeBackbone(),
+        examples,
+        methods=[name],
+        shots=[3],
+        draws=1,
+        baselines=BaselineSettings(embedding_model=str(folder)),
+    )
+    drawn, test = draw_rows([example.label for example in examples], 3, (0, 0))
+    shots, queries = [examples[row] for row in drawn], [examples[row] for row in test]
+    expected = getattr(savs.baselines, name)(str(folder), shots, queries)
+    right = [a == query.label for a, query in zip(expected.labels, queries, strict=True)]
+    assert found.figures(name, 3)["failures"] == {}
+    assert found.accuracies(name, 3) == [pytest.approx(np.mean(right))]

@@ -29,9 +29,10 @@ def options(tmp_path) -> argparse.Namespace:
         words=9,
         shots=[1, 2],
         draws=3,
-        asked=4,
+        asked=8,
         model="m.gguf",
         store=tmp_path / "s",
+        methods=list(NAMES),
     )
 
 
@@ -44,6 +45,10 @@ def test__kept_or_measured__every_method__one_string_per_draw(options, encoder) 
     found = kept_or_measured(FakeBackbone(), encoder, COLORS, options)
     assert set(found["right"]) == set(NAMES) == set(found["seconds"])
     for name, by_shots in found["right"].items():
+        if name == "in_context":
+            assert set(by_shots) == {"2"}
+            assert [len(draw) - draw.count("-") for draw in by_shots["2"]] == [2, 2]
+            continue
         zero = {"0"} if name in {*WITHOUT_SHOTS, "option_likelihood"} else set()
         assert set(by_shots) == (zero if name in WITHOUT_SHOTS else {*zero, "1", "2"}), name
         for count, draws in by_shots.items():
@@ -51,7 +56,7 @@ def test__kept_or_measured__every_method__one_string_per_draw(options, encoder) 
             assert all(len(draw) == 8 and set(draw) <= set("01-") for draw in draws)
             if name not in WITHOUT_SHOTS:
                 assert {draw.count("-") for draw in draws} == {2 * int(count)}
-    assert sum(one != "-" for one in found["right"]["zero_shot"]["0"][0]) == 4
+    assert sum(one != "-" for one in found["right"]["zero_shot"]["0"][0]) == 8
     assert set(found["per_text"]) == {"language model", "sentence encoder"}
     assert all(value > 0 for value in found["per_text"].values())
 
@@ -61,7 +66,7 @@ def test__kept_or_measured__compared_method__as_the_comparison_says(options, enc
     backbone = FakeBackbone()
     found = kept_or_measured(backbone, encoder, COLORS, options)
     judged = [[one == "-" for one in draw] for draw in found["right"]["sav"]["2"]]
-    for name in set(NAMES) - set(WITHOUT_SHOTS):
+    for name in set(NAMES) - {*WITHOUT_SHOTS, "in_context"}:
         assert [[one == "-" for one in draw] for draw in found["right"][name]["2"]] == judged, name
     assert set(COMPARED) < set(NAMES)
 

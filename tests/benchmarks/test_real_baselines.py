@@ -1,4 +1,4 @@
-"""What savs is held against on texts, beside plain loops and the library's own fits."""
+"""What savs is held against on texts, beside plain loops."""
 
 from __future__ import annotations
 
@@ -7,15 +7,10 @@ import pytest
 from benchmarks.real_baselines import (
     SentenceEncoder,
     judged,
-    logistic_probe,
     logistic_regression,
     nearest_mean,
     nearest_name,
-    split_heads,
-    tf_idf,
 )
-from sklearn.linear_model import LogisticRegressionCV
-from sklearn.preprocessing import StandardScaler
 from tests.benchmarks.small_texts import write_encoder
 
 from savs.evaluation.protocol import draw_rows
@@ -56,38 +51,10 @@ def test__nearest_name__length_of_a_name__does_not_count() -> None:
     assert nearest_name(np.array([[1.0, 2.0], [2.0, 1.0]]), names).tolist() == [1, 0]
 
 
-def test__logistic_probe__span_of_the_shots__same_answers_as_the_whole_fit(rows) -> None:
-    drawn, rest = draw_rows(LABELS.tolist(), 5, (0, 0), leave=1)
-    scaler = StandardScaler().fit(rows[drawn].astype(float))
-    whole = LogisticRegressionCV(
-        Cs=[1e-6, 1e-5, 1e-4, 1e-3, 1e-2],
-        cv=5,
-        max_iter=1000,
-        scoring="neg_log_loss",
-        l1_ratios=(0.0,),
-        use_legacy_attributes=False,
-    ).fit(scaler.transform(rows[drawn].astype(float)), LABELS[drawn])
-    expected = whole.predict(scaler.transform(rows[rest].astype(float)))
-    found = logistic_probe(rows, LABELS)(drawn, rest)
-    assert (found == expected).mean() > 0.98
-    assert (found == LABELS[rest]).mean() > 0.8
-
-
 @pytest.mark.parametrize("shots", [1, 2, 5])
 def test__logistic_regression__few_shots__better_than_chance(rows, shots) -> None:
     drawn, rest = draw_rows(LABELS.tolist(), shots, (0, 0), leave=1)
     assert (logistic_regression(rows, LABELS)(drawn, rest) == LABELS[rest]).mean() > 0.5
-
-
-def test__split_heads__a_long_head__length_one() -> None:
-    found = split_heads(np.array([[3.0, 4.0, 300.0, 400.0]]), 2)
-    np.testing.assert_allclose(found, [[0.6, 0.8, 0.6, 0.8]])
-
-
-def test__tf_idf__a_word_of_each_class__found() -> None:
-    texts = [f"{label} weather {place}" for place, label in enumerate(LABELS)]
-    drawn, rest = draw_rows(LABELS.tolist(), 2, (0, 0), leave=1)
-    assert (tf_idf(texts, LABELS)(drawn, rest) == LABELS[rest]).all()
 
 
 def test__sentence_encoder__mean_over_the_tokens__as_a_padded_batch_with_its_mask(tmp_path) -> None:

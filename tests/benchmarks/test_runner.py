@@ -253,16 +253,14 @@ def test__no_shots__only_what_answers_from_class_names_is_run(notes, tmp_path):
 
 
 def test__task_with_parts__a_model_for_each_and_one_score(tmp_path):
-    class Parted(Task):
-        parts = ("near", "far")
-
-    task = Parted(
+    task = Task(
         name="views",
         prompt="Where?",
         protocol="n_way",
         metric="accuracy_by_split",
         origin="made up",
         split_column="split",
+        parts={"near": None, "far": None},
     )
     rows = [
         {
@@ -318,3 +316,13 @@ def test__request_that_cannot_be_run__names_the_task(notes):
     other = replace(data, task=own_task("Notes"))
     with pytest.raises(ValueError, match="the tasks notes and Notes would write the same files"):
         check_benchmark([data, other], BenchmarkSettings(("sav",), (2,)))
+
+
+def test__metric_that_cannot_be_computed__is_the_reason_of_the_failure(notes, tmp_path):
+    task = replace(own_task("notes", "Is it?"), metric="accuracy_by_split", split_column="part")
+    data = load_task_data(task, notes, own=True)
+    folder, _ = run(tmp_path / "run", [data], BenchmarkSettings(("sav",), (2,), draws=1))
+    for cell in folder.cells():
+        assert "there is no value in column 'part', which task notes needs" in cell["failure"]
+        assert cell["figures"] == {}
+    assert "failed in 1 of 1 draws: accuracy_by_split" in (folder.path / "table.md").read_text()

@@ -13,7 +13,15 @@ from savs.benchmarks.published import published_results
 from savs.benchmarks.run_folder import RunFolder
 from savs.evaluation import interval_over_draws
 
-__all__ = ["ResultRow", "markdown_table", "result_rows", "write_tables"]
+__all__ = [
+    "ResultRow",
+    "csv_table",
+    "failure_lines",
+    "in_order",
+    "markdown_table",
+    "result_rows",
+    "write_tables",
+]
 
 
 class ResultRow(NamedTuple):
@@ -115,7 +123,13 @@ def _row(figure: str, cells: Sequence[Mapping[str, Any]]) -> ResultRow:
 
 
 def csv_table(rows: Sequence[ResultRow]) -> str:
-    """Return all figures as CSV, one line each; the last column has the published numbers, in percent."""
+    """Return all figures as CSV, one line each; the last column has the published numbers, in percent.
+
+    Parameters
+    ----------
+    rows : sequence of ResultRow
+        From `result_rows`.
+    """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow([*ResultRow._fields, "published"])
@@ -191,14 +205,31 @@ def _notes(rows: Sequence[ResultRow]) -> list[str]:
     for (task, method), row in reversed(first.items()):
         if row.n_failed:
             notes.append(f"- {task}, {method}: {row.n_failed} items without an answer count as wrong")
-        if row.failure is not None:
-            notes.append(
-                f"- {task}, {method} failed in {row.n_failures} of {row.n_failures + row.n_draws} draws: "
-                f"{_escaped(row.failure)}"
-            )
+    notes += [f"- {_escaped(line)}" for line in failure_lines(rows)]
     draws = max(row.n_draws for row in rows)
     interval = "mean over draws (95 % interval, Student's t)" if draws > 1 else "one draw (95 % interval)"
     return [f"Percent; {interval}.", "", *notes]
+
+
+def failure_lines(rows: Iterable[ResultRow]) -> list[str]:
+    """Return which methods failed, how often and why: one line per method and reason.
+
+    Parameters
+    ----------
+    rows : iterable of ResultRow
+        From `result_rows`.
+    """
+    found: dict[tuple[str, str], dict[tuple[str, int], ResultRow]] = {}
+    for row in rows:
+        if row.failure is not None:
+            found.setdefault((row.method, row.failure), {})[row.task, row.shots] = row
+    lines = []
+    for (method, why), members in found.items():
+        failed = sum(row.n_failures for row in members.values())
+        draws = failed + sum(row.n_draws for row in members.values())
+        tasks = ", ".join(dict.fromkeys(task for task, _ in members))
+        lines.append(f"{tasks}: {method} failed in {failed} of {draws} draws: {why}")
+    return lines
 
 
 def _escaped(text: str) -> str:
@@ -221,7 +252,15 @@ def write_tables(folder: RunFolder, cells: Sequence[Mapping[str, Any]]) -> None:
 
 
 def in_order(rows: Sequence[ResultRow], settings: Mapping[str, Any]) -> list[ResultRow]:
-    """Return rows in the order of the methods and numbers of shots of the settings, ``majority`` last."""
+    """Return rows in the order of the methods and numbers of shots of the settings, ``majority`` last.
+
+    Parameters
+    ----------
+    rows : sequence of ResultRow
+        From `result_rows`; tasks keep their order.
+    settings : mapping
+        ``methods`` and ``shots`` of a run.
+    """
     methods, shots = list(settings.get("methods", [])), list(settings.get("shots", []))
 
     def place(values: list[Any], value: Any) -> int:

@@ -16,11 +16,11 @@ from savs.benchmarks.item_files import item_lines, surest_mistakes, write_thumbn
 from savs.benchmarks.results_table import write_tables
 from savs.benchmarks.run_folder import RunFolder, cell_name, file_name
 from savs.benchmarks.scoring import JudgedItems, score_cell
-from savs.benchmarks.task_data import TaskData, TaskPart, choose_items, unit_of
+from savs.benchmarks.task_data import TaskData, TaskPart, choose_items
 from savs.cache import with_store
 from savs.classifiers import HeadClassifier
 from savs.data import Example
-from savs.errors import DataError, ItemError
+from savs.errors import DataError, ItemError, SAVsError
 from savs.evaluation.comparison import check_request, read_for_comparison, turn_or_reason
 from savs.evaluation.contenders import (
     BASELINES,
@@ -34,6 +34,7 @@ from savs.evaluation.contenders import (
 )
 from savs.evaluation.probabilities import ClassProbabilities
 from savs.tasks import Task
+from savs.tasks.leaks import unit_of
 
 __all__ = ["Audit", "BenchmarkSettings", "check_benchmark", "run_benchmark"]
 
@@ -348,7 +349,10 @@ class _TaskRun:
         said = [turn for turn in turns if turn.answers]
         sizes = [turn.n_bytes for turn in turns if turn.n_bytes is not None]
         unparsed = sum(label is None for turn in said for label in turn.labels) if said else None
-        record |= score_cell(self.task, judged, probabilities)
+        try:
+            record |= score_cell(self.task, judged, probabilities)
+        except (SAVsError, ValueError) as error:
+            record["failure"] = " ".join(f"{self.task.metric}: {error}".split())
         record |= {
             "n_unparsed": unparsed,
             "seconds": round(sum(turn.seconds for turn in turns), 4),
@@ -432,7 +436,7 @@ def _head_map(classifier: HeadClassifier | None) -> dict[str, Any] | None:
     return {
         "n_layers": n_layers,
         "n_heads": counts,
-        "scores": [[head.layer, head.index, score] for head, score in by_head],
+        "scores": [[head.layer, head.index, score] for head, score in by_head if np.isfinite(score)],
         "kept": [[head.layer, head.index] for head in classifier.heads_ if head.index >= 0],
     }
 

@@ -340,7 +340,7 @@ def _audit(settings: BenchmarkSettings) -> Audit:
 
 
 def _report(session: Session, folder: RunFolder, seconds: float, errors: list[Any]) -> None:
-    from savs.benchmarks.results_table import in_order, result_rows
+    from savs.benchmarks.results_table import failure_lines, in_order, result_rows
 
     settings = (folder.configuration or {})["settings"]
     rows = in_order(result_rows(folder.cells()), settings)
@@ -365,9 +365,8 @@ def _report(session: Session, folder: RunFolder, seconds: float, errors: list[An
         ]
         title = f"{task}, {shots} shots per class"
         show(table(["method", "figure", "mean (95 %)", "draws", "items", "failed"], lines, title))
-    for task, method, why in dict.fromkeys((row.task, row.method, row.failure) for row in rows):
-        if why is not None:
-            show(f"{task}: {method} failed: {why}")
+    for line in failure_lines(rows):
+        show(line)
     if not session.quiet:
         for error in errors:
             show(f"not read: {error['id']}: {error['message']}")

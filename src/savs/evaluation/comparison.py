@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -129,6 +129,20 @@ def _bar(total: int, unit: str, progress: bool) -> Iterator[Callable[[int], obje
         yield bar.update
 
 
+@contextmanager
+def _late_bar(total: int, unit: str, progress: bool) -> Iterator[Callable[[int], object]]:
+    """Show a bar from the first time on that there is progress: perhaps nothing is asked."""
+    with ExitStack() as opened:
+        bars: list[Callable[[int], object]] = []
+
+        def tell(count: int) -> None:
+            if not bars:
+                bars.append(opened.enter_context(_bar(total, unit, progress)))
+            bars[0](count)
+
+        yield tell
+
+
 # Methods and baselines on the same draws of one dataset, from one forward pass.
 
 
@@ -230,7 +244,7 @@ def compare_methods(
     _check_left(read.examples, n_pool, classes, shots, fixed_test=bool(test))
     splits = shots_and_tests(read, n_pool, shots, draws, seed, classes, fixed_test=bool(test))
     items = items_to_ask(read.labels, [test_rows for _, test_rows in splits.values()], zero_shot_items, seed)
-    with _bar(len(items), "answer", progress) as tell:
+    with _late_bar(len(items), "answer", progress) as tell:
         to_ask = {row: first_prompt(read.examples[row]) for row in items}
         models = BaselineModels(backbone, classes, to_ask, baselines, tell)
         trials = run_contenders(read, models, methods, splits, progress)

@@ -12,7 +12,7 @@ from typing import Any
 from savs.data import Example, ReadOptions, as_example
 from savs.errors import DataError, ItemError
 
-__all__ = ["HUB_PREFIX", "HubSource", "files_of_split", "name_in_file", "objects_by_key"]
+__all__ = ["HUB_PREFIX", "HubSource", "NoSplitError", "files_of_split", "name_in_file", "objects_by_key"]
 
 HUB_PREFIX = "hf://"
 
@@ -22,6 +22,10 @@ _SPLIT_WORDS = {
     "test": ("test", "eval", "testset"),
     "val": ("val", "validation", "dev"),
 }
+
+
+class NoSplitError(DataError):
+    """A source has no such split."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +85,10 @@ def files_of_split(folder: Path, split: str | None, parts: Sequence[str] = ()) -
 
     Raises
     ------
+    NoSplitError
+        If there is no such file.
     DataError
-        If there is no such file, or several of one part.
+        If there are several of one part.
     """
     words = set(_SPLIT_WORDS.get(split or "test", (split or "",)))
     files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in _FILES)
@@ -96,14 +102,20 @@ def files_of_split(folder: Path, split: str | None, parts: Sequence[str] = ()) -
             place = place.replace(_plain(part), " ")
         if words & set(re.findall("[a-z]+", place)):
             found.setdefault(part, []).append(file)
-    several = [own for own in found.values() if len(own) > 1]
-    if several or not found:
-        n_files = len(several[0]) if several else 0
-        of_one = f" of {name_in_file(several[0][0].stem, parts)}" if several and parts else ""
-        raise DataError(
-            f"{folder.name} holds {n_files} files (.json, .jsonl, .tsv) of the split {split or 'test'!r}"
-            f"{of_one}; name the file itself"
+    if not found:
+        raise NoSplitError(
+            f"{folder.name} holds 0 files (.json, .jsonl, .tsv) of the split {split or 'test'!r}; name the "
+            "file itself"
         )
+    for part, own in found.items():
+        top = min(len(file.parts) for file in own)  # folders of media may hold files, too
+        own[:] = [file for file in own if len(file.parts) == top]
+        if len(own) > 1:
+            of_one = "" if part is None else f" of {part}"
+            raise DataError(
+                f"{folder.name} holds {len(own)} files (.json, .jsonl, .tsv) of the split "
+                f"{split or 'test'!r}{of_one}; name the file itself"
+            )
     return [found[part][0] for part in (parts or (None,)) if part in found]
 
 

@@ -14,7 +14,14 @@ from savs.data import Example, ReadOptions, read_examples
 from savs.errors import DataError
 from savs.tasks._media_paths import found_under
 from savs.tasks._rows import RowMapper, mapped
-from savs.tasks._sources import HUB_PREFIX, HubSource, files_of_split, name_in_file, objects_by_key
+from savs.tasks._sources import (
+    HUB_PREFIX,
+    HubSource,
+    NoSplitError,
+    files_of_split,
+    name_in_file,
+    objects_by_key,
+)
 
 __all__ = ["PROTOCOLS", "Groups", "HubSource", "Task"]
 
@@ -166,8 +173,8 @@ class Task:
         Parameters
         ----------
         file : Path or str
-            Such as ``eurosat_train.json``; a table of VLMEvalKit (``.tsv``); or ``hf://owner/name``, of which
-            the split with the test items is read.
+            Such as ``eurosat_train.json``; a table of VLMEvalKit (``.tsv``); a folder or ``hf://owner/name``,
+            of which the test items are read.
         media_root : Path or str, optional
             The folder of the images or videos, at any depth; by default the folder of `file`.
 
@@ -180,6 +187,8 @@ class Task:
         if isinstance(file, str) and file.startswith(HUB_PREFIX):
             return self.load(file, media_root=media_root)
         path = Path(file)
+        if path.is_dir():
+            return self.load(path, media_root=media_root)
         folder = path.parent if media_root is None else Path(media_root)
         options = ReadOptions(root=folder, allow_outside=True)
         source: Path | str = path
@@ -230,7 +239,7 @@ class Task:
         hub = HubSource(id="") if self.hub is None else self.hub
         address = str(source or f"{HUB_PREFIX}{hub.id}")
         if split == "train" and hub.train is None:
-            raise DataError(
+            raise NoSplitError(
                 f"{self.name}: there are test items alone; draw the shots from them, too: give {address} as "
                 "the one file"
             )
