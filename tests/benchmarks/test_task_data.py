@@ -6,11 +6,12 @@ import pytest
 from PIL import Image as PILImage
 
 from savs.benchmarks import DEMO_TASKS, load_task_data, own_task
-from savs.benchmarks.task_data import choose_items, unit_of
+from savs.benchmarks.task_data import choose_items
 from savs.data import as_examples
 from savs.demo.tasks import build_tasks
 from savs.errors import DataError
 from savs.tasks import Groups, Task, get_task
+from savs.tasks.leaks import unit_of
 
 GROUPED = Task(
     name="grouped",
@@ -116,8 +117,8 @@ def test__folder_with_a_file_for_each_split__is_found_by_their_names(tmp_path):
     write(tmp_path / "another_test.jsonl", [row])
     with pytest.raises(DataError, match=r"holds 2 files .* of the split 'test'; name the file itself"):
         load_task_data(get_task("vizwiz"), tmp_path)
-    with pytest.raises(DataError, match="name the file of the shots with --source vizwiz=FILE"):
-        load_task_data(get_task("vizwiz"))
+    with pytest.raises(DataError, match="name the file of the shots with --source sugarcrepe=FILE"):
+        load_task_data(get_task("sugarcrepe"))
 
 
 def test__files_that_are_not_there_or_empty__says_what_to_name(tmp_path):

@@ -16,7 +16,7 @@ from savs.benchmarks.item_files import item_lines, surest_mistakes, write_thumbn
 from savs.benchmarks.results_table import write_tables
 from savs.benchmarks.run_folder import RunFolder, cell_name, file_name
 from savs.benchmarks.scoring import JudgedItems, score_cell
-from savs.benchmarks.task_data import TaskData, TaskPart, choose_items, unit_of
+from savs.benchmarks.task_data import TaskData, TaskPart, choose_items
 from savs.cache import with_store
 from savs.classifiers import HeadClassifier
 from savs.data import Example
@@ -34,6 +34,7 @@ from savs.evaluation.contenders import (
 )
 from savs.evaluation.probabilities import ClassProbabilities
 from savs.tasks import Task
+from savs.tasks.leaks import unit_of
 
 __all__ = ["Audit", "BenchmarkSettings", "check_benchmark", "run_benchmark"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,11 @@ from savs.data import Example, adopt_label_type, example_hash, read_examples
 from savs.demo import tasks as demo
 from savs.errors import DataError
 from savs.tasks import Task
-from savs.tasks.named_labels import file_of_split
+from savs.tasks._sources import NoSplitError
+from savs.tasks.image_sets import ImageSetTask
+from savs.tasks.leaks import unit_of
 
-__all__ = ["TaskData", "TaskPart", "choose_items", "load_task_data", "own_task", "unit_of"]
+__all__ = ["TaskData", "TaskPart", "choose_items", "load_task_data", "own_task"]
 
 
 @dataclass(frozen=True)
@@ -184,24 +186,21 @@ def _public(
     items = [] if test is None else task.read(test, media_root)
     if source is not None and not on_hub and Path(source).is_file():
         return task.read(source, media_root), items
-    load: Callable[..., list[Example]] | None = getattr(task, "load", None)
-    if load is None and source is not None and not on_hub:
-        folder = Path(source)
-        pool = task.read(file_of_split(folder, "train"), media_root or folder)
-        return pool, items or task.read(file_of_split(folder, "test"), media_root or folder)
-    if load is None:
+    if source is None and task.hub is None and not isinstance(task, ImageSetTask):
         raise DataError(
             f"task {task.name}: name the file of the shots with --source {task.name}=FILE, and that of the "
             f"test items with --test {task.name}=FILE"
         )
     try:
-        pool = load(source, media_root=media_root, split="train")
-    except DataError:
-        if source is None:
+        pool = task.load(source, media_root=media_root, split="train")
+    except DataError as error:
+        if source is not None and isinstance(task, ImageSetTask):
+            return task.read(source, media_root), items  # a folder without splits
+        if not isinstance(error, NoSplitError):
             raise
-        # One split alone: the shots are drawn from it, too.
-        return task.read(source, media_root), items
-    return pool, items or load(source, media_root=media_root, split="test")
+        # Test items alone: the shots are drawn from them, too.
+        return task.load(source, media_root=media_root, split="test"), items
+    return pool, items or task.load(source, media_root=media_root, split="test")
 
 
 def _prompted(task: Task, examples: Sequence[Example]) -> list[Example]:
@@ -212,7 +211,7 @@ def _prompted(task: Task, examples: Sequence[Example]) -> list[Example]:
 
 
 def _parts(task: Task, pool: list[Example], items: list[Example]) -> list[TaskPart]:
-    if not getattr(task, "parts", None):
+    if not task.parts:
         return [TaskPart(None, pool, items)]
     names = list(dict.fromkeys(str(example.fields.get("split")) for example in pool))
 
@@ -223,26 +222,6 @@ def _parts(task: Task, pool: list[Example], items: list[Example]) -> list[TaskPa
 
 
 # Items that belong together.
-
-
-def unit_of(task: Task, example: Example, index: int) -> Hashable:
-    """Return what an example's group or pair has in common; its own number where it stands alone.
-
-    Parameters
-    ----------
-    task : Task
-        Says which items belong together.
-    example : Example
-        The item.
-    index : int
-        Its number.
-    """
-    if task.groups is not None:
-        return "group", task.groups.place(example)[0]
-    if task.pair_column is not None:
-        split = None if task.split_column is None else str(example.fields.get(task.split_column))
-        return "pair", split, str(example.fields.get(task.pair_column))
-    return index
 
 
 def choose_items(task: Task, examples: Sequence[Example], most: int, seed: int) -> list[int]:

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from savs.evaluation._multi_label import multi_label_report
     from savs.evaluation.class_metrics import (
         BinaryScores,
+        SplitPrecisions,
         average_precision,
+        average_precision_by_split,
         binary_scores,
         equal_error_rate,
         macro_f1,
@@ -43,8 +45,10 @@ __all__ = [
     "GroupAccuracies",
     "HallusionAccuracies",
     "SplitAccuracies",
+    "SplitPrecisions",
     "accuracy_report",
     "average_precision",
+    "average_precision_by_split",
     "binary_scores",
     "compare_methods",
     "correct_answers",
@@ -73,7 +77,9 @@ __getattr__, __dir__ = attach(
         "savs.evaluation._multi_label": ["multi_label_report"],
         "savs.evaluation.class_metrics": [
             "BinaryScores",
+            "SplitPrecisions",
             "average_precision",
+            "average_precision_by_split",
             "binary_scores",
             "equal_error_rate",
             "macro_f1",

@@ -20,7 +20,9 @@ from savs.evaluation._bootstrap import (
 
 __all__ = [
     "BinaryScores",
+    "SplitPrecisions",
     "average_precision",
+    "average_precision_by_split",
     "binary_scores",
     "equal_error_rate",
     "macro_f1",
@@ -191,6 +193,21 @@ def _binary_figures(shares: Floats) -> Floats:
     )
 
 
+class SplitPrecisions(NamedTuple):
+    """Average precision of each split, and their mean.
+
+    Attributes
+    ----------
+    mean : MetricEstimate
+        Each split counts the same, whatever its size; `n` is the number of items in all splits.
+    splits : dict of {str: MetricEstimate}
+        In the order in which the splits occur.
+    """
+
+    mean: MetricEstimate
+    splits: dict[str, MetricEstimate]
+
+
 def average_precision(
     positive: ArrayLike,
     scores: Sequence[float | None] | NDArray[np.float64],
@@ -226,14 +243,78 @@ def average_precision(
     >>> round(average_precision([True, False, True], [0.9, 0.5, 0.1]).value, 3)
     0.833
     """
+    return _of_ranks(_precision, positive, scores, level=level, n_resamples=n_resamples, seed=seed)
 
-    def figure(truth: Codes, ranks: Codes, times: Codes | None) -> float:
-        alarms, hits = _taken(truth, ranks, times)
-        recalls = hits / hits[-1]
-        precisions = hits[1:] / np.maximum(hits[1:] + alarms[1:], 1)
-        return float(np.diff(recalls) @ precisions)
 
-    return _of_ranks(figure, positive, scores, level=level, n_resamples=n_resamples, seed=seed)
+def average_precision_by_split(
+    positive: ArrayLike,
+    scores: Sequence[float | None] | NDArray[np.float64],
+    splits: Sequence[str],
+    *,
+    level: float = 0.95,
+    n_resamples: int = 2000,
+    seed: int = 0,
+) -> SplitPrecisions:
+    """Return the average precision of each split and the mean of the splits, such as CameraBench's fifteen.
+
+    Parameters
+    ----------
+    positive, scores
+        As `average_precision` takes them.
+    splits : sequence of str, length n_items
+        The split of each item.
+    level : float, default=0.95
+        Coverage of the intervals.
+    n_resamples, seed : int
+        Number and seed of the resamples. Each resample draws items anew within every split.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ, or a split has no item of one of the two classes.
+
+    Examples
+    --------
+    >>> found = average_precision_by_split(
+    ...     [True, False, True, False], [0.9, 0.5, 0.1, 0.2], ["pan", "pan", "zoom", "zoom"]
+    ... )
+    >>> found.mean.value, {name: split.value for name, split in found.splits.items()}
+    (0.75, {'pan': 1.0, 'zoom': 0.5})
+    """
+    check_bootstrap(level, n_resamples)
+    truth = np.asarray(positive)
+    values = list(scores)
+    if not len(truth) == len(values) == len(splits):
+        raise ValueError(f"{len(truth)} items, but {len(values)} scores and {len(splits)} names of splits")
+    rows: dict[str, list[int]] = {}
+    for row, name in enumerate(splits):
+        rows.setdefault(name, []).append(row)
+    found: dict[str, MetricEstimate] = {}
+    means = np.zeros(n_resamples)
+    seeds = np.random.SeedSequence(seed).generate_state(len(rows)).tolist()
+    for (name, own), own_seed in zip(rows.items(), seeds, strict=True):
+        try:
+            codes, ranks, n_failed = _ranked(truth[own], [values[row] for row in own])
+        except ValueError as error:
+            raise ValueError(f"split {name!r}: {error}") from None
+        resamples = resampled_items(
+            partial(_precision, codes, ranks), codes, (0, 1), n_resamples=n_resamples, seed=own_seed
+        )
+        value, interval = _precision(codes, ranks, None), percentile_interval(resamples, level)
+        found[name] = MetricEstimate(value, *interval, len(own), n_failed)
+        means += resamples / len(rows)
+    mean = float(np.mean([split.value for split in found.values()]))
+    n_failed = sum(split.n_failed for split in found.values())
+    return SplitPrecisions(
+        MetricEstimate(mean, *percentile_interval(means, level), len(values), n_failed), found
+    )
+
+
+def _precision(truth: Codes, ranks: Codes, times: Codes | None) -> float:
+    alarms, hits = _taken(truth, ranks, times)
+    recalls = hits / hits[-1]
+    precisions = hits[1:] / np.maximum(hits[1:] + alarms[1:], 1)
+    return float(np.diff(recalls) @ precisions)
 
 
 def recall_at_false_positive_rate(

@@ -17,7 +17,6 @@ from savs.evaluation import (
     macro_f1,
     mean_over_splits,
 )
-from savs.tasks.named_labels import NamedLabelsTask
 from savs.tasks.task import Task
 
 __all__ = ["MORE_METRICS"]
@@ -112,10 +111,9 @@ def _rows_of_splits(task: Task, examples: Sequence[Example]) -> dict[str, list[i
 
 
 def _positive(task: Task) -> Label:
-    positive = task.positive if isinstance(task, NamedLabelsTask) else None
-    if positive is None:
+    if task.positive is None:
         raise ValueError(f"task {task.name!r}: the metric {task.metric} needs the positive class")
-    return positive
+    return task.positive
 
 
 def _truth(examples: Sequence[Example]) -> list[Label]:

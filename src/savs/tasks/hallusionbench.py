@@ -1,6 +1,7 @@
 """HallusionBench (Guan et al., CVPR 2024): the same questions about figures, their edits, and no figure."""
 
-from savs.tasks.named_labels import HubCopy, NamedLabelsTask
+from savs.tasks.named_labels import NamedLabelsTask
+from savs.tasks.task import HubSource
 
 __all__ = ["HALLUSIONBENCH"]
 
@@ -14,7 +15,7 @@ HALLUSIONBENCH = NamedLabelsTask(
     label_names={"1": "Yes", "0": "No", "yes": "Yes", "no": "No"},
     positive="Yes",
     read_options={"label_column": "gt_answer"},
-    hub_copy=HubCopy(
+    hub=HubSource(
         id="lmms-lab-encoder/HallusionBench", split="image", read_options={"label_column": "gt_answer"}
     ),
     aliases=("HallusionBench", "hallusion_bench_image"),

@@ -21,7 +21,7 @@ from savs.tasks import _class_names
 from savs.tasks._image_folders import ImageLayout, Splits, listed_lines, renamed
 from savs.tasks.task import Task
 
-__all__ = ["IMAGE_SETS", "ImageSet", "ImageSetTask", "image_set_tasks", "with_four_options"]
+__all__ = ["IMAGE_SETS", "ImageSet", "ImageSetTask", "image_set", "image_set_tasks", "with_four_options"]
 
 _TRAIN_AND_TEST = ("train", "test")
 
@@ -348,6 +348,11 @@ IMAGE_SETS: tuple[ImageSet, ...] = (
 
 # These have four-way files of the SAVs authors, and tasks in modules of their own.
 _WITH_FILES = frozenset({"eurosat", "pets"})
+
+
+def image_set(name: str) -> ImageSet:
+    """Return a set of `IMAGE_SETS` by its name."""
+    return next(one for one in IMAGE_SETS if one.name == name)
 
 
 def image_set_tasks() -> list[ImageSetTask]:

@@ -1,6 +1,7 @@
 """POPE (Li et al., EMNLP 2023): whether an object is in an image; random, popular and adversarial objects."""
 
-from savs.tasks.named_labels import HubCopy, NamedLabelsTask
+from savs.tasks.named_labels import NamedLabelsTask
+from savs.tasks.task import HubSource
 
 __all__ = ["POPE"]
 
@@ -16,6 +17,6 @@ POPE = NamedLabelsTask(
     positive="Yes",
     split_column="category",
     splits_in_names=("random", "popular", "adversarial"),
-    hub_copy=HubCopy(id="lmms-lab-encoder/POPE", read_options={"label_column": "answer"}),
+    hub=HubSource(id="lmms-lab-encoder/POPE", read_options={"label_column": "answer"}),
     aliases=("POPE", "pope_full"),
 )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from savs._registry import Registry
 from savs.tasks.audio_sets import AUDIO_SETS
+from savs.tasks.blink import BLINK
+from savs.tasks.camerabench import CAMERABENCH, CAMERABENCH_VQA
 from savs.tasks.eurosat import EUROSAT
 from savs.tasks.hallusionbench import HALLUSIONBENCH
 from savs.tasks.image_sets import image_set_tasks
 from savs.tasks.mhalubench import MHALUBENCH
-from savs.tasks.naturalbench import NATURALBENCH_RETRIEVAL
+from savs.tasks.naturalbench import NATURALBENCH, NATURALBENCH_RETRIEVAL
 from savs.tasks.pets import PETS
 from savs.tasks.pope import POPE
 from savs.tasks.rewardbench import REWARDBENCH_PAIRS, REWARDBENCH_SINGLE
@@ -70,12 +72,16 @@ for _task in (
     EUROSAT,
     PETS,
     MHALUBENCH,
+    BLINK,
+    NATURALBENCH,
     NATURALBENCH_RETRIEVAL,
     REWARDBENCH_PAIRS,
     REWARDBENCH_SINGLE,
     SUGARCREPE,
     VIZWIZ,
     VLGUARD,
+    CAMERABENCH,
+    CAMERABENCH_VQA,
     POPE,
     HALLUSIONBENCH,
     MME,

@@ -6,15 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from types import MappingProxyType
 
+from savs._labels import key_of
 from savs.data import Example, Label
 from savs.errors import DataError
 from savs.evaluation import (
     MetricEstimate,
+    average_precision,
+    average_precision_by_split,
     correct_answers,
     group_accuracies,
     macro_f1,
     mean_over_splits,
     pair_accuracy,
+    recall_at_false_positive_rate,
 )
 from savs.tasks._more_metrics import MORE_METRICS
 from savs.tasks.task import Task
@@ -22,21 +26,68 @@ from savs.tasks.task import Task
 __all__ = ["METRICS", "score_task"]
 
 Answers = Sequence[Label | None]
+Scores = Sequence[float | None] | None
 Metric = Callable[..., dict[str, MetricEstimate]]
 
 
-def _accuracy(_task: Task, examples: Sequence[Example], answers: Answers) -> dict[str, MetricEstimate]:
+def _accuracy(
+    _task: Task, examples: Sequence[Example], answers: Answers, _scores: Scores = None
+) -> dict[str, MetricEstimate]:
     correct = correct_answers(_truth(examples), answers)
     return {"accuracy": mean_over_splits(correct, ["all"] * len(correct)).mean}
 
 
 def _accuracy_and_macro_f1(
-    task: Task, examples: Sequence[Example], answers: Answers
+    task: Task, examples: Sequence[Example], answers: Answers, _scores: Scores = None
 ) -> dict[str, MetricEstimate]:
     return {**_accuracy(task, examples, answers), "macro_f1": macro_f1(_truth(examples), answers)}
 
 
-def _group_accuracies(task: Task, examples: Sequence[Example], answers: Answers) -> dict[str, MetricEstimate]:
+def _recall_at_low_false_positives(
+    task: Task, examples: Sequence[Example], answers: Answers, scores: Scores = None
+) -> dict[str, MetricEstimate]:
+    """Return accuracy and macro F1, and from scores the recall at 1 % false positives."""
+    figures = _accuracy_and_macro_f1(task, examples, answers)
+    if scores is not None:
+        truth = _is_positive(task, examples)
+        figures["recall_at_1_percent_fpr"] = recall_at_false_positive_rate(truth, scores, 0.01)
+    return figures
+
+
+def _accuracy_and_average_precision(
+    task: Task, examples: Sequence[Example], answers: Answers, scores: Scores = None
+) -> dict[str, MetricEstimate]:
+    """Return the accuracy of each split and its mean; of scores the same of average precision."""
+    figures = _accuracy_by_split(task, examples, answers)
+    if scores is not None:
+        splits = _column(task, examples, task.split_column)
+        try:
+            found = average_precision_by_split(_is_positive(task, examples), scores, splits)
+        except ValueError as error:
+            raise DataError(f"task {task.name}: {error}") from None
+        figures |= {**_precision(task, examples, scores), "mean_average_precision": found.mean}
+        figures |= {f"average_precision of {name}": one for name, one in found.splits.items()}
+    return figures
+
+
+def _precision(task: Task, examples: Sequence[Example], scores: Scores) -> dict[str, MetricEstimate]:
+    """Return the average precision over all items, if there are scores of a positive class."""
+    if scores is None or task.positive is None:
+        return {}
+    return {"average_precision": average_precision(_is_positive(task, examples), scores)}
+
+
+def _is_positive(task: Task, examples: Sequence[Example]) -> list[bool]:
+    if task.positive is None:
+        raise ValueError(f"task {task.name!r}: the metric {task.metric} needs the positive class")
+    positive = key_of(task.positive)
+    return [key_of(label) == positive for label in _truth(examples)]
+
+
+def _group_accuracies(
+    task: Task, examples: Sequence[Example], answers: Answers, scores: Scores = None
+) -> dict[str, MetricEstimate]:
+    """Return NaturalBench's figures, and from scores of a positive class the average precision."""
     if task.groups is None or task.groups.size != 4:
         raise ValueError(f"task {task.name!r}: the metric group_accuracies needs groups of four")
     places = [task.groups.place(example) for example in examples]
@@ -52,11 +103,11 @@ def _group_accuracies(task: Task, examples: Sequence[Example], answers: Answers)
         found = group_accuracies([correct[row] for row in order], [places[row][0] for row in order])
     except ValueError as error:
         raise DataError(f"task {task.name}: {error}") from None
-    return found._asdict()
+    return {**found._asdict(), **_precision(task, examples, scores)}
 
 
 def _accuracy_by_split(
-    task: Task, examples: Sequence[Example], answers: Answers
+    task: Task, examples: Sequence[Example], answers: Answers, _scores: Scores = None
 ) -> dict[str, MetricEstimate]:
     correct = correct_answers(_truth(examples), answers)
     found = mean_over_splits(correct, _column(task, examples, task.split_column))
@@ -64,7 +115,9 @@ def _accuracy_by_split(
     return {**_accuracy(task, examples, answers), "mean_over_splits": found.mean, **of_splits}
 
 
-def _pair_accuracy(task: Task, examples: Sequence[Example], answers: Answers) -> dict[str, MetricEstimate]:
+def _pair_accuracy(
+    task: Task, examples: Sequence[Example], answers: Answers, _scores: Scores = None
+) -> dict[str, MetricEstimate]:
     correct = correct_answers(_truth(examples), answers)
     splits = _column(task, examples, task.split_column)
     pairs = _column(task, examples, task.pair_column)
@@ -93,7 +146,9 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
     {
         "accuracy": _accuracy,
         "accuracy_by_split": _accuracy_by_split,
+        "accuracy_and_average_precision": _accuracy_and_average_precision,
         "accuracy_and_macro_f1": _accuracy_and_macro_f1,
+        "accuracy_and_recall_at_1_percent_fpr": _recall_at_low_false_positives,
         "group_accuracies": _group_accuracies,
         "pair_accuracy": _pair_accuracy,
         **MORE_METRICS,
@@ -134,9 +189,9 @@ def score_task(
         )
     if len(examples) != len(answers):
         raise ValueError(f"{len(examples)} examples, but {len(answers)} answers")
-    if task.metric in MORE_METRICS:
-        return MORE_METRICS[task.metric](task, examples, answers, scores)
-    return METRICS[task.metric](task, examples, answers)
+    if scores is not None and len(examples) != len(scores):
+        raise ValueError(f"{len(examples)} examples, but {len(scores)} scores")
+    return METRICS[task.metric](task, examples, answers, scores)
 
 
 def _truth(examples: Sequence[Example]) -> list[Label]:

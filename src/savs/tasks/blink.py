@@ -1,0 +1,38 @@
+"""BLINK (Fu et al., ECCV 2024): fourteen kinds of questions about one to four images, a model for each."""
+
+from savs.tasks._rows import MEDIA, Row
+from savs.tasks.task import HubSource, Task
+
+__all__ = ["BLINK"]
+
+SPLITS = (
+    *("Art_Style", "Counting", "Forensic_Detection", "Functional_Correspondence", "IQ_Test", "Jigsaw"),
+    *("Multi-view_Reasoning", "Object_Localization", "Relative_Depth", "Relative_Reflectance"),
+    *("Semantic_Correspondence", "Spatial_Relation", "Visual_Correspondence", "Visual_Similarity"),
+)
+
+
+def _row(row: Row) -> Row:
+    """Return the question after its images, in one line, as in the file of the SAVs authors."""
+    if "answer" not in row:
+        return row
+    asked = " ".join(str(row["prompt"]).replace("<image>", " ").split())
+    return {
+        "question": "<image>\n" * len(row[MEDIA]) + asked,
+        "label": row["answer"],
+        "split": row["sub_task"],
+    }
+
+
+BLINK = Task(
+    name="blink",
+    prompt="{question}",
+    protocol="option_letters",
+    metric="accuracy_by_split",
+    origin="JSON files of the SAVs authors (question, label, image_1, ...); or the hub, split val",
+    split_column="split",
+    parts={name: name for name in SPLITS},
+    hub=HubSource(id="BLINK-Benchmark/BLINK", split="val"),
+    row=_row,
+    aliases=("BLINK",),
+)
