@@ -86,25 +86,22 @@ def _inject(config: Any, model: Any) -> None:
 
 
 def fold_in(backbone: TransformersBackbone) -> None:
-    """Put one linear map in the place of each one with an adapter beside it: the sum of both, and quicker.
+    """Put the sum of each linear map and its adapter in the place of both: the same answers, and quicker.
 
     Parameters
     ----------
     backbone : TransformersBackbone
         Inside `adapted`, after the training.
     """
-    with torch.no_grad():
-        for parent in list(backbone.model.modules()):
-            for name, child in list(parent.named_children()):
-                adapters = getattr(child, "active_adapters", [])
-                base = getattr(child, "base_layer", None)
-                if adapters and type(base) is nn.Linear:
-                    both = nn.Linear(1, 1, bias=False)
+    for parent in list(backbone.model.modules()):
+        for name, child in list(parent.named_children()):
+            base, adapters = getattr(child, "base_layer", None), getattr(child, "active_adapters", [])
+            if adapters and type(base) is nn.Linear:
+                with torch.no_grad():
                     total = sum((child.get_delta_weight(one) for one in adapters), start=base.weight.float())
-                    both.weight = nn.Parameter(total.to(base.weight.dtype), requires_grad=False)
-                    both.bias = base.bias
-                    both.in_features, both.out_features = base.in_features, base.out_features
-                    setattr(parent, name, both.eval())
+                # The module stays, as it may have hooks; its own weight comes back with all else.
+                base.weight = nn.Parameter(total.to(base.weight.dtype), requires_grad=False)
+                setattr(parent, name, base)
 
 
 def _linear_maps(backbone: TransformersBackbone) -> list[str]:
