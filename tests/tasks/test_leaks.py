@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from savs.data import as_examples
 from savs.errors import DataError
-from savs.tasks import get_task, without_shots
+from savs.tasks import get_task, score_task, without_shots
 
 
 def groups(n_groups, first=1):
@@ -28,6 +30,27 @@ def test__without_shots__copy_in_a_group__the_whole_group_is_left_out():
     assert str(report) == (
         "3 of 16 test items are copies of a shot, the first is 5; 8 items in 2 groups are left out"
     )
+
+
+def test__without_shots__published_numbers__of_items_in_the_shots_and_of_groups_in_the_test(tmp_path):
+    task = get_task("naturalbench_retrieval")
+    rows = [
+        {"question": f"caption {number // 2} {number % 2}", "label": "Yes" if number % 4 in (0, 3) else "No"}
+        for number in range(16)
+    ]
+    of_items = [{**row, "question_id": number + 1} for number, row in enumerate(rows)]
+    of_groups = [{**row, "question_id": number // 4 + 1} for number, row in enumerate(rows)]
+    for name, some in (("train", [of_items[place] for place in (4, 7)]), ("test", of_groups)):
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, some)))
+    shots, test = task.read(tmp_path / "train.jsonl"), task.read(tmp_path / "test.jsonl")
+    assert [one.fields["question_id"] for one in test] == list(range(1, 17))
+    kept, report = without_shots(task, test, shots)
+    assert [one.text for one in kept] == [row["question"] for row in rows[:4] + rows[8:]]
+    assert (report.n_copies, report.n_left_out, report.n_units) == (2, 4, 1)
+    assert score_task(task, kept, [one.label for one in kept])["g_acc"].value == 1
+    (tmp_path / "test.jsonl").write_text("\n".join(map(json.dumps, [*of_groups, of_groups[0]])))
+    with pytest.raises(DataError, match=r"test\.jsonl:17: group 1 .* has more than 4 items"):
+        task.read(tmp_path / "test.jsonl")
 
 
 def test__without_shots__pairs__of_the_same_split_alone():
