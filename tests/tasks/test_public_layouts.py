@@ -115,6 +115,23 @@ def test__blink__a_model_for_each_split(tmp_path, hub):
     assert {len(part.pool) for part in data.parts} == {3}
 
 
+def test__blink__table_of_vlmevalkit__same_question(tmp_path):
+    from base64 import b64encode
+
+    images = [b64encode(picture(number=number)["bytes"]).decode() for number in range(2)]
+    header = ["index", "image", "question", "A", "B", "answer", "category"]
+    cells = ["0", json.dumps(images), "Which one?", "the second image", "the third image", "B", "Jigsaw"]
+    quoted = ['"' + cell.replace('"', '""') + '"' for cell in cells]
+    (tmp_path / "BLINK.tsv").write_text("\t".join(header) + "\n" + "\t".join(quoted))
+    task = get_task("BLINK")
+    (example,) = task.load(tmp_path / "BLINK.tsv")
+    assert shown(task, example) == (
+        "<image>\n<image>\nWhich one? Select from the following choices. (A) the second image "
+        "(B) the third image"
+    )
+    assert (example.label, example.fields["split"]) == ("(B)", "Jigsaw")
+
+
 def test__blink__files_of_the_authors__split_from_the_name(tmp_path):
     for place in range(3):
         picture(tmp_path / "images" / f"val_{place}.png", place)

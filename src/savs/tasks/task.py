@@ -294,7 +294,7 @@ class Task:
 
     def _finished(self, examples: Sequence[Example]) -> list[Example]:
         """Return examples with the columns of the annotation files, checked."""
-        rows = list(examples) if self.row is None else mapped(examples, self.row)
+        rows = list(examples) if self.row is None else mapped(examples, self.row, self.split_column)
         if self.groups is not None:
             rows = self.groups.numbered(rows)
         found = [self._named(example) for example in rows]
