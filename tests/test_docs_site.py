@@ -143,7 +143,7 @@ def test__api_links__name_what_a_package_exports(page):
         assert attribute in import_module(package).__all__, name
 
 
-@pytest.mark.parametrize("script", ["write_cli_docs.py", "draw_architecture.py"])
+@pytest.mark.parametrize("script", ["write_cli_docs.py", "draw_architecture.py", "write_task_table.py"])
 def test__written_by_a_script__up_to_date(script):
     done = up_to_date(script)
     assert done.returncode == 0, done.stderr

@@ -11,6 +11,7 @@ from sklearn.metrics import average_precision_score, f1_score
 from savs.evaluation import (
     accuracy_report,
     average_precision,
+    average_precision_by_split,
     binary_scores,
     equal_error_rate,
     macro_f1,
@@ -123,6 +124,42 @@ def test__average_precision__any_scores__equals_the_loop(rows):
     assert found.value == pytest.approx(average_precision_by_loop(rows))
     assert found[3:] == (len(rows), [score for _, score in rows].count(None))
     assert 0 <= found.low <= found.high <= 1
+
+
+def test__average_precision_by_split__splits_of_unequal_size__each_counts_the_same():
+    rng = np.random.default_rng(0)
+    splits = ["pan"] * 40 + ["zoom"] * 12 + ["pan"] * 8
+    positive = rng.random(60) < 0.3
+    positive[[0, 40]] = True
+    scores = rng.choice([0.1, 0.2, 0.5, 0.9], 60).tolist()
+    scores[3] = None
+    found = average_precision_by_split(positive.tolist(), scores, splits, n_resamples=200)
+    by_hand = {
+        name: average_precision(
+            [bool(positive[row]) for row in range(60) if splits[row] == name],
+            [scores[row] for row in range(60) if splits[row] == name],
+            **FEW,
+        )
+        for name in ("pan", "zoom")
+    }
+    assert {name: one.value for name, one in found.splits.items()} == {
+        name: pytest.approx(one.value) for name, one in by_hand.items()
+    }
+    assert found.mean.value == pytest.approx((by_hand["pan"].value + by_hand["zoom"].value) / 2)
+    assert (found.mean.n, found.mean.n_failed, found.splits["pan"].n_failed) == (60, 1, 1)
+    assert found.mean.low < found.mean.value < found.mean.high
+    # Two independent splits: the mean varies less than the less certain of them.
+    widths = {name: one.high - one.low for name, one in found.splits.items()}
+    assert found.mean.high - found.mean.low < max(widths.values())
+    again = average_precision_by_split(positive.tolist(), scores, splits, n_resamples=200)
+    assert again == found
+
+
+def test__average_precision_by_split__split_with_one_class_or_lengths_that_differ__error():
+    with pytest.raises(ValueError, match=r"split 'b': both classes are needed: 1 of 1 items are positive"):
+        average_precision_by_split([True, False, True], [0.1, 0.2, 0.3], ["a", "a", "b"])
+    with pytest.raises(ValueError, match="3 items, but 3 scores and 2 names of splits"):
+        average_precision_by_split([True, False, True], [0.1, 0.2, 0.3], ["a", "a"])
 
 
 def test__average_precision__equal_scores__share_of_positives():

@@ -39,7 +39,7 @@ def value_of(row: Row, *names: str) -> Any:
     return None if name is None else row[name]
 
 
-def mapped(examples: Sequence[Example], mapper: RowMapper) -> list[Example]:
+def mapped(examples: Sequence[Example], mapper: RowMapper, split_column: str | None = None) -> list[Example]:
     """Return the examples whose columns are what a mapper makes of those they were read from.
 
     Parameters
@@ -49,12 +49,22 @@ def mapped(examples: Sequence[Example], mapper: RowMapper) -> list[Example]:
     mapper : callable
         `RowMapper`. Where it gives several rows, ids get ``#0``, ``#1``, ...
 
+    split_column : str, optional
+        A column whose value stays where the mapper gives none.
+
     Raises
     ------
     DataError
         With the example's id, if a column that the mapper needs is not there or its result is no example.
     """
-    return [one for example in examples for one in _mapped(example, mapper)]
+    found = [(example, one) for example in examples for one in _mapped(example, mapper)]
+    return [_in_split(one, example, split_column) for example, one in found]
+
+
+def _in_split(example: Example, origin: Example, column: str | None) -> Example:
+    if column is None or column in example.fields or column not in origin.fields:
+        return example
+    return replace(example, fields={**example.fields, column: origin.fields[column]})
 
 
 def _mapped(example: Example, mapper: RowMapper) -> list[Example]:

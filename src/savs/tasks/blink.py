@@ -14,14 +14,18 @@ SPLITS = (
 
 def _row(row: Row) -> Row:
     """Return the question after its images, in one line, as in the file of the SAVs authors."""
+    if "plain_question" in row:  # VLMEvalKit's table
+        choices = " ".join(f"({letter}) {row[letter]}" for letter in "ABCD" if row.get(letter))
+        asked = f"{row['plain_question']} Select from the following choices. {choices}"
+        return _asked(row, asked, f"({row['label']})", row["category"])
     if "answer" not in row:
         return row
-    asked = " ".join(str(row["prompt"]).replace("<image>", " ").split())
-    return {
-        "question": "<image>\n" * len(row[MEDIA]) + asked,
-        "label": row["answer"],
-        "split": row["sub_task"],
-    }
+    return _asked(row, row["prompt"], row["answer"], row["sub_task"])
+
+
+def _asked(row: Row, text: str, label: str, split: str) -> Row:
+    text = " ".join(text.replace("<image>", " ").split())
+    return {"question": "<image>\n" * len(row[MEDIA]) + text, "label": label, "split": split}
 
 
 BLINK = Task(
@@ -29,7 +33,7 @@ BLINK = Task(
     prompt="{question}",
     protocol="option_letters",
     metric="accuracy_by_split",
-    origin="JSON files of the SAVs authors (question, label, image_1, ...); or the hub, split val",
+    origin="JSON files of the SAVs authors (question, label, image_1, ...); BLINK.tsv of VLMEvalKit; the hub",
     split_column="split",
     parts={name: name for name in SPLITS},
     hub=HubSource(id="BLINK-Benchmark/BLINK", split="val"),

@@ -49,7 +49,8 @@ class Groups:
     Parameters
     ----------
     column : str
-        The column of an item's number, which counts through the groups and, in each, through its items.
+        The column of an item's number, which counts through the groups and, in each, through its items. A
+        file may number the groups alone, with the items of each in order (`numbered`).
     size : int
         Items in a group.
     first : int, default=0
@@ -77,6 +78,27 @@ class Groups:
                 "tells the group"
             )
         return divmod(number - self.first, self.size)
+
+    def numbered(self, examples: Sequence[Example]) -> list[Example]:
+        """Return examples whose numbers count through the items, also where they count groups alone.
+
+        NaturalBench-retrieval's public shots have numbers of items, its test items those of groups. A number
+        that stands at more than half of `size` items on average is that of a group.
+        """
+        numbers = [example.fields.get(self.column) for example in examples]
+        if 2 * len(examples) <= self.size * len({str(number) for number in numbers}):
+            return list(examples)
+        before: dict[str, int] = {}
+        found = []
+        for example, number in zip(examples, numbers, strict=True):
+            place = before[str(number)] = before.get(str(number), -1) + 1
+            whole = Groups(self.column, 1, self.first).place(example)[0] * self.size + place + self.first
+            if place >= self.size:
+                raise DataError(
+                    f"{example.id}: group {number!r} (column {self.column!r}) has more than {self.size} items"
+                )
+            found.append(replace(example, fields={**example.fields, self.column: whole}))
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -272,7 +294,9 @@ class Task:
 
     def _finished(self, examples: Sequence[Example]) -> list[Example]:
         """Return examples with the columns of the annotation files, checked."""
-        rows = list(examples) if self.row is None else mapped(examples, self.row)
+        rows = list(examples) if self.row is None else mapped(examples, self.row, self.split_column)
+        if self.groups is not None:
+            rows = self.groups.numbered(rows)
         found = [self._named(example) for example in rows]
         unlabeled = next((one for one in found if one.label is None), None)
         if unlabeled is not None:
