@@ -116,7 +116,7 @@ def test__read__four_way_file_of_another_machine__local_images_and_labels(name, 
         pytest.param(
             "sugarcrepe",
             {"image": f"{AWAY}/a.jpg", "question": "Is it?", "split": "s", "question_id": "0", "label": "No"},
-            "\nIs it? Please answer with Yes or No.",
+            "Is it? Please answer with Yes or No.",
             id="sugarcrepe",
         ),
         pytest.param(
