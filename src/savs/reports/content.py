@@ -133,7 +133,7 @@ class Card:
     text : str
         Of the example; may be empty.
     thumbnail : bytes or None
-        A small JPEG image.
+        A JPEG image of at most 96 pixels.
     votes : sequence of (str, float)
         Labels with the share of the heads' votes, largest first.
     """
