@@ -24,6 +24,7 @@ __all__ = [
     "Section",
     "Table",
     "interval",
+    "name_of",
     "percent",
 ]
 
@@ -220,6 +221,18 @@ class Report:
     sections: list[Section] = field(default_factory=list)
 
     __repr__ = short_repr
+
+
+def name_of(label: object, most: int = 48) -> str:
+    """Return a label as it is shown: a long one is cut.
+
+    Examples
+    --------
+    >>> name_of("a" * 50, 5)
+    'aaaa…'
+    """
+    text = str(label)
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def percent(share: float | None) -> str:
