@@ -35,7 +35,7 @@ from savs.reports.content import (
     name_of,
     percent,
 )
-from savs.reports.run_files import RunFiles, mean_head_map
+from savs.reports._run_files import RunFiles, mean_head_map
 
 __all__ = ["run_report"]
 
