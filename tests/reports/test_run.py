@@ -235,3 +235,46 @@ def test__many_labels__those_with_most_mistakes_are_drawn(tmp_path: Path) -> Non
     assert isinstance(picture, Picture)
     assert picture.caption.startswith("The 12 of 30 labels with the most mistakes.")
     assert re.search(r"Confusion matrix of 12 labels on " + TASK, picture.alt)
+
+
+def test__experiments_of_every_kind__are_drawn(tmp_path: Path) -> None:
+    import json
+
+    folder = write_run(tmp_path / "run", experiments=False)
+    places = {
+        "shots": [1, 5],
+        "heads": [1, 96],
+        "noise": [0, 40],
+        "transfer": ["a", "b"],
+        "interleaved": ["both"],
+    }
+    (folder / "experiments").mkdir()
+    for kind, values in places.items():
+        rows = [
+            {"x": x, "series": "sav", "draw": draw, "accuracy": 0.5, "n_test": 9, "failure": None}
+            for x in values
+            for draw in range(2)
+        ]
+        record = {"schema": 1, "kind": kind, "task": "t", "methods": ["sav"], "x_name": kind, "settings": {}}
+        (folder / f"experiments/{kind}-t.json").write_text(json.dumps({**record, "rows": rows}))
+    (folder / "experiments/shortcuts-t.json").write_text(json.dumps({"schema": 1, "kind": "shortcuts"}))
+    report = run_report(folder)
+    found = [block for block in _section(report, "Curves").blocks if isinstance(block, Picture)]
+    assert [picture.wide for picture in found[1:]] == [
+        False,
+        True,
+        False,
+        False,
+        True,
+    ]  # after the run's own curve
+    assert Page(to_html(report)).tags["svg"] >= 6
+
+
+def test__published_numbers__stand_beside_those_of_the_same_task_and_protocol(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", audit=False, experiments=False, shots=(5, 20))
+    for file in (folder / "cells/my_photos").iterdir():
+        file.write_text(file.read_text().replace('"my photos"', '"eurosat"').replace('"n_way"', '"four_way"'))
+    tables = [one for one in _section(run_report(folder), "Results").blocks if isinstance(one, Table)]
+    details = {table.caption[:2].strip(): table.rows[0][1].detail for table in tables}
+    assert "published" not in details["5"]
+    assert "published: 86.7 (LLaVA-OneVision-7B)" in details["20"]

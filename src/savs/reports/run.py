@@ -18,6 +18,7 @@ from savs.experiments.plots import curves_of, draw_experiment
 from savs.experiments.results import mean_over_draws
 from savs.experiments.shortcuts import CONTROLS
 from savs.figures import Point, plot_confusion, plot_heads, plot_reliability, plot_shots
+from savs.reports._run_files import RunFiles, mean_head_map
 from savs.reports.content import (
     DASH,
     Block,
@@ -35,7 +36,6 @@ from savs.reports.content import (
     name_of,
     percent,
 )
-from savs.reports._run_files import RunFiles, mean_head_map
 
 __all__ = ["run_report"]
 
