@@ -15,7 +15,7 @@ from savs.evaluation.named_baselines import BASELINES, BaselineModels, BaselineS
 
 NAMES = (
     *("majority", "last_layer", "zero_shot", "all_heads", "knn", "ridge_probe", "logistic_probe"),
-    *("in_context", "mtv", "lora", "clip_zero_shot", "clip_probe", "clip_gda", "clip_tip_adapter"),
+    *("in_context", "lora", "clip_zero_shot", "clip_probe", "clip_gda", "clip_tip_adapter"),
     *("embedding_centroid", "embedding_logistic", "setfit", "tf_idf", "pixels", "metadata"),
 )
 
@@ -31,7 +31,7 @@ def test__names__are_those_of_the_documentation_and_all_can_be_compared():
     assert tuple(BASELINES) == NAMES
     assert set(NAMES) <= set(known_contenders())
     assert {name for name in NAMES if works_without_shots(name)} == {"zero_shot", "clip_zero_shot"}
-    assert {name for name in NAMES if BASELINES[name].slow} == {"zero_shot", "in_context", "mtv", "lora"}
+    assert {name for name in NAMES if BASELINES[name].slow} == {"zero_shot", "in_context", "lora"}
 
 
 @pytest.mark.parametrize("name", ["all_heads", "knn", "ridge_probe", "logistic_probe"])

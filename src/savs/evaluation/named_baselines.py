@@ -348,9 +348,7 @@ def _function(module: str, name: str) -> Any:
         return getattr(import_module(f"savs.baselines.{module}"), name)
     except ModuleNotFoundError as error:
         # Packages that an extra brings are named by `savs.errors.MissingDependencyError`.
-        if not str(error.name).startswith("savs."):
-            raise DataError(f"the package {error.name} is not installed") from None
-        raise DataError(f"this savs has no module {error.name}") from None
+        raise DataError(f"the package {error.name} is not installed") from None
 
 
 def _of_heads(function: str) -> Callable[[BaselineInput], BaselineResult]:
@@ -504,8 +502,7 @@ def _baselines() -> Iterable[Baseline]:
     for name in ("ridge_probe", "logistic_probe"):
         yield Baseline(name, states, _of_heads_and_state(name))
     yield Baseline("in_context", prompted, _in_context, slow=True)
-    for name in ("mtv", "lora"):
-        yield Baseline(name, prompted, _of_backbone(name, name), slow=True)
+    yield Baseline("lora", prompted, _of_backbone("lora", "lora"), slow=True)
     yield Baseline("clip_zero_shot", pictures, _clip_zero_shot)
     for name in ("clip_probe", "clip_gda", "clip_tip_adapter"):
         yield Baseline(name, pictures | {"shots"}, _of_image_text_model(name))
