@@ -22,7 +22,7 @@ _NEEDS = {
     "soundfile": _Need("audio files need soundfile", "audio"),
     "soxr": _Need("audio at another sampling rate than the model's needs soxr", "audio"),
     "pillow_heif": _Need("HEIC images need pillow-heif", "heif"),
-    "matplotlib": _Need("plots need matplotlib", "demo"),
+    "matplotlib": _Need("plots need matplotlib", "plots"),
     "sentence_transformers": _Need("text embeddings need sentence-transformers", "embeddings"),
     "setfit": _Need("SetFit needs the package setfit", "setfit"),
     "gguf": _Need("GGUF files need the package gguf", "gguf"),

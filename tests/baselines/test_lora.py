@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from savs.backbones import load_backbone
-from savs.backbones._adapters import AnswerLikelihood, adapted
+from savs.backbones._adapters import AnswerLikelihood, adapted, fold_in
 from savs.backbones.fake import FakeBackbone
 from savs.baselines import lora, option_likelihood
 from savs.cache import with_store
@@ -98,10 +98,28 @@ def test__adapted__not_trained__changes_nothing(backbone):
     np.testing.assert_allclose(beside, alone, atol=1e-6)
 
 
+def test__fold_in__adapters_that_do_something__the_same_vectors(backbone):
+    queries, before = examples(3), looks(backbone.model)
+    alone = backbone.extract(queries).features
+    with adapted(backbone, 4, 8.0) as parameters:
+        with torch.no_grad():
+            for number, parameter in enumerate(parameters):
+                generator = torch.Generator().manual_seed(number)
+                parameter.copy_(0.05 * torch.randn(parameter.shape, generator=generator))
+        beside = backbone.extract(queries).features
+        fold_in(backbone)
+        folded = backbone.extract(queries).features
+        assert not any("lora" in name for name, _ in backbone.model.named_modules())
+    assert np.abs(beside - alone).max() > 1e-2
+    np.testing.assert_allclose(folded, beside, atol=1e-4)
+    assert looks(backbone.model) == before
+
+
 def test__answer_likelihood__against_option_likelihood__the_same(backbone):
     shots = examples(5)
     answers = [CLASSES.index(shot.label) for shot in shots]
-    found = AnswerLikelihood(backbone, shots, answers, CLASSES)([4, 0, 3])
+    with AnswerLikelihood(backbone, shots, answers, CLASSES).reading() as measure:
+        found = measure([4, 0, 3], False)
     means = backbone.option_log_likelihood(shots, CLASSES).means
     np.testing.assert_allclose(found.numpy(), [means[row, answers[row]] for row in (4, 0, 3)], rtol=1e-5)
 
@@ -109,15 +127,16 @@ def test__answer_likelihood__against_option_likelihood__the_same(backbone):
 def test__answer_likelihood__gradient__that_of_finite_differences(backbone):
     shots = examples(2)
     with adapted(backbone, 1, 1.0) as parameters:
-        likelihood = AnswerLikelihood(backbone, shots, [0, 1], CLASSES)
         grown = next(one for one in parameters if not one.any())  # starts at zero
-        likelihood([0, 1], gradients=True).mean().backward()
-        place = np.unravel_index(int(grown.grad.abs().argmax()), grown.shape)
-        slope, step, values = float(grown.grad[place]), 1e-2, []
-        for sign in (1, -1):
-            with torch.no_grad():
-                grown[place] = sign * step
-            values.append(float(likelihood([0, 1]).mean()))
+        with AnswerLikelihood(backbone, shots, [0, 1], CLASSES).reading() as measure:
+            with torch.enable_grad():
+                measure([0, 1], True).mean().backward()
+            place = np.unravel_index(int(grown.grad.abs().argmax()), grown.shape)
+            slope, step, values = float(grown.grad[place]), 1e-2, []
+            for sign in (1, -1):
+                with torch.no_grad():
+                    grown[place] = sign * step
+                values.append(float(measure([0, 1], False).mean()))
     assert (values[0] - values[1]) / (2 * step) == pytest.approx(slope, rel=0.05)
 
 

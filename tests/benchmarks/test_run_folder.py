@@ -39,9 +39,7 @@ def test__same_configuration__goes_on(folder):
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        ({"settings": {"methods": ["sav"], "shots": [20], "draws": 5}}, "methods (sav,auto -> sav)"),
         ({"settings": {"methods": ["sav", "auto"], "shots": [20], "draws": 2}}, "draws (5 -> 2)"),
-        ({"tasks": ["leaves", "moths"]}, "tasks (leaves -> leaves,moths)"),
         ({"data": {"leaves": {"digest": "cd", "n_pool": 40}}}, "data leaves digest (ab -> cd)"),
         ({"versions": {"savs": "2"}}, "versions savs (1 -> 2)"),
         (
@@ -54,6 +52,26 @@ def test__another_configuration__is_refused_in_one_line_that_names_it(folder, va
     with pytest.raises(DataError) as caught:
         folder.begin(changed(**values))
     assert str(caught.value) == f"{folder.path} holds another run, name a new folder; what differs: {says}"
+
+
+def test__other_methods_and_tasks__join_the_run(folder):
+    moths = {"digest": "ef", "n_pool": 9}
+    joining = {
+        "settings": {"methods": ["calm", "sav"], "shots": [20], "draws": 5, "audit": True},
+        "tasks": ["moths", "leaves"],
+        "data": {"moths": moths, **CONFIGURATION["data"]},
+    }
+    folder.begin(changed(**joining, command="second"))
+    saved = folder.configuration
+    assert saved["settings"] == {"methods": ["sav", "auto", "calm"], "shots": [20], "draws": 5, "audit": True}
+    assert saved["tasks"] == ["leaves", "moths"]
+    assert saved["data"] == {"leaves": CONFIGURATION["data"]["leaves"], "moths": moths}
+    assert saved["extended_by"] == ["second"]
+    before = (folder.path / "run.json").read_bytes()
+    folder.begin(changed(command="the first again"))
+    assert (folder.path / "run.json").read_bytes() == before
+    with pytest.raises(DataError, match=r"data moths digest \(ef -> cd\)"):
+        folder.begin(changed(**{**joining, "data": {"moths": {"digest": "cd", "n_pool": 9}}}))
 
 
 def test__where_a_backbone_was_loaded_from__does_not_matter(folder):

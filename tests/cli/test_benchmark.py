@@ -93,9 +93,19 @@ def test__another_configuration__one_line_that_names_it(command, savs, tmp_path)
     code, _, error = savs(*command, "--methods", "sav,calm", "--seed", "1")
     assert code == 1
     assert error == (
-        f"savs: error: {tmp_path / 'run'} holds another run, name a new folder; what differs: "
-        "methods (sav -> sav,calm); seed (0 -> 1)\n"
+        f"savs: error: {tmp_path / 'run'} holds another run, name a new folder; what differs: seed (0 -> 1)\n"
     )
+
+
+def test__another_method__joins_the_run(command, savs, tmp_path):
+    _, out, _ = savs(*command, "--methods", "sav", "--json")
+    first = json.loads(out)["results"]
+    code, out, _ = savs(*command, "--methods", "calm", "--json")
+    joined = json.loads(out)["results"]
+    assert code == 0
+    assert {row["method"] for row in joined} == {"sav", "calm", "majority"}
+    assert [row for row in joined if row["method"] != "calm"] == first
+    assert "| calm " in (tmp_path / "run" / "table.md").read_text()
 
 
 @pytest.mark.parametrize(

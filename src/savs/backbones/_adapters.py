@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,7 +19,7 @@ from savs.backbones.transformers_backbone import TransformersBackbone
 from savs.data import Example
 from savs.errors import BackboneError
 
-__all__ = ["AnswerLikelihood", "adapted"]
+__all__ = ["AnswerLikelihood", "adapted", "fold_in"]
 
 
 @contextmanager
@@ -85,6 +85,25 @@ def _inject(config: Any, model: Any) -> None:
         raise BackboneError(f"peft cannot adapt {type(model).__name__}: {reason}") from None
 
 
+def fold_in(backbone: TransformersBackbone) -> None:
+    """Put the sum of each linear map and its adapter in the place of both: the same answers, and quicker.
+
+    Parameters
+    ----------
+    backbone : TransformersBackbone
+        Inside `adapted`, after the training.
+    """
+    for parent in list(backbone.model.modules()):
+        for name, child in list(parent.named_children()):
+            base, adapters = getattr(child, "base_layer", None), getattr(child, "active_adapters", [])
+            if adapters and type(base) is nn.Linear:
+                with torch.no_grad():
+                    total = sum((child.get_delta_weight(one) for one in adapters), start=base.weight.float())
+                # The module stays, as it may have hooks; its own weight comes back with all else.
+                base.weight = nn.Parameter(total.to(base.weight.dtype), requires_grad=False)
+                setattr(parent, name, base)
+
+
 def _linear_maps(backbone: TransformersBackbone) -> list[str]:
     inside = {id(part) for layer in backbone.anatomy.layers for part in layer.modules()}
     names = [
@@ -145,20 +164,19 @@ class AnswerLikelihood:
             raise next(iter(errors.values()))
         return tokens
 
-    def __call__(self, places: Sequence[int], *, gradients: bool = False) -> torch.Tensor:
-        """Return the mean log probability of the answer's tokens of some examples, shape (n_places,).
+    @contextmanager
+    def reading(self) -> Iterator[Callable[[Sequence[int], bool], torch.Tensor]]:
+        """Freeze the model but for parameters that have gradients, and measure examples.
 
-        Parameters
-        ----------
-        places : sequence of int
-            Positions of the examples.
-        gradients : bool, default=False
-            Keep what a backward pass needs.
+        Yields
+        ------
+        callable
+            From positions of examples, and whether a backward pass follows, to the mean log probability of
+            the tokens of each one's answer, shape (n_places,).
         """
         backbone = self._backbone
-        found: dict[int, torch.Tensor] = {}
-        with frozen(backbone.model) as forget, torch.set_grad_enabled(gradients):
-            reading = OptionReading(
+        with frozen(backbone.model) as forget:
+            options = OptionReading(
                 backbone.model,
                 self._encoder,
                 {},
@@ -166,19 +184,28 @@ class AnswerLikelihood:
                 forget,
                 accept_faults=backbone.accept_faults,
             )
-            batches, errors = self._encoder.encoder.encode([self._wholes[place] for place in places])
-            if errors:
-                raise next(iter(errors.values()))
-            for batch in batches:
-                tokens = [self._tokens[index] for index in batch.indices]
-                counts = torch.tensor([len(one) for one in tokens])
-                longest = int(counts.max())
-                wanted = torch.zeros((len(tokens), longest, 1), dtype=torch.long)
-                for row, one in enumerate(tokens):
-                    wanted[row, : len(one), 0] = torch.tensor(one)
-                ends = last_real_tokens(batch.attention_mask)
-                at = ((ends - counts)[:, None] + torch.arange(longest)).minimum(ends[:, None])
-                logs = reading.log_proba(batch.inputs, at, wanted)[:, :, 0]
-                real = torch.arange(longest) < counts[:, None]
-                found |= zip(batch.indices, (logs * real).sum(1) / counts, strict=True)
+
+            def measure(places: Sequence[int], gradients: bool) -> torch.Tensor:
+                with torch.set_grad_enabled(gradients):
+                    return self._measured(options, places)
+
+            yield measure
+
+    def _measured(self, options: OptionReading, places: Sequence[int]) -> torch.Tensor:
+        batches, errors = self._encoder.encoder.encode([self._wholes[place] for place in places])
+        if errors:
+            raise next(iter(errors.values()))
+        found: dict[int, torch.Tensor] = {}
+        for batch in batches:
+            tokens = [self._tokens[index] for index in batch.indices]
+            counts = torch.tensor([len(one) for one in tokens])
+            longest = int(counts.max())
+            wanted = torch.zeros((len(tokens), longest, 1), dtype=torch.long)
+            for row, one in enumerate(tokens):
+                wanted[row, : len(one), 0] = torch.tensor(one)
+            ends = last_real_tokens(batch.attention_mask)
+            at = ((ends - counts)[:, None] + torch.arange(longest)).minimum(ends[:, None])
+            logs = options.log_proba(batch.inputs, at, wanted)[:, :, 0]
+            real = torch.arange(longest) < counts[:, None]
+            found |= zip(batch.indices, (logs * real).sum(1) / counts, strict=True)
         return torch.stack([found[place] for place in places])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -89,23 +89,25 @@ def lora(
         raise ValueError("rank, batch_size, max_epochs and patience must be at least 1")
     answers = _checked_answers(shots, classes)
     model = _transformers_backbone(backbone)
-    from savs.backbones._adapters import AnswerLikelihood, adapted
+    from savs.backbones._adapters import AnswerLikelihood, adapted, fold_in
 
     rng = np.random.default_rng(seed)
     with _seeded(seed), adapted(model, rank, alpha) as parameters:
         likelihood = AnswerLikelihood(model, shots, answers.tolist(), option_texts(classes))
         trained, held_out = _hold_out(answers, rng)
-        _train(
-            likelihood,
-            parameters,
-            trained,
-            held_out,
-            rng=rng,
-            learning_rate=learning_rate,
-            batch_size=batch_size,
-            max_epochs=max_epochs,
-            patience=patience,
-        )
+        with likelihood.reading() as measure:
+            _train(
+                measure,
+                parameters,
+                trained,
+                held_out,
+                rng=rng,
+                learning_rate=learning_rate,
+                batch_size=batch_size,
+                max_epochs=max_epochs,
+                patience=patience,
+            )
+        fold_in(model)
         said = option_likelihood(model, queries, classes)
         return BaselineResult("lora", said.labels, [], said.proba, list(classes))
 
@@ -145,7 +147,7 @@ def _hold_out(answers: NDArray[np.intp], rng: np.random.Generator) -> tuple[list
 
 
 def _train(
-    likelihood: Any,
+    measure: Callable[[Sequence[int], bool], Any],
     parameters: Sequence[Any],
     trained: Sequence[int],
     held_out: Sequence[int],
@@ -165,12 +167,13 @@ def _train(
         order = rng.permutation(np.asarray(trained)).tolist()
         for start in range(0, len(order), batch_size):
             optimizer.zero_grad()
-            loss = -likelihood(order[start : start + batch_size], gradients=True).mean()
-            loss.backward()
+            with torch.enable_grad():
+                loss = -measure(order[start : start + batch_size], True).mean()
+                loss.backward()
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
             optimizer.step()
         if held_out:
-            now = -float(likelihood(list(held_out)).mean())
+            now = -float(measure(held_out, False).mean())
             if now < best:
                 best, since = now, 0
                 kept = [parameter.detach().clone() for parameter in parameters]

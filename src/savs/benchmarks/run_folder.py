@@ -22,7 +22,8 @@ from savs.errors import DataError
 __all__ = ["RunFolder", "cell_name", "file_name"]
 
 SCHEMA = 1
-_COMPARED = ("tasks", "settings", "data", "versions")
+_COMPARED = ("settings", "data", "versions")
+_JOINING = {"methods", "audit"}
 _LONGEST = 60
 
 
@@ -102,7 +103,7 @@ class RunFolder:
         return found
 
     def check(self, configuration: Mapping[str, Any]) -> None:
-        """Refuse to go on with a run of another configuration.
+        """Refuse to go on with a run of another configuration; other methods, tasks and an audit may join.
 
         Parameters
         ----------
@@ -117,22 +118,25 @@ class RunFolder:
         saved = self.configuration
         if saved is None:
             return
+        now = _plain(dict(configuration))
         changes = [
             change
             for name in _COMPARED
-            if name in configuration
-            for change in _changes(name, saved.get(name), _plain(configuration[name]))
+            if name in now
+            for change in _changes(name, *_without_what_may_join(name, saved.get(name), now[name]))
         ]
         if "backbone" in configuration:
-            then, now = (one["backbone"].get("fingerprint", {}) for one in (saved, _plain(configuration)))
-            names = sorted((set(then) | set(now)) - RECORDED_ONLY)
-            changes += [f"backbone {name}" for name in differing(then, now, names)]
+            before, after = (one["backbone"].get("fingerprint", {}) for one in (saved, now))
+            names = sorted((set(before) | set(after)) - RECORDED_ONLY)
+            changes += [f"backbone {name}" for name in differing(before, after, names)]
         if changes:
             listed = "; ".join(changes[:5]) + (f"; and {len(changes) - 5} more" if len(changes) > 5 else "")
             raise DataError(f"{self.path} holds another run, name a new folder; what differs: {listed}")
 
     def begin(self, configuration: Mapping[str, Any]) -> None:
-        """Record the configuration of a new run, or check that of one that goes on.
+        """Record the configuration of a new run, or check that of one that goes on, and add to it.
+
+        New methods and tasks, and an audit, join those of the run; ``extended_by`` lists the commands.
 
         Parameters
         ----------
@@ -148,8 +152,11 @@ class RunFolder:
         for folder in (self.path, *self.path.glob("*/"), *self.path.glob("*/*/")):
             remove_stale(folder)
         self.check(configuration)
-        if self.configuration is None:
+        saved = self.configuration
+        if saved is None:
             self.write_json("run.json", {"schema": SCHEMA, **configuration}, indent=1)
+        elif (extended := _extended(saved, _plain(dict(configuration)))) != saved:
+            self.write_json("run.json", extended, indent=1)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -279,6 +286,40 @@ class RunFolder:
         with whole_file(file.parent) as (descriptor, finish):
             write_all(descriptor, content)
             finish(file.name)
+
+
+def _without_what_may_join(name: str, then: Any, now: Any) -> tuple[Any, Any]:
+    """Return an entry of two configurations without methods, audit, and tasks that only one of them has."""
+    if name == "settings":
+        kept = (then.keys() | now.keys()) - _JOINING
+    elif name == "data":
+        kept = then.keys() & now.keys()
+    else:
+        return then, now
+    return {key: then[key] for key in then if key in kept}, {key: now[key] for key in now if key in kept}
+
+
+def _extended(saved: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """Return the configuration of a run with the methods and tasks that join it."""
+    settings = {
+        **saved["settings"],
+        "methods": _union(saved["settings"]["methods"], now["settings"]["methods"]),
+        "audit": bool(saved["settings"].get("audit") or now["settings"].get("audit")),
+    }
+    tasks = _union(saved["tasks"], now["tasks"])
+    if tasks == saved["tasks"] and settings == {"audit": False, **saved["settings"]}:
+        return saved
+    return {
+        **saved,
+        "settings": settings,
+        "tasks": tasks,
+        "data": {**now["data"], **saved["data"]},
+        "extended_by": [*saved.get("extended_by", []), now.get("command")],
+    }
+
+
+def _union(one: Sequence[str], other: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys([*one, *other]))
 
 
 def _plain(value: Any) -> Any:

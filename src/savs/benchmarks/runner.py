@@ -367,7 +367,9 @@ class _TaskRun:
         judged, positive = JudgedItems(), self.task.positive
         for part, turn in zip(self.parts, turns, strict=True):
             examples = [part.read.examples[row] for row in turn.rows.tolist()]
+            start = len(judged.examples)
             judged.add(examples, turn.labels, turn.probabilities, positive)
+            judged.votes |= {start + place: votes for place, votes in turn.votes.items()}
         slow = method in BASELINES and BASELINES[method].slow
         for part in self.parts:
             # Slow baselines are judged on items that are chosen among those that can be read.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,12 +29,15 @@ class JudgedItems:
         Probability of the answer; None where there is none.
     positive : list of float or None
         Probability of the task's positive class; None where there is none.
+    votes : dict
+        How many heads answer each label, by place in these lists, where that is known.
     """
 
     examples: list[Example] = field(default_factory=list)
     answers: list[Label | None] = field(default_factory=list)
     shares: list[float | None] = field(default_factory=list)
     positive: list[float | None] = field(default_factory=list)
+    votes: dict[int, dict[Label, int]] = field(default_factory=dict)
 
     def add(
         self,
@@ -81,9 +84,16 @@ class JudgedItems:
                 "label": example.label,
                 "answer": answer,
                 "probability": None if share is None else round(share, 6),
+                **({"votes": _by_name(self.votes[place])} if place in self.votes else {}),
             }
-            for example, answer, share in zip(self.examples, self.answers, self.shares, strict=True)
+            for place, (example, answer, share) in enumerate(
+                zip(self.examples, self.answers, self.shares, strict=True)
+            )
         ]
+
+
+def _by_name(votes: Mapping[Label, int]) -> dict[str, int]:
+    return {str(label): n for label, n in votes.items()}
 
 
 def score_cell(task: Task, judged: JudgedItems, probabilities: ClassProbabilities | None) -> dict[str, Any]:

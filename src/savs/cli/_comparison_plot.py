@@ -11,16 +11,14 @@ import numpy as np
 from savs.cli._tables import whole_output
 from savs.evaluation.contenders import BASELINES
 from savs.evaluation.results import PUBLISHED, Overall
+from savs.figures import DASHES, INK, MARKERS, PALE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-INK, PALE = "#222222", "#E6E6E6"
 OURS, THEIRS = "#D55E00", "#0072B2"
 OTHERS = ("#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#666666")
 """Okabe and Ito's colors, which color-blind readers can distinguish, and a gray."""
-DASHES = ("-", "--", ":", "-.")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LABEL_SIZE, LABEL_ROW = 9, 12.5
 """Size of the methods' names and the least distance of two of them, in points."""
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from savs.data import Example
+from savs.figures import INK
 from savs.media import Image, Video
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from savs.model import Explanation, Occlusion
 
-FOR, AGAINST, INK = "#D55E00", "#0072B2", "#222222"
+FOR, AGAINST = "#D55E00", "#0072B2"
 """Okabe and Ito's vermilion and blue, which color-blind readers can distinguish."""
 MOST_BARS = 12
 

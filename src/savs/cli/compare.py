@@ -96,7 +96,7 @@ PLOT_FORMATS = (".png", ".svg")
 @click.option(
     "--plot",
     type=PathName(dir_okay=False),
-    help="PNG or SVG file for a plot of accuracy and log loss against shots (needs savs[demo]).",
+    help="PNG or SVG file for a plot of accuracy and log loss against shots (needs savs[plots]).",
 )
 @error_options()
 @data_options()

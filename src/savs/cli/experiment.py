@@ -269,7 +269,7 @@ def _common(*own: Callable[[Any], Any], several: bool = False) -> Callable[[Call
             type=click.Choice(["png", "svg"]),
             default="png",
             show_default=True,
-            help="Format of the plot (needs savs[demo]).",
+            help="Format of the plot (needs savs[plots]).",
         ),
         error_options(),
         data_options(),

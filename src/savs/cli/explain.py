@@ -41,7 +41,7 @@ PIECES_SHOWN = 8
 @click.option(
     "--plot",
     type=PathName(dir_okay=False),
-    help="PNG file for a plot of the effect of each tile and word (needs savs[demo]).",
+    help="PNG file for a plot of the effect of each tile and word (needs savs[plots]).",
 )
 @classifier_options()
 def explain(

@@ -23,6 +23,7 @@ COMMANDS = (
     "compare",
     "benchmark",
     "experiment",
+    "report",
     "extract",
     "inspect",
     "explain",

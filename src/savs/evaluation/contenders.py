@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from savs._labels import key_of
 from savs.classifiers import HeadClassifier, Method, available_methods, make_method
+from savs.classifiers.evidence import head_opinions
 from savs.classifiers.prompt_ensemble import PromptMethod, PromptRows
 from savs.data import DataWarning, Example, Label, example_hash
 from savs.errors import DataError
@@ -239,6 +243,9 @@ class Turn(NamedTuple):
         What the model said, for baselines that answer in words; else empty.
     classifier : HeadClassifier or None
         What was fitted, of a method on heads.
+    votes : mapping of int to dict
+        How many of the heads in use answer each label, by place among the items: for the `MOST_VOTES` wrong
+        answers with the largest probabilities, of a method whose heads vote one by one.
     """
 
     rows: Rows
@@ -248,7 +255,10 @@ class Turn(NamedTuple):
     probabilities: ClassProbabilities | None = None
     answers: Sequence[str] = ()
     classifier: HeadClassifier | None = None
+    votes: Mapping[int, dict[Label, int]] = MappingProxyType({})
 
+
+MOST_VOTES = 60
 
 Contender = Callable[[Rows, Rows], Turn]
 """From rows of the shots and of the test items to a `Turn`."""
@@ -360,7 +370,34 @@ class ReadExamples:
         labels = fitted.predict(queries).tolist()
         seconds = time.perf_counter() - started
         proba = ClassProbabilities(fitted.classes_.tolist(), fitted.predict_proba(queries))
-        return Turn(test, labels, seconds, fitted.prediction_bytes(), proba, classifier=fitted)
+        votes = self._votes(fitted, queries, test, labels, proba)
+        return Turn(test, labels, seconds, fitted.prediction_bytes(), proba, classifier=fitted, votes=votes)
+
+    def _votes(
+        self,
+        fitted: HeadClassifier,
+        queries: NDArray[np.float32],
+        test: Rows,
+        said: Sequence[Label],
+        proba: ClassProbabilities,
+    ) -> dict[int, dict[Label, int]]:
+        """Return the heads' votes on the wrong answers with the largest probabilities."""
+        truth = self.labels[test].tolist()
+        pairs = enumerate(zip(said, truth, strict=True))
+        wrong = [at for at, (answer, label) in pairs if key_of(answer) != key_of(label)]
+        shares = proba.values.max(axis=1)
+        wrong = sorted(wrong, key=lambda at: -shares[at])[:MOST_VOTES]
+        if self.n_prompts > 1 or not wrong:
+            return {}
+        columns = fitted.layout_.column_indices(fitted.heads_)
+        opinions = head_opinions(fitted.restrict_to(fitted.heads_), queries[wrong][:, columns])
+        if opinions is None:
+            return {}
+        classes = fitted.classes_.tolist()
+        return {
+            at: {classes[code]: n for code, n in Counter(column.tolist()).most_common()}
+            for at, column in zip(wrong, opinions.votes.T, strict=True)
+        }
 
     def _rows(self, rows: Rows, *behind: NDArray[np.float32] | None) -> NDArray[np.float32]:
         parts = [self.features, *(part for part in behind if part is not None)]

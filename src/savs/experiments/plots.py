@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from savs._optional import import_optional
+from savs.figures import COLORS, GRAY, INK, ON_PALE, PALE, Point, draw_curves, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,15 +15,9 @@ if TYPE_CHECKING:
     from savs.experiments.results import Experiment
     from savs.experiments.shortcuts import ShortcutAudit
 
-__all__ = ["draw_audit", "draw_experiment"]
+__all__ = ["curves_of", "draw_audit", "draw_experiment"]
 
-INK, PALE, GRAY = "#222222", "#E6E6E6", "#777777"
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-"""Okabe and Ito's colors, which color-blind readers can distinguish."""
-DASHES = ("-", "--", ":", "-.")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-BASELINES = ("majority", "last_layer", "random heads")
-_WIDTH, _DPI = 9.0, 100
+_WIDTH = 9.0
 
 
 def draw_experiment(found: Experiment) -> Figure:
@@ -52,18 +45,7 @@ def draw_experiment(found: Experiment) -> Figure:
 
 
 def _figure(height: float) -> tuple[Figure, Axes]:
-    import_optional("matplotlib")
-    from matplotlib import rc_context
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    with rc_context({"font.family": "DejaVu Sans", "font.size": 11, "text.color": INK}):
-        figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, layout="constrained", facecolor="white")
-        FigureCanvasAgg(figure)
-        axes = figure.subplots()
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.tick_params(which="both", length=0)
-    return figure, axes
+    return new_figure(_WIDTH, height)
 
 
 def _titles(axes: Axes, title: str, under: str) -> None:
@@ -76,59 +58,22 @@ def _with_shots(found: Experiment, over: str) -> str:
     return f"{shots} shots per class, {over}" if isinstance(shots, int) else over
 
 
-def _look(place: int, name: str) -> dict[str, Any]:
-    if name in BASELINES:
-        dash = DASHES[1 + BASELINES.index(name) % 3]
-        return {"color": GRAY, "linestyle": dash, "marker": "", "linewidth": 1.6}
-    return {
-        "color": COLORS[place % len(COLORS)],
-        "linestyle": DASHES[place // len(COLORS) % len(DASHES)],
-        "marker": MARKERS[place % len(MARKERS)],
-        "markersize": 6,
-        "linewidth": 2.0,
-    }
-
-
 def _lines(axes: Axes, found: Experiment) -> None:
-    """Draw a line per series; numbers of shots and heads on a logarithmic axis, one tick for each."""
-    values = [float(x) for x in found.x_values]
-    places = dict(zip(found.x_values, np.log(values) if found.kind != "noise" else values, strict=True))
-    span = max(places.values()) - min(places.values()) or 1.0
-    names = found.series
-    for number, name in enumerate(names):
-        points = [one for one in found.summary() if one["series"] == name and one["mean"] is not None]
-        # Side by side, so that intervals do not hide each other.
-        aside = min(0.006, 0.04 / len(names)) * span * (number - (len(names) - 1) / 2)
-        where = [places[one["x"]] + aside for one in points]
-        look = _look(number, name)
-        axes.plot(where, [100 * one["mean"] for one in points], label=name, **look)
-        known = [
-            (x, one["low"], one["high"])
-            for x, one in zip(where, points, strict=True)
-            if one["low"] is not None
+    """Draw a line per series; numbers of shots and heads on a logarithmic axis."""
+    draw_curves(axes, curves_of(found), logarithmic=found.kind != "noise")
+
+
+def curves_of(found: Experiment) -> dict[str, list[Point]]:
+    """Return the points of every series, as `savs.figures.plot_shots` takes them; places are numbers."""
+    summary = found.summary()
+    return {
+        name: [
+            Point(float(one["x"]), one["mean"], one["low"], one["high"])
+            for one in summary
+            if one["series"] == name and one["mean"] is not None
         ]
-        if known:
-            xs, lows, highs = zip(*known, strict=True)
-            axes.vlines(xs, 100 * np.array(lows), 100 * np.array(highs), color=look["color"], linewidth=1.2)
-    shown = _apart(list(places.values()), 0.05 * span)
-    axes.set_xticks([list(places.values())[i] for i in shown], [f"{values[i]:g}" for i in shown])
-    axes.set_xlim(min(places.values()) - 0.04 * span, max(places.values()) + 0.04 * span)
-    axes.grid(axis="y", color=PALE)
-
-
-def _apart(places: Sequence[float], least: float) -> list[int]:
-    """Return which ticks to label, so that labels do not touch: the last one always.
-
-    Examples
-    --------
-    >>> _apart([0.0, 1.0, 1.9, 2.0], 0.5)
-    [0, 1, 3]
-    """
-    kept = [len(places) - 1]
-    for i in range(len(places) - 2, -1, -1):
-        if places[kept[-1]] - places[i] >= least:
-            kept.append(i)
-    return kept[::-1]
+        for name in found.series
+    }
 
 
 def _bars(axes: Axes, found: Experiment) -> None:
@@ -193,7 +138,7 @@ def _cell(axes: Axes, row: int, column: int, one: dict[str, Any] | None, dark: f
     text = f"{100 * one['mean']:.1f}"
     if one["low"] is not None:
         text += f" ± {50 * (one['high'] - one['low']):.1f}"
-    color = "white" if 100 * one["mean"] > dark else INK
+    color = "white" if 100 * one["mean"] > dark else ON_PALE
     axes.text(
         column, row, text, ha="center", va="center", color=color, fontweight="bold" if own else "normal"
     )

@@ -153,7 +153,7 @@ class Experiment:
         return cls(kind=kind, rows=rows, **{name: record[name] for name in names})
 
     def plot(self) -> Figure:
-        """Return the plot, as a matplotlib figure (needs ``savs[demo]``)."""
+        """Return the plot, as a matplotlib figure (needs ``savs[plots]``)."""
         from savs.experiments.plots import draw_experiment
 
         return draw_experiment(self)

@@ -126,7 +126,7 @@ class ShortcutAudit:
         }
 
     def plot(self) -> Figure:
-        """Return the plot, as a matplotlib figure (needs ``savs[demo]``)."""
+        """Return the plot, as a matplotlib figure (needs ``savs[plots]``)."""
         from savs.experiments.plots import draw_audit
 
         return draw_audit(self)

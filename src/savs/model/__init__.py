@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from savs.model._shared_pass import predict_together
     from savs.model._support_set import LabelIssue
     from savs.model.explanation import Explanation, HeadEvidence, NearShot, Occlusion, PromptEvidence
+    from savs.model.held_out import HeldOutShots
     from savs.model.multi_label import MultiLabelModel
     from savs.model.predictions import AbstentionPolicy, Abstentions, MultiLabelPredictions, Predictions
     from savs.model.sav_model import SAVModel
@@ -24,6 +25,7 @@ __all__ = [
     "Abstentions",
     "Explanation",
     "HeadEvidence",
+    "HeldOutShots",
     "MultiLabelModel",
     "NearShot",
     "Occlusion",
@@ -41,6 +43,7 @@ __getattr__, __dir__ = attach(
         "savs.model._shared_pass": ["predict_together"],
         "savs.model._support_set": ["LabelIssue"],
         "savs.model.explanation": ["Explanation", "HeadEvidence", "NearShot", "Occlusion", "PromptEvidence"],
+        "savs.model.held_out": ["HeldOutShots"],
         "savs.model.multi_label": ["MultiLabelModel"],
         "savs.model.predictions": ["AbstentionPolicy", "Abstentions", "MultiLabelPredictions", "Predictions"],
         "savs.model.sav_model": ["SAVModel"],

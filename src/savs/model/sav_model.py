@@ -35,6 +35,7 @@ from savs.model._source import BackboneSource, BatchSize, ExampleReader, Named
 from savs.model._support_set import LabelIssue, SupportSet, read_alike, warn_of_unlike_inputs
 from savs.model._unlabelled import unlabelled_items
 from savs.model.explanation import Explanation, explain_rows, occluded
+from savs.model.held_out import ModelFigures
 from savs.model.predictions import AbstentionPolicy, Predictions
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 __all__ = ["SAVModel"]
 
 
-class SAVModel(ClassifierMixin, AbstainingModel, HubModel):  # type: ignore[misc]
+class SAVModel(ClassifierMixin, AbstainingModel, HubModel, ModelFigures):  # type: ignore[misc]
     """Few-shot classifier on examples: heads of a frozen backbone, read by one of several methods.
 
     Parameters
