@@ -28,6 +28,7 @@ LAYERS_TOP, LAYER_HEIGHT = 368, 26
 RULE = "A layer may import the layers below it, never one above it. Colors are those of the steps above."
 LAYERS = {
     "cli": ("use", "the commands"),
+    "reports": ("use", "runs and classifiers as one HTML file"),
     "experiments": ("use", "what accuracy depends on, shortcuts"),
     "benchmarks": ("use", "runs of tasks, methods and baselines"),
     "demo": ("use", "the demo on real images"),
@@ -38,6 +39,7 @@ LAYERS = {
     "model": ("model", "SAVModel: backbone, prompt and classifier in one"),
     "model_card": ("model", "the README of a saved classifier"),
     "artifact": ("model", "saved classifiers"),
+    "figures": ("model", "figures of arrays, one style"),
     "classifiers": ("numerics", "scores, kept heads, votes"),
     "cache": ("backbone", "the feature store"),
     "backbones": ("backbone", "frozen models: prompts, batches, head vectors"),

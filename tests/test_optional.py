@@ -92,7 +92,7 @@ def test__data_that_needs_a_missing_package__one_line_before_any_model(data, tmp
 def test__demo__without_matplotlib__one_line_and_nothing_is_written(tmp_path):
     done = run_without(OPTIONAL, COMMAND, "demo", "-b", "no/such-model", "--output", tmp_path / "results")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "savs: error: plots need matplotlib: pip install 'savs[demo]'\n"
+    assert done.stderr == "savs: error: plots need matplotlib: pip install 'savs[plots]'\n"
     assert not list(tmp_path.iterdir())
 
 
@@ -100,7 +100,7 @@ def test__plot_of_compare__without_matplotlib__one_line_before_anything_is_read(
     arguments = [data / "images", "-b", "no/such-model", "--plot", tmp_path / "plot.png"]
     done = run_without(OPTIONAL, COMMAND, "compare", *arguments)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "savs: error: plots need matplotlib: pip install 'savs[demo]'\n"
+    assert done.stderr == "savs: error: plots need matplotlib: pip install 'savs[plots]'\n"
     assert not list(tmp_path.iterdir())
 
 

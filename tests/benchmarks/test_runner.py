@@ -90,6 +90,32 @@ def test__cells__figures_are_those_of_single_fits_and_of_the_written_answers(not
         assert len(heads["scores"]) == 16
 
 
+def test__answers__surest_mistakes__have_the_votes_of_the_heads_in_use(notes, tmp_path):
+    folder, _ = run(tmp_path / "run", [own(notes)], BenchmarkSettings(("sav", "kernel_ridge"), (2,), draws=1))
+    examples = own(notes).parts[0].pool
+    features = FakeBackbone().extract(examples).features
+    labels = np.array([example.label for example in examples])
+    drawn, test = draw_rows(labels, 2, (0, 0))
+    fitted = make_method("sav", FakeBackbone().layout).fit(features[drawn], labels[drawn])
+    said = lines(folder.path / "answers" / "notes" / "sav-2-0.jsonl")
+    assert {"votes" in line for line in said} == {True, False}
+    for row, line in zip(test.tolist(), said, strict=True):
+        assert ("votes" in line) == (line["answer"] != line["label"])
+        expected = {}
+        for head in fitted.heads_:  # each head by itself
+            columns = fitted.layout_.columns(head)
+            x = features[row, columns] / np.linalg.norm(features[row, columns])
+            cosines = {}
+            for label in ("no", "yes"):
+                mean = features[drawn][labels[drawn] == label][:, columns].mean(axis=0)
+                cosines[label] = x @ mean / np.linalg.norm(mean)
+            vote = max(cosines, key=cosines.get)
+            expected[vote] = expected.get(vote, 0) + 1
+        assert line.get("votes", expected) == expected
+    ridge = lines(folder.path / "answers" / "notes" / "kernel_ridge-2-0.jsonl")
+    assert not any("votes" in line for line in ridge)  # its heads do not vote one by one
+
+
 def test__one_pass__for_all_methods_and_none_when_the_run_goes_on(notes, tmp_path):
     data, settings = own(notes), BenchmarkSettings(("sav", "calm", "last_layer"), (2, 4), draws=3)
     backbone = FakeBackbone()

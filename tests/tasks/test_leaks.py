@@ -49,8 +49,9 @@ def test__without_shots__published_numbers__of_items_in_the_shots_and_of_groups_
     assert (report.n_copies, report.n_left_out, report.n_units) == (2, 4, 1)
     assert score_task(task, kept, [one.label for one in kept])["g_acc"].value == 1
     (tmp_path / "test.jsonl").write_text("\n".join(map(json.dumps, [*of_groups, of_groups[0]])))
-    with pytest.raises(DataError, match=r"test\.jsonl:17: group 1 .* has more than 4 items"):
-        task.read(tmp_path / "test.jsonl")
+    mixed = task.read(tmp_path / "test.jsonl")
+    with pytest.raises(DataError, match="have the same number in column 'question_id'"):
+        score_task(task, mixed, [one.label for one in mixed])
 
 
 def test__without_shots__pairs__of_the_same_split_alone():

@@ -280,7 +280,7 @@ def test__camerabench__fifteen_files__a_video_each_and_average_precision(tmp_pat
     examples = task.load(tmp_path / "lists", media_root=tmp_path / "media", split="test")
     assert [type(part) for part in examples[0].parts if not hasattr(part, "text")] == [Video]
     assert examples[0].videos[0].source.name == "abc.1.2.mp4"
-    assert shown(task, examples[0]) == "\nIs it fixed_camera? Please answer with Yes or No."
+    assert shown(task, examples[0]) == "Is it fixed_camera? Please answer with Yes or No."
 
     random = np.random.default_rng(1)
     scores = random.choice([0.1, 0.3, 0.5, 0.9], len(examples)).tolist()

@@ -14,6 +14,7 @@ from savs.classifiers import SAVClassifier
 from savs.errors import DataError
 from savs.evaluation import group_accuracies
 from savs.tasks import PROTOCOLS, Groups, Task, get_task, list_tasks, register_task, score_task
+from savs.tasks.leaks import without_shots
 from savs.tasks.scoring import METRICS
 
 FIELDS = ["Lake", "Corn", "Road", "Town", "Wood"]
@@ -57,7 +58,7 @@ def retrieval_rows(folder, n_groups=3):
     for number in range(4 * n_groups):
         group, place = divmod(number, 4)
         image = f"item_{2 * group + place % 2}.jpg"
-        picture(folder / image)
+        picture(folder / image, (40 * group, 120 * (place % 2), 90))
         rows.append(
             {
                 "image": f"{AWAY}/{image}",
@@ -115,7 +116,7 @@ def test__read__four_way_file_of_another_machine__local_images_and_labels(name, 
         pytest.param(
             "sugarcrepe",
             {"image": f"{AWAY}/a.jpg", "question": "Is it?", "split": "s", "question_id": "0", "label": "No"},
-            "\nIs it? Please answer with Yes or No.",
+            "Is it? Please answer with Yes or No.",
             id="sugarcrepe",
         ),
         pytest.param(
@@ -219,6 +220,36 @@ def test__score_task__groups_in_any_order__those_of_the_numbers(tmp_path):
     assert found["q_acc"].value == pytest.approx(4 / 6)
     assert found["i_acc"].value == pytest.approx(3 / 6)
     assert (found["g_acc"].value, found["g_acc"].n_failed) == (pytest.approx(1 / 3), 1)
+
+
+def test__score_task__file_that_numbers_groups__as_one_that_numbers_items(tmp_path):
+    # The public retrieval files: question_id counts items in that of the shots, groups in that of the test.
+    items = retrieval_rows(tmp_path)
+    groups = [{**row, "question_id": (row["question_id"] - 1) // 4 + 1} for row in items]
+    task = get_task("naturalbench_retrieval")
+    by_item = task.read(write(tmp_path / "items.jsonl", items))
+    by_group = task.read(write(tmp_path / "groups.jsonl", groups))
+    assert [task.groups.place(example) for example in by_group] == [divmod(row, 4) for row in range(12)]
+    wrong = (1, 6, 7)
+    answers = ["?" if row in wrong else items[row]["label"] for row in range(12)]
+    assert score_task(task, by_group, answers) == score_task(task, by_item, answers)
+
+
+def test__score_task__file_that_numbers_groups__not_whole_is_an_error(tmp_path):
+    rows = [{**row, "question_id": (row["question_id"] - 1) // 4 + 1} for row in retrieval_rows(tmp_path)]
+    task = get_task("naturalbench_retrieval")
+    examples = task.read(write(tmp_path / "rows.jsonl", rows[:-1]))
+    with pytest.raises(DataError, match="group"):
+        score_task(task, examples, [example.label for example in examples])
+
+
+def test__without_shots__file_that_numbers_groups__only_the_group_of_the_copy(tmp_path):
+    rows = [{**row, "question_id": (row["question_id"] - 1) // 4 + 1} for row in retrieval_rows(tmp_path)]
+    task = get_task("naturalbench_retrieval")
+    examples = task.read(write(tmp_path / "rows.jsonl", rows))
+    kept, report = without_shots(task, examples, examples[5:6])
+    assert (report.n_copies, report.n_left_out, report.n_units) == (1, 4, 1)
+    assert [example.text for example in kept] == [rows[row]["question"] for row in (0, 1, 2, 3, 8, 9, 10, 11)]
 
 
 def test__score_task__group_that_is_not_whole__error(tmp_path):

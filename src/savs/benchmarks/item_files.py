@@ -12,7 +12,8 @@ from savs.errors import SAVsError
 
 __all__ = ["item_lines", "surest_mistakes", "write_thumbnails"]
 
-N_THUMBNAILS = 60
+N_THUMBNAILS = 24
+"""Of each method."""
 SIDE = 128
 LONGEST_TEXT = 300
 
@@ -24,7 +25,7 @@ def surest_mistakes(answers: Iterable[Mapping[str, Any]], most: int = N_THUMBNAI
     ----------
     answers : iterable of mapping
         Lines of files of answers.
-    most : int, default=60
+    most : int, default=24
         Largest number.
     """
     wrong = [

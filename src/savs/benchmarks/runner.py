@@ -379,15 +379,14 @@ class _TaskRun:
     def write_items(self) -> None:
         """Write the test items, with small pictures of those that were wrong with the largest probability."""
         name = file_name(self.task.name)
-        answers = [
-            json.loads(line)
-            for place in self.places()
-            if place[0] not in BASELINES
-            for line in self._answers_file(place)
-        ]
+        wrong: dict[str, None] = {}
+        for method in self.settings.contenders:
+            places = [place for place in self.places() if place[0] == method and method not in BASELINES]
+            lines = [json.loads(line) for place in places for line in self._answers_file(place)]
+            wrong |= dict.fromkeys(surest_mistakes(lines))
         items = [example for part in self.data.parts for example in (part.test or part.pool)]
         by_id = {str(example.id): example for example in items}
-        thumbnails = write_thumbnails(self.folder, self.task.name, by_id, surest_mistakes(answers))
+        thumbnails = write_thumbnails(self.folder, self.task.name, by_id, list(wrong))
         self.folder.write_lines(f"items/{name}.jsonl", item_lines(items, thumbnails))
 
     def _answers_file(self, place: tuple[str, int, int]) -> list[str]:

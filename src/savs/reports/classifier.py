@@ -25,6 +25,7 @@ from savs.reports.content import (
     Section,
     Table,
     interval,
+    name_of,
     percent,
 )
 
@@ -119,7 +120,7 @@ def _classes(artifact: Artifact, model: SAVModel) -> Iterator[Block]:
     for label, n in list(artifact.shots_per_class.items())[:_MOST_CLASSES]:
         share = right[label] / tested[label] if tested[label] else None
         text = f"{right[label]} of {tested[label]}" if tested[label] else "not tested"
-        rows.append([Cell(str(label)), Cell(str(n)), Cell(text, share=share)])
+        rows.append([Cell(name_of(label)), Cell(str(n)), Cell(text, share=share)])
     more = len(artifact.classes) - len(rows)
     caption = "Shots of each class, and how many of them were answered right while left out"
     yield Table(caption + (f"; {more} more classes" if more else ""), ["class", "shots", "right"], rows)
@@ -140,7 +141,7 @@ def _held_out(model: SAVModel) -> Iterator[Block]:
         yield Note("No shot was held out: no class has two.")
         return
     wrong = Counter(
-        (str(shot.label), str(answer))
+        (name_of(shot.label), name_of(answer))
         for shot, answer in zip(held_out.shots, held_out.answers, strict=True)
         if shot.label != answer
     ).most_common(3)
@@ -162,8 +163,8 @@ def _mistakes(model: SAVModel) -> Iterator[Block]:
     cards = [
         Card(
             id=held_out.shots[row].id,
-            label=str(held_out.shots[row].label),
-            answer=str(held_out.answers[row]),
+            label=name_of(held_out.shots[row].label),
+            answer=name_of(held_out.answers[row]),
             sure=f"with {percent(float(held_out.probabilities[row]))}",
         )
         for row in rows.tolist()
@@ -189,8 +190,8 @@ def _suspects(model: SAVModel) -> Iterator[Block]:
     rows = [
         [
             Cell(one.id),
-            Cell(str(one.label), f"{percent(one.support)} of heads"),
-            Cell(str(one.suggested), f"{percent(one.doubt)} of heads", one.doubt),
+            Cell(name_of(one.label), f"{percent(one.support)} of heads"),
+            Cell(name_of(one.suggested), f"{percent(one.doubt)} of heads", one.doubt),
         ]
         for one in issues
     ]

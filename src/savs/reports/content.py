@@ -24,6 +24,7 @@ __all__ = [
     "Section",
     "Table",
     "interval",
+    "name_of",
     "percent",
 ]
 
@@ -133,7 +134,7 @@ class Card:
     text : str
         Of the example; may be empty.
     thumbnail : bytes or None
-        A small JPEG image.
+        A JPEG image of at most 96 pixels.
     votes : sequence of (str, float)
         Labels with the share of the heads' votes, largest first.
     """
@@ -149,7 +150,13 @@ class Card:
 
 @dataclass(frozen=True)
 class Cards:
-    """Examples side by side."""
+    """Examples side by side.
+
+    Attributes
+    ----------
+    cards : sequence of Card
+        In order.
+    """
 
     cards: Sequence[Card]
     kind: str = "cards"
@@ -157,7 +164,13 @@ class Cards:
 
 @dataclass(frozen=True)
 class Facts:
-    """Names and values."""
+    """Names and values.
+
+    Attributes
+    ----------
+    rows : sequence of (str, str)
+        In order.
+    """
 
     rows: Sequence[tuple[str, str]]
     kind: str = "facts"
@@ -165,7 +178,15 @@ class Facts:
 
 @dataclass(frozen=True)
 class Note:
-    """A sentence, and the command that would fill the section."""
+    """A sentence, and the command that would fill the section.
+
+    Attributes
+    ----------
+    text : str
+        The sentence.
+    command : str
+        May be empty.
+    """
 
     text: str
     command: str = ""
@@ -222,11 +243,42 @@ class Report:
     __repr__ = short_repr
 
 
+def name_of(label: object, most: int = 48) -> str:
+    """Return a label as it is shown: a long one is cut.
+
+    Parameters
+    ----------
+    label : object
+        The label.
+    most : int, default=48
+        Largest number of characters.
+
+    Examples
+    --------
+    >>> name_of("a" * 50, 5)
+    'aaaa…'
+    """
+    text = str(label)
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def percent(share: float | None) -> str:
-    """Return a share as a percentage with one decimal, or a dash."""
+    """Return a share as a percentage with one decimal, or a dash.
+
+    Parameters
+    ----------
+    share : float or None
+        From 0 to 1; None where it is not known.
+    """
     return DASH if share is None else f"{100 * share:.1f} %"
 
 
 def interval(low: float | None, high: float | None) -> str:
-    """Return an interval of shares as percentages; empty without one."""
+    """Return an interval of shares as percentages; empty without one.
+
+    Parameters
+    ----------
+    low, high : float or None
+        Its ends, from 0 to 1.
+    """
     return "" if low is None or high is None else f"{100 * low:.1f} to {100 * high:.1f}"

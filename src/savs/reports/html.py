@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["to_html"]
 
-SIDE = 96
-"""Pixels of the longer side of a thumbnail."""
 _COLORS = {INK: "var(--ink)", PALE: "var(--line)", "#777777": "var(--gray)", "#000000": "var(--ink)"}
 """Colors of figures that follow the colors of the page, in light and dark mode."""
 
@@ -88,17 +86,5 @@ class _Drawer:
 
 
 def data_url(content: bytes) -> str:
-    """Return an image as a data URL of a JPEG of at most `SIDE` pixels.
-
-    Parameters
-    ----------
-    content : bytes
-        JPEG or any other image that Pillow reads.
-    """
-    from PIL import Image
-
-    picture = Image.open(io.BytesIO(content)).convert("RGB")
-    picture.thumbnail((SIDE, SIDE))
-    stream = io.BytesIO()
-    picture.save(stream, "JPEG", quality=78, optimize=True)
-    return f"data:image/jpeg;base64,{b64encode(stream.getvalue()).decode()}"
+    """Return a JPEG image as a data URL."""
+    return f"data:image/jpeg;base64,{b64encode(content).decode()}"

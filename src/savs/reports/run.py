@@ -18,6 +18,7 @@ from savs.experiments.plots import curves_of, draw_experiment
 from savs.experiments.results import mean_over_draws
 from savs.experiments.shortcuts import CONTROLS
 from savs.figures import Point, plot_confusion, plot_heads, plot_reliability, plot_shots
+from savs.reports._run_files import RunFiles, mean_head_map
 from savs.reports.content import (
     DASH,
     Block,
@@ -32,9 +33,9 @@ from savs.reports.content import (
     Section,
     Table,
     interval,
+    name_of,
     percent,
 )
-from savs.reports.run_files import RunFiles, mean_head_map
 
 __all__ = ["run_report"]
 
@@ -318,7 +319,9 @@ class _RunReport:
             said = said[: len(labels) + 3]
             counts = np.array([[pairs[label, answer] for answer in said] for label in labels])
             wrong = [(pair, n) for pair, n in pairs.most_common() if pair[0] != pair[1]][:3]
-            most = "; ".join(f"{label} taken for {answer}: {n}" for (label, answer), n in wrong)
+            most = "; ".join(
+                f"{name_of(label)} taken for {name_of(answer)}: {n}" for (label, answer), n in wrong
+            )
             alt = f"Confusion matrix of {len(labels)} labels on {task}. Most often: {most or 'no mistakes'}"
             some = (
                 f"The {len(labels)} of {n_labels} labels with the most mistakes. "
@@ -407,12 +410,12 @@ class _RunReport:
         sure = f"with {percent(one['probability'])}" if one["probability"] is not None else ""
         return Card(
             id=str(one["id"]),
-            label=str(one["label"]),
-            answer=str(one["answer"]),
+            label=name_of(one["label"]),
+            answer=name_of(one["answer"]),
             sure=sure,
             text=str(item.get("text", "")),
             thumbnail=self.run.thumbnail(item),
-            votes=[(label, n / total) for label, n in shown],
+            votes=[(name_of(label), n / total) for label, n in shown],
         )
 
     def _suspects(self) -> Iterator[Block]:
@@ -444,7 +447,13 @@ class _RunReport:
             yield Note("No item has nine of ten methods against its label.")
             return
         table = [
-            [Cell(id), Cell(task), Cell(label), Cell(answer), Cell(f"{n} of {total}")]
+            [
+                Cell(name_of(id)),
+                Cell(task),
+                Cell(name_of(label)),
+                Cell(name_of(answer)),
+                Cell(f"{n} of {total}"),
+            ]
             for _, n, total, task, id, label, answer in rows[:_MOST_SUSPECTS]
         ]
         caption = (

@@ -14,7 +14,7 @@ MOTIONS = (
 
 CAMERABENCH = Task(
     name="camerabench",
-    prompt="\n{question} Please answer with Yes or No.",
+    prompt="{question} Please answer with Yes or No.",
     protocol="yes_no",
     metric="accuracy_and_average_precision",
     origin="JSONL files of the SAVs authors, one for each of 15 motions (image: the video, question, label)",

@@ -42,6 +42,7 @@ NATURALBENCH_RETRIEVAL = Task(
     metric="group_accuracies",
     origin="retrieval JSONL files of the SAVs authors (question, question_id, label); images of NaturalBench",
     labels=("Yes", "No"),
-    # 1 to 4 are the first group: caption 0 on image 0 and 1, then caption 1 on both.
+    # 1 to 4 are the first group: caption 0 on image 0 and 1, then caption 1 on both. So it is in the file of
+    # the shots; in that of the test items, all four have the number 1.
     groups=Groups("question_id", size=4, first=1),
 )

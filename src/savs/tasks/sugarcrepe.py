@@ -25,7 +25,7 @@ def _row(row: Row) -> Row | Sequence[Row]:
 
 SUGARCREPE = Task(
     name="sugarcrepe",
-    prompt="\n{question} Please answer with Yes or No.",
+    prompt="{question} Please answer with Yes or No.",
     protocol="yes_no",
     metric="pair_accuracy",
     origin="JSONL files of the SAVs authors, or swap_obj.json, ... of the benchmark; images of COCO val2017",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -49,8 +50,8 @@ class Groups:
     Parameters
     ----------
     column : str
-        The column of an item's number, which counts through the groups and, in each, through its items. A
-        file may number the groups alone, with the items of each in order (`numbered`).
+        The column of an item's number, which counts through the groups and, in each, through its items. In a
+        file it may count the groups alone (`numbered`).
     size : int
         Items in a group.
     first : int, default=0
@@ -69,10 +70,8 @@ class Groups:
         DataError
             If the column does not hold a whole number from `first` on.
         """
-        number = example.fields.get(self.column)
-        if isinstance(number, str) and number.isdecimal() and len(number) < 19:
-            number = int(number)
-        if not isinstance(number, int) or isinstance(number, bool) or number < self.first:
+        number = self._number(example)
+        if number is None:
             raise DataError(
                 f"{example.id}: column {self.column!r} must hold a whole number from {self.first} on, which "
                 "tells the group"
@@ -80,25 +79,35 @@ class Groups:
         return divmod(number - self.first, self.size)
 
     def numbered(self, examples: Sequence[Example]) -> list[Example]:
-        """Return examples whose numbers count through the items, also where they count groups alone.
+        """Return the examples of a file with the numbers of items where the file has those of groups.
 
-        NaturalBench-retrieval's public shots have numbers of items, its test items those of groups. A number
-        that stands at more than half of `size` items on average is that of a group.
+        They are numbers of groups, counted from `first` on, if one stands in `size` rows and none in more.
+        The items of a group are in the order of their rows. Other examples are returned as they are.
+
+        Parameters
+        ----------
+        examples : sequence of Example
+            All rows of a file, in order.
         """
-        numbers = [example.fields.get(self.column) for example in examples]
-        if 2 * len(examples) <= self.size * len({str(number) for number in numbers}):
+        numbers = [number for example in examples if (number := self._number(example)) is not None]
+        rows = Counter(numbers)
+        if len(numbers) < len(examples) or max(rows.values(), default=0) != self.size:
             return list(examples)
-        before: dict[str, int] = {}
+        seen: Counter[int] = Counter()
         found = []
-        for example, number in zip(examples, numbers, strict=True):
-            place = before[str(number)] = before.get(str(number), -1) + 1
-            whole = Groups(self.column, 1, self.first).place(example)[0] * self.size + place + self.first
-            if place >= self.size:
-                raise DataError(
-                    f"{example.id}: group {number!r} (column {self.column!r}) has more than {self.size} items"
-                )
-            found.append(replace(example, fields={**example.fields, self.column: whole}))
+        for example, group in zip(examples, numbers, strict=True):
+            item = self.first + self.size * (group - self.first) + seen[group]
+            seen[group] += 1
+            found.append(replace(example, fields={**example.fields, self.column: item}))
         return found
+
+    def _number(self, example: Example) -> int | None:
+        number = example.fields.get(self.column)
+        if isinstance(number, str) and number.isdecimal() and len(number) < 19:
+            number = int(number)
+        if not isinstance(number, int) or isinstance(number, bool) or number < self.first:
+            return None
+        return number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -298,6 +307,8 @@ class Task:
         if self.groups is not None:
             rows = self.groups.numbered(rows)
         found = [self._named(example) for example in rows]
+        if self.groups is not None:
+            found = self.groups.numbered(found)
         unlabeled = next((one for one in found if one.label is None), None)
         if unlabeled is not None:
             raise DataError(f"{unlabeled.id}: there is no label (task {self.name})")

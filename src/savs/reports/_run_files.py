@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,10 +13,13 @@ from typing import Any
 import numpy as np
 
 from savs.benchmarks.run_folder import RunFolder, cell_name, file_name
-from savs.errors import DataError
+from savs.errors import DataError, SAVsError
 from savs.experiments import Experiment
 
-__all__ = ["RunFiles"]
+__all__ = ["RunFiles", "mean_head_map"]
+
+SIDE = 96
+"""Pixels of the longer side of a thumbnail."""
 
 _LARGEST_THUMBNAIL = 1 << 20
 
@@ -80,7 +84,7 @@ class RunFiles:
         return {str(line["id"]): line for line in self._lines(self.path / f"items/{file_name(task)}.jsonl")}
 
     def thumbnail(self, item: Mapping[str, Any]) -> bytes | None:
-        """Return the small picture of an item; None without one."""
+        """Return the small picture of an item, a JPEG; None without one that can be read."""
         name = item.get("thumbnail")
         if not isinstance(name, str):
             return None
@@ -88,7 +92,7 @@ class RunFiles:
         inside = file.is_relative_to(self.path.resolve())
         if not inside or not file.is_file() or file.stat().st_size > _LARGEST_THUMBNAIL:
             return None
-        return file.read_bytes()
+        return small_jpeg(file)
 
     def head_maps(self, task: str, method: str, shots: int) -> list[dict[str, Any]]:
         """Return the head maps of a method in all draws; none for a method without heads."""
@@ -138,6 +142,20 @@ class RunFiles:
                 if not isinstance(found, dict):
                     raise DataError(f"{file}: line {number} is damaged; run savs benchmark again")
                 yield found
+
+
+def small_jpeg(file: Path) -> bytes | None:
+    """Return an image as a JPEG of at most 96 pixels; None if it cannot be read."""
+    from savs.media import load_image
+
+    try:
+        picture = load_image(file).convert("RGB")
+    except SAVsError:
+        return None
+    picture.thumbnail((SIDE, SIDE))
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG", quality=78, optimize=True)
+    return stream.getvalue()
 
 
 def mean_head_map(
