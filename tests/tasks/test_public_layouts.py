@@ -314,8 +314,12 @@ def test__camerabench_vqa__table_of_the_hub__groups_of_four(tmp_path, monkeypatc
         lines.append(f"{number},{video},Is it {number // 2}?,{'yes' if number % 4 in (0, 3) else 'no'}")
     (tmp_path / "set" / "test.csv").write_text("\n".join(lines))
     task = get_task("camerabench_vqa")
-    examples = task.load(tmp_path / "set" / "test.csv")
+    examples = task.load(f"hf://{tmp_path}/set", media_root=tmp_path / "set")
     assert [one.label for one in examples] == ["Yes", "No", "No", "Yes"] * 2
+    from_file = task.load(tmp_path / "set" / "test.csv")
+    assert [(one.videos[0].source, one.text) for one in from_file] == [
+        (one.videos[0].source, one.text) for one in examples
+    ]
     assert [len(one.videos) for one in examples] == [1] * 8
     answers = ["Yes", "No", "No", "Yes", "Yes", "Yes", "No", "Yes"]
     figures = score_task(task, examples, answers, [0.9, 0.2, 0.1, 0.8, 0.9, 0.8, 0.2, 0.7])
@@ -406,6 +410,10 @@ def test__vizwiz__hub_and_val_json__answerable_or_not(tmp_path, hub):
     (tmp_path / "val.json").write_text(json.dumps(rows))
     examples = task.load(tmp_path / "val.json", media_root=tmp_path / "val")
     assert [one.label for one in examples] == ["unanswerable", "answerable", "unanswerable"]
+    for answers in ([], "can", None):
+        (tmp_path / "val.json").write_text(json.dumps([{"question": "What?", "answers": answers}]))
+        with pytest.raises(DataError, match=r"its columns are 'question', 'answers'$"):
+            task.load(tmp_path / "val.json")
 
 
 def test__vlguard__files_of_the_benchmark__a_row_for_each_instruction(tmp_path):

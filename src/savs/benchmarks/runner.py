@@ -39,7 +39,7 @@ from savs.tasks.leaks import unit_of
 __all__ = ["Audit", "BenchmarkSettings", "check_benchmark", "run_benchmark"]
 
 MAJORITY = "majority"
-ANSWERS_IN_PROMPT = ("four_way", "option_letters")
+ANSWERS_IN_PROMPT = ("four_way", "option_letters", "yes_no_or_letter")
 """Protocols whose prompts list the answers themselves."""
 Audit = Callable[[Backbone, TaskData], list[dict[str, Any]]]
 """From the backbone and the examples of a task to lines of ``audit.jsonl``."""
@@ -364,7 +364,7 @@ class _TaskRun:
     def _judged(
         self, method: str, shots: int, draw: int, turns: Sequence[Turn]
     ) -> tuple[JudgedItems, ClassProbabilities | None]:
-        judged, positive = JudgedItems(), getattr(self.task, "positive", None)
+        judged, positive = JudgedItems(), self.task.positive
         for part, turn in zip(self.parts, turns, strict=True):
             examples = [part.read.examples[row] for row in turn.rows.tolist()]
             start = len(judged.examples)

@@ -75,7 +75,7 @@ def _mapped(example: Example, mapper: RowMapper) -> list[Example]:
     try:
         found = mapper(cells)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError):
-        columns = ", ".join(map(repr, cells))
+        columns = ", ".join(repr(name) for name in cells if name != MEDIA)
         raise DataError(
             f"{example.id}: the row is of no public layout of the task; its columns are {columns[:300]}"
         ) from None

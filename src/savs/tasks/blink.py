@@ -20,7 +20,7 @@ def _row(row: Row) -> Row:
         return _asked(row, asked, f"({row['label']})", row["category"])
     if "answer" not in row:
         return row
-    return _asked(row, row["prompt"], row["answer"], row["sub_task"])
+    return _asked(row, row["prompt"], row["answer"], row.get("split") or row["sub_task"])
 
 
 def _asked(row: Row, text: str, label: str, split: str) -> Row:

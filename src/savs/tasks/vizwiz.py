@@ -15,6 +15,8 @@ def _row(row: Row) -> Row:
         known = value_of(row, "answer_type", "category") != "unanswerable"
     if known is None:
         answers = [one["answer"] if isinstance(one, dict) else one for one in row["answers"]]
+        if not answers or isinstance(row["answers"], str):
+            raise ValueError("an item of the test split, whose answers are not public")
         known = 2 * answers.count("unanswerable") <= len(answers)
     return {"question": row["question"], "label": "answerable" if int(known) else "unanswerable"}
 
