@@ -68,6 +68,14 @@ def test__in_context__names_not_wanted__questions_as_they_are():
     assert {"Yes", "No"} < set(texts)
 
 
+def test__in_context__true_and_false_as_texts__answers_in_the_words_of_the_question():
+    backbone = Listener()
+    found = in_context(backbone, shots(["true", "false"]), [QUERY], ["false", "true"])
+    texts = [part.text for message in backbone.asked[0].messages for part in message.parts[-1:]]
+    assert texts[2:5:2] in (["Yes", "No"], ["No", "Yes"])
+    assert found.labels[0] in ("true", "false")
+
+
 @pytest.mark.parametrize("n_shots", [1, 2, 3, 4, 5, 6, 20])
 def test__demonstrations__classes_in_turn__as_even_as_can_be(n_shots):
     pool = shots(["a"] * 5 + ["b"] * 2 + ["c"] * 5)

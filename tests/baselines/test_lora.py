@@ -10,9 +10,10 @@ from savs.backbones import load_backbone
 from savs.backbones._adapters import AnswerLikelihood, adapted, fold_in
 from savs.backbones.fake import FakeBackbone
 from savs.baselines import lora, option_likelihood
+from savs.baselines.lora import _train
 from savs.cache import with_store
 from savs.data import as_examples
-from savs.errors import BackboneError, DataError
+from savs.errors import BackboneError, DataError, SAVsError
 
 CLASSES = ["zig", "zag"]
 
@@ -152,3 +153,56 @@ def test__lora__what_cannot_be_trained__error(backbone):
         lora(backbone, shots, shots, ["zig", "zog"])
     with pytest.raises(ValueError, match="must be at least 1"):
         lora(backbone, shots, shots, CLASSES, rank=0)
+
+
+def train(figure):
+    """Train one number from 0 on to raise `figure`, which is that of shot 0 in training, shot 1 held out."""
+    (parameter,) = parameters = [torch.nn.Parameter(torch.zeros(1))]
+
+    def measure(places, gradients):
+        found = figure(parameter, places)
+        return found if gradients else found.detach()
+
+    settings = {"learning_rate": 0.1, "batch_size": 1, "max_epochs": 5, "patience": 5}
+    _train(measure, parameters, [0], [1], rng=np.random.default_rng(0), **settings)
+    return parameter.item()
+
+
+def test__train__every_step_makes_the_held_out_shot_worse__the_start_is_kept():
+    assert train(lambda x, places: x if places == [0] else -x) == 0.0
+    assert train(lambda x, _: x) == pytest.approx(0.5)
+
+
+def test__train__loss_that_is_not_finite__error():
+    with pytest.raises(BackboneError, match="diverged at a learning rate of 0"):
+        train(lambda x, _: x / 0)
+
+
+def test__lora__unreadable_query__model_as_before(backbone):
+    before = looks(backbone.model)
+    with pytest.raises(SAVsError):
+        lora(backbone, examples(2), as_examples([(b"no image", "What?")]), CLASSES, max_epochs=1)
+    assert looks(backbone.model) == before
+
+
+def test__adapted__model_with_adapters__refused(backbone):
+    with (
+        adapted(backbone, 2, 4.0),
+        pytest.raises(BackboneError, match="has adapters already"),
+        adapted(backbone, 2, 4.0),
+    ):
+        pass
+
+
+def test__adapted__half_precision__adapters_are_float32():
+    half = load_backbone("tiny", dtype="bfloat16")
+    before = looks_of_half(half.model)
+    with adapted(half, 2, 4.0) as parameters:
+        assert {parameter.dtype for parameter in parameters} == {torch.float32}
+    found = lora(half, examples(4), examples(2, seed=1), CLASSES, max_epochs=1)
+    assert len(found.labels) == 2
+    assert looks_of_half(half.model) == before
+
+
+def looks_of_half(model):
+    return [(name, one.dtype, one.float().sum().item()) for name, one in model.state_dict().items()]

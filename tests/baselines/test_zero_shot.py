@@ -46,6 +46,8 @@ LETTERS = ["(A)", "(B)", "(C)"]
         ("nothing", ["Yes", "No"], None),
         ("yes", [False, True], True),
         ("False", [False, True], False),
+        ("Yes", ["false", "true"], "true"),
+        ("no.", ["false", "true"], "false"),
         ("3", [1, 2, 3], 3),
         ("Three.", [1, 2, 3], 3),
         ("There are two of them", [1, 2, 3], 2),

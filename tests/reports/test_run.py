@@ -137,6 +137,12 @@ def test__heads__kept_in_one_of_two_draws__are_not_outlined(report: Report) -> N
     assert "in layers 1" in picture.alt
 
 
+def test__heads__of_a_method_that_ranks_none__are_those_of_the_first_that_does(folder: Path) -> None:
+    (picture,) = _section(run_report(folder, method="auto"), "Heads").blocks
+    assert isinstance(picture, Picture)
+    assert "heads on my photos by sav:" in picture.alt
+
+
 def test__mistakes__most_confident_first__have_votes_and_thumbnail(report: Report) -> None:
     cards = next(
         one for one in _section(report, "Most confident mistakes").blocks if isinstance(one, Cards)

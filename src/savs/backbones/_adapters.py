@@ -70,7 +70,10 @@ def _adapted(model: Any, config: Any) -> Iterator[list[nn.Parameter]]:
         known = {id(parameter) for parameter, _ in flags}
         for parameter, _ in flags:
             parameter.requires_grad_(False)
-        yield [parameter for parameter in model.parameters() if id(parameter) not in known]
+        added = [parameter for parameter in model.parameters() if id(parameter) not in known]
+        for parameter in added:
+            parameter.data = parameter.data.float()  # steps of training are lost in half precision
+        yield added
     finally:
         restore_all(before)
         for parameter, flag in flags:
@@ -106,6 +109,11 @@ def fold_in(backbone: TransformersBackbone) -> None:
 
 def _linear_maps(backbone: TransformersBackbone) -> list[str]:
     inside = {id(part) for layer in backbone.anatomy.layers for part in layer.modules()}
+    if any(hasattr(module, "base_layer") for module in backbone.model.modules()):
+        raise BackboneError(
+            f"{type(backbone.model).__name__} has adapters already; merge them into the model "
+            "(peft's merge_and_unload) and load the merged model"
+        )
     names = [
         name
         for name, module in backbone.model.named_modules()

@@ -9,10 +9,9 @@ import numpy as np
 
 from savs._labels import key_of
 from savs.baselines.on_features import BaselineResult
-from savs.baselines.zero_shot import Generator, ask_with, zero_shot
+from savs.baselines.zero_shot import Generator, answer_text, ask_with, zero_shot
 from savs.data import Example, Label, Message, Text
 from savs.errors import DataError
-from savs.model._class_names import option_texts
 
 __all__ = ["demonstrations", "in_context", "with_demonstrations"]
 
@@ -141,7 +140,7 @@ def with_demonstrations(
     for shot in chosen:
         asked = ask_with(shot, classes) if name_classes else shot
         solved += [message for message in asked.messages if message.role != "system"]
-        solved.append(Message("assistant", (Text(option_texts([_label(shot)])[0]),)))
+        solved.append(Message("assistant", (Text(answer_text(_label(shot), classes)),)))
     return replace(query, messages=(*system, *solved, *own))
 
 

@@ -39,8 +39,8 @@ def lora(
     The adapters stand beside every linear map of the decoder's layers. They learn the class name as the
     answer to each shot: the mean negative log likelihood of its tokens behind the prompt, as the chat
     template renders it. Where every class has two shots, one of each is held out; training ends when their
-    loss has not fallen for `patience` epochs, and the adapters of the best epoch answer. Otherwise all shots
-    are trained on for half of `max_epochs`.
+    loss has not fallen for `patience` epochs, and the adapters of the best epoch answer, or none if all are
+    worse. Otherwise all shots are trained on for half of `max_epochs`.
 
     Parameters
     ----------
@@ -70,7 +70,8 @@ def lora(
     Raises
     ------
     BackboneError
-        If the backbone is none of transformers, or its layers cannot be adapted.
+        If the backbone is none of transformers, its layers cannot be adapted, it has adapters already, or the
+        training diverges.
     DataError
         If there are fewer than two classes or no shots, or a shot's label is none of them.
     ItemError
@@ -161,8 +162,12 @@ def _train(
     """Train the adapters, and leave those of the best epoch in them."""
     import torch
 
+    def held_out_loss() -> float:
+        return -float(measure(held_out, False).mean()) if held_out else np.inf
+
     optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=0.0)
-    best, kept, since = np.inf, [parameter.detach().clone() for parameter in parameters], 0
+    # The model as it is counts, too: adapters that are worse than none are not kept.
+    best, kept, since = held_out_loss(), [parameter.detach().clone() for parameter in parameters], 0
     for _ in range(max_epochs if held_out else -(-max_epochs // 2)):
         order = rng.permutation(np.asarray(trained)).tolist()
         for start in range(0, len(order), batch_size):
@@ -170,10 +175,14 @@ def _train(
             with torch.enable_grad():
                 loss = -measure(order[start : start + batch_size], True).mean()
                 loss.backward()
+            if not torch.isfinite(loss):
+                raise BackboneError(
+                    f"training diverged at a learning rate of {learning_rate:g}; take a smaller one"
+                )
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
             optimizer.step()
         if held_out:
-            now = -float(measure(held_out, False).mean())
+            now = held_out_loss()
             if now < best:
                 best, since = now, 0
                 kept = [parameter.detach().clone() for parameter in parameters]

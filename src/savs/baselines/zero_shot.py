@@ -102,6 +102,19 @@ def answer_prompt(classes: Sequence[Label]) -> str:
     return f"Answer with one of: {', '.join(str(label) for label in classes)}."
 
 
+def answer_text(label: Label, classes: Sequence[Label]) -> str:
+    """Return the answer that stands for a class, in the words of `answer_prompt`.
+
+    Examples
+    --------
+    >>> answer_text("false", ["false", "true"]), answer_text("cat", ["cat", "dog"])
+    ('No', 'cat')
+    """
+    if _is_yes_no(classes):
+        return "Yes" if _plain(str(label)) in ("yes", "true") else "No"
+    return str(label)
+
+
 def parse_answer(text: str, classes: Sequence[Label], *, lettered: bool = False) -> Label | None:
     """Return the class that an answer names, or None.
 
@@ -142,7 +155,8 @@ def parse_answer(text: str, classes: Sequence[Label], *, lettered: bool = False)
         position = ord(letter[1]) - ord("a")
         return classes[position] if position < len(classes) else None
     if _is_yes_no(classes) and (lead := re.match(r"(yes|no|true|false)\b", trimmed)):
-        return _only([label for label in classes if lead[1] in _names(label)])
+        wanted = "Yes" if lead[1] in ("yes", "true") else "No"
+        return _only([label for label in classes if answer_text(label, classes) == wanted])
     return _named(answer, classes)
 
 

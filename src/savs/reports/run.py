@@ -289,21 +289,28 @@ class _RunReport:
 
     def _head_maps(self) -> Iterator[Block]:
         for task in self.run.tasks:
-            maps = self.run.head_maps(task, *self.subject)
-            if not maps:
-                continue
-            heads, means, kept = mean_head_map(maps)
+            method, maps = self._ranked_heads(task)
+            heads, means, kept = mean_head_map(maps) if maps else ([], None, [])
             if not heads:
                 continue
-            drawn = plot_heads(heads, means, kept, score_name="mean score", title=task)
+            drawn = plot_heads(heads, means, kept, score_name="mean score", title=f"{task}, {method}")
             over = f"mean over {len(maps)} draws" if len(maps) > 1 else "one draw"
             color = f"Color: score, {over}. " if means is not None else "The method ranks no heads. "
             often = "kept in most draws" if len(maps) > 1 else "kept"
-            alt = f"Map of {len(heads)} heads on {task}: " + (
+            alt = f"Map of {len(heads)} heads on {task} by {method}: " + (
                 f"{len(kept)} {often}, in layers {_listed(sorted({layer for layer, _ in kept}))}"
             )
             caption = f"{color}Outlined: the {len(kept)} of {len(heads)} heads that are {often}."
             yield Picture(drawn, alt, caption, wide=max(index for _, index in heads) > 40)
+
+    def _ranked_heads(self, task: str) -> tuple[str, list[dict[str, Any]]]:
+        """Return a method with its head maps: the subject, or the first that ranks heads if it does not."""
+        others = [name for name in self._methods() if name != self.subject.method]
+        for method in (self.subject.method, *others):
+            maps = self.run.head_maps(task, method, self.subject.shots)
+            if maps and all(one["scores"] for one in maps):
+                return method, maps
+        return self.subject.method, self.run.head_maps(task, *self.subject)
 
     def _confusions(self) -> Iterator[Block]:
         for task in self.run.tasks:
