@@ -288,8 +288,8 @@ def test__curves__more_methods_than_are_drawn__keep_the_subject_and_the_majority
     assert picture.caption == "my photos, from this run: 7 of 11 methods"
 
 
-def test__headline__baselines_first__is_of_the_first_method_that_is_none(tmp_path: Path) -> None:
-    folder = _with_more_methods(write_run(tmp_path / "run"), ["pixels", "last_layer"])
+def test__headline__baselines_first__is_of_the_first_method_that_learns_from_shots(tmp_path: Path) -> None:
+    folder = _with_more_methods(write_run(tmp_path / "run"), ["pixels", "last_layer", "option_likelihood"])
     found = run_report(folder).headline
     assert found is not None
     assert found.name == "Accuracy of sav, 5 shots per class"

@@ -15,7 +15,7 @@ from savs.benchmarks.published import published_results
 from savs.benchmarks.results_table import ResultRow, in_order, result_rows
 from savs.errors import DataError
 from savs.evaluation import interval_over_draws
-from savs.evaluation.contenders import BASELINES
+from savs.evaluation.contenders import BASELINES, works_without_shots
 from savs.experiments.plots import curves_of, draw_experiment
 from savs.experiments.results import mean_over_draws
 from savs.experiments.shortcuts import CONTROLS
@@ -60,7 +60,7 @@ def run_report(folder: str | Path, *, method: str | None = None) -> Report:
         Written by ``savs benchmark``.
     method : str, optional
         What the headline, the figures and the mistakes are about, at its largest number of shots; by default
-        the first method of the run that is no baseline, whatever the results are.
+        the first method of the run that learns from shots and is no baseline, whatever the results are.
 
     Raises
     ------
@@ -559,8 +559,8 @@ def _confusion_counts(
 
 
 def _baselines_last(methods: Sequence[str]) -> list[str]:
-    """Return the methods in their order, those that others are compared with at the end."""
-    return sorted(methods, key=lambda name: name in BASELINES)
+    """Return the methods in their order: those that learn from shots, those that need none, baselines."""
+    return sorted(methods, key=lambda name: (name in BASELINES, works_without_shots(name)))
 
 
 def _audited(lines: Sequence[Mapping[str, Any]], task: str, control: str | None) -> Cell:
