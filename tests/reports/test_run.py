@@ -243,6 +243,82 @@ def test__many_labels__those_with_most_mistakes_are_drawn(tmp_path: Path) -> Non
     assert re.search(r"Confusion matrix of 12 labels on " + TASK, picture.alt)
 
 
+def test__many_labels__shares_count_the_answers_that_are_not_drawn(tmp_path: Path) -> None:
+    import json
+
+    folder = write_run(tmp_path / "run")
+    # Of 40 labels each is right once, and taken once for the label 13 places on: most of those are not drawn.
+    lines = [
+        {"id": f"{n}-{step}", "label": f"{n:02d}", "answer": f"{(n + step) % 40:02d}", "probability": 0.5}
+        for n in range(40)
+        for step in (0, 13)
+    ]
+    for draw in range(2):
+        file = folder / f"answers/my_photos/sav-5-{draw}.jsonl"
+        file.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    (picture,) = _section(run_report(folder), "Confusions").blocks
+    assert isinstance(picture, Picture)
+    axes = picture.figure.axes[0]
+    assert sum(int(text.get_text()) for text in axes.texts) == 12 * 2 * 2
+    assert axes.images[0].get_array().max(axis=1).tolist() == [0.5] * 12
+    assert axes.get_xticklabels()[-1].get_text() == "(other answers)"
+
+
+def _with_more_methods(folder: Path, more: list[str]) -> Path:
+    """Put methods, that answer as auto does, in front of those of the run."""
+    import json
+
+    for cell in list((folder / "cells/my_photos").glob("auto-*.json")):
+        for name in more:
+            record = {**json.loads(cell.read_text()), "method": name}
+            (cell.parent / cell.name.replace("auto", name)).write_text(json.dumps(record))
+    run = json.loads((folder / "run.json").read_text())
+    run["settings"]["methods"] = ["majority", *more, *run["settings"]["methods"]]
+    (folder / "run.json").write_text(json.dumps(run))
+    return folder
+
+
+def test__curves__more_methods_than_are_drawn__keep_the_subject_and_the_majority(tmp_path: Path) -> None:
+    more = ["pixels", "last_layer", "all_heads", "ridge_probe", "logistic_probe", "hec_v", "calm"]
+    folder = _with_more_methods(write_run(tmp_path / "run", experiments=False), more)
+    (picture,) = _section(run_report(folder, method="sav"), "Curves").blocks
+    assert isinstance(picture, Picture)
+    shown = [line.get_label() for line in picture.figure.axes[0].lines]
+    assert shown == ["sav", "hec_v", "calm", "auto", "pixels", "last_layer", "majority"]
+    assert picture.caption == "my photos, from this run: 7 of 11 methods"
+
+
+def test__headline__baselines_first__is_of_the_first_method_that_learns_from_shots(tmp_path: Path) -> None:
+    folder = _with_more_methods(write_run(tmp_path / "run"), ["pixels", "last_layer", "option_likelihood"])
+    found = run_report(folder).headline
+    assert found is not None
+    assert found.name == "Accuracy of sav, 5 shots per class"
+
+
+def test__calibration__several_draws__says_what_the_intervals_leave_out(report: Report) -> None:
+    (picture,) = _section(report, "Calibration").blocks
+    assert isinstance(picture, Picture)
+    assert "Intervals take the answers of 2 draws as independent." in picture.caption
+
+
+def test__page__wide_pictures__have_the_whole_width(tmp_path: Path) -> None:
+    import json
+
+    folder = write_run(tmp_path / "run", experiments=False)
+    rows = [{"x": x, "series": "a", "draw": 0, "accuracy": 0.5, "n_test": 9, "failure": None} for x in "ab"]
+    record = {
+        "schema": 1,
+        "kind": "transfer",
+        "task": "t",
+        "methods": ["sav"],
+        "x_name": "to",
+        "settings": {},
+    }
+    (folder / "experiments").mkdir()
+    (folder / "experiments/transfer-t.json").write_text(json.dumps({**record, "rows": rows}))
+    assert to_html(run_report(folder)).count('<figure class="wide">') == 1
+
+
 def test__experiments_of_every_kind__are_drawn(tmp_path: Path) -> None:
     import json
 

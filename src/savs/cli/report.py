@@ -29,7 +29,8 @@ __all__ = ["report"]
 @click.option(
     "--method",
     metavar="NAME",
-    help="Method of the run that the headline and the figures are about [default: the first one].",
+    help="Method of the run that the headline and the figures are about [default: the first one that learns "
+    "from shots and is no baseline].",
 )
 @click.option(
     "--output",

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from savs._labels import key_of
 from savs.benchmarks.published import published_results
 from savs.benchmarks.results_table import ResultRow, in_order, result_rows
 from savs.errors import DataError
 from savs.evaluation import interval_over_draws
+from savs.evaluation.contenders import BASELINES, works_without_shots
 from savs.experiments.plots import curves_of, draw_experiment
 from savs.experiments.results import mean_over_draws
 from savs.experiments.shortcuts import CONTROLS
@@ -43,7 +45,8 @@ MOST_LABELS = 12
 """Labels of a confusion matrix; of more, those that are confused most."""
 _MOST_CURVES = 7
 _MOST_SUSPECTS = 20
-_NO_ANSWER = "no answer"
+_MOST_OTHER_ANSWERS = 3
+_NO_ANSWER, _OTHERS = "no answer", "(other answers)"
 _CONTROLS = ("majority", "tf_idf", "pixels", "metadata")
 """Methods whose answers say little about a label."""
 
@@ -57,7 +60,7 @@ def run_report(folder: str | Path, *, method: str | None = None) -> Report:
         Written by ``savs benchmark``.
     method : str, optional
         What the headline, the figures and the mistakes are about, at its largest number of shots; by default
-        the first method of the run, whatever the results are.
+        the first method of the run that learns from shots and is no baseline, whatever the results are.
 
     Raises
     ------
@@ -95,7 +98,8 @@ class _RunReport:
         if name is None:
             wanted = [one for one in self.run.settings.get("methods", []) if one in names]
             done = {row.method for row in self.rows if row.mean is not None}
-            name = next((one for one in [*wanted, *names] if one in done), names[0])
+            finished = [one for one in [*wanted, *names] if one in done]
+            name = next(iter(_baselines_last(finished)), names[0])
         counts = [row.shots for row in self.rows if row.method == name]
         known = [row.shots for row in self.rows if row.method == name and row.mean is not None]
         return _Subject(name, max(known or counts))
@@ -261,11 +265,9 @@ class _RunReport:
                 if (row.task, row.figure) == (task, figure) and row.shots and row.mean is not None:
                     points = by_method.setdefault(row.method, [])
                     points.append(Point(row.shots, row.mean, row.low, row.high))
-            shown = dict(list(by_method.items())[:_MOST_CURVES])
-            for points in shown.values():
-                points.sort()
+            shown = {name: sorted(by_method[name]) for name in self._shown(list(by_method))}
             if shown:
-                yield self._shots_picture(task, shown)
+                yield self._shots_picture(task, shown, len(by_method))
         for found in self.run.experiments():
             alt = f"{found.kind} experiment on {found.task}"
             if found.kind in ("transfer", "interleaved"):
@@ -283,9 +285,20 @@ class _RunReport:
                 f"savs experiment shots DATA -b BACKBONE -o {self.run.path / 'experiments'}",
             )
 
-    def _shots_picture(self, task: str, curves: Mapping[str, Sequence[Point]]) -> Picture:
+    def _shown(self, methods: Sequence[str]) -> list[str]:
+        """Return the methods that have a curve: the subject first, the majority class last."""
+        first, last = self.subject.method, "majority"
+        kept = {first, last} & set(methods)
+        rest = [name for name in _baselines_last(methods) if name not in kept]
+        shown = [*kept, *rest[: _MOST_CURVES - len(kept)]]
+        order = [first, *rest, last]
+        return sorted(shown, key=order.index)
+
+    def _shots_picture(self, task: str, curves: Mapping[str, Sequence[Point]], n_methods: int) -> Picture:
         drawn = plot_shots(curves, title=task)
-        return Picture(drawn, f"Accuracy against shots on {task}: {_ends(curves)}", f"{task}, from this run")
+        some = f": {len(curves)} of {n_methods} methods" if len(curves) < n_methods else ""
+        alt = f"Accuracy against shots on {task}: {_ends(curves)}"
+        return Picture(drawn, alt, f"{task}, from this run{some}")
 
     def _head_maps(self) -> Iterator[Block]:
         for task in self.run.tasks:
@@ -322,9 +335,7 @@ class _RunReport:
                 for one in answers
             )
             labels, n_labels = _most_confused(pairs)
-            said = [*labels, *sorted({answer for _, answer in pairs} - {label for label, _ in pairs})]
-            said = said[: len(labels) + 3]
-            counts = np.array([[pairs[label, answer] for answer in said] for label in labels])
+            said, counts = _confusion_counts(pairs, labels)
             wrong = [(pair, n) for pair, n in pairs.most_common() if pair[0] != pair[1]][:3]
             most = "; ".join(
                 f"{name_of(label)} taken for {name_of(answer)}: {n}" for (label, answer), n in wrong
@@ -355,6 +366,9 @@ class _RunReport:
                 f"{percent(float(right.mean()))} of them are right."
             )
             caption = f"{text} Larger points are more answers; on the dashed line both are equal."
+            draws = len(self.run.draws(task, *self.subject))
+            if draws > 1:  # of the same items
+                caption += f" Intervals take the answers of {draws} draws as independent."
             yield Picture(plot_reliability(sure, right, title=task), f"Reliability diagram. {text}", caption)
         if unsure:
             yield Note(
@@ -521,6 +535,32 @@ def _most_confused(pairs: Counter[tuple[str, str]]) -> tuple[list[str], int]:
     for (label, answer), n in pairs.items():
         mistakes[label] += n * (label != answer)
     return sorted(label for label, _ in mistakes.most_common(MOST_LABELS)), len(labels)
+
+
+def _confusion_counts(
+    pairs: Counter[tuple[str, str]], labels: Sequence[str]
+) -> tuple[list[str], NDArray[np.int64]]:
+    """Return the columns of a confusion matrix and its counts; a last column has what is not drawn.
+
+    Every row counts all answers of its label, so that shares of a row are shares of its items.
+    """
+    known = {label for label, _ in pairs}
+    strange: Counter[str] = Counter()
+    for (label, answer), n in pairs.items():
+        if label in labels and answer not in known:
+            strange[answer] += n
+    said = [*labels, *sorted(answer for answer, _ in strange.most_common(_MOST_OTHER_ANSWERS))]
+    counts = np.array([[pairs[label, answer] for answer in said] for label in labels], dtype=np.int64)
+    totals = [sum(n for (label, _), n in pairs.items() if label == row) for row in labels]
+    others = np.array(totals) - counts.sum(axis=1)
+    if others.any():
+        return [*said, _OTHERS], np.column_stack([counts, others])
+    return said, counts
+
+
+def _baselines_last(methods: Sequence[str]) -> list[str]:
+    """Return the methods in their order: those that learn from shots, those that need none, baselines."""
+    return sorted(methods, key=lambda name: (name in BASELINES, works_without_shots(name)))
 
 
 def _audited(lines: Sequence[Mapping[str, Any]], task: str, control: str | None) -> Cell:
