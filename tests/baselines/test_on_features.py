@@ -156,3 +156,13 @@ def test__baseline__unusable_input__one_line(baseline) -> None:
     queries[2, 4] = np.nan
     with pytest.raises(ActivationError, match="row 2 has NaN or inf in layer 0, head 1"):
         baseline(rows, labels, queries, LAYOUT)
+
+
+@pytest.mark.parametrize("probe", [logistic_probe, ridge_probe])
+@pytest.mark.parametrize("other", [639, 641])
+def test__probes__column_constant_in_the_shots__does_not_decide_on_other_queries(probe, other):
+    constant = math.log(640)
+    assert np.full(14, constant).std() > 0  # the rounding that this is about
+    rows = np.column_stack([np.resize([1.0, -1.0], 14), np.full(14, constant), np.zeros(14)])
+    queries = np.array([[1.0, math.log(other), 0], [-1.0, math.log(other), 0]])
+    assert probe(rows, ["b", "a"] * 7, queries).labels == ["b", "a"]

@@ -273,6 +273,9 @@ LOGISTIC_STRENGTHS = tuple(10.0**exponent for exponent in range(-2, 5))
 
 _FOLDS = 5
 
+_ROUNDING = 1e-10
+"""A spread of a column that is smaller, relative to its largest value, is rounding."""
+
 
 def ridge_probe(
     rows: Rows, labels: ArrayLike, query_rows: Rows, layout: HeadLayout | None = None
@@ -375,7 +378,9 @@ class _ShotSpace:
     def of(cls, rows: Rows) -> _ShotSpace:
         mean = rows.mean(axis=0, dtype=np.float64)
         spread = rows.std(axis=0, dtype=np.float64)
-        scale = np.divide(1.0, spread * np.sqrt(rows.shape[1]), out=np.zeros_like(spread), where=spread > 0)
+        # The spread of a column that is the same in all shots is rounding: queries divided by it explode.
+        varies = spread > _ROUNDING * np.abs(rows).max(axis=0)
+        scale = np.divide(1.0, spread * np.sqrt(rows.shape[1]), out=np.zeros_like(spread), where=varies)
         standardized = (rows - mean) * scale
         if rows.shape[1] <= len(rows):
             return cls(mean, scale, None, standardized)
