@@ -128,3 +128,25 @@ def test__files_that_are_not_there_or_empty__says_what_to_name(tmp_path):
     empty.write_text("")
     with pytest.raises(DataError):
         load_task_data(own_task("mine"), empty, own=True)
+
+
+@pytest.mark.parametrize(
+    ("test_splits", "says"),
+    [
+        (["Counting"], "shots but no test items of the part 'Jigsaw'"),
+        (["Counting", "Jigsaw", "IQ_Test"], "test items but no shots of the part 'IQ_Test'"),
+    ],
+)
+def test__parts_of_shots_and_test_items__must_be_the_same(tmp_path, test_splits, says):
+    def rows(splits):
+        return [
+            {"image_1": "a.jpg", "question": f"Which {split}? (A) x (B) y", "label": label, "split": split}
+            for split in splits
+            for label in ("(A)", "(B)")
+        ]
+
+    PILImage.new("RGB", (4, 4)).save(tmp_path / "a.jpg")
+    shots = write(tmp_path / "shots.jsonl", rows(["Counting", "Jigsaw"]))
+    test = write(tmp_path / "test.jsonl", rows(test_splits))
+    with pytest.raises(DataError, match=says):
+        load_task_data(get_task("blink"), shots, test=test, media_root=tmp_path)

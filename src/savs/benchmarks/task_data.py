@@ -213,7 +213,15 @@ def _prompted(task: Task, examples: Sequence[Example]) -> list[Example]:
 def _parts(task: Task, pool: list[Example], items: list[Example]) -> list[TaskPart]:
     if not task.parts:
         return [TaskPart(None, pool, items)]
-    names = list(dict.fromkeys(str(example.fields.get("split")) for example in pool))
+    names, tested = (
+        list(dict.fromkeys(str(example.fields.get("split")) for example in some)) for some in (pool, items)
+    )
+    for name in dict.fromkeys([*names, *tested]) if items else ():
+        if name not in names or name not in tested:
+            lacking = "test items but no shots" if name in tested else "shots but no test items"
+            raise DataError(
+                f"task {task.name}: there are {lacking} of the part {name!r}; name files with the same parts"
+            )
 
     def of(name: str, examples: list[Example]) -> list[Example]:
         return [example for example in examples if str(example.fields.get("split")) == name]
