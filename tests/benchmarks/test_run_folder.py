@@ -121,3 +121,11 @@ def test__record_of_the_run__damaged_or_newer__says_so(folder, content):
 def test__file_name__stays_inside_its_folder(name):
     assert "/" not in file_name(name)
     assert file_name(name) not in {"", ".", ".."}
+
+
+@pytest.mark.parametrize(("first", "second"), [("my photos", "my_photos"), ("Leaves", "leaves")])
+def test__joining_task_with_the_files_of_another__is_refused(tmp_path, first, second):
+    folder = RunFolder(tmp_path / "run")
+    folder.begin(changed(tasks=[first], data={first: {"digest": "ab"}}))
+    with pytest.raises(DataError, match=f"task {second} would write the files of task {first}"):
+        folder.begin(changed(tasks=[second], data={second: {"digest": "cd"}}))

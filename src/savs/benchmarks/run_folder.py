@@ -129,6 +129,11 @@ class RunFolder:
             before, after = (one["backbone"].get("fingerprint", {}) for one in (saved, now))
             names = sorted((set(before) | set(after)) - RECORDED_ONLY)
             changes += [f"backbone {name}" for name in differing(before, after, names)]
+        files = {file_name(name).casefold(): name for name in saved.get("tasks", [])}
+        for name in now.get("tasks", []):
+            other = files.get(file_name(name).casefold(), name)
+            if other != name:
+                changes.append(f"task {name} would write the files of task {other}")
         if changes:
             listed = "; ".join(changes[:5]) + (f"; and {len(changes) - 5} more" if len(changes) > 5 else "")
             raise DataError(f"{self.path} holds another run, name a new folder; what differs: {listed}")
