@@ -92,3 +92,8 @@ def test__order__of_the_settings_with_majority_last():
         ("sav", 5),
     ]
     assert markdown_table(ordered).startswith("## 20 shots per class\n\n| task | sav | auto | majority |")
+
+
+def test__draws_that_are_all_equal__have_the_interval_over_items():
+    [row] = result_rows([cell("clip_zero_shot", 0.8, draw) for draw in range(3)])
+    assert (row.mean, row.low, row.high, row.n_draws) == pytest.approx((0.8, 0.7, 0.9, 3))

@@ -42,7 +42,8 @@ class ResultRow(NamedTuple):
     mean : float or None
         Over these draws; None if it failed in all.
     low, high : float or None
-        95 % interval: Student's t over draws, or for a single draw that over its items.
+        95 % interval: Student's t over draws; that over the items of the first draw where there is one draw,
+        or the figures of all draws are equal.
     n_test : int
         Test items of the first draw in which it did not fail.
     n_failed : int
@@ -70,6 +71,8 @@ class ResultRow(NamedTuple):
 
 
 _NO_FIGURE = "-"
+_SAME = 1e-12
+"""Figures of draws that differ by less do not differ."""
 
 
 def result_rows(cells: Iterable[Mapping[str, Any]]) -> list[ResultRow]:
@@ -99,9 +102,10 @@ def _row(figure: str, cells: Sequence[Mapping[str, Any]]) -> ResultRow:
     failed = [cell for cell in cells if cell["failure"] is not None]
     values = [cell["figures"][figure]["value"] for cell in done]
     low = high = None
-    if len(values) > 1:
+    if values and max(values) - min(values) > _SAME:
         low, high = interval_over_draws(values) or (None, None)
     elif values:
+        # Draws that are all the same, as of a baseline without shots, tell nothing about other items.
         low, high = (done[0]["figures"][figure][name] for name in ("low", "high"))
     first = cells[0]
     return ResultRow(
@@ -207,7 +211,11 @@ def _notes(rows: Sequence[ResultRow]) -> list[str]:
             notes.append(f"- {task}, {method}: {row.n_failed} items without an answer count as wrong")
     notes += [f"- {_escaped(line)}" for line in failure_lines(rows)]
     draws = max(row.n_draws for row in rows)
-    interval = "mean over draws (95 % interval, Student's t)" if draws > 1 else "one draw (95 % interval)"
+    interval = (
+        "mean over draws (95 % interval, Student's t; over items where all draws are equal)"
+        if draws > 1
+        else "one draw (95 % interval)"
+    )
     return [f"Percent; {interval}.", "", *notes]
 
 
