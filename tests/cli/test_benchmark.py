@@ -174,8 +174,9 @@ def test__audit__one_line_per_control_and_draw(command, savs, tmp_path):
     controls = {line["control"] for line in found}
     assert {"image_blanked", "text_only", "shuffled_labels", "metadata_only"} <= controls
     code, _, error = savs(*command[:-1], tmp_path / "other", "--methods", "zero_shot", "--audit")
-    assert code == 1
+    assert code == 2
     assert "--audit needs a method on heads" in error
+    assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.slow

@@ -158,6 +158,7 @@ def _run(
     settings = BenchmarkSettings(
         tuple(names), tuple(counts), draws, seed, items, max_test, BaselineSettings(**baselines)
     )
+    auditor = _audit(settings) if audit else None
     found = _task_data(tasks, settings, sources=source, tests=test, media_roots=media_root, prompt=prompt)
     _check_media(found, max_errors)
     try:
@@ -185,7 +186,7 @@ def _run(
             found,
             folder,
             settings,
-            audit=_audit(settings) if audit else None,
+            audit=auditor,
             max_errors=max_errors,
             progress=session.progress,
         )
@@ -310,12 +311,11 @@ def _versions() -> dict[str, str]:
 def _audit(settings: BenchmarkSettings) -> Audit:
     """Return what audits the published rule, or the first method on heads, at the largest number of shots."""
     from savs.classifiers import available_methods
-    from savs.errors import DataError
     from savs.experiments import shortcut_audit
 
     on_heads = [name for name in settings.methods if name in available_methods()]
     if not on_heads or not max(settings.shots):
-        raise DataError("--audit needs a method on heads, such as sav, and shots")
+        raise click.UsageError("--audit needs a method on heads, such as sav, and shots")
     method = "sav" if "sav" in on_heads else on_heads[0]
 
     def audit(backbone: Any, data: TaskData) -> list[dict[str, Any]]:
