@@ -6,7 +6,7 @@ import pytest
 from PIL import Image as PILImage
 
 from savs.benchmarks import DEMO_TASKS, load_task_data, own_task
-from savs.benchmarks.task_data import choose_items
+from savs.benchmarks.task_data import TaskData, TaskPart, choose_items
 from savs.data import as_examples
 from savs.demo.tasks import build_tasks
 from savs.errors import DataError
@@ -150,3 +150,16 @@ def test__parts_of_shots_and_test_items__must_be_the_same(tmp_path, test_splits,
     test = write(tmp_path / "test.jsonl", rows(test_splits))
     with pytest.raises(DataError, match=says):
         load_task_data(get_task("blink"), shots, test=test, media_root=tmp_path)
+
+
+@pytest.mark.parametrize("column", ["question_id", "split"])
+def test__record__other_pairs_or_splits_of_the_same_items__are_other_data(column):
+    def record(values):
+        rows = [
+            {"text": f"t{place}", "label": "AB"[place % 2], "question_id": 0, "split": "x"} | {column: value}
+            for place, value in enumerate(values)
+        ]
+        return TaskData(get_task("sugarcrepe"), [TaskPart(None, as_examples(rows), [])]).record()
+
+    assert record("1122") == record("1122")
+    assert record("1122")["digest"] != record("1212")["digest"]

@@ -83,7 +83,9 @@ class TaskData:
         digest = hashlib.sha256()
         for part in self.parts:
             for example in (*part.pool, *part.test):
-                digest.update(f"{example_hash(example)} {key_of(example.label)}\n".encode())
+                # What the metric reads of an item beside its label: two runs with other pairs are two runs.
+                together = unit_of(self.task, example, -1), example.fields.get(self.task.split_column or "")
+                digest.update(f"{example_hash(example)} {key_of(example.label)} {together}\n".encode())
         return {
             "protocol": self.task.protocol,
             "metric": self.task.metric,
