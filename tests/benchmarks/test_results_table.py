@@ -73,7 +73,7 @@ def test__published_numbers__are_of_known_methods_and_of_the_figures_and_protoco
     known = set(list_tasks())
     assert len(_all_results()) > 150
     for one in _all_results():
-        assert one.method in known_contenders()
+        assert one.method in {*known_contenders(), "mtv"}  # published, and not built here
         assert 0 < one.value < 100
         if one.task in known:
             assert get_task(one.task).protocol == one.protocol, one.task

@@ -26,16 +26,20 @@ SHOTS = 20
 
 def methods_with_heads() -> list[str]:
     """Return the methods that keep a number of heads, which can be set."""
-    return [name for name in available_methods() if "n_heads" in make_method(name).get_params(deep=False)]
+    return [name for name in available_methods() if _keeps_heads(name)]
+
+
+def _keeps_heads(name: str) -> bool:
+    return name in available_methods() and "n_heads" in make_method(name).get_params(deep=False)
 
 
 def check_keeps_heads(methods: Sequence[str]) -> None:
     """Raise `ValueError` unless every method keeps a number of heads that can be set."""
     check_methods(methods)
-    able = methods_with_heads()
-    without = [name for name in methods if name not in able]
-    if without:
-        raise ValueError(f"method {without[0]!r} keeps no number of heads; these do: {', '.join(able)}")
+    for name in methods:
+        if not _keeps_heads(name):
+            able = ", ".join(methods_with_heads())
+            raise ValueError(f"method {name!r} keeps no number of heads; these do: {able}")
 
 
 def default_counts(n_heads: int) -> list[int]:
