@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from savs._progress import progress_bar
 from savs.backbones._attention_sites import Anatomy, find_sites
 from savs.backbones._batching import Batch, BatchEncoder
 from savs.backbones._by_reference import Reference, reference_to
@@ -397,7 +397,7 @@ class TransformersBackbone:
             If the model gives no probabilities of tokens, reads its prompt in both directions, or fails.
         """
         asked = OptionEncoder(self._encoder, check_options(options))
-        with frozen(self.model) as forget, _bar(len(examples), progress) as advance:
+        with frozen(self.model) as forget, progress_bar(len(examples), "example", progress) as advance:
             tokens: dict[int, OptionTokens] = {}
             reading = OptionReading(
                 self.model, asked, tokens, self._size, forget, accept_faults=self.accept_faults
@@ -433,7 +433,7 @@ class TransformersBackbone:
         exits: Sequence[EarlyExit] = (),
     ) -> Results[Vector]:
         """Read the wanted heads and states, one row or error per example."""
-        with frozen(self.model) as forget, _bar(len(examples), progress) as advance:
+        with frozen(self.model) as forget, progress_bar(len(examples), "example", progress) as advance:
             kind = partial(EarlyReading, **self._exit_options(exits)) if exits else Reading
             reading = kind(
                 self.model,
@@ -485,12 +485,3 @@ def _max_tokens(model: Any) -> int | None:
     config = model.config.get_text_config(decoder=True)
     limit = getattr(config, "max_position_embeddings", None)
     return limit if isinstance(limit, int) and limit > 0 else None
-
-
-@contextmanager
-def _bar(total: int, progress: bool) -> Iterator[Callable[[int], object]]:
-    """Show a bar on stderr if asked to, stderr is a terminal and it takes longer than two seconds."""
-    from tqdm import tqdm
-
-    with tqdm(total=total, unit="example", delay=2, disable=None if progress else True, leave=False) as bar:
-        yield bar.update

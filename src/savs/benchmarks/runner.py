@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from savs._progress import progress_bar
 from savs.backbones import Backbone
 from savs.benchmarks.item_files import item_lines, surest_mistakes, write_thumbnails
 from savs.benchmarks.results_table import write_tables
@@ -307,7 +307,7 @@ class _TaskRun:
     def run_cells(self) -> None:
         """Compute the cells that are missing, and those that failed."""
         places = list(self.places())
-        with _bar(len(places), self.task.name, self.progress) as tell:
+        with progress_bar(len(places), "cell", self.progress, self.task.name) as tell:
             for method, shots, draw in places:
                 found = self.folder.cell(self.task.name, method, shots, draw)
                 if found is None or found["failure"] is not None:
@@ -440,13 +440,3 @@ def _head_map(classifier: HeadClassifier | None) -> dict[str, Any] | None:
         "scores": [[head.layer, head.index, score] for head, score in by_head if np.isfinite(score)],
         "kept": [[head.layer, head.index] for head in classifier.heads_ if head.index >= 0],
     }
-
-
-@contextmanager
-def _bar(total: int, unit: str, progress: bool) -> Iterator[Callable[[int], object]]:
-    from tqdm import tqdm
-
-    with tqdm(
-        total=total, desc=unit, unit="cell", delay=2, disable=None if progress else True, leave=False
-    ) as bar:
-        yield bar.update

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from savs._progress import progress_bar
 from savs.backbones import Backbone, Extraction, JSONValue
 from savs.backbones._canary import environment_of
 from savs.backbones._identity import RECORDED_ONLY, differing
@@ -244,11 +245,11 @@ class StoredBackbone:
         features = np.empty((n, layout.width), np.float32)
         call = _Call(examples, columns, states, ErrorLimit(max_errors), features)
         self.last, self.report = Counts(), RunReport(n_examples=n)
-        with self._flushing(), _bar(n, progress) as bar:
+        with self._flushing(), progress_bar(n, "example", progress) as advance:
             for start in range(0, n, self.store.part_rows):
                 part = range(start, min(start + self.store.part_rows, n))
                 self._read(call, part, layout)
-                bar.update(len(part))
+                advance(len(part))
         return self._result(call, features)
 
     def extract_early(
@@ -531,15 +532,6 @@ def _errors_of_groups(groups: Sequence[Sequence[int]], found: Extraction) -> dic
         for row, error in zip(unread, found.errors, strict=True)
         for index in groups[row]
     }
-
-
-@contextmanager
-def _bar(total: int, progress: bool) -> Iterator[Any]:
-    """Show a bar on stderr if asked to, stderr is a terminal and it takes longer than two seconds."""
-    from tqdm import tqdm
-
-    with tqdm(total=total, unit="example", delay=2, disable=None if progress else True, leave=False) as bar:
-        yield bar
 
 
 # `with_store`: a backbone and the folder where its vectors are kept.

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from savs._progress import progress_bar
 from savs.backbones import Backbone
 from savs.classifiers import Method, available_methods, make_method
 from savs.classifiers.prompt_ensemble import check_takes_prompts
@@ -80,7 +81,7 @@ def run_contenders(
     """
     trials: dict[tuple[str, int], list[Trial]] = {}
     runs = [(name, draw) for name in methods for draw in splits if draw[0] or works_without_shots(name)]
-    with _bar(len(runs), "fit", progress) as tell:
+    with progress_bar(len(runs), "fit", progress) as tell:
         for name, (count, draw) in runs:
             turn = turn_or_reason(read.contender(name, models), *splits[count, draw])
             trial = Trial.failed(turn) if isinstance(turn, str) else _judged(turn, read.labels)
@@ -122,14 +123,6 @@ def _judged(turn: Turn, labels: NDArray[Any]) -> Trial:
 
 
 @contextmanager
-def _bar(total: int, unit: str, progress: bool) -> Iterator[Callable[[int], object]]:
-    from tqdm import tqdm
-
-    with tqdm(total=total, unit=unit, delay=2, disable=None if progress else True, leave=False) as bar:
-        yield bar.update
-
-
-@contextmanager
 def _late_bar(total: int, unit: str, progress: bool) -> Iterator[Callable[[int], object]]:
     """Show a bar from the first time on that there is progress: perhaps nothing is asked."""
     with ExitStack() as opened:
@@ -137,7 +130,7 @@ def _late_bar(total: int, unit: str, progress: bool) -> Iterator[Callable[[int],
 
         def tell(count: int) -> None:
             if not bars:
-                bars.append(opened.enter_context(_bar(total, unit, progress)))
+                bars.append(opened.enter_context(progress_bar(total, unit, progress)))
             bars[0](count)
 
         yield tell

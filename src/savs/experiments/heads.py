@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from savs._progress import progress_bar
 from savs.backbones import Backbone
 from savs.classifiers import Method, available_methods, make_method
 from savs.data import Example
@@ -12,7 +13,6 @@ from savs.experiments.reading import (
     check_methods,
     default_shots,
     make_draws,
-    progress_bar,
     read_set,
 )
 from savs.experiments.results import Experiment, Row
@@ -122,7 +122,7 @@ def heads_experiment(
     read = read_set(backbone, examples, test, prompt=prompt, max_errors=max_errors, progress=progress)
     all_draws = make_draws(read, [n_shots], draws, seed)
     rows = []
-    with progress_bar(len(names) * len(counts) * draws, progress) as tell:
+    with progress_bar(len(names) * len(counts) * draws, "fit", progress) as tell:
         for name in names:
             for count in counts:
                 method = Method(name, n_heads=count)

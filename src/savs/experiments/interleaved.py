@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from savs._progress import progress_bar
 from savs.backbones import Backbone, PromptTemplate
 from savs.data import AUDIO_MARKER, IMAGE_MARKER, VIDEO_MARKER, Example, Text
 from savs.errors import DataError
@@ -16,7 +17,6 @@ from savs.experiments.reading import (
     check_methods,
     default_shots,
     make_draws,
-    progress_bar,
     read_set,
 )
 from savs.experiments.results import Experiment, Row
@@ -109,7 +109,7 @@ def interleaved_experiment(
     # Copies are those of the whole example: many share their image, or their text.
     all_draws = make_draws(sets[BOTH], [n_shots], draws, seed)
     rows = []
-    with progress_bar(len(names) * len(PARTS) * draws, progress) as tell:
+    with progress_bar(len(names) * len(PARTS) * draws, "fit", progress) as tell:
         for name in names:
             for form in PARTS:
                 read = sets[form]

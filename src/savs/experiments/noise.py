@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from savs._progress import progress_bar
 from savs.backbones import Backbone
 from savs.data import Example
 from savs.experiments.reading import (
@@ -16,7 +17,6 @@ from savs.experiments.reading import (
     check_methods,
     default_shots,
     make_draws,
-    progress_bar,
     read_set,
 )
 from savs.experiments.results import Experiment, Row
@@ -126,7 +126,7 @@ def noise_experiment(
     read = read_set(backbone, examples, test, prompt=prompt, max_errors=max_errors, progress=progress)
     all_draws = make_draws(read, [n_shots], draws, seed)
     rows = []
-    with progress_bar(len(names) * len(numbers) * draws, progress) as tell:
+    with progress_bar(len(names) * len(numbers) * draws, "fit", progress) as tell:
         for name in names:
             for number in numbers:
                 for draw in all_draws:

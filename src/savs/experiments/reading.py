@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, NamedTuple
@@ -42,7 +41,6 @@ __all__ = [
     "check_methods",
     "default_shots",
     "make_draws",
-    "progress_bar",
     "read_set",
 ]
 
@@ -468,20 +466,3 @@ def make_draws(
             raise DataError(f"{max(shots)} shots leave no test item that is not a copy of a shot")
         made.append(Draw(number, by_count, items))
     return made
-
-
-@contextmanager
-def progress_bar(total: int, progress: bool) -> Iterator[Callable[[int], object]]:
-    """Show how many fits are done, on a terminal; yields a function that is told of each.
-
-    Parameters
-    ----------
-    total : int
-        Number of fits.
-    progress : bool
-        Whether to show it.
-    """
-    from tqdm import tqdm
-
-    with tqdm(total=total, unit="fit", delay=2, disable=None if progress else True, leave=False) as bar:
-        yield bar.update

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from savs._labels import key_of
+from savs._progress import progress_bar
 from savs.backbones import Backbone
 from savs.classifiers import HeadClassifier, Method
 from savs.data import Example, Label
@@ -20,7 +21,6 @@ from savs.experiments.reading import (
     check_data,
     default_shots,
     make_draws,
-    progress_bar,
     read_set,
 )
 from savs.experiments.results import Experiment, Row
@@ -107,7 +107,7 @@ def transfer_experiment(
     chosen = Method(method, n_heads=n_heads)
     draws_of = _draws_apart(sets, shots, draws, seed)
     rows: list[Row] = []
-    with progress_bar(draws, progress) as tell:
+    with progress_bar(draws, "fit", progress) as tell:
         for number in range(draws):
             at = {name: made[number] for name, made in draws_of.items()}
             rows += _one_draw(sets, at, chosen, shots, seed)
