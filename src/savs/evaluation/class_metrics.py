@@ -17,6 +17,7 @@ from savs.evaluation._bootstrap import (
     resampled_items,
     resampled_means,
 )
+from savs.evaluation.group_metrics import correct_answers
 
 __all__ = [
     "BinaryScores",
@@ -166,10 +167,7 @@ def binary_scores(
     if not there.any():
         raise ValueError(f"no item is of the positive class {positive!r}")
     said = np.array([label is not None and key_of(label) == key_of(positive) for label in y_pred])
-    correct = [
-        answer is not None and key_of(answer) == key_of(true)
-        for true, answer in zip(y_true, y_pred, strict=True)
-    ]
+    correct = [bool(right) for right in correct_answers(y_true, y_pred)]  # a failed item is wrong
     of_items = np.column_stack([correct, said & there, said, there]).astype(np.float64)
     resamples = _binary_figures(resampled_means(of_items, n_resamples, np.random.default_rng(seed)))
     n_failed = sum(answer is None for answer in y_pred)

@@ -44,6 +44,7 @@ __all__ = [
     "check_request",
     "compare_methods",
     "read_for_comparison",
+    "failure_reason",
     "run_contenders",
     "turn_or_reason",
 ]
@@ -104,12 +105,22 @@ def turn_or_reason(contender: Contender, drawn: Rows, items: Rows) -> Turn | str
         turn = contender(drawn, items)
         if turn.probabilities is not None:
             check_probabilities(turn.probabilities, len(turn.rows))
-    except MemoryError:
-        return "it needs more memory than there is"
-    except (SAVsError, ValueError) as error:
-        message = error.message if isinstance(error, ItemError) else str(error)
-        return " ".join(message.split())
+    except (SAVsError, ValueError, MemoryError) as error:
+        return failure_reason(error)
     return turn
+
+
+def failure_reason(error: Exception) -> str:
+    """Return why a method could not be used, as one line; of an item's error, what is wrong with the item.
+
+    Parameters
+    ----------
+    error : Exception
+        What it raised.
+    """
+    if isinstance(error, MemoryError):
+        return "it needs more memory than there is"
+    return " ".join((error.message if isinstance(error, ItemError) else str(error)).split())
 
 
 def _judged(turn: Turn, labels: NDArray[Any]) -> Trial:

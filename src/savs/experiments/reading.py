@@ -27,6 +27,7 @@ from savs.data import DataWarning, Example, Label, example_hash
 from savs.data.checks import class_counts
 from savs.errors import DataError, ItemError, SAVsError
 from savs.evaluation import draw_rows
+from savs.evaluation.comparison import failure_reason
 from savs.layout import Head, HeadLayout
 from savs.model._class_names import class_prompts, option_texts
 from savs.model._rows import option_columns
@@ -308,11 +309,8 @@ class ReadSet:
         """
         try:
             given = answer()
-        except MemoryError:
-            return Outcome(0, len(items), "it needs more memory than there is")
-        except (SAVsError, ValueError) as error:
-            message = error.message if isinstance(error, ItemError) else str(error)
-            return Outcome(0, len(items), " ".join(message.split()))
+        except (SAVsError, ValueError, MemoryError) as error:
+            return Outcome(0, len(items), failure_reason(error))
         truth = self.labels[items].tolist()
         right = sum(key_of(one) == key_of(true) for one, true in zip(given, truth, strict=True))
         return Outcome(right, len(items))

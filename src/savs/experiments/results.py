@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from savs.experiments.reading import Outcome
+    from savs.experiments.shortcuts import ShortcutAudit
 
 __all__ = ["Experiment", "Kind", "PlotFormat", "Row", "file_stem"]
 
@@ -183,13 +184,7 @@ class Experiment:
         list of Path
             The files.
         """
-        base = Path(folder) / file_stem(self.kind, self.task)
-        base.parent.mkdir(parents=True, exist_ok=True)
-        files = [base.with_name(f"{base.name}.{ending}") for ending in ("json", "csv", plot_format)]
-        write_json(files[0], self.record())
-        self.write_csv(files[1])
-        write_plot(files[2], self.plot())
-        return files
+        return write_files(Path(folder), self.kind, self, plot_format)
 
 
 def mean_over_draws(values: Sequence[float]) -> dict[str, Any]:
@@ -203,6 +198,31 @@ def mean_over_draws(values: Sequence[float]) -> dict[str, Any]:
     low, high = interval_over_draws(values) or (None, None)
     mean = sum(values) / len(values) if values else None
     return {"mean": mean, "low": low, "high": high, "n_draws": len(values)}
+
+
+def write_files(
+    folder: Path, kind: str, found: Experiment | ShortcutAudit, plot_format: PlotFormat
+) -> list[Path]:
+    """Write record, table and plot of what was found, and return the three files.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it is missing.
+    kind : str
+        Begins the names of the files.
+    found : Experiment or ShortcutAudit
+        What to write.
+    plot_format : {"png", "svg"}
+        Of the plot.
+    """
+    base = folder / file_stem(kind, found.task)
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [base.with_name(f"{base.name}.{ending}") for ending in ("json", "csv", plot_format)]
+    write_json(files[0], found.record())
+    found.write_csv(files[1])
+    write_plot(files[2], found.plot())
+    return files
 
 
 def file_stem(kind: str, task: str) -> str:

@@ -17,6 +17,7 @@ from savs.baselines import content_free_example, metadata
 from savs.classifiers import wilson_interval
 from savs.data import Example, Label
 from savs.errors import DataError, ItemError, SAVsError
+from savs.evaluation.comparison import failure_reason
 from savs.experiments._options import permute_options
 from savs.experiments.interleaved import without_media
 from savs.experiments.reading import (
@@ -32,11 +33,9 @@ from savs.experiments.reading import (
 )
 from savs.experiments.results import (
     PlotFormat,
-    file_stem,
     mean_over_draws,
     write_csv,
-    write_json,
-    write_plot,
+    write_files,
 )
 
 if TYPE_CHECKING:
@@ -151,13 +150,7 @@ class ShortcutAudit:
         plot_format : {"png", "svg"}, default="png"
             Of the plot.
         """
-        base = Path(folder) / file_stem("shortcuts", self.task)
-        base.parent.mkdir(parents=True, exist_ok=True)
-        files = [base.with_name(f"{base.name}.{ending}") for ending in ("json", "csv", plot_format)]
-        write_json(files[0], self.record())
-        self.write_csv(files[1])
-        write_plot(files[2], self.plot())
-        return files
+        return write_files(Path(folder), "shortcuts", self, plot_format)
 
 
 def _line(control: str, what: str, values: Sequence[float | None], reason: str | None) -> dict[str, Any]:
@@ -293,8 +286,7 @@ class _Audited(NamedTuple):
         try:
             judge = under[control]()
         except SAVsError as error:
-            message = error.message if isinstance(error, ItemError) else str(error)
-            return [Outcome(0, len(draw.test), " ".join(message.split())) for draw in draws]
+            return [Outcome(0, len(draw.test), failure_reason(error)) for draw in draws]
         return [judge(draw) for draw in draws]
 
     def _image_blanked(self) -> Callable[[Draw], Outcome]:
